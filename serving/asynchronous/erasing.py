@@ -12,8 +12,9 @@ import logging
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, func, or_, select, true, update
+from sqlalchemy import Engine, Row, func, or_, select, true, update
 
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.metrics.identity import chunks
@@ -51,36 +52,34 @@ def clear_requests(
 ) -> ClearedRequests:
     """Clear asynchronous invocations of inference ids, and reasons of transform jobs, in SQL.
 
-    Reasons that name such an id are cleared. When rows of an endpoint go (`of_rows`), so are those
-    of its jobs and of jobs of a model by itself, for a reason quotes a record and does not say
-    whose. `remove_files` removes the files of answers.
+    ``of_rows``: rows go, perhaps without ids. `remove_files` removes the files of answers.
     """
     if not inference_ids and not of_rows:
         return ClearedRequests()
     is_of = true() if endpoint is None else func.lower(_table.endpoint) == endpoint.lower()
-    cleared = ClearedRequests()
+    rows: list[Row[Any]] = []
     with engine.begin() as connection:
         for some in chunks(sorted(inference_ids)):
             # Locked: a server that answers one meanwhile finds it erased.
             query = select(async_requests).where(_table.inference_id.in_(some), is_of)
-            rows = connection.execute(query.with_for_update()).all()
-            kept = [row for row in rows if row.status != "Erased"]
-            if not dry_run:
-                erased = update(async_requests).where(_table.id.in_([row.id for row in kept]))
-                connection.execute(erased.values(_NOTHING))
-            told = [message_number(row.id) for row in kept]
-            cleared += ClearedRequests(
-                len(kept),
-                messages=clear_told(connection, told, dry_run=dry_run),
-                found=frozenset(row.inference_id for row in rows),
-                unanswered=frozenset(row.inference_id for row in kept if row.status == "Queued"),
-            )
-        of_jobs = endpoint if of_rows else None
-        jobs = clear_reasons(connection, inference_ids, of_jobs, dry_run=dry_run)
-    cleared += ClearedRequests(jobs=jobs)
-    if not dry_run and (cleared.found or jobs):
+            rows += connection.execute(query.with_for_update()).all()
+        kept = [row for row in rows if row.status != "Erased"]
+        if not dry_run:
+            for row in kept:
+                connection.execute(update(async_requests).where(_table.id == row.id), _NOTHING)
+        cleared = ClearedRequests(
+            len(kept),
+            messages=sum(
+                clear_told(connection, some, dry_run=dry_run)
+                for some in chunks([message_number(row.id) for row in kept])
+            ),
+            jobs=clear_reasons(connection, endpoint, dry_run=dry_run),
+            found=frozenset(row.inference_id for row in rows),
+            unanswered=frozenset(row.inference_id for row in kept if row.status == "Queued"),
+        )
+    if not dry_run and (rows or cleared.jobs):
         write_anew(engine, _CHANGED_TABLES)
-        log.info("erased invocations=%d jobs=%d", cleared.invocations, jobs)
+        log.info("erased invocations=%d jobs=%d", cleared.invocations, cleared.jobs)
     return cleared
 
 

@@ -6,7 +6,7 @@ first, and the rest is counted. Totals are never cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import TypeVar
@@ -32,8 +32,7 @@ class SeriesCap:
     """
 
     def __init__(self, max_series: int) -> None:
-        self._max_series = max_series
-        self.left_out = 0
+        self._max_series, self.left_out = max_series, 0
 
     def take(self, found: Iterable[T], series_each: int = 1) -> list[T]:
         """Take from the front; each thing makes ``series_each`` series."""
@@ -44,27 +43,38 @@ class SeriesCap:
 
 
 def gauge(
-    name: str, about: str, labels: Sequence[str], samples: Iterable[tuple[Sequence[str], float]]
+    name: str, about: str, labels: str, samples: Iterable[tuple[Iterable[object], float | None]]
 ) -> GaugeMetricFamily:
-    """Return a family of gauges, each with the values of its labels."""
-    family = GaugeMetricFamily(name, about, labels=labels)
+    """Return a family of gauges, each with the values of its labels; those without a value go."""
+    family = GaugeMetricFamily(f"driftline_{name}", about, labels=labels.split())
     for values, value in samples:
-        family.add_metric(values, value)
+        if value is not None:
+            family.add_metric(list(map(str, values)), value)
     return family
 
 
 def alarm_families(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator[Metric]:
-    """Return states of alarms, how far judging is, and what became of messages."""
+    """Return states of alarms, how far judging is, what became of messages, and drift."""
     yield from _states(connection, cap)
-    yield _lag(connection, now)
+    # The part that lags furthest: each holds a share of the alarms.
+    query = select(passes.c.cadence_s, func.min(passes.c.judged_until)).group_by(passes.c.cadence_s)
+    yield gauge(
+        "alarms_judged_seconds_ago",
+        "Time since the last judged tick of the clock, by the seconds between two ticks; "
+        "0: those that follow their datapoints.",
+        "cadence_s",
+        (
+            ([cadence_s], until and max((now - until).total_seconds(), 0.0))
+            for cadence_s, until in connection.execute(query)
+        ),
+    )
     yield from _messages(connection, cap, now)
     active = len(list_silences(connection, now, status="ACTIVE"))
-    yield GaugeMetricFamily(
-        "driftline_silences_active", "Silences that hold messages back now.", value=active
-    )
+    yield gauge("silences_active", "Silences that hold messages back now.", "", [((), active)])
+    yield _features(connection, cap)
 
 
-def feature_families(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
+def _features(connection: Connection, cap: SeriesCap) -> Metric:
     """Return the newest distance of each feature from its baseline, the largest first."""
     newest = (
         select(datapoints.c.metric_id, func.max(datapoints.c.time).label("time"))
@@ -83,10 +93,10 @@ def feature_families(connection: Connection, cap: SeriesCap) -> Iterator[Metric]
         .order_by(datapoints.c.maximum.desc(), metrics.c.name)
     )
     names = ("MonitoringSchedule", "Endpoint")
-    yield gauge(
-        "driftline_feature_drift_distance",
+    return gauge(
+        "feature_drift_distance",
         "Distance of a feature from its baseline in the last window that was judged.",
-        ["monitor", "endpoint", "feature"],
+        "monitor endpoint feature",
         (
             ([*(dimensions.get(one, "") for one in names), name.removeprefix(_DRIFT)], distance)
             for name, dimensions, distance in cap.take(connection.execute(query))
@@ -97,17 +107,15 @@ def feature_families(connection: Connection, cap: SeriesCap) -> Iterator[Metric]
 def _states(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
     """Return each alarm's state, one series for each state as Prometheus has its enums."""
     counts = count_by(connection, alarms.c.state)
-    yield gauge(
-        "driftline_alarms", "Alarms by their state.", ["state"],
-        (([one], counts.get(one, 0)) for one in STATES),
-    )  # fmt: skip
+    states = (([one], counts.get(one, 0)) for one in STATES)
+    yield gauge("alarms", "Alarms by their state.", "state", states)
     query = select(alarms.c.name, alarms.c.kind, alarms.c.severity, alarms.c.state).order_by(
         alarms.c.state != "ALARM", alarms.c.name
     )
     yield gauge(
-        "driftline_alarm_state",
+        "alarm_state",
         "1 for the state that the alarm is in.",
-        ["alarm", "kind", "severity", "state"],
+        "alarm kind severity state",
         (
             ([*labels, one], float(one == state))
             for *labels, state in cap.take(connection.execute(query), len(STATES))
@@ -116,30 +124,11 @@ def _states(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
     )
 
 
-def _lag(connection: Connection, now: datetime) -> Metric:
-    """Return for how long alarms have not been judged; far above a minute nobody judges them."""
-    # The part that lags furthest: each holds a share of the alarms.
-    query = select(passes.c.cadence_s, func.min(passes.c.judged_until)).group_by(passes.c.cadence_s)
-    return gauge(
-        "driftline_alarms_judged_seconds_ago",
-        "Time since the last judged tick of the clock, by the seconds between two ticks; "
-        "0: those that follow their datapoints.",
-        ["cadence_s"],
-        (
-            ([str(cadence_s)], max((now - until).total_seconds(), 0.0))
-            for cadence_s, until in connection.execute(query)
-            if until is not None
-        ),
-    )
-
-
 def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator[Metric]:
     """Return messages by what became of them, and channels that fail."""
     counts = count_by(connection, outbox.c.status)
-    yield gauge(
-        "driftline_messages", "Messages of alarms by what became of them.", ["status"],
-        (([status], counts.get(status, 0)) for status in STATUSES),
-    )  # fmt: skip
+    statuses = (([one], counts.get(one, 0)) for one in STATUSES)
+    yield gauge("messages", "Messages of alarms by what became of them.", "status", statuses)
     # What a newer message lists has not arrived before that one does.
     still_open = select(outbox.c.id).where(outbox.c.status.in_(OPEN))
     is_listed = (outbox.c.status == "superseded") & outbox.c.carrier_id.in_(still_open)
@@ -149,21 +138,17 @@ def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator
         )
     )
     waited_s = (now - oldest).total_seconds() if oldest is not None else 0.0
-    yield GaugeMetricFamily(
-        "driftline_oldest_message_seconds",
+    yield gauge(
+        "oldest_message_seconds",
         "How long the oldest message that has not arrived, and is still to, has waited.",
-        value=max(waited_s, 0.0),
+        "",
+        [((), max(waited_s, 0.0))],
     )
-    columns = select(channels.c.name, channels.c.failure_count, channels.c.enabled)
+    failing = select(channels.c.name, channels.c.failure_count).where(channels.c.enabled)
     order = channels.c.failure_count.desc(), channels.c.name
-    found = cap.take(connection.execute(columns.order_by(*order)), 2)
     yield gauge(
-        "driftline_channel_failures",
-        "Attempts in a row that a channel has failed; 0 is well.",
-        ["channel"],
-        (([one.name], one.failure_count) for one in found),
+        "channel_failures",
+        "Attempts in a row that a channel that is on has failed; 0 is well.",
+        "channel",
+        (([name], count) for name, count in cap.take(connection.execute(failing.order_by(*order)))),
     )
-    yield gauge(
-        "driftline_channel_enabled", "Whether a channel is sent to at all.", ["channel"],
-        (([one.name], float(one.enabled)) for one in found),
-    )  # fmt: skip

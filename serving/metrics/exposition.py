@@ -11,33 +11,26 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from operator import itemgetter
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.audit.note import read_note
-from driftline.capture.audit.report import audited_coverage
 from driftline.capture.line.instruments import Collected, Counted, HostTaps, Spools
 from driftline.capture.tables.dataset import read_gaps
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
-from driftline.monitors.executions import EMPTY, FAILED, INSUFFICIENT
+from driftline.monitors.executions import FAILED
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
-from driftline.serving.metrics.alarm_families import (
-    SeriesCap,
-    alarm_families,
-    feature_families,
-    gauge,
-)
+from driftline.serving.metrics.alarm_families import SeriesCap, alarm_families, gauge
 
 log = logging.getLogger(__name__)
 
@@ -49,32 +42,15 @@ _STORES = {
     "disks": "Whether every disk that is used takes writes.",
     "storage": "Whether the bucket answers, where the storage is one.",
 }
-# What a run says of itself, by its row in the table of executions.
-RUN_GAUGES: dict[str, tuple[str, Callable[[RowMapping], float | None]]] = {
-    "rows": ("Rows of the last window that was judged.", itemgetter("row_count")),
-    "violations": ("Violations of that window.", itemgetter("violation_count")),
-    "pages": ("Violations of it that no season can bring.", itemgetter("page_count")),
+# What a run says of itself, by its column in the table of executions.
+_RUN = {
+    "rows": ("row_count", "Rows of the last window that was judged."),
+    "violations": ("violation_count", "Violations of that window."),
+    "pages": ("page_count", "Violations of it that no season can bring."),
     "max_drift_ratio": (
-        "Largest distance over its bound; above 1 is a violation.", itemgetter("max_drift_ratio"),
-    ),
-    "window_end_seconds": (
-        "End of that window, Unix time.", lambda row: row["window_end"].timestamp(),
-    ),
-    "failed": (
-        "Whether that window could not be judged.", lambda row: float(row["status"] == FAILED),
-    ),
-    "insufficient": (
-        "Whether that window had too little data to judge anything.",
-        lambda row: float(row["status"] in (INSUFFICIENT, EMPTY)),
+        "max_drift_ratio", "Largest distance over its bound; above 1 is a violation.",
     ),
 }  # fmt: skip
-# What the last audit says of each endpoint.
-AUDITED = {
-    "stored_requests": "Requests that the table holds or has held, at the last audit.",
-    "coverage_ratio": "Stored and decoded over stored, lost and missing, at the last audit.",
-    "missing": "Records that are in no table and counted nowhere, at the last audit.",
-    "doubled": "Records that are stored more than once, at the last audit.",
-}
 # What the tap of this process counts and no page holds; the rest is told of all taps of the host.
 TAP = {
     "stored": "Requests that the tap of this process has recorded.",
@@ -125,20 +101,17 @@ class _Health(Collected):
     """Whether the stores take writes, as this server reaches them, and its endpoints answer."""
 
     def __init__(self, health: Health, readiness: Callable[[], Mapping[str, bool]]) -> None:
-        self._health = health
-        self._readiness = readiness
+        self._health, self._readiness = health, readiness
 
     def collect(self) -> Iterator[Metric]:
         """Return whether each takes writes, or answers."""
         problems = self._health.problems
         for name, about in _STORES.items():
-            yield GaugeMetricFamily(
-                f"driftline_{name}_up", about, value=float(name not in problems)
-            )
+            yield gauge(f"{name}_up", about, "", [((), float(name not in problems))])
         yield gauge(
-            "driftline_endpoint_ready",
+            "endpoint_ready",
             "Whether a worker of this server could answer for the endpoint now.",
-            ["endpoint"],
+            "endpoint",
             (([name], float(is_ready)) for name, is_ready in self._readiness().items()),
         )
 
@@ -160,16 +133,12 @@ class _Installation(Collected):
                 found = [
                     *self._monitors(connection, cap),
                     *alarm_families(connection, cap, self._context.now()),
-                    *feature_families(connection, cap),
                 ]
         except SQLAlchemyError as error:
             log.warning("metrics without database error=%s", type(error).__name__)
         yield from found
-        yield GaugeMetricFamily(
-            "driftline_series_left_out",
-            "Series that the cap on names of users' own has left out.",
-            value=cap.left_out,
-        )
+        about = "Series that the cap on names of users' own has left out."
+        yield gauge("series_left_out", about, "", [((), cap.left_out)])
 
     def _monitors(self, connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
         """Return the last window of each monitor, and which monitors are overdue."""
@@ -190,17 +159,19 @@ class _Installation(Collected):
             .order_by(executions.c.monitor)
         )
         rows = cap.take(connection.execute(query).mappings())
-        names = ["monitor", "endpoint", "kind"]
-        labels = [[row[one] for one in names] for row in rows]
-        for name, (about, value_of) in RUN_GAUGES.items():
-            found = zip(labels, map(value_of, rows), strict=True)
-            known = ((label, value) for label, value in found if value is not None)
-            yield gauge(f"driftline_monitor_{name}", about, names, known)
+        names = "monitor endpoint kind"
+        labels = [[row[one] for one in names.split()] for row in rows]
+        for name, (column, about) in _RUN.items():
+            values = (row[column] for row in rows)
+            yield gauge(f"monitor_{name}", about, names, zip(labels, values, strict=True))
+        failed = (float(row["status"] == FAILED) for row in rows)
+        about = "Whether that window could not be judged."
+        yield gauge("monitor_failed", about, names, zip(labels, failed, strict=True))
         now = self._context.now()
         yield gauge(
-            "driftline_monitor_overdue_seconds",
+            "monitor_overdue_seconds",
             "How long the oldest window that is due has waited.",
-            ["monitor", "endpoint"],
+            "monitor endpoint",
             (
                 ([one.monitor, one.endpoint], (now - one.due_at).total_seconds())
                 for one in cap.take(overdue(connection, now))
@@ -219,49 +190,20 @@ def _losses(root: str, cap: SeriesCap) -> Iterator[Metric]:
     except (DriftlineError, OSError, pa.ArrowException) as error:
         log.warning("metrics without losses error=%s", error)
         return
-    lost, unsized = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    lost = Counter[tuple[str, str]]()
     for gap in gaps:
         lost[gap.endpoint, gap.reason] += gap.records or 0
-        unsized[gap.endpoint, gap.reason] += gap.records is None
     records = CounterMetricFamily(
         "driftline_gap_records",
-        "Requests that are lost, as gaps in the tables tell.",
+        "Requests that are lost, as gaps in the tables tell; of unknown size is 0.",
         labels=["endpoint", "reason"],
     )
-    unknown = CounterMetricFamily(
-        "driftline_gaps_of_unknown_size",
-        "Gaps of which nobody knows how many requests they stand for.",
-        labels=["endpoint", "reason"],
-    )
-    for labels in cap.take(sorted(lost), 2):
+    for labels in cap.take(sorted(lost)):
         records.add_metric(labels, lost[labels])
-        unknown.add_metric(labels, unsized[labels])
-    yield from (records, unknown)
+    yield records
     if audited is not None:
-        yield from _audited(audited, cap)
-
-
-def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
-    """Return what the last audit has found; made once an hour, for it looks at all tables."""
-    yield GaugeMetricFamily(
-        "driftline_audit_time_seconds",
-        "When the last audit was made, Unix time.",
-        value=datetime.fromisoformat(audited["time"]).timestamp(),
-    )
-    yield GaugeMetricFamily(
-        "driftline_audit_adds_up",
-        "Whether the last audit found every record stored once, or counted.",
-        value=float(audited["adds_up"]),
-    )
-    found = audited_coverage(audited)
-    values: Mapping[str, Mapping[str, float | None]] = {
-        "stored_requests": {name: float(one.stored) for name, one in found.items()},
-        "coverage_ratio": {name: one.ratio for name, one in found.items()},
-        "missing": audited["missing_by_endpoint"],
-        "doubled": audited["doubled_by_endpoint"],
-    }
-    names = cap.take(sorted(found), len(AUDITED))
-    for column, about in AUDITED.items():
-        samples = (([name], values[column].get(name, 0.0)) for name in names)
-        known = ((label, value) for label, value in samples if value is not None)
-        yield gauge(f"driftline_capture_{column}", about, ["endpoint"], known)
+        about = "When the last audit was made, Unix time."
+        time_s = datetime.fromisoformat(audited["time"]).timestamp()
+        yield gauge("audit_time_seconds", about, "", [((), time_s)])
+        about = "Whether the last audit found every record stored once, or counted."
+        yield gauge("audit_adds_up", about, "", [((), float(audited["adds_up"]))])

@@ -14,24 +14,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from bisect import bisect_left
 from collections import Counter as Counts
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.distribution import EXACT_MAX
-from driftline.capture.line.instruments import Collected, Counted
+from driftline.capture.line.instruments import Counted
 from driftline.errors import DriftlineError
 from driftline.monitors.kind import OWN_METRICS
 from driftline.serving.hosting.usage import Meter, Workers
@@ -45,10 +42,8 @@ _COUNTED: Final = {
     "failures": "Attempts to write metrics of traffic that failed.",
 }
 
-# Minutes of endpoints that are kept in memory, as many again that wait to be written, and how many
-# are written at once.
+# Minutes of endpoints that are kept in memory, and as many again that wait to be written.
 _MINUTES_MAX = 4_000
-_MINUTES_AT_ONCE = 500
 _LOOK_S = 1.0
 # Told to come again: more were open than the limit allows.
 THROTTLED: Final = 429
@@ -92,8 +87,6 @@ class _Minute:
     def __init__(self) -> None:
         # By the hostname of a container, "" for the variant itself, and by metric.
         self.counts: defaultdict[tuple[str, str], Counts[float]] = defaultdict(Counts)
-        # Answers, by such a hostname, status, and whether the model has failed.
-        self.answers: Counts[tuple[str, int, bool]] = Counts()
         self.instances = 0  # Workers, as the minute ended.
 
     def note(self, name: str, value: float, container: str = "") -> None:
@@ -105,14 +98,22 @@ class _Minute:
         if seconds is not None:
             self.note(name, float(f"{seconds * 1e6:.3g}"), container)
 
+    def note_status(self, status: int, container: str = "") -> None:
+        """Add an answer: 0 or 1 for each kind of error, so that the average is a share."""
+        self.note("Invocations", 1.0, container)
+        self.note("Invocation4XXErrors", float(400 <= status < 500), container)
+        self.note("Invocation5XXErrors", float(status >= 500), container)
+
     @property
     def total(self) -> int:
         """How many invocations there were."""
-        return sum(count for (container, *_), count in self.answers.items() if not container)
+        return self.counts["", "Invocations"][1.0]
 
     def points(self, time: datetime, dimensions: Mapping[str, str]) -> Iterator[Datapoint]:
         """Return datapoints, each with at most as many values as one takes."""
-        for (container, name), counts in (self.counts | self._of_answers()).items():
+        if self.instances and self.total:
+            self.counts["", "InvocationsPerInstance"][1 / self.instances] = self.total
+        for (container, name), counts in self.counts.items():
             unit = "Microseconds" if name.endswith(_TIMES) else None
             if name.endswith("Utilization"):
                 unit = "Percent"
@@ -124,56 +125,6 @@ class _Minute:
                     _NAMESPACES.get(name, NAMESPACE), name, named, time, values=values,
                     counts=times, unit=unit,
                 )  # fmt: skip
-
-    def _of_answers(self) -> dict[tuple[str, str], Counts[float]]:
-        """Return 0 or 1 for each answer: the sum is how many failed, the average which share."""
-        found: defaultdict[tuple[str, str], Counts[float]] = defaultdict(Counts)
-        for (container, status, has_failed), count in self.answers.items():
-            found[container, "Invocations"][1.0] += count
-            found[container, "Invocation4XXErrors"][float(400 <= status < 500)] += count
-            found[container, "Invocation5XXErrors"][float(status >= 500)] += count
-            if not container:
-                found["", "InvocationModelErrors"][float(has_failed)] += count
-        if self.instances and self.total:
-            found["", "InvocationsPerInstance"][1 / self.instances] = self.total
-        return found
-
-
-class _Totals(Collected):
-    """Invocations since the start, as Prometheus reads them."""
-
-    def __init__(self) -> None:
-        self.answers: Counts[tuple[str, int]] = Counts()  # By endpoint and status.
-        self.copies: Counts[tuple[str, str, int]] = Counts()
-        self.slots: Counts[tuple[str, int]] = Counts()  # By endpoint and place in _BUCKETS_S.
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-
-    def collect(self) -> Iterator[Metric]:
-        """Return what was counted; requests go on meanwhile, in another thread."""
-        answers = CounterMetricFamily(
-            "driftline_invocations",
-            "Invocations answered, by endpoint and status.",
-            labels=["endpoint", "code"],
-        )
-        for (endpoint, status), count in self.answers.copy().items():
-            answers.add_metric([endpoint, str(status)], count)
-        seconds = HistogramMetricFamily(
-            "driftline_invocation_seconds",
-            "Time from an invocation's first byte to the last byte of its answer.",
-            labels=["endpoint"],
-        )
-        slots, bounds = self.slots.copy(), [*map(str, _BUCKETS_S), "+Inf"]
-        for endpoint, total in self.seconds.copy().items():
-            counts = accumulate(slots[endpoint, slot] for slot in range(len(bounds)))
-            seconds.add_metric([endpoint], [*zip(bounds, counts, strict=True)], total)
-        copies = CounterMetricFamily(
-            "driftline_shadow_invocations",
-            "Copies of invocations that a shadow answered, by status; dropped: it was not asked.",
-            labels=["endpoint", "variant", "code"],
-        )
-        for (endpoint, variant, status), count in self.copies.copy().items():
-            copies.add_metric([endpoint, variant, str(status or "dropped")], count)
-        yield from (answers, seconds, copies)
 
 
 class Traffic:
@@ -200,19 +151,30 @@ class Traffic:
         self._minutes: dict[_Key, _Minute] = {}
         self._waiting: deque[tuple[str, dict[_Key, _Minute]]] = deque()
         self.counters = dict.fromkeys(_COUNTED, 0)  # What could not be told, since the start.
-        self._totals = _Totals()
-        registry.register(self._totals)
+        self._answers = Counter(
+            "driftline_invocations", "Invocations answered, by endpoint and status.",
+            ["endpoint", "code"], registry=registry,
+        )  # fmt: skip
+        self._seconds = Histogram(
+            "driftline_invocation_seconds",
+            "Time from an invocation's first byte to the last byte of its answer.",
+            ["endpoint"], buckets=_BUCKETS_S, registry=registry,
+        )  # fmt: skip
+        self._copies = Counter(
+            "driftline_shadow_invocations",
+            "Copies of invocations that a shadow answered, by status; dropped: it was not asked.",
+            ["endpoint", "variant", "code"], registry=registry,
+        )  # fmt: skip
         registry.register(Counted("driftline_traffic_", lambda: self.counters, _COUNTED))
 
     def observe(self, answered: Answered, seconds: float) -> None:
         """Count one invocation, or one copy, for Prometheus and for the metrics of its minute."""
-        status, endpoint, totals = answered.status, answered.endpoint, self._totals
+        status, endpoint = answered.status, answered.endpoint
         if answered.is_copy:
-            totals.copies[endpoint, answered.variant, status] += 1
+            self._copies.labels(endpoint, answered.variant, str(status or "dropped")).inc()
         else:  # Of an endpoint that does not exist, the name is empty.
-            totals.answers[endpoint, status] += 1
-            totals.slots[endpoint, bisect_left(_BUCKETS_S, seconds)] += 1
-            totals.seconds[endpoint] += seconds
+            self._answers.labels(endpoint, str(status)).inc()
+            self._seconds.labels(endpoint).observe(seconds)
         if endpoint:
             key = int(self._now().timestamp() // 60), endpoint, answered.variant
             minute = self._minute(key)
@@ -259,10 +221,8 @@ class Traffic:
 
     async def _write(self, before: int | None) -> None:
         """Write the minutes before one; None: all."""
-        taken = [key for key in self._minutes if key[0] != before]
-        for first in range(0, len(taken), _MINUTES_AT_ONCE):
-            keys = taken[first : first + _MINUTES_AT_ONCE]
-            minutes = {key: self._minutes.pop(key) for key in keys}
+        minutes = {key: self._minutes.pop(key) for key in [*self._minutes] if key[0] != before}
+        if minutes:
             self._waiting.append((str(uuid.uuid4()), minutes))
         while sum(len(part) for _, part in self._waiting) > _MINUTES_MAX:
             self._leave_out()
@@ -300,8 +260,8 @@ def _note(minute: _Minute, answered: Answered, seconds: float) -> None:
     if not status:
         minute.note("ShadowDropped", 1.0)
         return
-    own = status if answered.model_status is None else answered.model_status
-    minute.answers["", own, model_s is not None and status >= 300] += 1
+    minute.note_status(status if answered.model_status is None else answered.model_status)
+    minute.note("InvocationModelErrors", float(model_s is not None and status >= 300))
     if status == THROTTLED:
         minute.note("Throttles", 1.0)
     minute.note_time("ModelLatency", model_s)
@@ -315,5 +275,5 @@ def _note(minute: _Minute, answered: Answered, seconds: float) -> None:
         for unload_s in note.get("unload_s", ()):
             minute.note_time("ModelUnloadingTime", unload_s)
         for hostname, took_s, its_status in note.get("containers", ()):
-            minute.answers[hostname, its_status, False] += 1
+            minute.note_status(its_status, hostname)
             minute.note_time("ContainerLatency", took_s, hostname)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from typing import Annotated
 
 from fastapi import Body
-from pydantic import Field
 from sqlalchemy import Connection
 
 from driftline.errors import InputError
@@ -85,18 +84,14 @@ def transform_jobs(
     connection: Connection,
     page: Latest,
     status: Annotated[JobStatus | None, "Only those in this status."] = None,
-    name_contains: Annotated[
-        str, Field(max_length=63, description="Only names with this text.")
-    ] = "",
 ) -> Page[DescribedJob]:
-    """List transform jobs, the newest first; of a status, or with names that hold a text.
+    """List transform jobs, the newest first; all, or those in a status.
 
     Example: driftline job list
     """
     found = jobs.list_jobs(
-        connection, status=status, name_contains=name_contains, after=page.after(datetime, str),
-        limit=page.count,
-    )  # fmt: skip
+        connection, status=status, after=page.after(datetime, str), limit=page.count
+    )
     return page.of(found, lambda one: (one.created_at, one.name.casefold()), _shown)
 
 
@@ -157,7 +152,7 @@ def _captured(
     config = DataCaptureConfig(endpoint_name=name)
     return (
         spec.model_copy(update={"data_capture_config": config}),
-        replace(model, captured_signature=text),
+        model.model_copy(update={"captured_signature": text}),
     )
 
 
@@ -184,5 +179,7 @@ def _pinned(connection: Connection, spec: TransformJobSpec) -> PinnedModel:
         raise InputError(f'model "{name}" stands for many models; expected one by itself')
     if command_of(made["spec"])[0] is not None:
         raise InputError(f'model "{name}" is a command; expected one of a file or folder')
-    trusted, about = bool(made["trust_pickle"]), made["description"]
-    return PinnedModel(made["file"], trusted, positive, about, signature)
+    return PinnedModel(
+        file=made["file"], trust_pickle=bool(made["trust_pickle"]), positive=positive,
+        description=made["description"], signature=signature,
+    )  # fmt: skip

@@ -15,8 +15,7 @@ from driftline.formats.capture_line import CaptureLine, Side, encoding_of, write
 from driftline.formats.media_types import TEXT_MEDIA_TYPES, TextFormat
 from driftline.serving.resources.model_specs import TRANSFORM_VARIANT
 from driftline.serving.transform.jobs import TransformJob
-from driftline.serving.transform.scoring import Assembly
-from driftline.serving.transform.text import Batch, split_records
+from driftline.serving.transform.records import Batch, TextAssembly, split_records
 from driftline.signature import Signature
 
 # Of one captured request; a page that shows its body is to stay readable.
@@ -39,7 +38,7 @@ class JobCapture:
             root, endpoint, variant=TRANSFORM_VARIANT, redactor=redactor, name=self._identity
         )
 
-    def add(self, key: str, batch: Batch, assembly: Assembly, answer: bytes) -> None:
+    def add(self, key: str, batch: Batch, assembly: TextAssembly, answer: bytes) -> None:
         """Take a mini-batch of the file with this output, as lines of some records each.
 
         All have the time at which the job was created, whenever a process came to them.
@@ -49,8 +48,8 @@ class JobCapture:
         # JSON that is not cut into lines is one record.
         is_whole = assembly.answer_form == "json"
         answers = split_records(answer, is_csv=assembly.answer_form == "csv")
-        for start in range(0, batch.count, LINE_RECORDS):
-            end = min(start + LINE_RECORDS, batch.count)
+        for start in range(0, len(batch), LINE_RECORDS):
+            end = min(start + LINE_RECORDS, len(batch))
             part = answer if is_whole else b"".join(answers[start:end])
             identity = f"{self._identity}/{key}/{batch.first + start}"
             line = CaptureLine(

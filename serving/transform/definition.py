@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,7 +11,6 @@ from driftline.serving.transform.json_path import JsonPath
 
 NAME = r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$"
 PARQUET = ("application/x-parquet", "application/vnd.apache.parquet")
-MIB = 1 << 20
 # SageMaker's, of all mini-batches that are under way together.
 _MAX_TOGETHER_MB = 100
 
@@ -54,7 +53,8 @@ class TransformInput(_Fields):
     data_source: DataSource
     content_type: str = "text/csv"
     compression_type: Literal["None", "Gzip"] = "None"
-    split_type: Literal["None", "Line"] = "None"
+    # Left out: CSV and JSON Lines are cut.
+    split_type: Literal["None", "Line"] | None = None
     # Ours: the first record of each file is a header, which no model is sent.
     skip_header: bool = False
 
@@ -64,7 +64,7 @@ class TransformOutput(_Fields):
 
     s3_output_path: str
     accept: str | None = None
-    assemble_with: Literal["None", "Line"] | None = None
+    assemble_with: Literal["None", "Line"] | None = None  # As split_type, or left out.
 
 
 class DataProcessing(_Fields):
@@ -101,51 +101,37 @@ class TransformJobSpec(_Fields):
     @model_validator(mode="after")
     def _go_together(self) -> Self:
         # Read here, so that a path that is none is refused before anything begins.
-        input_path, output_path = self.input_path, self.output_path
-        form, answer_form = self.input_format, self.output_format
-        split, is_csv = self.transform_input.split_type, self.input_format == "csv"
-        is_filtered = not (input_path.is_whole and output_path.is_whole)
-        is_joined = self.data_processing.join_source == "Input"
-        together = self.worker_count * (self.max_payload_in_mb or _MAX_TOGETHER_MB)
+        paths = self.input_path, self.output_path
+        form, split = self.input_format, "Line" if self.is_cut else "None"
+        together = self.worker_count * self.max_payload_bytes
+        splits = self.transform_input.split_type, self.transform_output.assemble_with
         problems = {
             "expected one of model_name and endpoint_name": (self.model_name is None)
             == (self.endpoint_name is None),
             "data_capture_config of a job with model_name: expected its endpoint_name": (
                 self.data_capture_config is not None and self.captured_as is None
             ),
-            f"max_concurrent_transforms x max_payload_in_mb is {together}; expected at most "
-            f"{_MAX_TOGETHER_MB}": together > _MAX_TOGETHER_MB,
+            "max_concurrent_transforms x max_payload_in_mb: expected at most "
+            f"{_MAX_TOGETHER_MB}": together > _MAX_TOGETHER_MB << 20,
             "content_type and accept: expected text/csv, application/jsonlines, application/json "
-            "or application/x-parquet": form is None or answer_form is None,
+            "or application/x-parquet": None in (form, self.output_format),
+            f"split_type and assemble_with: expected {split} of this content_type": bool(
+                {*splits} - {None, split}
+            ),
             "Parquet is written of Parquet alone; expected it as content_type and accept": (
-                (form == "parquet") != (answer_form == "parquet")
-            ),
-            "Parquet has columns by name: expected no filter, and split_type None": (
-                self.is_parquet and (is_filtered or split == "Line")
-            ),
-            "batch_strategy SingleRecord needs split_type Line": (
-                split == "None" and self.batch_strategy == "SingleRecord" and not self.is_parquet
+                (form == "parquet") != (self.output_format == "parquet")
             ),
             "join_source Input: content_type and accept must be of one format": (
-                is_joined and form != answer_form
+                self.data_processing.join_source == "Input" and form != self.output_format
             ),
-            "join_source Input: split_type and assemble_with must be the same": (
-                is_joined and not self.is_parquet and split != self.assemble_with
+            "filters: Parquet takes none, a row of CSV is a list: expected places such as $[1:]": (
+                (form == "csv" and not all(path.takes_positions for path in paths))
+                or (form == "parquet" and not all(path.is_whole for path in paths))
             ),
-            "filters and joins of CSV work by rows: expected split_type Line": (
-                (is_joined or is_filtered) and split == "None" and is_csv
-            ),
-            "filters of CSV: a row is a list, expected places such as $[1:]": is_csv
-            and not (input_path.takes_positions and output_path.takes_positions),
         }
         if problem := next((text for text, is_so in problems.items() if is_so), None):
             raise ValueError(problem)
         return self
-
-    @property
-    def assemble_with(self) -> Literal["None", "Line"]:
-        """How outputs end: as inputs are split, where a job does not say."""
-        return self.transform_output.assemble_with or self.transform_input.split_type
 
     @property
     def captured_as(self) -> str | None:
@@ -155,9 +141,9 @@ class TransformJobSpec(_Fields):
         return self.data_capture_config.endpoint_name or self.endpoint_name
 
     @property
-    def is_parquet(self) -> bool:
-        """Whether the files are Parquet."""
-        return self.input_format == "parquet"
+    def is_cut(self) -> bool:
+        """Whether files of text are cut into records, and answers end their lines."""
+        return self.input_format in ("csv", "jsonlines")
 
     @property
     def input_format(self) -> JobFormat | None:
@@ -170,6 +156,13 @@ class TransformJobSpec(_Fields):
         return self._format(self.transform_output.accept or self.transform_input.content_type)
 
     @property
+    def text_forms(self) -> tuple[TextFormat, TextFormat]:
+        """What the model is sent and asked for."""
+        if self.input_format == "parquet":
+            return "csv", "jsonlines"
+        return cast("tuple[TextFormat, TextFormat]", (self.input_format, self.output_format))
+
+    @property
     def worker_count(self) -> int:
         """How many mini-batches are under way together."""
         return self.max_concurrent_transforms or 1
@@ -177,7 +170,7 @@ class TransformJobSpec(_Fields):
     @property
     def max_payload_bytes(self) -> int:
         """The most that a mini-batch holds."""
-        return (self.max_payload_in_mb or _MAX_TOGETHER_MB) * MIB
+        return (self.max_payload_in_mb or _MAX_TOGETHER_MB) << 20
 
     @property
     def input_path(self) -> JsonPath:
@@ -193,5 +186,5 @@ class TransformJobSpec(_Fields):
         if media_type(content_type) in PARQUET:
             return "parquet"
         found: TextFormat | None = text_format(content_type)
-        is_cut = found == "json" and self.transform_input.split_type == "Line"
-        return "jsonlines" if is_cut else found
+        is_line = found == "json" and self.transform_input.split_type == "Line"
+        return "jsonlines" if is_line else found

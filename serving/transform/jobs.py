@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import Connection, Row, insert, select, update
 
-from driftline.capture.erasure.clearing import ERASED, words_of
+from driftline.capture.erasure.clearing import ERASED
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.tables import transform_jobs, transform_queue
@@ -21,8 +21,18 @@ _jobs = transform_jobs.c
 _shown = select(*(column for column in _jobs if column is not _jobs.inputs))
 
 
-@dataclass(frozen=True, slots=True)
-class TransformJob:
+class PinnedModel(BaseModel):
+    """The model of a job as it was when the job was created; later ones change nothing."""
+
+    file: str  # Relative to the storage root.
+    trust_pickle: bool
+    positive: str | None  # The endpoint's, if the job answers as one does.
+    description: Mapping[str, Any]
+    signature: str | None = None  # The endpoint's, by which records are read.
+    captured_signature: str | None = None  # Of the rows that are captured.
+
+
+class TransformJob(BaseModel):
     """A job as it is stored."""
 
     name: str
@@ -32,23 +42,10 @@ class TransformJob:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    attempts: int  # Processes that took it since a file was done.
     model: PinnedModel
     file_count: int | None  # None before they are looked for.
     files_done: int
     record_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedModel:
-    """The model of a job as it was when the job was created; later ones change nothing."""
-
-    file: str  # Relative to the storage root.
-    trust_pickle: bool
-    positive: str | None  # The endpoint's, if the job answers as one does.
-    description: Mapping[str, Any]
-    signature: str | None = None  # The endpoint's, by which records are read.
-    captured_signature: str | None = None  # Of the rows that are captured.
 
 
 def create_job(
@@ -62,7 +59,7 @@ def create_job(
         insert(transform_jobs).values(
             key=name.casefold(), name=name, spec=spec.model_dump(mode="json"),
             status="InProgress", created_at=now, next_attempt_at=now,
-            model=asdict(model),
+            model=model.model_dump(),
         )
     )  # fmt: skip
 
@@ -77,19 +74,12 @@ def get_job(connection: Connection, name: str) -> TransformJob:
 
 
 def list_jobs(
-    connection: Connection,
-    *,
-    status: JobStatus | None = None,
-    name_contains: str = "",
-    after: Place | None = None,
+    connection: Connection, *, status: JobStatus | None = None, after: Place | None = None,
     limit: int,
-) -> list[TransformJob]:
+) -> list[TransformJob]:  # fmt: skip
     """Return jobs, the newest first; those behind a place of that order."""
     order = [_jobs.created_at, _jobs.key]
-    query = _shown.where(
-        _jobs.key.contains(name_contains.casefold(), autoescape=True),
-        is_behind(after, order, descending=True),
-    )
+    query = _shown.where(is_behind(after, order, descending=True))
     if status is not None:
         query = query.where(_jobs.status == status)
     rows = connection.execute(query.order_by(*(one.desc() for one in order)).limit(limit))
@@ -109,29 +99,17 @@ def stop_job(connection: Connection, name: str) -> TransformJob:
     return job
 
 
-def clear_reasons(
-    connection: Connection,
-    ids: Collection[str],
-    endpoint: str | None,
-    *,
-    dry_run: bool = False,
-) -> int:
-    """Clear the reasons of failed jobs that name an id, or belong to an endpoint; count them.
+def clear_reasons(connection: Connection, endpoint: str | None, *, dry_run: bool) -> int:
+    """Clear why jobs failed, for a reason quotes a record and does not say whose; count them.
 
-    With those of an endpoint go those of jobs of a model by itself: their records may be the same.
+    Of an endpoint: of its jobs, and of those of a model by itself.
     """
-    named, of = words_of(ids) if ids else None, endpoint and endpoint.casefold()
+    query = select(_jobs.key, _jobs.spec["endpoint_name"].as_string().label("endpoint"))
     rows = connection.execute(
-        select(_jobs.key, _jobs.spec, _jobs.failure_reason).where(
-            _jobs.failure_reason.is_not(None), _jobs.failure_reason != ERASED
-        )
+        query.where(_jobs.failure_reason.is_not(None), _jobs.failure_reason != ERASED)
     )
-    keys = [
-        row.key
-        for row in rows
-        if (named is not None and named.search(row.failure_reason))
-        or (of is not None and (row.spec["endpoint_name"] or of).casefold() == of)
-    ]
+    of = endpoint and endpoint.casefold()
+    keys = [row.key for row in rows if of is None or (row.endpoint or of).casefold() == of]
     if not dry_run:
         cleared = update(transform_jobs).where(_jobs.key.in_(keys))
         connection.execute(cleared.values(failure_reason=ERASED))
@@ -139,6 +117,4 @@ def clear_reasons(
 
 
 def _job(row: Row[tuple[Any, ...]]) -> TransformJob:
-    found = {field.name: getattr(row, field.name) for field in fields(TransformJob)}
-    spec = TransformJobSpec.model_validate(row.spec)
-    return TransformJob(**found | {"spec": spec, "model": PinnedModel(**row.model)})
+    return TransformJob.model_validate(dict(row._mapping))

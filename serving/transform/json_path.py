@@ -1,6 +1,6 @@
 """The subset of JSONPath by which a job selects the model's input and the output to keep.
 
-``$``, ``.name``, ``.*``, ``['a','b']``, ``[0,2]``, ``[-1]``, ``[1:4]``, ``[0,5:]``. The prose of
+``$``, ``.name``, ``['a','b']``, ``[0,2]``, ``[-1]``, ``[1:4]``, ``[0,5:]``. The prose of
 SageMaker's guide calls the end of a slice inclusive; the library that it names, and its table,
 exclude it, as we do.
 """
@@ -8,7 +8,8 @@ exclude it, as we do.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from itertools import chain
+from typing import Any
 
 from driftline.errors import InputError
 
@@ -18,12 +19,10 @@ _NAME = r"'[^']*'|\"[^\"]*\""
 _PLACE = r"(?:-?\d{1,9})?\s*:\s*(?:-?\d{1,9})?|-?\d{1,9}"
 _ONE = re.compile(f"{_NAME}|{_PLACE}")
 _STEP = re.compile(
-    rf"\.(?P<child>[A-Za-z_][\w-]*)|(?P<all>\.\*|\[\s*\*\s*\])"
+    r"\.(?P<child>[A-Za-z_][\w-]*)"
     rf"|\[\s*(?P<names>(?:{_NAME})(?:\s*,\s*(?:{_NAME}))*)\s*\]"
     rf"|\[\s*(?P<places>(?:{_PLACE})(?:\s*,\s*(?:{_PLACE}))*)\s*\]"
 )
-# Names, or places; of neither all are chosen.
-Step = tuple[str, ...] | tuple[int | slice, ...]
 
 
 class PathError(InputError):
@@ -37,7 +36,7 @@ class JsonPath:
         self.text = text
         if len(text) > _MAX_LENGTH or not text.startswith("$"):
             raise PathError(f'JSONPath "{text[:80]}"; {_EXPECTED}, at most {_MAX_LENGTH} letters')
-        self._steps: list[Step] = []
+        self._steps: list[tuple[Any, ...]] = []
         at = 1
         while at < len(text):
             step = _STEP.match(text, at)
@@ -48,7 +47,7 @@ class JsonPath:
             elif step["names"]:
                 self._steps.append(tuple(one[1:-1] for one in _ONE.findall(step["names"])))
             else:
-                self._steps.append(tuple(map(_place, _ONE.findall(step["places"] or ""))))
+                self._steps.append(tuple(map(_place, _ONE.findall(step["places"]))))
             at = step.end()
 
     @property
@@ -65,31 +64,25 @@ class JsonPath:
 
     def __call__(self, record: object) -> object:
         """Return what is chosen: one value, an object of several names, or a list of places."""
-        found = record
         for step in self._steps:
-            found = self._take(found, step)
-        return found
+            record = self._take(record, step)
+        return record
 
-    def _take(self, found: object, step: Step) -> object:
-        if not step and isinstance(found, Mapping):
-            return list(found.values())
-        if step and isinstance(step[0], str):
-            if not isinstance(found, Mapping) or (lacking := set(step) - set(found)):
-                name = step[0] if not isinstance(found, Mapping) else min(map(str, lacking))
-                raise PathError(f'JSONPath "{self.text}": the record has no "{name}"')
-            # Several names keep them, as in the library that SageMaker's guide names.
-            return found[step[0]] if len(step) == 1 else {name: found[name] for name in step}
-        if not isinstance(found, list):
-            raise PathError(f'JSONPath "{self.text}": the record is no list there')
-        chosen: list[object] = []
-        for one in step or (slice(None),):
-            try:
-                chosen += found[one] if isinstance(one, slice) else [found[int(one)]]
-            except IndexError:
-                raise PathError(
-                    f'JSONPath "{self.text}": the record has {len(found)} values, none at [{one}]'
-                ) from None
-        return chosen[0] if len(step) == 1 and isinstance(step[0], int) else chosen
+    def _take(self, found: Any, step: tuple[Any, ...]) -> object:  # noqa: ANN401 # Any value of JSON.
+        are_names = isinstance(step[0], str)
+        error = PathError(f'JSONPath "{self.text}": the record has no such value')
+        if not isinstance(found, dict if are_names else list):
+            raise error
+        try:
+            if are_names:
+                # Several names keep them, as in the library that SageMaker's guide names.
+                return found[step[0]] if len(step) == 1 else {name: found[name] for name in step}
+            if len(step) == 1:
+                return found[step[0]]
+            parts = (found[one] if isinstance(one, slice) else [found[one]] for one in step)
+            return list(chain.from_iterable(parts))
+        except LookupError:
+            raise error from None
 
 
 def _place(part: str) -> int | slice:

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from driftline.baseline.schema import column_type
+from driftline.baseline.schema import infer_signature
 from driftline.errors import InputError
-from driftline.formats.arrow_types import missing_of, unit_of, with_missing
+from driftline.formats.arrow_types import with_missing
 from driftline.formats.location import Location
-from driftline.formats.media_types import TextFormat
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.text import AnswerError, Batch
-from driftline.signature import Column, Signature, column_names, names_among
+from driftline.serving.transform.records import AnswerError, Batch, TextAssembly, split_records
+from driftline.signature import Signature, column_names, names_among
 
-_MAX_ROWS = 1 << 16
+_ROWS = 1 << 14  # Of one piece that is written as text.
+_NO_HEADER = pacsv.WriteOptions(include_header=False)
+
+
+def read_signature(file: Location, names: Sequence[str] | None) -> Signature:
+    """Return what the model is sent of a file: its columns by name, or all of them."""
+    with _reading(file) as table:
+        schema = with_missing(table.schema_arrow)
+    chosen = schema.names if names is None else names_among(names, schema.names)
+    _require(chosen, schema)
+    return infer_signature(pa.schema([schema.field(name) for name in chosen]))
+
+
+def _require(names: Iterable[str], schema: pa.Schema) -> None:
+    if lacking := [name for name in names if name not in schema.names]:
+        raise InputError(f"the model takes {', '.join(lacking[:5])}, which the files lack")
 
 
 @contextmanager
-def reading(file: Location) -> Iterator[pq.ParquetFile]:
-    """Open a file of Parquet."""
+def _reading(file: Location) -> Iterator[pq.ParquetFile]:
     with file.open_seekable() as stream:
         try:
             yield pq.ParquetFile(stream)
@@ -36,59 +49,35 @@ def reading(file: Location) -> Iterator[pq.ParquetFile]:
             raise InputError(f"{file.shown}: not Parquet ({error})") from None
 
 
-def signature_of_schema(schema: pa.Schema, names: Sequence[str] | None) -> Signature:
-    """Return what the model is sent of a table: its columns by name, or all of them."""
-    chosen = schema.names if names is None else list(names_among(names, schema.names))
-    if lacking := [name for name in chosen if name not in schema.names]:
-        raise InputError(f"the model takes {', '.join(lacking[:5])}, which the files lack")
-    slugs = column_names(chosen, prefix="feature")
-    known = with_missing(schema)
-    fields = [known.field(name) for name in chosen]
-    return Signature(
-        tuple(
-            Column(
-                one.name, slug, column_type(one.type), unit=unit_of(one), missing=missing_of(one)
-            )
-            for one, slug in zip(fields, slugs, strict=True)
-        )
-    )
-
-
-class TableAssembly:
-    """Writes rows as the model is sent them, and what it answers as columns.
-
-    The first mini-batch's answer sets the columns of the file.
-    """
-
-    form: TextFormat = "csv"
-    answer_form: TextFormat = "jsonlines"
+class TableAssembly(TextAssembly):
+    """Sends rows as CSV; the first mini-batch's answer sets the columns of the output."""
 
     def __init__(
-        self, spec: TransformJobSpec, place: Location, signature: Signature,
+        self,
+        spec: TransformJobSpec,
+        file: Location,
+        signature: Signature,
         classes: Sequence[object],
-    ) -> None:  # fmt: skip
-        self._spec, self._place = spec, place
+    ) -> None:
+        super().__init__(spec, file)
         self._inputs = [column.name for column in signature.inputs]
         self._classes = column_names(list(map(str, classes)), prefix="probability")
-        self._is_joined = spec.data_processing.join_source == "Input"
         self._answers: pa.Schema | None = None
 
     def batches(self) -> Iterator[Batch]:
-        """Read the file's rows, as many together as the payload allows."""
-        with reading(self._place) as table:
-            found = table.metadata
-            groups = [found.row_group(at) for at in range(found.num_row_groups)]
-            width = max(1, sum(one.total_byte_size for one in groups) // max(1, found.num_rows))
-            most = max(1, min(_MAX_ROWS, self._spec.max_payload_bytes // width))
-            if self._spec.batch_strategy == "SingleRecord":
-                most = 1
-            first = 1
-            for rows in table.iter_batches(most):
-                yield Batch(pa.Table.from_batches([rows]), first)
-                first += rows.num_rows
+        """Read the file's mini-batches."""
+        first = 1
+        with _reading(self._file) as table:
+            _require(self._inputs, table.schema_arrow)
+            for piece in table.iter_batches(_ROWS):
+                rows, text = pa.Table.from_batches([piece]).replace_schema_metadata(), io.BytesIO()
+                pacsv.write_csv(rows.select(self._inputs), text, _NO_HEADER)
+                for batch in self._packed(split_records(text.getvalue(), is_csv=True), first):
+                    yield replace(batch, rows=rows.slice(batch.first - first, len(batch)))
+                first += len(rows)
 
     @contextmanager
-    def writing(self, path: Path) -> Iterator[Callable[[pa.Table], object]]:
+    def writing(self, path: Path) -> Iterator[Callable[[Any], object]]:
         """Yield what writes outputs into a file; of none it is one without columns."""
         with ExitStack() as closing:
             writer: pq.ParquetWriter | None = None
@@ -103,14 +92,6 @@ class TableAssembly:
             if writer is None:
                 pq.write_table(pa.table({}), path)
 
-    def request(self, batch: Batch) -> bytes:
-        """Return the body that the model is sent."""
-        sink = io.BytesIO()
-        columns = [_written(batch.records[name]) for name in self._inputs]
-        options = pacsv.WriteOptions(include_header=False)
-        pacsv.write_csv(pa.table(columns, names=self._inputs), sink, options)
-        return sink.getvalue()
-
     def output(self, batch: Batch, answer: bytes) -> pa.Table:
         """Return what is written for some rows."""
         try:
@@ -118,26 +99,19 @@ class TableAssembly:
             answers = pa.Table.from_pylist(rows, schema=self._answers)
         except (ValueError, TypeError, pa.ArrowException) as error:
             raise AnswerError(f"the model's answers are of no one type: {error}") from None
-        if answers.num_rows != batch.count:
+        if len(answers) != len(batch):
             raise AnswerError(
-                f"the model answered {answers.num_rows} rows to {batch.count}; expected one each"
+                f"the model answered {len(answers)} rows to {len(batch)}; expected one each"
             )
-        if self._answers is None:
-            # What no row of the first answer has is a number, which JSON lacks a word for.
-            self._answers = pa.schema(
-                one.with_type(pa.float64()) if pa.types.is_null(one.type) else one
-                for one in answers.schema
-            )
-        answers = answers.cast(self._answers)
+        self._answers = answers.schema
         if not self._is_joined:
             return answers
-        if taken := [name for name in answers.column_names if name in batch.records.column_names]:
-            raise InputError(f"the files have a column {taken[0]} already, which the job writes")
-        kept = [one.with_type(_plain(one.type)) for one in batch.records.schema]
-        found = batch.records.cast(pa.schema(kept))
-        for field, column in zip(answers.schema, answers.columns, strict=True):
-            found = found.append_column(field, column)
-        return found
+        if taken := set(answers.column_names).intersection(batch.rows.column_names):
+            raise InputError(f"the files have a column {min(taken)} already, which the job writes")
+        joined = batch.rows
+        for name in answers.column_names:
+            joined = joined.append_column(name, answers[name])
+        return joined
 
     def _row(self, answer: object) -> dict[str, Any]:
         """Return an answer by column: of several classes each has a probability."""
@@ -147,17 +121,3 @@ class TableAssembly:
             return row
         rest = {name: value for name, value in row.items() if name != "probability"}
         return rest | dict(zip(self._classes, chances, strict=True))
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column as text of CSV tells its values."""
-    kind = _plain(column.type)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        utc = column.cast(pa.timestamp("us", "UTC"), safe=False)  # Finer digits nobody reads.
-        return pc.strftime(utc, "%Y-%m-%dT%H:%M:%SZ")
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    return column.cast(kind if is_number or pa.types.is_boolean(kind) else pa.string())

@@ -26,8 +26,8 @@ from driftline.serving.tables import transform_jobs, transform_queue
 from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.definition import JobStatus
 from driftline.serving.transform.jobs import TransformJob, get_job
-from driftline.serving.transform.scoring import Assembly, InputFile, Scoring, find_files
-from driftline.serving.transform.text import Batch
+from driftline.serving.transform.records import Batch, TextAssembly
+from driftline.serving.transform.scoring import InputFile, Scoring, find_files
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class _Run(Scoring):
             if not transform_queue.renew(connection, owner, [self._key], now, **values):
                 raise _LeaseLostError
 
-    def scored(self, file: InputFile, batch: Batch, assembly: Assembly, answer: bytes) -> None:
+    def scored(self, file: InputFile, batch: Batch, assembly: TextAssembly, answer: bytes) -> None:
         """Count and capture records."""
         super().scored(file, batch, assembly, answer)
         self._capture.add(file.output_key, batch, assembly, answer)

@@ -10,17 +10,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
+from driftline.baseline.schema import signature_of
 from driftline.capture.spool.folder import sync_path
 from driftline.errors import InputError, UndecidedError
 from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, is_pattern, locate
 from driftline.formats.media_types import text_format
-from driftline.serving.bodies.rows import Columns, read_columns
+from driftline.serving.bodies.rows import read_columns
 from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.child import WorkerLostError
 from driftline.serving.hosting.pool import NoWorkerError, Pool, describe_model
@@ -28,20 +31,18 @@ from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.json_path import PathError
-from driftline.serving.transform.parquet import TableAssembly, reading, signature_of_schema
-from driftline.serving.transform.text import (
+from driftline.serving.transform.parquet import TableAssembly, read_signature
+from driftline.serving.transform.records import (
     AnswerError,
     Batch,
     TextAssembly,
     read_records,
     split_records,
 )
-from driftline.signature import Column, Signature, column_names
+from driftline.signature import ColumnType, Signature
 from driftline.storage import storage_error
 
 log = logging.getLogger(__name__)
-
-Assembly = TextAssembly | TableAssembly
 
 START_TIMEOUT_S = 600.0
 _FIRST_PAUSE_S = 0.1
@@ -79,7 +80,7 @@ def find_files(spec: TransformJobSpec, reach: Reach | None) -> list[InputFile]:
             check(file.shown)
             # Below a folder as the file there, Parquet as itself.
             path = file.path[len(base.path) :].lstrip("/") if is_folder else Path(file.path).name
-            key = path if spec.is_parquet else f"{path}.out"
+            key = path if spec.input_format == "parquet" else f"{path}.out"
             other = found.setdefault(key, InputFile(file.shown, key)).path
             if other != file.shown:
                 raise InputError(f"{other} and {file.shown} would both become {key}; rename one")
@@ -98,9 +99,9 @@ class Scoring:
         self._signature: Signature | None = None
         self._classes: Sequence[object] = ()
 
-    def scored(self, file: InputFile, batch: Batch, assembly: Assembly, answer: bytes) -> None:
+    def scored(self, file: InputFile, batch: Batch, assembly: TextAssembly, answer: bytes) -> None:
         """Take records that were scored; their file's output is not there yet."""
-        self.records += batch.count
+        self.records += len(batch)
         self._moved(self.records)
 
     def completing(self) -> None:
@@ -121,7 +122,7 @@ class Scoring:
         Without the first so many: what is learnt of all files is the same whoever scores.
         ``model``: what the model says of itself.
         """
-        self._learn([locate(file.path) for file in files], worker, model)
+        self._learn(files, worker, model)
         signature = None if self._signature is None else self._signature.to_json()
         client = self.spec.model_client_config
         # No retries but the job's own.
@@ -138,29 +139,31 @@ class Scoring:
             await self._pool.stop()
 
     def _learn(
-        self, places: Sequence[Location], worker: WorkerSpec, model: Mapping[str, Any]
+        self, files: Sequence[InputFile], worker: WorkerSpec, model: Mapping[str, Any]
     ) -> None:
-        """Learn what the model takes, from itself or from the first records."""
+        """Learn what the model takes: from its signature, or else from the first records."""
         self._classes = model["classes"] if model["has_probability"] else ()
         names = model["feature_names"]
         if worker.signature is not None:
             self._signature = Signature.from_json(worker.signature)
             names = [column.name for column in self._signature.inputs]
-        elif self.spec.is_parquet:
-            with reading(places[0]) as table:
-                self._signature = signature_of_schema(table.schema_arrow, names)
-        for place in places if self.spec.input_format == "csv" else ():
-            assembly = TextAssembly(self.spec, place)
-            if (batch := next(assembly.batches(), None)) is not None:
-                found = _signature_of(assembly.request(batch), names, worker.signature)
-                if found is None:
+        elif self.spec.input_format == "parquet" and files:
+            self._signature = read_signature(locate(files[0].path), names)
+        if self.spec.input_format != "csv":
+            return
+        for file in files:
+            assembly = TextAssembly(self.spec, locate(file.path))
+            for batch in islice(assembly.batches(), 1):
+                body = assembly.request(batch)
+                # Neither model nor output may take names for values without a word.
+                head = read_records(split_records(body, is_csv=True)[0], "csv")
+                if names is not None and head == [list(names)]:
                     raise InputError(
-                        f"{place.shown}: record {batch.first} looks like a header, which would be "
-                        "sent to the model as a record; leave it out by "
+                        f"{file.path}: record {batch.first} is a header; leave it out by "
                         "transform_input.skip_header (--skip-header)"
                     )
-                self._signature = self._signature or found
-                break
+                self._signature = self._signature or _signature_of(body, names)
+                return
 
     async def _transform(self, file: InputFile) -> None:
         place = locate(file.path)
@@ -168,14 +171,12 @@ class Scoring:
         if self._reach is not None:  # Once more, whatever links lead there by now.
             self._reach.check_data(file.path)
             self._reach.check_output(target.shown)
-        if _is_same(place, target):
+        if realpath(place.path) == realpath(target.path):
             raise InputError(f"{file.path}: its output would replace it; choose another folder")
-        assembly: Assembly
-        if self.spec.is_parquet:
+        assembly = TextAssembly(self.spec, place)
+        if self.spec.input_format == "parquet":
             assert self._signature is not None
             assembly = TableAssembly(self.spec, place, self._signature, self._classes)
-        else:
-            assembly = TextAssembly(self.spec, place)
         with _publishing(target, self._work_dir) as path:
             with assembly.writing(path) as write:
                 await self._score_all(file, assembly, write)
@@ -183,7 +184,7 @@ class Scoring:
         self.done()
 
     async def _score_all(
-        self, file: InputFile, assembly: Assembly, write: Callable[[Any], object]
+        self, file: InputFile, assembly: TextAssembly, write: Callable[[Any], object]
     ) -> None:
         """Write the answers of a file in order, with so many mini-batches under way."""
         window: deque[tuple[Batch, asyncio.Task[bytes]]] = deque()
@@ -210,7 +211,7 @@ class Scoring:
                 task.cancel()
             await asyncio.gather(*(task for _, task in window), return_exceptions=True)
 
-    async def _score(self, file: InputFile, batch: Batch, assembly: Assembly) -> bytes:
+    async def _score(self, file: InputFile, batch: Batch, assembly: TextAssembly) -> bytes:
         """Return the model's answer to a mini-batch, or say which record it does not score."""
         try:
             retries = self.spec.model_client_config.invocations_max_retries
@@ -219,7 +220,7 @@ class Scoring:
             said, record = str(error), batch
             if not isinstance(error, TimedOutError):
                 said, record = await self._first_refused(batch, assembly, said)
-            if record.count > 1:
+            if len(record) > 1:
                 raise RecordError(f"{file.path}: {record.numbers}: {said}") from error
             # Not the record itself, as the reason has it.
             log.warning("event=record-failed output=%s record=%d", file.output_key, record.first)
@@ -228,20 +229,20 @@ class Scoring:
             ) from error
 
     async def _first_refused(
-        self, batch: Batch, assembly: Assembly, said: str
+        self, batch: Batch, assembly: TextAssembly, said: str
     ) -> tuple[str, Batch]:
         """Return why and which record is the first that the model does not score, by halves."""
-        if batch.count == 1:
+        if len(batch) == 1:
             return said, batch
-        middle = batch.count // 2
-        for half in (batch.part(0, middle), batch.part(middle, batch.count)):
+        middle = len(batch) // 2
+        for half in (batch.part(0, middle), batch.part(middle, len(batch))):
             try:
                 await self._ask(half, assembly)
             except (TimedOutError, *_REFUSALS) as error:
                 return await self._first_refused(half, assembly, str(error))
         return f"{said}; each half of them was scored when sent alone", batch
 
-    async def _ask(self, batch: Batch, assembly: Assembly, retries: int = 0) -> bytes:
+    async def _ask(self, batch: Batch, assembly: TextAssembly, retries: int = 0) -> bytes:
         """Return the answer to a mini-batch; failures of model and process are retried."""
         body = assembly.request(batch)
         for attempt in range(retries + 1):
@@ -286,31 +287,15 @@ def score_here(
     return len(files), scoring.records
 
 
-def _signature_of(body: bytes, names: Sequence[str] | None, given: str | None) -> Signature | None:
-    """Return the types of columns of CSV: numbers where all of the first mini-batch are.
-
-    None for a header, which would be scored as a record: neither the model nor the output may take
-    names for values without a word.
-    """
-    head, *rest = split_records(body, is_csv=True)
+def _signature_of(body: bytes, names: Sequence[str] | None) -> Signature:
+    """Return the types of columns of CSV: numbers where all of the first mini-batch are."""
     columns = read_columns(body, "csv", None, _MAX_ROWS)
-    is_header = names is not None and read_records(head, "csv") == [list(names)]
-    if given is None and rest and not _has_numbers(columns):
-        is_header |= _has_numbers(read_columns(b"".join(rest), "csv", None, _MAX_ROWS))
-    if is_header:
-        return None
     chosen = names if names is not None and len(names) == len(columns) else list(columns)
-    slugs = column_names(chosen, prefix="feature")
-    return Signature(
-        tuple(
-            Column(name, slug, "double" if values.dtype.kind in _NUMBERS else "string")
-            for name, slug, values in zip(chosen, slugs, columns.values(), strict=True)
-        )
-    )
-
-
-def _has_numbers(columns: Columns) -> bool:
-    return any(one.dtype.kind in _NUMBERS for one in columns.values())
+    types: dict[str, ColumnType] = {
+        name: "double" if values.dtype.kind in _NUMBERS else "string"
+        for name, values in zip(chosen, columns.values(), strict=True)
+    }
+    return signature_of(types)
 
 
 @contextmanager
@@ -342,9 +327,3 @@ def _publishing(target: Location, work_dir: Path) -> Iterator[Path]:
             raise storage_error(target.shown, error) from error
     finally:
         path.unlink(missing_ok=True)
-
-
-def _is_same(one: Location, other: Location) -> bool:
-    if one.is_local and other.is_local:
-        return Path(one.path).resolve() == Path(other.path).resolve()
-    return one.shown == other.shown

@@ -306,8 +306,8 @@ class OperationCalls(ServerCalls):
         changes nothing.
         """
 
-    def transform_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., name_contains: str = ..., limit: int | None = ...) -> list[Json]:
-        """List transform jobs, the newest first; of a status, or with names that hold a text."""
+    def transform_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., limit: int | None = ...) -> list[Json]:
+        """List transform jobs, the newest first; all, or those in a status."""
 
     def transform_job(self, name: str) -> Json:
         """Return a transform job: what it was asked, its status, and how far it is."""

@@ -149,9 +149,8 @@ def test_a_record_that_ends_the_models_process_is_found(place, slow_model):
     assert "record 30 (-1)" in done.stderr
 
 
-@pytest.mark.parametrize("text", ["a,b,c\n", "x,y,z\n1,2,3\n4,5,6\n"], ids=["named", "text"])
-def test_a_header_is_not_scored_as_a_record(place, model_file, text):
-    (place / "header.csv").write_text(text)
+def test_a_header_is_not_scored_as_a_record(place, model_file):
+    (place / "header.csv").write_text("a,b,c\n")
 
     done = transform(model_file, place / "header.csv", "-o", place / "headed")
 
