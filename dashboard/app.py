@@ -32,7 +32,7 @@ from fastapi import FastAPI, HTTPException
 from plotly.utils import PlotlyJSONEncoder
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.access.gate import Gate
+from driftline.access.authentication import Gate
 from driftline.access.logins import Access
 from driftline.access.principal import CURRENT, Role
 from driftline.dashboard.actions import Actions

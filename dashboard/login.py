@@ -21,13 +21,11 @@ from urllib.parse import parse_qs, quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from driftline.access.authentication import COOKIE, secret_of
-from driftline.access.gate import NOBODY, SHOWN_KEY
-from driftline.access.limits import TooManyError, refuse_for_now
+from driftline.access.authentication import COOKIE, NOBODY, SHOWN_KEY, secret_of
 from driftline.access.logins import NOTE, Access
 from driftline.access.oidc import Attempt, Provider
 from driftline.access.principal import CURRENT, Principal
-from driftline.access.sessions import csrf_token
+from driftline.access.tokens import csrf_token
 from driftline.dashboard import guard
 from driftline.dashboard.guard import is_page
 from driftline.dashboard.words import sentence
@@ -115,9 +113,6 @@ class Login:
                 answer = await self._oidc(request, self._provider)
         except guard.Refusal as refusal:
             answer = guard.refused(refusal.status, str(refusal))
-        except TooManyError as error:
-            await refuse_for_now(send, error)
-            return
         await answer(scope, receive, send)
 
     async def _oidc(self, request: Request, provider: Provider) -> Response:
@@ -177,11 +172,9 @@ class Login:
         answer: Response = RedirectResponse(to, 303) if is_form else JSONResponse({"next": to})
         status, wrong = 401, WRONG
         try:
-            if found := await self._find(request.scope, token):
+            if found := await self._find(token):
                 await self._begin(request.scope, found, answer)
                 status, wrong = 200, ""
-        except TooManyError:
-            raise
         except ForbiddenError as error:
             status, wrong = 403, f"{error}."
         except UnavailableError as error:
@@ -191,11 +184,10 @@ class Login:
         answer.headers.update(_HEADERS)
         return answer
 
-    async def _find(self, scope: Scope, token: str) -> Principal | None:
+    async def _find(self, token: str) -> Principal | None:
         """Return whose token it is; None for a session's secret: it would never end."""
-        who = self._access.authenticator
         is_text = token.isascii() and 0 < len(token) <= _SECRET_MAX
-        found = await who.find(token, who.peer(scope)) if is_text else None
+        found = await self._access.authenticator.find(token) if is_text else None
         return found if found and found.via == "token" else None
 
 

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
 from driftline import __version__
-from driftline.access.gate import Gate
+from driftline.access.authentication import Gate
 from driftline.capture.events import pairing, undeclared
 from driftline.capture.events.pairing import Pairing
 from driftline.capture.events.undeclared import UndeclaredEndpoints

@@ -1,4 +1,4 @@
-"""Authentication: the secret of a request is looked up, and remembered for a moment."""
+"""Authentication of every request: its secret is looked up, and remembered for a moment."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import asyncio
 import logging
 import time
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
 from cachetools import TTLCache
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.access.limits import Clock, FailureLimit, network_of, peer_of
-from driftline.access.principal import Principal
-from driftline.access.proxies import TrustedProxy
-from driftline.access.sessions import find_session
-from driftline.access.tokens import digest_of, find_token
-from driftline.database.disconnects import FailedPasses, is_disconnect
+from driftline.access.principal import CURRENT, SECRET_HEADER, Principal, TrustedProxy
+from driftline.access.tokens import digest_of, find_session, find_token
+from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError
-from driftline.loopback import Scope
+from driftline.loopback import CHALLENGE, App, Receive, Scope, Send, refuse
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +38,8 @@ _THREADS = 4
 class Authenticator:
     """Looks up who sends a request.
 
-    ``now``: the clock by which tokens and sessions expire; ``proxy``: whose identity headers are
-    trusted, None: nobody's; ``takes_cookies``: whether a session cookie counts. Only where changes
-    are guarded against cross-site requests: the dashboard.
+    ``now`` is the clock by which tokens and sessions expire; ``takes_cookies`` is for who guards
+    changes against cross-site requests: the dashboard.
     """
 
     def __init__(
@@ -54,14 +49,11 @@ class Authenticator:
         *,
         proxy: TrustedProxy | None = None,
         takes_cookies: bool = False,
-        clock: Clock = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine = engine
-        self._now = now
-        self._proxy = proxy
+        self._engine, self._now, self._proxy = engine, now, proxy
         self.takes_cookies = takes_cookies
         self._passes = FailedPasses(log, "looking up tokens")
-        self._failures = FailureLimit(clock=clock)
         self._known: TTLCache[str, Principal] = TTLCache(_REMEMBERED_MAX, KNOWN_S, clock)
         self._valid: TTLCache[str, Principal] = TTLCache(_REMEMBERED_MAX, STALE_S, clock)
         self._asking: dict[str, asyncio.Future[Principal | None]] = {}
@@ -72,38 +64,23 @@ class Authenticator:
         """Return who sends a request with a secret; None when the secret is unknown."""
         if self._proxy is not None and (found := self._proxy.principal(scope)) is not None:
             return found
-        if secret is None:
-            return None
-        # A cookie that has ended is nothing that somebody tries, and a page asks with it often.
-        is_shown = any(name == b"authorization" for name, _ in scope["headers"])
-        return await self.find(secret, self.peer(scope) if is_shown else None)
+        return None if secret is None else await self.find(secret)
 
-    def peer(self, scope: Scope) -> str:
-        """Return the address that asks: that of the connection, or what a trusted proxy says."""
-        said = self._proxy and self._proxy.peer(scope)
-        return network_of(said) if said else peer_of(scope)
-
-    async def find(self, secret: str, peer: str | None = None) -> Principal | None:
+    async def find(self, secret: str) -> Principal | None:
         """Return whom a secret stands for; None when nobody.
 
-        With a `peer`, its wrong secrets are counted. An invocation neither waits nor fails because
-        the database is slow or away: a known secret stays known meanwhile, an unknown one is an
-        UnavailableError.
+        An invocation neither waits nor fails because the database is slow or away: a known secret
+        stays known meanwhile, an unknown one is an UnavailableError.
         """
         digest = digest_of(secret)
         if (known := self._known.get(digest)) is not None:
             return known
         was_valid = self._valid.get(digest)
-        if was_valid is None and peer is not None and self._failures.is_wrong(digest):
-            return None
         asked = self._ask(digest, secret)
         patience_s = _PATIENCE_UNKNOWN_S if was_valid is None else _PATIENCE_S
         await asyncio.wait({asked}, timeout=patience_s)
         if asked.done() and asked.exception() is None:
-            found = asked.result()
-            if found is None and peer is not None:
-                self._failures.failed(peer, digest)
-            return found
+            return asked.result()
         if was_valid is None:
             raise UnavailableError(_NO_ANSWER)
         self._known[digest] = was_valid
@@ -129,24 +106,19 @@ class Authenticator:
         if asked.cancelled():
             return
         if error := asked.exception():
-            self._passes.failed(error.__cause__ or error)
+            self._passes.failed(error)
             return
         self._passes.passed()
         if (principal := asked.result()) is not None:
             self._known[digest] = self._valid[digest] = principal
         else:
-            for remembered in (self._known, self._valid):
-                remembered.pop(digest, None)
+            self._known.pop(digest, None)
+            self._valid.pop(digest, None)
 
     def _look_up(self, secret: str) -> Principal | None:
         now = self._now()
-        try:
-            with read_connection(self._engine) as connection:
-                return find_token(connection, secret, now) or find_session(connection, secret, now)
-        except SQLAlchemyError as error:
-            if not is_disconnect(error):
-                raise
-            raise UnavailableError(_NO_ANSWER) from error
+        with read_connection(self._engine) as connection:
+            return find_token(connection, secret, now) or find_session(connection, secret, now)
 
 
 def secret_of(scope: Scope, *, takes_cookies: bool) -> str | None:
@@ -167,3 +139,64 @@ def secret_of(scope: Scope, *, takes_cookies: bool) -> str | None:
         pairs = headers.get(b"cookie", b"").decode("latin-1").split(";")
         return dict(one.strip().partition("=")[::2] for one in pairs).get(COOKIE)
     return None
+
+
+SHOWN_KEY = "driftline.shown"
+"""Under which a scope holds the secret that was shown; None for who showed none."""
+
+# What nothing behind the gate may record or hand on.
+_SECRETS = frozenset({b"authorization", b"cookie", SECRET_HEADER})
+NOBODY = Principal("nobody", frozenset())
+
+
+async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+    message = (
+        'no token, or none that is valid; expected the header "Authorization: Bearer TOKEN" with a '
+        "token made by: driftline token create NAME --role ROLE"
+    )
+    await refuse(send, 401, "unauthorized", message, [CHALLENGE])
+
+
+class Gate:
+    """ASGI layer that authenticates every request before anything else sees it.
+
+    Answers 401 to requests without a valid secret; passes others on, identified by `CURRENT`.
+    ``public``: paths open to anybody, such as health, so that a load balancer needs no secret;
+    ``refuse``: answers in place of the 401.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        authenticator: Authenticator,
+        public: Collection[str],
+        refuse: App = _refuse,
+    ) -> None:
+        self.app, self.authenticator, self.refuse = app, authenticator, refuse
+        self.public = frozenset(public)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on as somebody's, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 4401})
+            return
+        secret = secret_of(scope, takes_cookies=self.authenticator.takes_cookies)
+        principal: Principal | None = NOBODY
+        if scope["path"] not in self.public:
+            try:
+                principal = await self.authenticator.principal(scope, secret)
+            except UnavailableError as error:
+                await refuse(send, 503, "unavailable", str(error), [(b"retry-after", b"1")])
+                return
+        if principal is None:
+            await self.refuse(scope, receive, send)
+            return
+        kept = [(name, value) for name, value in scope["headers"] if name not in _SECRETS]
+        mark = CURRENT.set(principal)
+        try:
+            await self.app({**scope, "headers": kept, SHOWN_KEY: secret}, receive, send)
+        finally:
+            CURRENT.reset(mark)

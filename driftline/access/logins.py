@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from cachetools import LRUCache
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,7 +18,7 @@ from driftline.access.audit import record
 from driftline.access.authentication import Authenticator
 from driftline.access.oidc import Provider
 from driftline.access.principal import Principal
-from driftline.access.sessions import begin_session, end_session
+from driftline.access.tokens import begin_session, end_session
 from driftline.database.engine import failure_sentence
 from driftline.errors import UnavailableError
 
@@ -29,7 +30,6 @@ Note = Callable[..., None]
 """Notes what somebody reads, by action, target and status; UnavailableError when it cannot."""
 NOTE: ContextVar[Note] = ContextVar("note", default=lambda *_: None)
 """Notes who reads raw rows, before they are shown; nothing while nobody is asked."""
-_NOTED_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Access:
     is_https: bool = False
     provider: Provider | None = None
     hosts: Collection[str] = ()
-    _noted: set[tuple[str, str, str]] = field(default_factory=set, init=False, compare=False)
+    _noted: LRUCache[tuple[str, ...], bool] = field(default_factory=lambda: LRUCache(4096))
 
     async def begin(self, principal: Principal, old: str | None = None) -> str:
         """Begin a session in place of an old one, and return its secret."""
@@ -70,23 +70,16 @@ class Access:
         self.authenticator.forget()
 
     def note(
-        self,
-        principal: Principal,
-        session: str,
-        action: str,
-        target: str,
+        self, principal: Principal, session: str, action: str, target: str,
         status: int | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Note in the audit log who reads raw rows; a page that asks again does so once."""
-        key = (principal.subject, session, target)
+        key = (principal.subject, session, action, target)
         if action == SHOW_ROWS and key in self._noted:
             return
         with self._writing() as connection:
             record(connection, action, target, self.now(), status=status, principal=principal)
-        if action == SHOW_ROWS:
-            if len(self._noted) >= _NOTED_MAX:
-                self._noted.clear()
-            self._noted.add(key)
+        self._noted[key] = True
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

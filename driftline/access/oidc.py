@@ -19,8 +19,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import httpx
 
-from driftline.access.principal import Principal, Role
-from driftline.access.proxies import roles_of
+from driftline.access.principal import GroupRoles, Principal, roles_of
 from driftline.errors import ForbiddenError, UnavailableError
 from driftline.loopback import is_loopback
 
@@ -72,7 +71,7 @@ class Provider:
     scopes: str
     user_claim: str
     groups_claim: str
-    group_roles: Mapping[str, frozenset[Role]]
+    group_roles: GroupRoles
 
     @property
     def host(self) -> str:
@@ -83,15 +82,11 @@ class Provider:
         """Return the address where a person logs in."""
         challenge = hashlib.sha256(attempt.of("verifier").encode()).digest()
         asked = {
-            "response_type": "code",
-            "client_id": self.client_id,
-            "redirect_uri": self.redirect_uri,
-            "scope": self.scopes,
-            "state": attempt.of("state"),
-            "nonce": attempt.of("nonce"),
+            "response_type": "code", "client_id": self.client_id, "scope": self.scopes,
+            "redirect_uri": self.redirect_uri, "code_challenge_method": "S256",
             "code_challenge": base64.urlsafe_b64encode(challenge).decode().rstrip("="),
-            "code_challenge_method": "S256",
-        }
+            "state": attempt.of("state"), "nonce": attempt.of("nonce"),
+        }  # fmt: skip
         address = self._place(await self._discover(), "authorization_endpoint")
         return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
 
@@ -117,31 +112,22 @@ class Provider:
             raise ForbiddenError(f'the ID token has no "{self.user_claim}"; set oidc_user_claim')
         if self.user_claim == "email" and claims.get("email_verified") is not True:
             raise ForbiddenError(f"the provider has not verified {user[:255]}; set oidc_user_claim")
-        groups = claims.get(self.groups_claim, [])
-        listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
+        groups = claims.get(self.groups_claim)
+        listed = groups if isinstance(groups, list) else [groups]
         named = [one for one in listed if isinstance(one, str)]
         return Principal(user[:255], roles_of(named, self.group_roles), via="oidc")
 
     async def _claims(self, code: str, attempt: Attempt) -> dict[str, Any]:
         """Exchange a code for an ID token, and return what that says once it is believed."""
         body = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": self.redirect_uri,
-            "code_verifier": attempt.of("verifier"),
-        }
-        headers = {"accept": "application/json"}
+            "grant_type": "authorization_code", "code": code, "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri, "code_verifier": attempt.of("verifier"),
+        }  # fmt: skip
+        pair = quote(self.client_id, safe=""), quote(self.client_secret, safe="")
         document = await self._discover()
-        known = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-        if not self.client_secret:
-            body["client_id"] = self.client_id
-        elif "client_secret_basic" in known:
-            pair = f"{quote(self.client_id, safe='')}:{quote(self.client_secret, safe='')}"
-            headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        else:
-            body |= {"client_id": self.client_id, "client_secret": self.client_secret}
         place = self._place(document, "token_endpoint")
-        found = await _json("POST", place, data=body, headers=headers)
+        auth = pair if self.client_secret else None
+        found = await _json("POST", place, data=body, auth=auth)
         # Asked for with each log-in: so a key that was exchanged is known at once.
         keys = await _json("GET", self._place(document, "jwks_uri"))
         return _believed(found.get("id_token"), keys, self, attempt.of("nonce"))
@@ -177,17 +163,12 @@ def _believed(text: object, keys: Any, ours: Provider, nonce: str) -> dict[str, 
     from joserfc.errors import JoseError
     from joserfc.jwk import KeySet
 
+    values = {"iss": ours.issuer, "aud": ours.client_id, "nonce": nonce}
+    asked: Any = {name: {"essential": True, "value": value} for name, value in values.items()}
+    asked |= {name: {"essential": True} for name in ("exp", "iat", "sub")}
     try:
         token = jwt.decode(str(text), KeySet.import_key_set(keys), ALGORITHMS)
-        jwt.JWTClaimsRegistry(
-            leeway=LEEWAY_S,
-            iss={"essential": True, "value": ours.issuer},
-            aud={"essential": True, "value": ours.client_id},
-            exp={"essential": True},
-            iat={"essential": True},
-            sub={"essential": True},
-            nonce={"essential": True, "value": nonce},
-        ).validate(token.claims)
+        jwt.JWTClaimsRegistry(leeway=LEEWAY_S, **asked).validate(token.claims)
     except (JoseError, KeyError, TypeError, ValueError) as error:
         raise ForbiddenError(f"the ID token is not to be believed: {error}") from error
     # Where it is for several, the one that it was made for is named.

@@ -1,4 +1,4 @@
-"""Who asks, and what they may: roles, and the endpoints that they are for.
+"""Who asks, and what they may: roles, the endpoints that they are for, and proxies that say who.
 
 =========  =========================================================================
 viewer     reads everything but raw rows and values
@@ -13,12 +13,15 @@ ingest     sends captures, events, labels and metrics, nothing else
 from __future__ import annotations
 
 import getpass
-from collections.abc import Collection
+import hmac
+import ipaddress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from driftline.errors import InputError
+from driftline.loopback import Scope
 
 Role = Literal["viewer", "analyst", "operator", "admin", "invoke", "ingest"]
 Via = Literal["off", "file", "token", "session", "proxy", "oidc"]
@@ -33,26 +36,14 @@ _ALSO: dict[Role, frozenset[Role]] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks.
-
-    Attributes
-    ----------
-    subject:
-        The name that the audit log shows: of a token, or of a person.
-    roles:
-        As they were given; `may` knows what they include.
-    endpoints:
-        The only endpoints that may be asked about or written to, in small letters; None: all.
-    via:
-        How the subject showed who it is.
-    token:
-        Name of the API token that was shown, or that the session began with; None: another way.
-    """
+    """Who asks, by the name that the audit log shows; `may` knows what its roles include."""
 
     subject: str
     roles: frozenset[Role]
+    # The only ones that may be asked about or written to, in small letters; None: all.
     endpoints: frozenset[str] | None = None
     via: Via = "token"
+    # The API token that was shown, or that the session began with; None: another way.
     token: str | None = None
 
     def may(self, role: Role) -> bool:
@@ -92,4 +83,68 @@ def checked_roles(names: Collection[str]) -> frozenset[Role]:
         raise InputError(f'role "{unknown[0][:40]}"; expected some of {", ".join(ROLES)}')
     if not found:
         raise InputError(f"no role; expected some of {', '.join(ROLES)}")
+    return found
+
+
+SECRET_HEADER = b"x-driftline-proxy-secret"
+USER_HEADER, GROUPS_HEADER = b"x-forwarded-user", b"x-forwarded-groups"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+GroupRoles = Mapping[str, frozenset[Role]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedProxy:
+    """A proxy that authenticates users: believed by its network (CIDR) and its secret, both."""
+
+    networks: Sequence[Network]
+    secret: str
+    group_roles: GroupRoles
+
+    def principal(self, scope: Scope) -> Principal | None:
+        """Return of whom a request of the proxy is; None for anybody else's, whatever it says."""
+        user = _only(scope, USER_HEADER) if self._is_proxy(scope) else None
+        if not user:
+            return None
+        groups = (_only(scope, GROUPS_HEADER) or "").split(",")
+        return Principal(user[:255], roles_of(groups, self.group_roles), via="proxy")
+
+    def _is_proxy(self, scope: Scope) -> bool:
+        peer, shown = scope.get("client"), _only(scope, SECRET_HEADER)
+        if not peer or shown is None:
+            return False
+        try:
+            address = ipaddress.ip_address(peer[0])
+        except ValueError:
+            return False
+        is_near = any(address in network for network in self.networks)
+        return is_near and hmac.compare_digest(shown.encode("latin-1"), self.secret.encode())
+
+
+def _only(scope: Scope, name: bytes) -> str | None:
+    """Return a header's value; None where it is missing, or there twice: one is not the proxy's."""
+    found = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return found[0].strip() if len(found) == 1 else None
+
+
+def roles_of(groups: Iterable[str], group_roles: GroupRoles) -> frozenset[Role]:
+    """Return the roles of somebody in some groups."""
+    return frozenset(role for one in groups for role in group_roles.get(one.strip(), ()))
+
+
+def read_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Return networks from texts such as ``10.0.0.0/8``."""
+    try:
+        return tuple(map(ipaddress.ip_network, texts))
+    except ValueError as error:
+        raise InputError(f"network {error}") from error
+
+
+def read_group_roles(texts: Iterable[str]) -> dict[str, frozenset[Role]]:
+    """Return the roles of each group from texts such as ``on-call=operator``."""
+    found: dict[str, frozenset[Role]] = {}
+    for text in texts:
+        group, _, role = (part.strip() for part in text.rpartition("="))
+        if not group:
+            raise InputError(f'group_roles "{text[:60]}"; expected GROUP=ROLE')
+        found[group] = found.get(group, frozenset()) | checked_roles([role])
     return found

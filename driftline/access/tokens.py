@@ -1,22 +1,23 @@
-"""API tokens: made once and shown once; stored as digests, with roles and endpoints, revocable."""
+"""API tokens, and sessions of people in the dashboard: secrets that are stored as digests."""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from driftline.access.audit import record
 from driftline.access.principal import Principal, Role, checked_roles
-from driftline.access.tables import tokens
+from driftline.access.tables import sessions, tokens
 from driftline.database.paging import Place, is_behind
 from driftline.database.upserts import upsert
 from driftline.errors import ConflictError, InputError, NotFoundError, UnavailableError
@@ -81,15 +82,11 @@ def create_token(
     secret = new_secret()
     connection.execute(
         insert(tokens).values(
-            name=name,
-            digest=digest_of(secret),
-            roles=sorted(checked_roles(roles)),
+            name=name, digest=digest_of(secret), roles=sorted(checked_roles(roles)),
             endpoints=None if endpoints is None else sorted(one.lower() for one in endpoints),
-            created_by=created_by,
-            created_at=now,
-            expires_at=expires_at,
+            created_by=created_by, created_at=now, expires_at=expires_at,
         )
-    )
+    )  # fmt: skip
     return secret
 
 
@@ -104,14 +101,10 @@ def register_token(connection: Connection, secret: str, *, now: datetime, create
     for name in ("local", f"local-{digest[:8]}"):
         if connection.execute(query).first() is not None:
             break
-        values = {
-            "name": name, "digest": digest, "roles": ["admin"], "created_by": created_by,
-            "created_at": now,
-        }  # fmt: skip
-        made = connection.execute(
-            upsert(connection, tokens).values(values).on_conflict_do_nothing()
+        new = upsert(connection, tokens).values(
+            name=name, digest=digest, roles=["admin"], created_by=created_by, created_at=now
         )
-        if made.rowcount:
+        if connection.execute(new.on_conflict_do_nothing()).rowcount:
             who = Principal(created_by, frozenset(), via="file")
             record(connection, "create", f"Token/{name}", now, principal=who)
     return _read(connection.execute(query).one())
@@ -141,9 +134,9 @@ def find_token(connection: Connection, secret: str, now: datetime) -> Principal 
     """Return whom a secret stands for; None when nobody, or nobody any more."""
     query = select(tokens).where(tokens.c.digest == digest_of(secret))
     row = connection.execute(query).one_or_none()
-    if row is None or not is_valid(row.revoked_at, row.expires_at, now):
+    token = None if row is None else _read(row)
+    if token is None or not is_valid(token.revoked_at, token.expires_at, now):
         return None
-    token = _read(row)
     return Principal(token.name, token.roles, token.endpoints, "token", token.name)
 
 
@@ -199,12 +192,57 @@ def _find(connection: Connection, name: str) -> Token | None:
 
 
 def _read(row: Row[Any]) -> Token:
-    return Token(
-        row.name,
-        frozenset(row.roles),
-        None if row.endpoints is None else frozenset(row.endpoints),
-        row.created_by,
-        row.created_at,
-        row.expires_at,
-        row.revoked_at,
-    )
+    found = {**row._mapping, "roles": frozenset(row.roles)}
+    del found["digest"]
+    if row.endpoints is not None:
+        found["endpoints"] = frozenset(row.endpoints)
+    return Token(**found)
+
+
+def begin_session(
+    connection: Connection, principal: Principal, now: datetime, length: timedelta
+) -> str:
+    """Store a new session and return the secret for its cookie; forget those that have ended.
+
+    A session is about all endpoints: the dashboard refuses people of some.
+    """
+    assert principal.endpoints is None
+    connection.execute(delete(sessions).where(sessions.c.expires_at <= now))
+    secret = new_secret()
+    connection.execute(
+        insert(sessions).values(
+            digest=digest_of(secret), subject=principal.subject, roles=sorted(principal.roles),
+            token=principal.token, created_at=now, expires_at=now + length,
+        )
+    )  # fmt: skip
+    return secret
+
+
+def find_session(connection: Connection, secret: str, now: datetime) -> Principal | None:
+    """Return whose session a secret is of; None when it has ended, or its token has."""
+    row = connection.execute(
+        select(sessions, tokens.c.revoked_at, tokens.c.expires_at.label("token_ends"))
+        .outerjoin(tokens, tokens.c.name == sessions.c.token)
+        .where(sessions.c.digest == digest_of(secret), sessions.c.expires_at > now)
+    ).one_or_none()
+    if row is None or not is_valid(row.revoked_at, row.token_ends, now):
+        return None
+    return Principal(row.subject, frozenset(row.roles), None, "session", row.token)
+
+
+def end_session(connection: Connection, secret: str) -> None:
+    """Forget a session."""
+    connection.execute(delete(sessions).where(sessions.c.digest == digest_of(secret)))
+
+
+def end_sessions(connection: Connection, subject: str) -> int:
+    """Delete all sessions of a person or token; return how many there were."""
+    ended = connection.execute(delete(sessions).where(sessions.c.subject == subject)).rowcount
+    if not ended:
+        raise NotFoundError(f'"{subject[:80]}" has no session; expected a name of the audit log')
+    return ended
+
+
+def csrf_token(secret: str) -> str:
+    """Return what a page of a session shows with each change: no other page can read it."""
+    return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()

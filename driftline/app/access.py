@@ -11,8 +11,12 @@ from sqlalchemy import Engine
 from driftline.access.authentication import Authenticator
 from driftline.access.logins import Access
 from driftline.access.oidc import Provider, is_safe
-from driftline.access.principal import system_user
-from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
+from driftline.access.principal import (
+    TrustedProxy,
+    read_group_roles,
+    read_networks,
+    system_user,
+)
 from driftline.access.tokens import read_token, register_token, token_of_file
 from driftline.settings.settings import Settings, SettingsError
 

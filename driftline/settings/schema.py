@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from driftline.access.proxies import read_group_roles, read_networks
+from driftline.access.principal import read_group_roles, read_networks
 from driftline.capture.tap.secret_names import SECRET_NAMES
 from driftline.capture.tap.target import DEFAULT_HEADERS
 from driftline.errors import InputError

@@ -11,9 +11,8 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from driftline.access import audit as log
-from driftline.access import sessions
 from driftline.access import tokens as stored
-from driftline.access.principal import CURRENT, Role
+from driftline.access.principal import CURRENT, Principal, Role
 from driftline.serving.operations.registry import (
     End,
     Latest,
@@ -28,16 +27,6 @@ from driftline.serving.operations.services import Services
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Who asks."""
-
-    subject: str
-    via: str
-    roles: Sequence[Role]
-    endpoints: Sequence[str] | None
-
-
-@dataclass(frozen=True)
 class NewToken:
     """A token that was made, with its secret."""
 
@@ -49,17 +38,12 @@ class NewToken:
 
 
 @operation("GET /whoami", role="anyone", command="whoami")
-async def whoami(services: Services) -> Caller:
+async def whoami() -> Principal:
     """Show who the server takes you for, with which roles, for which endpoints (null: all).
 
     Example: driftline whoami
     """
-    principal = CURRENT.get()
-    endpoints = principal.endpoints
-    return Caller(
-        principal.subject, principal.via, sorted(principal.roles),
-        None if endpoints is None else sorted(endpoints),
-    )  # fmt: skip
+    return CURRENT.get()
 
 
 @operation(
@@ -132,7 +116,7 @@ def end_sessions(
 
     Example: driftline token end-sessions ana@example.org
     """
-    after = {"ended": sessions.end_sessions(connection, subject)}
+    after = {"ended": stored.end_sessions(connection, subject)}
     log.record(connection, "delete", f"Sessions/{subject}", services.context.now(), after=after)
 
 

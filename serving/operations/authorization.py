@@ -9,17 +9,16 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
+from cachetools import TTLCache
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.audit import record
-from driftline.access.limits import RateLimit
 from driftline.access.principal import CURRENT, Principal, Role
-from driftline.errors import ForbiddenError, NotFoundError
+from driftline.errors import ForbiddenError
 from driftline.loopback import App, Receive, Scope, Send, refuse
 from driftline.serving.context import ServerContext
 from driftline.serving.http.invocations import Invocations
-from driftline.serving.known import known_endpoint
 from driftline.serving.operations.registry import Operation
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 _UNNOTED = frozenset({"anyone", "viewer", "invoke", "ingest"})
 
 
-async def authorize(context: ServerContext, operation: Operation, request: Request) -> None:
+def authorize(operation: Operation, request: Request) -> None:
     """Refuse what the caller may not do."""
     if operation.role == "anyone":
         return
@@ -38,34 +37,12 @@ async def authorize(context: ServerContext, operation: Operation, request: Reque
     if principal.endpoints is None or operation.id == "receive_cloudevents":
         return
     named = {**request.query_params, **request.path_params}
-    endpoint = await asyncio.to_thread(_endpoint_of, context, operation, named)
-    if endpoint is None or not principal.reaches(endpoint):
-        # Not by its name, which the path may not have told, nor whether it is there.
+    is_endpoint = operation.of and named.get("collection", "endpoints") == "endpoints"
+    if not (is_endpoint and principal.reaches(named.get(operation.of, ""))):
         raise ForbiddenError(
             f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
-            f"and {operation.key} asks about all, about others, or about what is not there"
+            f"and {operation.key} asks about all or others"
         )
-
-
-def _endpoint_of(context: ServerContext, operation: Operation, named: dict[str, str]) -> str | None:
-    """Return the one endpoint that an operation is about; None when it is about none, or many."""
-    if operation.of is None or named.get("collection", "endpoints") != "endpoints":
-        return None
-    name, find = operation.of
-    return find(context, named.get(name, ""))
-
-
-def of_endpoint(context: ServerContext, name: str) -> str | None:
-    """Return an endpoint that is declared or captured; of none the route would name the nearest."""
-    try:
-        return known_endpoint(context, name)
-    except NotFoundError:
-        return None
-
-
-def of_new_endpoint(_: ServerContext, name: str) -> str:
-    """Return an endpoint by its name: what is sent may be the first that is heard of it."""
-    return name
 
 
 def require(role: Role) -> None:
@@ -114,13 +91,16 @@ class AuditLog:
         self._context = context
         # Of its own: a database that is slow to write must not hold up other work.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
-        self._refused = RateLimit(1)  # Of one subject on one route.
+        # Of one subject on one route.
+        self._refused: TTLCache[tuple[str, str, str], bool] = TTLCache(10_000, 60)
 
     async def note(self, operation: Operation, path: str, status: int) -> None:
         """Note what the log shows: refusals once a minute, or they would fill it."""
         who = CURRENT.get()
         if status == 403:
-            is_noted = self._refused.allows(f"{who.via} {who.subject} {operation.key}")
+            key = who.via, who.subject, operation.key
+            if is_noted := key not in self._refused:
+                self._refused[key] = True
         else:
             is_own = operation.notes_itself and status < 400
             is_noted = operation.role not in _UNNOTED and not is_own

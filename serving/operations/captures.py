@@ -37,11 +37,7 @@ from driftline.serving.asynchronous.erasing import clear_requests, remove_files
 from driftline.serving.bodies.media_types import TEXT_TYPES, UnsupportedMediaError, text_form
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
-from driftline.serving.operations.authorization import (
-    of_endpoint,
-    of_new_endpoint,
-    require_endpoint,
-)
+from driftline.serving.operations.authorization import require_endpoint
 from driftline.serving.operations.registry import (
     End,
     Json,
@@ -94,7 +90,7 @@ def last_audit(services: Services) -> Annotated[Json, LastAudit]:
     return found
 
 
-@operation("GET /endpoints/{name}/capture", role="viewer", of=("name", of_endpoint))
+@operation("GET /endpoints/{name}/capture", role="viewer", of="name")
 def capture_stats(services: Services, name: Endpoint) -> CaptureCounts:
     """Count what the capture table of an endpoint holds, and what is known to be lost."""
     endpoint = known_endpoint(services.context, name)
@@ -229,7 +225,7 @@ class Received:
     outcomes: Sequence[Outcome]
 
 
-@operation("GET /endpoints/{name}/capture/import", role="ingest", of=("name", of_new_endpoint))
+@operation("GET /endpoints/{name}/capture/import", role="ingest", of="name")
 def import_facts(services: Services, name: Endpoint) -> ImportTarget:
     """Return what an import into an endpoint meets: its signature, and the retention."""
     context = services.context
@@ -243,7 +239,7 @@ def import_facts(services: Services, name: Endpoint) -> ImportTarget:
 
 
 @operation(
-    "POST /endpoints/{name}/capture/lines", role="ingest", of=("name", of_new_endpoint),
+    "POST /endpoints/{name}/capture/lines", role="ingest", of="name",
     takes=(_LINES,),
 )  # fmt: skip
 def import_lines(
@@ -274,7 +270,7 @@ def import_lines(
         )  # fmt: skip
 
 
-@operation("GET /endpoints/{name}/capture/hours", role="viewer", of=("name", of_endpoint))
+@operation("GET /endpoints/{name}/capture/hours", role="viewer", of="name")
 def captured_hours(
     services: Services,
     page: Paging,
@@ -303,7 +299,7 @@ def captured_hours(
 
 
 @operation(
-    "GET /endpoints/{name}/capture/lines", role="analyst", of=("name", of_endpoint),
+    "GET /endpoints/{name}/capture/lines", role="analyst", of="name",
     media=(_LINES,),
 )  # fmt: skip
 def captured_lines(

@@ -22,7 +22,6 @@ from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.worker_output import LogLine, read_lines
-from driftline.serving.operations.authorization import of_endpoint, of_new_endpoint
 from driftline.serving.operations.registry import Latest, Page, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
@@ -68,7 +67,7 @@ class AsyncInvocation:
 
 
 @operation(
-    "POST //endpoints/{name}/invocations", role="invoke", of=("name", of_new_endpoint),
+    "POST //endpoints/{name}/invocations", role="invoke", of="name",
     media=(*MEDIA_TYPES.values(),), takes=(*MEDIA_TYPES.values(),),
 )  # fmt: skip
 def invoke(services: Services, name: Annotated[str, "The endpoint's name."]) -> Response:
@@ -84,7 +83,7 @@ def invoke(services: Services, name: Annotated[str, "The endpoint's name."]) -> 
 
 @operation(
     "POST //endpoints/{name}/async-invocations", role="invoke", status=202,
-    of=("name", of_endpoint), takes=(*MEDIA_TYPES.values(),),
+    of="name", takes=(*MEDIA_TYPES.values(),),
 )  # fmt: skip
 async def invoke_async(
     services: Services,
@@ -161,7 +160,7 @@ async def invoke_async(
 
 @operation(
     "GET /endpoints/{name}/async-invocations/{inference_id}", role="invoke",
-    of=("name", of_endpoint),
+    of="name",
 )  # fmt: skip
 def async_invocation(
     services: Services,
@@ -255,7 +254,7 @@ def _asynchronous(reconciler: EndpointReconciler, name: str) -> tuple[DesiredVar
     return desired, desired.answers_later
 
 
-@operation("GET /logs", role="viewer", of=("endpoint", of_endpoint))
+@operation("GET /logs", role="viewer", of="endpoint")
 def logs(
     services: Services,
     connection: Connection,

@@ -23,7 +23,6 @@ from driftline.monitors.run.captured_window import labels_of
 from driftline.serving.bodies.media_types import TEXT_TYPES, text_form
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
-from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.captures import Endpoint
 from driftline.serving.operations.registry import RawBody, operation
 from driftline.serving.operations.services import Services
@@ -42,7 +41,7 @@ class EndpointLabels(LabelReport):
 
 
 @operation(
-    "POST /endpoints/{name}/truth", role="ingest", of=("name", of_endpoint),
+    "POST /endpoints/{name}/truth", role="ingest", of="name",
     takes=(*TEXT_TYPES.values(),),
 )  # fmt: skip
 def put_truth(
@@ -77,7 +76,7 @@ def put_truth(
 
 
 @operation(
-    "GET /endpoints/{name}/truth", role="viewer", of=("name", of_endpoint), command="truth report",
+    "GET /endpoints/{name}/truth", role="viewer", of="name", command="truth report",
 )  # fmt: skip
 def truth_report(
     services: Services,

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 
-from driftline.serving.operations.registry import OPERATIONS, Operation, about
+from driftline.serving.operations.registry import OPERATIONS, Operation, about, marker_of
 
 ABOUT = (
     "Monitoring of models in production: what was captured, judged, and whom it woke. "
@@ -61,9 +61,8 @@ def add_pages(api: FastAPI, dashboard_url: str) -> None:
 
 def _section(one: Operation) -> str:
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(one.about)).replace("\n\n", "<p>")
-    fields = {} if one.fields is None else one.fields.model_fields
     items = "".join(
-        f"<li><code>{(fields[name].alias if name in fields else None) or name}</code> "
+        f"<li><code>{getattr(marker_of(parameter), 'alias', None) or name}</code> "
         f"{escape(about(parameter.annotation))}"
         for name, parameter in one.parameters.items()
         if about(parameter.annotation)

@@ -3,8 +3,8 @@
 REST (`rest.py`), the OpenAPI document, roles, the audit log, `driftline.Client` and the command
 line are made of this table. The server gives a function what it names of ``services``,
 ``connection`` (where it needs the database alone: a transaction, or one that reads) and ``page``.
-Its other parameters are those of its path, and the fields of its query (GET, DELETE) or of its JSON
-body. A parameter with a marker of FastAPI's (Body, Header), or a Request, is FastAPI's to read.
+FastAPI reads its other parameters: those of the path, and the fields of the query (GET, DELETE) or
+of the JSON body, unless a marker of FastAPI's stands beside one.
 """
 
 from __future__ import annotations
@@ -19,20 +19,11 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from fastapi import Request, Response
-from fastapi.params import Body, Depends, Param, Query
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    create_model,
-    model_validator,
-)
+from fastapi.params import Body, Depends, Param, Path, Query
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic.fields import FieldInfo
 
 from driftline.access.principal import Role
-from driftline.alerts.documents import snake
 from driftline.database.engine import read_connection
 from driftline.database.paging import Place, place_of, token_of
 from driftline.errors import InputError
@@ -47,8 +38,7 @@ PREFIX = "/api/v1"
 JSON = "application/json"
 
 
-def in_utc(moment: datetime) -> datetime:
-    """Return a time in UTC."""
+def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
@@ -64,7 +54,7 @@ def _as_written(moment: object) -> object:
     return moment
 
 
-Time = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(in_utc)]
+Time = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_in_utc)]
 # The greatest whole number that databases take.
 ID_MAX = (1 << 63) - 1
 PAGE = 100
@@ -175,37 +165,22 @@ class Latest(Paging):
 
 @dataclass(frozen=True)
 class Operation:
-    """What is declared of one operation; `function` has the rest.
-
-    Attributes
-    ----------
-    role
-        What a caller needs; "anyone" is whoever is known.
-    status
-        Of an answer that is not empty.
-    of
-        The parameter that names an endpoint, and what returns the one that a caller must be for:
-        `authorization.of_endpoint` or `of_new_endpoint`. None: refused to those who are for some
-        endpoints only.
-    notes_itself
-        Whether the function writes the audit log, in the transaction of its change.
-    media
-        The media types of its answer.
-    takes
-        The media types of a body that the function reads by itself.
-    command, columns
-        The words of its command, and what that prints of each item: "name state=state_value".
-    """
+    """What is declared of one operation; `function` has the rest."""
 
     method: str
     path: str
     function: Callable[..., Any]
+    # What a caller needs; "anyone" is whoever is known.
     role: Role | Literal["anyone"]
-    status: int = 200
-    of: tuple[str, Callable[..., str | None]] | None = None
+    status: int = 200  # Of an answer that is not empty.
+    # The parameter that names an endpoint; without one an operation is refused to those who are
+    # for some endpoints only.
+    of: str = ""
+    # Whether the function writes the audit log, in the transaction of its change.
     notes_itself: bool = False
-    media: tuple[str, ...] = (JSON,)
-    takes: tuple[str, ...] = ()
+    media: tuple[str, ...] = (JSON,)  # Of its answer.
+    takes: tuple[str, ...] = ()  # The media types of a body that it reads by itself.
+    # The words of its command, and what that prints of each item: "name state=state_value".
     command: str = ""
     columns: str = ""
 
@@ -229,109 +204,93 @@ class Operation:
     @property
     def key(self) -> str:
         """Method and path, as in the audit log."""
-        return f"{self.method} {re.sub(':path', '', self.path)}"
+        return f"{self.method} {self.path.replace(':path', '')}"
 
     @cached_property
-    def _given(self) -> Mapping[str, inspect.Parameter]:
-        """What the function takes, by name."""
-        return inspect.signature(self.function, eval_str=True).parameters
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.function, eval_str=True)
 
-    @cached_property
-    def parameters(self) -> Mapping[str, inspect.Parameter]:
-        """What is asked of it, by name."""
-        found = {name: one for name, one in self._given.items() if name not in _OF_SERVER}
-        if self.paging is not None:
-            found |= inspect.signature(self.paging, eval_str=True).parameters
-        return found
+    @property
+    def returns(self) -> Any:  # noqa: ANN401 - a type
+        """The type that its function returns."""
+        return self._signature.return_annotation
 
     @property
     def paging(self) -> type[Paging] | None:
         """How it takes the page that is asked for; None where it answers no list page by page."""
-        page = self._given.get("page")
+        page = self._signature.parameters.get("page")
         return None if page is None else page.annotation
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """What is asked of it, by name, each with FastAPI's marker beside its type."""
+        found = {
+            name: one for name, one in self._signature.parameters.items() if name not in _OF_SERVER
+        }
+        if self.paging is not None:
+            found |= inspect.signature(self.paging, eval_str=True).parameters
+        return {name: self._marked(one) for name, one in found.items()}
+
+    def _marked(self, one: inspect.Parameter) -> inspect.Parameter:
+        kind = one.annotation
+        if kind is not Request and not isinstance(marker_of(one), Param | Body | Depends):
+            given: Any = {"description": about(kind)}
+            given["alias"] = getattr(marker_of(one), "alias", None)
+            if re.search(rf"{{{one.name}(:path)?}}", self.path):
+                kind = Annotated[kind, Path(**given)]
+            elif self.method in ("GET", "DELETE"):
+                kind = Annotated[kind, Query(**given)]
+            else:
+                kind = Annotated[kind, Body(embed=True, **given)]
+        return one.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY)
+
+    def names_of(self, kind: type[Query | Body]) -> frozenset[str] | None:
+        """Return the names that its query or body may have; None of a body that it reads itself."""
+        found = set()
+        for name, one in self.parameters.items():
+            marker = marker_of(one)
+            if isinstance(marker, kind):
+                if isinstance(marker, Body) and not marker.embed:
+                    return None
+                found.add(marker.alias or name)
+        return frozenset(found)
 
     def call(self, services: Services, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - its answer
         """Call the function; who may but look gets a connection that but reads."""
         given = dict(asked)
+        start, end = given.get("start"), given.get("end")
+        if isinstance(start, datetime) and isinstance(end, datetime) and start > end:
+            raise InputError(f"from {start} is after to {end}; expected a start before the end")
         if self.paging is not None:
             given["page"] = self.paging(given.pop("limit"), given.pop("next_token"))
-        if "services" in self._given:
+        if "services" in self._signature.parameters:
             given["services"] = services
-        if "connection" not in self._given:
+        if "connection" not in self._signature.parameters:
             return self.function(**given)
         engine = services.context.engine
         is_read = self.method == "GET" or self.role in ("viewer", "analyst")
         with read_connection(engine) if is_read else engine.begin() as connection:
             return self.function(connection=connection, **given)
 
-    @cached_property
-    def form(self) -> Any:  # noqa: ANN401 - a type
-        """The form of its answer in the document; None where it answers nothing, or no JSON."""
-        return _form_of(self.returns)
 
-    @cached_property
-    def returns(self) -> Any:  # noqa: ANN401 - a type
-        """The type that its function returns."""
-        return inspect.signature(self.function, eval_str=True).return_annotation
-
-    def source(self, name: str) -> Literal["path", "document", "request", "field"]:
-        """Where a parameter comes from; a field is one of the query, or of the body."""
-        if re.search(rf"{{{name}(:path)?}}", self.path):
-            return "path"
-        kind = self.parameters[name].annotation
-        marks = getattr(kind, "__metadata__", ())
-        if any(isinstance(one, Body) for one in marks):
-            return "document"
-        is_fastapis = kind is Request or any(isinstance(one, Param | Depends) for one in marks)
-        return "request" if is_fastapis else "field"
-
-    @cached_property
-    def fields(self) -> type[BaseModel] | None:
-        """The form of its query or body; None where it has no field."""
-        names = [name for name in self.parameters if self.source(name) == "field"]
-        if not names:
-            return None
-        found: dict[str, Any] = {}
-        for name in names:
-            one = self.parameters[name]
-            default = ... if one.default is one.empty else one.default
-            found[name] = (_described(one.annotation), default)
-        return _form(self.id, self.function.__doc__ or "", found, is_body=not self.has_query)
-
-    @property
-    def has_query(self) -> bool:
-        """Whether its fields are those of a query; else of a body."""
-        return self.method in ("GET", "DELETE")
-
-    @cached_property
-    def query(self) -> frozenset[str]:
-        """The names that its query may have."""
-        found = set()
-        for name, one in self.parameters.items():
-            marks = getattr(one.annotation, "__metadata__", ())
-            read = next((mark for mark in marks if isinstance(mark, Query)), None)
-            if read is not None:
-                found.add(read.alias or name)
-        if self.fields is not None and self.has_query:
-            found.update(one.alias or name for name, one in self.fields.model_fields.items())
-        return frozenset(found)
+def marker_of(one: inspect.Parameter) -> Any:  # noqa: ANN401 - FastAPI's or pydantic's
+    """Return what is declared beside the type of a parameter, the last; None for a text alone."""
+    marks = getattr(one.annotation, "__metadata__", ())
+    declared = [mark for mark in marks if isinstance(mark, FieldInfo | Depends)]
+    return declared[-1] if declared else None
 
 
-def _form_of(kind: Any) -> Any:  # noqa: ANN401 - a type
+def form_of(kind: Any) -> Any:  # noqa: ANN401 - a type
+    """Return the form of an answer in the document; None where it is nothing, or no JSON."""
     origin = get_origin(kind)
     if origin is Annotated:  # A response that is made by hand, or was stored, and its form.
         return get_args(kind)[1]
     if origin in (list, Page):
-        inner = _form_of(get_args(kind)[0])
-        return (Items if origin is list else Page)[inner]
+        return (Items if origin is list else Page)[form_of(get_args(kind)[0])]
+    if not isinstance(kind, type):
+        return kind
     # What writes its own JSON says nothing of its form.
-    is_own = isinstance(kind, type) and "as_dict" in vars(kind)
-    is_response = isinstance(kind, type) and issubclass(kind, Response)
-    return Json if is_own else None if is_response else kind
-
-
-def _described(kind: Any) -> Any:  # noqa: ANN401 - a type
-    return Annotated[kind, Field(description=about(kind))]
+    return Json if "as_dict" in vars(kind) else None if issubclass(kind, Response) else kind
 
 
 def about(kind: Any) -> str:  # noqa: ANN401 - a type
@@ -339,28 +298,6 @@ def about(kind: Any) -> str:  # noqa: ANN401 - a type
     marks = getattr(kind, "__metadata__", ())
     texts = (one if isinstance(one, str) else getattr(one, "description", None) for one in marks)
     return next(filter(None, texts), "")
-
-
-def _form(name: str, text: str, fields: Mapping[str, Any], *, is_body: bool) -> type[BaseModel]:
-    title = "".join(word.capitalize() for word in name.split("_")) + "Input"
-    config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    in_snake_case: Any = model_validator(mode="before")(_in_snake_case)
-    reading = {"in_snake_case": in_snake_case} if is_body else {}
-    return create_model(
-        title, __config__=config, __doc__=text.partition("\n")[0], __validators__=reading,
-        **fields,
-    )  # fmt: skip
-
-
-def _in_snake_case(cls: type[BaseModel], given: object) -> object:
-    """Read names in AWS's camel case as ours; a name in both is refused."""
-    del cls
-    if not isinstance(given, Mapping):
-        return given
-    found = {snake(str(key)): one for key, one in given.items()}
-    if len(found) < len(given):
-        raise InputError("body: a name stands there twice, in two spellings; expected it once")
-    return found
 
 
 # What the server gives, by name.
@@ -374,15 +311,7 @@ def operation(
     role: Role | Literal["anyone"],
     **declared: Any,  # noqa: ANN401 - fields of Operation
 ) -> Callable[[Function], Function]:
-    """Register a function as an operation.
-
-    Parameters
-    ----------
-    route
-        Method and path, below /api/v1 where it does not begin with //.
-    role, declared
-        Fields of `Operation`.
-    """
+    """Register a function by method and path, below /api/v1 where it does not begin with //."""
     method, path = route.split(" ")
     whole = path[1:] if path.startswith("//") else PREFIX + path
 

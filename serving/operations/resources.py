@@ -21,7 +21,7 @@ from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.silences import get_silence
 from driftline.errors import InputError
 from driftline.monitors.definitions import definition_made_at, get_definition
-from driftline.serving.operations.authorization import of_endpoint, require, withheld
+from driftline.serving.operations.authorization import require, withheld
 from driftline.serving.operations.registry import (
     Json,
     Page,
@@ -117,7 +117,7 @@ def list_resources(
 
 
 # Names of alarms are free text, slashes and all.
-@operation("GET /{collection}/{name:path}", role="viewer", of=("name", of_endpoint))
+@operation("GET /{collection}/{name:path}", role="viewer", of="name")
 def get_resource(
     services: Services,
     connection: Connection,

@@ -14,8 +14,7 @@ import httpx
 from driftline.access.authentication import COOKIE, Authenticator
 from driftline.access.logins import Access
 from driftline.access.oidc import Provider
-from driftline.access.principal import ROLES
-from driftline.access.proxies import TrustedProxy
+from driftline.access.principal import ROLES, TrustedProxy
 from driftline.access.tokens import create_token, new_secret, register_token
 from driftline.app.client.connection import ServerCalls
 from tests.clock import Clock

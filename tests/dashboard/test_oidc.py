@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from driftline.access.authentication import COOKIE
 from driftline.access.oidc import Attempt, Provider
-from driftline.access.proxies import read_group_roles
+from driftline.access.principal import read_group_roles
 from driftline.dashboard.login import ATTEMPT, CALLBACK
 from tests.dashboard.guarded import LAYOUT, SILENCE, act, guarded
 

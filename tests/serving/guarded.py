@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from driftline.access.authentication import Authenticator
-from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
+from driftline.access.principal import TrustedProxy, read_group_roles, read_networks
 from driftline.access.tokens import new_secret, register_token
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, Running, running

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from driftline.access.principal import Principal
-from driftline.access.sessions import begin_session
-from driftline.access.tokens import create_token, digest_of, revoke_token
+from driftline.access.tokens import begin_session, create_token, digest_of, revoke_token
 from driftline.serving.resources.reach import Reach
 from tests.serving.conftest import NOW
 from tests.serving.guarded import FILE_SECRET, PROXY_SECRET, bearer, guarded

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from fastapi.params import Body, Path, Query
 from pydantic import AwareDatetime
 
 from driftline.app.client import operation_table
@@ -26,6 +27,7 @@ from driftline.serving.operations.registry import (
     Operation,
     Page,
     about,
+    marker_of,
     plain,
 )
 
@@ -60,9 +62,9 @@ def _row(operation: Operation) -> dict[str, Any]:
         "is_paged": operation.paging is not None,
         "is_list": _is_list(operation),
         "parameters": [
-            _parameter(operation, name)
-            for name in operation.parameters
-            if operation.source(name) != "request"
+            _parameter(operation, one)
+            for name, one in operation.parameters.items()
+            if isinstance(marker_of(one), Path | Query | Body)
             and not (operation.paging and name == "next_token")
         ],
         "command": operation.command,
@@ -75,21 +77,21 @@ def _is_list(operation: Operation) -> bool:
     return get_origin(operation.returns) in (list, Page)
 
 
-def _parameter(operation: Operation, name: str) -> dict[str, Any]:
-    one = operation.parameters[name]
-    field = operation.fields.model_fields.get(name) if operation.fields is not None else None
+def _parameter(operation: Operation, one: inspect.Parameter) -> dict[str, Any]:
+    marker = marker_of(one)
     kind, choices = _kind(one.annotation)
+    place = "path" if isinstance(marker, Path) else "field"
     found: dict[str, Any] = {
-        "name": name,
-        "in": operation.source(name),
+        "name": one.name,
+        "in": "document" if isinstance(marker, Body) and not marker.embed else place,
         "kind": kind,
         "about": about(one.annotation),
     }
-    if field is not None and field.alias:
-        found["alias"] = field.alias
+    if marker.alias:
+        found["alias"] = marker.alias
     if choices:
         found["choices"] = choices
-    if name == "limit" and operation.paging:
+    if one.name == "limit" and operation.paging:
         found |= {"default": PAGE if operation.paging is Latest else None}
     elif one.default is not one.empty:
         found["default"] = plain(one.default)

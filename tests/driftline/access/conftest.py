@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from tests.kit.installation import Installation
-from tests.servers.postgres import BOTH
 
 TOKENS = '[auth]\nmode = "token"\n'
 
@@ -45,8 +44,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("access")
     with Guarded(folder, TOKENS, words=("--only", "server"), is_forked=True) as found:
         yield found
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return request.param

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from driftline.access.principal import Principal
-from driftline.access.sessions import begin_session
+from driftline.access.tokens import begin_session
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
 from driftline.serving.hosting.worker_output import LogFile
