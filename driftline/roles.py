@@ -63,18 +63,12 @@ class Facet:
 
     def __post_init__(self) -> None:
         ends = sorted(self.intervals)
-        for low, high in ends:
-            if not low < high:
-                raise InputError(
-                    f'facet "{self.column}": the interval {interval_text(low, high)} holds '
-                    "nothing; expected the lower end first"
-                )
-        for (low, high), (after, end) in pairwise(ends):
-            if after < high:
-                raise InputError(
-                    f'facet "{self.column}": the intervals {interval_text(low, high)} and '
-                    f"{interval_text(after, end)} overlap; name them in two facets"
-                )
+        is_empty = any(not low < high for low, high in ends)
+        if is_empty or any(after < high for (_, high), (after, _) in pairwise(ends)):
+            raise InputError(
+                f'facet "{self}": expected intervals with the lower end first that do not overlap; '
+                "name others in a facet of their own"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Facet:
@@ -85,18 +79,14 @@ class Facet:
         """
         first, *also = (cls._parse_one(part, text) for part in JOINTS.split(text.strip()))
         columns = [part.column for part in (first, *also)]
-        if twice := next((name for name in columns if columns.count(name) > 1), ""):
-            raise InputError(
-                f'facet "{text}": column "{twice}" twice; expected each once: name its values or '
-                f"interval in one, such as {twice}=A,B or {twice}=[18,30)"
-            )
+        if len({*columns}) < len(columns):
+            raise InputError(f'facet "{text}": a column stands twice; expected each once')
         return replace(first, also=tuple(also))
 
     @classmethod
     def _parse_one(cls, part: str, text: str) -> Facet:
         named = NAMED.fullmatch(part)
-        column, sign, rest = named.groups() if named else ("", None, None)
-        rest = rest or ""
+        column, sign, rest = named.groups("") if named else ("", "", "")
         listed = tuple(found.strip() for found in LISTED.findall(rest) if found.strip())
         if sign in ("<", ">", ">=") and _is_number(rest):
             number = float(rest)
@@ -104,7 +94,7 @@ class Facet:
                 return cls(_unquoted(column), threshold=number)
             ends = (-math.inf, number) if sign == "<" else (number, math.inf)
             return cls(_unquoted(column), intervals=(ends,))
-        if sign not in ("=", None) or not column or (sign and not listed):
+        if sign not in ("=", "") or not column or (sign and not listed):
             raise InputError(
                 f'facet "{text}"; expected COLUMN or COLUMN=VALUE, such as sex=Female, joined by '
                 '" & " for rows of several groups at once'
@@ -122,24 +112,15 @@ class Facet:
         )
         if intervals and len(intervals) < len(listed):
             raise InputError(
-                f'facet "{column}={",".join(listed)}": intervals beside other values; expected '
-                f"intervals alone, such as {column}=[18,30),[30,50)"
+                f'facet "{column}={",".join(listed)}": intervals beside other values; expected one '
+                "of both"
             )
         values = () if intervals else tuple(dict.fromkeys(listed))
         return cls(column, values, intervals=tuple(dict.fromkeys(intervals)))
 
     def __str__(self) -> str:
         """Write the facet as `parse` reads it."""
-        return JOINT.join(part._written for part in self.parts)
-
-    @property
-    def _written(self) -> str:
-        column = _quoted(self.column, '"=<>')
-        if self.threshold is not None:
-            return f"{column}>{class_text(self.threshold)}"
-        values = [_quoted(value) for value in self.values]
-        values += [interval_text(*ends) for ends in self.intervals]
-        return f"{column}={','.join(values)}" if values else column
+        return JOINT.join(map(_written, self.parts))
 
     @property
     def parts(self) -> tuple[Facet, ...]:
@@ -165,6 +146,15 @@ class Facet:
     def shown(self) -> str:
         """The group in words: ``Female``, ``UK, FR``, ``above 40``."""
         return f"above {self.threshold:g}" if self.threshold is not None else ", ".join(self.values)
+
+
+def _written(facet: Facet) -> str:
+    column = _quoted(facet.column, '"=<>')
+    if facet.threshold is not None:
+        return f"{column}>{class_text(facet.threshold)}"
+    values = [_quoted(value) for value in facet.values]
+    values += [interval_text(*ends) for ends in facet.intervals]
+    return f"{column}={','.join(values)}" if values else column
 
 
 def interval_text(low: float, high: float) -> str:
@@ -396,23 +386,16 @@ def _facet_of(column: str, listed: object) -> Facet:
 
 def _require_quantiles(roles: Roles) -> None:
     """Refuse levels that are none, what stands twice, and answers that have no quantiles."""
-    for what, named in (("level", roles.levels), ("column", roles.quantile_columns)):
-        if twice := next((one for one in named if named.count(one) > 1), None):
-            raise InputError(
-                f"quantiles: {what} {twice} stands twice; expected each once, such as 0.1=p10, "
-                "0.9=p90"
-            )
-    for level, column in roles.quantiles:
-        if not 0.0 < level < 1.0:
-            meant = f": {level / 100:g} for {level:g}%" * (1.0 < level < 100.0)
-            raise InputError(
-                f'quantile {level:g} ("{column}"): expected a level above 0 and below 1{meant}'
-            )
-    others = roles.problem if roles.problem not in (None, "regression") else ""
-    if others or roles.probability:
+    levels, columns = roles.levels, roles.quantile_columns
+    is_twice = min(len({*levels}), len({*columns})) < len(levels)
+    if is_twice or not all(0.0 < one < 1.0 for one in levels):
         raise InputError(
-            f"quantiles with {f'problem {others}' if others else 'probability'}: quantiles are of "
-            "forecasts of numbers; leave one of the two out"
+            f"quantiles {dict(roles.quantiles)}; expected other columns for other levels above 0 "
+            "and below 1, such as 0.1=p10, 0.9=p90"
+        )
+    if roles.problem not in (None, "regression") or roles.probability:
+        raise InputError(
+            "quantiles are of forecasts of numbers; leave them out, or probability and problem"
         )
 
 
@@ -423,14 +406,12 @@ def _read_quantiles(
     if isinstance(given, Mapping):
         pairs = [(str(level), str(column)) for level, column in given.items()]
     else:
-        texts = [given] if isinstance(given, str) else list(given or ())
+        texts = [given] if isinstance(given, str) else given or ()
         pairs = [(level, column) for level, _, column in (str(one).partition("=") for one in texts)]
-    found = []
     for level, column in pairs:
         if not column or not _is_number(level):
             raise InputError(
-                f'quantile "{level}{"=" * bool(column)}{column}"; expected LEVEL=COLUMN, such as '
-                '0.1=p10, in Python {0.1: "p10"}'
+                f'quantile "{level}={column}"; expected LEVEL=COLUMN, such as 0.1=p10, in Python '
+                '{0.1: "p10"}'
             )
-        found.append((float(level), column.strip()))
-    return tuple(sorted(found))
+    return tuple(sorted((float(level), column.strip()) for level, column in pairs))

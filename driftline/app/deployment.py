@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from driftline.app.client.client import Client
 from driftline.app.drafts import draft_resources, endpoint_name
 from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
-from driftline.roles import Problem, Roles
+from driftline.roles import RoleArguments, Roles
 from driftline.storage import is_remote
 
 
@@ -19,25 +18,10 @@ def deploy(
     model: object,
     *,
     reference: object = None,
-    label: str | None = None,
     name: str | None = None,
-    prediction: str | None = None,
-    probability: str | Sequence[str] | None = None,
-    id: str | None = None,  # noqa: A002 - As the command line and resource files spell it.
-    timestamp: str | None = None,
-    exclude: Sequence[str] | None = None,
-    categorical: Sequence[str] | None = None,
-    context: Sequence[str] | None = None,
-    problem: Problem | None = None,
-    positive: object = None,
-    threshold: float | None = None,
-    facet: str | Sequence[str] | None = None,
-    group: str | None = None,
-    weight: str | None = None,
-    quantiles: Mapping[float, str] | None = None,
     server: str = DEFAULT_SERVER,
     token: str | None = None,
-    id_column: str | None = None,
+    **roles: Unpack[RoleArguments],
 ) -> dict[str, Any]:
     """Make endpoint, capture, signature, baseline and monitors of a model in one go.
 
@@ -50,19 +34,12 @@ def deploy(
         files; it keeps its own copy of the model.
     name
         Name of the endpoint; by default the model file's name.
-    label, prediction, probability, id, timestamp, exclude, categorical, context, problem,
-    positive
-        Roles of the reference's columns, as `Baseline.fit` takes them. With label and prediction
-        (or probability) the quality of the model is monitored, too.
-    threshold
-        Above which probability an answer without prediction is positive.
-    facet, group
-        Groups to compare, such as ``"sex=Female"``: then bias is monitored, too.
-    weight, quantiles
-        Refused: a model that is served is sent its features alone, and answers one prediction
-        (docs/monitors.md).
     server, token
         The server that is to answer, and the token to show it, as `Client` takes them.
+    **roles
+        Of the reference's columns, as `Baseline.fit` takes them. With ``label=`` and
+        ``prediction=`` (or ``probability=``) the quality of the model is monitored, too; with
+        ``facet=``, such as ``"sex=Female"``, bias.
 
     Returns
     -------
@@ -76,14 +53,9 @@ def deploy(
     UnavailableError
         When no server answers.
     """
-    roles = Roles.of(
-        label=label, prediction=prediction, probability=probability, id=id, id_column=id_column,
-        timestamp=timestamp, exclude=exclude, categorical=categorical, context=context,
-        problem=problem, positive=positive, threshold=threshold, facet=facet, group=group,
-        weight=weight, quantiles=quantiles,
-    )  # fmt: skip
     with Client(server, token=token) as client:
-        return deploy_by(model, roles, reference=reference, name=name, client=client)
+        found = Roles.of(**roles)
+        return deploy_by(model, found, reference=reference, name=name, client=client)
 
 
 def deploy_by(
@@ -95,12 +67,6 @@ def deploy_by(
     client: Client,
 ) -> dict[str, Any]:
     """Do what `deploy` does, the roles in one value."""
-    for role, value in (("weight", roles.weight), ("quantiles", roles.quantiles)):
-        if value:
-            raise InputError(
-                f"{role}: a model that is served here is sent its features alone and answers one "
-                "prediction; leave it out, or capture an app of your own (docs/your-own-app.md)"
-            )
     with tempfile.TemporaryDirectory(prefix="driftline-deploy-") as folder:
         model_file = _model_file(model, Path(folder), name)
         endpoint = endpoint_name(model_file, name)

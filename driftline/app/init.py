@@ -48,15 +48,12 @@ class Trial:
 
 def try_out(source: Source, roles: Roles) -> Trial:
     """Judge the last tenth by time against the rest; without usable times, all against itself."""
-    cut = None if roles.timestamp is None else _cut(source, roles.timestamp)
-    if cut is None or roles.timestamp is None:
-        why = "without an event time" if roles.timestamp is None else "with too few times"
-        note = f"the data against itself ({why} there is no later part), so nothing should drift"
-        before = after = source
-    else:
+    before = after = source
+    note = "the data against itself (no event time tells a later part), so nothing should drift"
+    if (name := roles.timestamp) is not None and (cut := _cut(source, name)) is not None:
         note = f"rows from {cut.as_py():%Y-%m-%d %H:%M} on, the last tenth, against those before"
-        before = _part(source, roles.timestamp, lambda times: pc.less(times, cut))
-        after = _part(source, roles.timestamp, lambda times: pc.greater_equal(times, cut))
+        before = _part(source, name, lambda times: pc.less(times, cut))
+        after = _part(source, name, lambda times: pc.greater_equal(times, cut))
     baseline = Baseline.of(before, roles)
     return Trial(note, baseline, check_roles(after, baseline, roles, kind="data-quality"))
 
@@ -65,14 +62,13 @@ def _cut(source: Source, timestamp: str) -> pa.Scalar | None:
     """Find the time from which on the last tenth lies; None when that leaves a part too small."""
     columns = [coerce(batch.column(timestamp), "timestamp")[0] for batch in source.batches()]
     moments = pa.chunked_array(columns, pa.timestamp("us", "UTC")).drop_null().cast(pa.int64())
-    if len(moments) < 2 * MIN_ROWS:
+    times = np.sort(moments.to_numpy())
+    if len(times) < 2 * MIN_ROWS:
         return None
-    times = moments.to_numpy()
-    cut = np.quantile(times, 1 - LAST_SHARE, method="higher")
-    later = int(np.sum(times >= cut))
-    if min(later, len(times) - later) < MIN_ROWS:
-        return None
-    return pa.scalar(int(cut), pa.timestamp("us", "UTC"))
+    cut = times[int((1 - LAST_SHARE) * len(times))]
+    before = np.searchsorted(times, cut)
+    is_fit = MIN_ROWS <= before <= len(times) - MIN_ROWS
+    return pa.scalar(int(cut), pa.timestamp("us", "UTC")) if is_fit else None
 
 
 def _part(source: Source, timestamp: str, inside: Callable[[pa.Array], pa.Array]) -> Source:
@@ -87,48 +83,31 @@ def _part(source: Source, timestamp: str, inside: Callable[[pa.Array], pa.Array]
     return Source(source.schema, read, source.textual)
 
 
-def sent_note(roles: Roles) -> str:
-    """Return what rows without names must not hold, as they are read by position; or nothing."""
-    named = (roles.id_column, roles.timestamp, roles.label, roles.prediction)
-    others = [
-        one for one in (*roles.exclude, *named, *roles.probability, *roles.quantile_columns) if one
-    ]
-    if not others:
-        return ""
-    return (
-        "rows without names are read by position; send names (CSV with a header, objects) or leave "
-        f"these out: {', '.join(dict.fromkeys(others))}"
-    )
-
-
-def draft_text(resources: Sequence[dict[str, Any]], *, file: Path, note: str = "") -> str:
-    """Write resources as YAML under a comment with what nobody said yet, and a note."""
+def draft_text(resources: Sequence[dict[str, Any]], *, file: Path) -> str:
+    """Write resources as YAML under a comment with what nobody said yet."""
     spec = next(one["spec"] for one in resources if one["kind"] == "Baseline")
-    missing = [role for role in TODO if role not in spec]
+    missing = [f"#   {role}: COL  # {about}" for role, about in TODO.items() if role not in spec]
     head = ["# Written by `driftline init`."]
     if missing:
         head += [
             "# TODO: name the columns of these in the Baseline's spec, where the data has them, or",
             "# run init again with the flags (--label COL, ...). All other columns are features.",
-            *(f"#   {role}: COL  # {TODO[role]}" for role in missing),
+            *missing,
         ]
-    # A name may hold anything, an end of line too; a comment must not.
-    head += [f"# Note: {' '.join(note.splitlines())}"] if note else []
     head.append("# Then: driftline apply -f " + file.name)
     documents = yaml.safe_dump_all(resources, sort_keys=False, allow_unicode=True, width=100)
     has_channel = any(one["kind"] == "Channel" for one in resources)
     return "\n".join(head) + "\n" + documents + ("" if has_channel else _NO_CHANNEL)
 
 
-def require_free(file: Path) -> None:
-    """Refuse to write over a file that is there: it may hold somebody's changes."""
-    if file.exists():
-        raise ConflictError(f"{file}: is there already; expected --overwrite or --output")
-
-
-def write_draft(file: Path, text: str) -> None:
-    """Write the file."""
+def write_draft(file: Path, text: str, *, overwrite: bool) -> None:
+    """Write the file; refuse to write over one that is there: it may hold somebody's changes."""
     try:
-        file.write_text(text, encoding="utf-8")
+        with file.open("w" if overwrite else "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError as error:
+        raise ConflictError(
+            f"{file}: is there already; expected --overwrite or --output"
+        ) from error
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error.strerror})") from error

@@ -34,7 +34,6 @@ from driftline.serving.provisioning.baselines import Promoted, promote_version
 from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.provisioning.definitions import Definition, definition_of
 from driftline.serving.provisioning.files import look_at
-from driftline.serving.provisioning.making import make_endpoint, make_monitor, obstacle
 from driftline.serving.provisioning.plan import Action, Change, Key, apply_defaults, make_plan
 from driftline.serving.provisioning.targets import require_targets
 from driftline.serving.resources import store
@@ -51,8 +50,6 @@ from driftline.serving.resources.store import CONTROLLED, Stored
 log = logging.getLogger(__name__)
 
 Contents = Mapping[Key, Mapping[str, str]]
-# What takes no long work; what of it does not fit is refused when it is applied, where that can be.
-_MADE_AT_ONCE = {"Endpoint": make_endpoint, "Monitor": make_monitor}
 _DELETE: Mapping[Kind, Callable[[Connection, str, datetime], object]] = {
     "Monitor": delete_definition,
     "Alarm": delete_alarm,
@@ -118,7 +115,6 @@ class Applier:
         await require_targets(resources, context.commands, allowed)
         # A store that does not answer must hold up no transaction.
         contents = {_key(one): await look_at(one, context) for one in resources}
-        await asyncio.to_thread(self._require_fit, resources, contents)
         changes, pending = await asyncio.to_thread(
             self._store, resources, contents, known, dry_run=dry_run
         )
@@ -157,32 +153,6 @@ class Applier:
     def _filled(self, resources: Sequence[Resource]) -> list[Resource]:
         with read_connection(self._context.engine) as connection:
             return apply_defaults(connection, resources)
-
-    def _require_fit(self, resources: Sequence[Resource], contents: Contents) -> None:
-        """Refuse what does not fit what is ready and stays as it is: make it, and take it back.
-
-        The rest is made once what it needs is ready.
-        """
-        with read_connection(self._context.engine) as connection:
-            changes = make_plan(connection, resources, contents)
-            changing = [one for one in changes if one.action != "unchanged"]
-            kinds = [one.resource.kind for one in changing if one.resource.kind != "Channel"]
-            first = min(map(KINDS.index, kinds), default=0)  # Each kind needs those before it.
-            rows = [
-                row
-                for row in map(_row, changing)
-                if row.kind in _MADE_AT_ONCE
-                and KINDS.index(row.kind) == first
-                and not obstacle(connection, row)
-            ]
-        for row in rows:
-            try:
-                finish = _MADE_AT_ONCE[row.kind](self._context, row, lambda: True)
-                with self._context.engine.begin() as connection:
-                    finish(connection, row)
-                    connection.rollback()
-            except InputError as error:
-                raise ResourceError(f"{row}: {error}") from error
 
     def _store(
         self,

@@ -24,12 +24,6 @@ Definition = AlarmDefinition | CompositeDefinition | Channel | Silence | Monitor
 
 # What a channel holds beside the options of its receiver.
 _OWN = frozenset({"type", "url", "secret", "format", *KEY_FIELDS.values()})
-# Services that apprise opens an incident at for the recovery, too, or sends nothing at all; and
-# what to take instead.
-_UNCLOSED = {
-    "pagerduty": "type: pagerduty with routing_key",
-    "opsgenie": "another receiver, such as type: alertmanager",
-}
 
 
 def definition_of(resource: Resource) -> Definition | None:
@@ -85,12 +79,6 @@ def _secret(name: str, spec: ChannelSpec) -> str | None:
     for field in ("secret", *KEY_FIELDS.values()):
         if field != own and getattr(spec, field) is not None:
             raise ChannelError(f"{where}: {field} with type {spec.type}; expected {own}")
-    service = spec.url.partition(":")[0].lower()
-    if spec.type == "apprise" and service in _UNCLOSED:
-        raise ChannelError(
-            f'{where}: url begins with "{service}:", and apprise closes no incident there; '
-            f"expected {_UNCLOSED[service]}"
-        )
     secret: str | None = getattr(spec, own)
     if secret is None and own != "secret":
         raise ChannelError(f"{where}: {own} is missing; type {spec.type} needs one")

@@ -21,7 +21,7 @@ from driftline.errors import InputError
 from driftline.monitors.definitions import put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
-from driftline.monitors.rules.fitting import require_columns, require_fit, require_types
+from driftline.monitors.rules.fitting import require_columns, require_fit
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.multi_model.file_cache import FileCache
@@ -96,26 +96,22 @@ def in_thread(make: Callable[[ServerContext, Stored, Wanted], Finish | None]) ->
 
 async def make_model(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Finish:
     """Copy a declared Model into the storage root, and load it in a worker of its own."""
-    made = await _made_model(context, row)
-    return lambda _connection, _row: made
-
-
-async def _made_model(context: ServerContext, row: Stored) -> Made:
     trusted = context.settings.serving.trust_pickle and row.spec.get("trust_pickle") is not False
-    made: Made = {"spec": row.spec, "trust_pickle": trusted}
+    digest, before = row.content.get("digest", ""), row.made
+    made: dict[str, Any] = {"spec": row.spec, "trust_pickle": trusted, "digest": digest}
     if containers_of(row.spec):
         # What they answer is looked up when an endpoint is made, which follows them.
-        return {**made, "description": None}
-    digest, before = row.content["digest"], row.made
-    if before.get("digest") == digest and command_of(before["spec"]) == command_of(row.spec):
-        return {**before, **made}
-    made = {**made, "digest": digest}
-    if row.spec["mode"] == MULTI_MODEL:
-        return {**made, "description": await _describe_many(context, row, trusted=trusted)}
-    file = await to_its_end(context.models.put, row.name, Path(row.content["source"]), digest)
-    path = str(context.models.path(file))
-    description = await _describe(context, row, path, row.name, trusted=trusted)
-    return {**made, "file": file, "description": description}
+        made["description"] = None
+    elif before.get("digest") == digest and command_of(before["spec"]) == command_of(row.spec):
+        made = {**before, **made}
+    elif row.spec["mode"] == MULTI_MODEL:
+        made["description"] = await _describe_many(context, row, trusted=trusted)
+    else:
+        source = Path(row.content["source"])
+        made["file"] = await to_its_end(context.models.put, row.name, source, digest)
+        path = str(context.models.path(made["file"]))
+        made["description"] = await _describe(context, row, path, row.name, trusted=trusted)
+    return lambda _connection, _row: made
 
 
 async def _describe(
@@ -139,7 +135,7 @@ async def _describe_many(
     limit = row.spec["disk_limit_mb"] << 20
     folder, check = context.models.local_folder, context.reach.check
     files = FileCache(row.spec["model_data_prefix"], folder, limit, check)
-    problem: InputError | None = None
+    problems: list[InputError] = []
     try:
         for example in row.content["source"].splitlines():
             try:
@@ -147,11 +143,11 @@ async def _describe_many(
                     path = str(copy.path)
                     return await _describe(context, row, path, example, trusted=trusted)
             except InputError as error:
-                problem = problem or InputError(f'model "{example}" below the prefix: {error}')
+                problems.append(InputError(f'model "{example}" below the prefix: {error}'))
     finally:
         await files.close()
-    if problem is not None:
-        raise problem
+    if problems:
+        raise problems[0]
     return None
 
 
@@ -230,22 +226,11 @@ def make_monitor(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Fin
         if found.endpoint:
             endpoint = store.get(connection, "Endpoint", found.endpoint)
             found = replace(found, endpoint=endpoint.name)
-            if rules and pin is None:
-                _require_captured(rules, endpoint, baseline)
+            if rules and pin is None and (text := endpoint.made.get("signature")):
+                known = (*Signature.from_json(text).columns, *loaded.signature.columns)
+                require_columns(rules, [*ROW_IDS, *(column.name for column in known)])
         found = replace(found, baseline=baseline.name, baseline_version=version)
         put_definition(connection, found, context.now())
         return now.made
 
     return finish
-
-
-def _require_captured(rules: RuleSet, endpoint: Stored, baseline: Stored) -> None:
-    """Refuse a rule on a column or a type that captured rows do not have."""
-    texts = [one.made["signature"] for one in (endpoint, baseline) if one.made.get("signature")]
-    if len(texts) < 2:
-        return
-    captured, known = (
-        {column.name: column.type for column in Signature.from_json(text).columns} for text in texts
-    )
-    require_columns(rules, [*ROW_IDS, *captured, *known])
-    require_types(rules, captured)

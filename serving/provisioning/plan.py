@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
@@ -26,8 +26,6 @@ from driftline.serving.resources.endpoint_specs import (
     variants_and_shadows,
 )
 from driftline.serving.resources.model_specs import (
-    DIRECT,
-    MULTI_MODEL,
     SERIAL,
     SINGLE_MODEL,
     TRANSFORM_VARIANT,
@@ -170,29 +168,20 @@ def _check(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
 
 
 def _check_variant(wanted: Wanted, resource: Resource, spec: MonitorSpec) -> None:
-    """Refuse a variant, or a target model, that the endpoint served here does not have."""
+    """Refuse a variant that the endpoint served here does not have."""
     endpoint = wanted.get(resource, "Endpoint", spec.endpoint)[1] if spec.endpoint else {}
-    variants = {one["variant_name"]: one["model_name"] for one in variants_and_shadows(endpoint)}
+    variants = [one["variant_name"] for one in variants_and_shadows(endpoint)]
     # An app of somebody else's may answer under any.
     if variants and spec.variant not in (None, TRANSFORM_VARIANT, *variants):
         raise ResourceError(
             f'{resource}: spec.variant "{spec.variant}"; endpoint "{spec.endpoint}" has '
             f"{', '.join(variants)}"
         )
-    if (name := spec.target_model) is None:
-        return
-    try:
-        checked_target_model(name)
-    except InputError as error:
-        raise ResourceError(f"{resource}: spec.target_model: {error}") from error
-    names = [model for own, model in variants.items() if spec.variant in (None, own)]
-    models = [wanted.get(resource, "Model", model)[1] for model in names]
-    hostnames = [host for one in models if one["mode"] == DIRECT for host in containers_of(one)]
-    if models and name not in hostnames and all(one["mode"] != MULTI_MODEL for one in models):
-        raise ResourceError(
-            f'{resource}: spec.target_model "{name[:80]}"; endpoint "{spec.endpoint}" has '
-            f"{', '.join(hostnames) or 'no Model of mode MultiModel or Direct'}"
-        )
+    if spec.target_model is not None:
+        try:
+            checked_target_model(spec.target_model)
+        except InputError as error:
+            raise ResourceError(f"{resource}: spec.target_model: {error}") from error
 
 
 def _check_modes(wanted: Wanted, user: str, spec: Mapping[str, Any]) -> None:
@@ -289,35 +278,34 @@ def _digest(secret: str) -> str:
     return f"{store.DIGEST}{hashlib.blake2b(secret.encode(), digest_size=16).hexdigest()}"
 
 
+_CHANGED = {
+    "digest": "the model's file holds other bytes",
+    "fingerprint": "the reference data have changed",
+    "script": "the preprocess script has changed",
+}
+
+
 def _differences(
     before: Stored, resource: Resource, spec: Mapping[str, Any], content: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return one line for each change."""
-    changed = {
-        "digest": "the model's file holds other bytes",
-        "fingerprint": "the reference data have changed",
-        "script": "the preprocess script has changed",
-    }
-    old = {"spec": before.spec, "owner": before.owner, "tags": dict(before.tags)}
-    new = {"spec": spec, "owner": resource.owner, "tags": dict(resource.tags)}
-    lines = [line for key in old for line in _lines(key, old[key], new[key])]
-    files = (key for key in changed if key in content and before.content.get(key) != content[key])
-    return (*lines, *(changed[key] for key in files))
+    old = {**_fields(before.spec), "owner": before.owner, "tags": dict(before.tags)}
+    new = {**_fields(spec), "owner": resource.owner, "tags": dict(resource.tags)}
+    lines = [
+        f"{key}: {_shown_change(old.get(key), new.get(key))}"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    ]
+    files = [one for one in _CHANGED if one in content and before.content.get(one) != content[one]]
+    return (*lines, *(_CHANGED[one] for one in files))
 
 
-def _lines(place: str, old: object, new: object) -> Iterator[str]:
-    """Yield a line for each value that differs, however deep it lies."""
-    if old == new:
-        return
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in {**old, **new}:
-            yield from _lines(f"{place}.{key}", old.get(key), new.get(key))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from _lines(f"{place}[{index}]", one, other)
-    elif any(store.DIGEST in str(value) for value in (old, new)):
-        yield f"{place}: changed"
-    else:
-        texts = (json.dumps(one, ensure_ascii=False, sort_keys=True) for one in (old, new))
-        shown = (one if len(one) <= _MAX_SHOWN else f"{one[:_MAX_SHOWN]}…" for one in texts)
-        yield f"{place}: {' -> '.join(shown)}"
+def _fields(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"spec.{key}": value for key, value in spec.items()}
+
+
+def _shown_change(old: object, new: object) -> str:
+    if any(store.DIGEST in str(value) for value in (old, new)):
+        return "changed"
+    texts = (json.dumps(one, ensure_ascii=False, sort_keys=True) for one in (old, new))
+    return " -> ".join(one if len(one) <= _MAX_SHOWN else f"{one[:_MAX_SHOWN]}…" for one in texts)

@@ -32,30 +32,24 @@ def answered_signature(
     """
     declared = None
     if given is not None:
-        text = given if isinstance(given, str) else json.dumps(given)
-        declared = Signature.from_json(text)
-    if not described:
-        assert declared is not None  # The check of the spec asks for one of both.
+        declared = Signature.from_json(given if isinstance(given, str) else json.dumps(given))
+    if declared is not None and not described:
         return declared.as_captured(), None
     if declared is None and None in described.values():
         return None, None
     found: dict[str, tuple[Signature | None, str | None]] = {}
-    what = "container" if any("/" in one for one in described) else "variant"
     for variant, description in described.items():
         try:
             found[variant] = _answered(declared, description, roles)
         except InputError as error:
-            many = len(described) > 1
-            raise InputError(f'{what} "{variant}": {error}' if many else str(error)) from error
-    known = {name: one for name, one in described.items() if one and one["kind"] != BODIES}
-    first = next(iter(known or found))
-    for other in known:
-        if found[other] != found[first]:
-            raise InputError(
-                f'{what}s "{first}" and "{other}" answer other classes or types: '
-                f"{_answers(known[first])} against {_answers(known[other])}; expected the same of "
-                "all"
-            )
+            raise InputError(f'variant "{variant}": {error}') from error
+    known = [name for name, one in described.items() if one and one["kind"] != BODIES]
+    first = (known or [*found])[0]
+    if other := next((name for name in known if found[name] != found[first]), None):
+        raise InputError(
+            f'variants "{first}" and "{other}" answer other classes or types; expected the same of '
+            "all"
+        )
     return found[first]
 
 
@@ -77,21 +71,15 @@ def _answered(
     return endpoint_signature(declared, description, chosen=chosen), positive
 
 
-def _answers(description: Description) -> str:
-    """Return in a few words what a model answers."""
-    words = ", ".join(description["classes"][:8]) or str(description["class_type"])
-    width = description.get("answer_width") or 1
-    return words if width == 1 else f"lists of {width} {words}"
-
-
 def endpoint_signature(
     declared: Signature, description: Description, *, chosen: object = None
 ) -> Signature:
     """Complete a declared signature, or a baseline's, by what the model answers."""
-    if names := [column.name for column in declared.outputs if column.role == "quantile"]:
+    if names := [one.name for one in declared.columns if one.role in ("quantile", "weight")]:
         raise InputError(
-            f"quantiles {', '.join(names)}: the model answers one prediction; leave them out of "
-            "the baseline, or the model out of the endpoint, which then captures an app of your own"
+            f"{', '.join(names)}: a model that is served here is sent its features alone and "
+            "answers one prediction; leave weight and quantiles out of the baseline, or capture an "
+            "app of your own (docs/your-own-app.md)"
         )
     inputs = declared.as_sent().inputs
     require_match(inputs, description)
@@ -102,28 +90,16 @@ def endpoint_signature(
 
 
 def _with_probability(signature: Signature, roles: Mapping[str, Any]) -> Signature:
-    """Return the signature of a model that answers bodies, by the roles of its baseline.
-
-    It does not say whether it answers a probability; with two classes it may, and the column stays
-    empty where it does not.
-    """
+    """Return the signature of a model that answers bodies: of two classes, maybe a probability."""
     answers = {column.role for column in signature.outputs}
-    if "prediction" not in answers or "probability" in answers or not _is_binary(signature, roles):
+    said = [column for column in signature.columns if column.role in ("label", "prediction")]
+    is_binary = roles.get("problem") == "binary" or any(
+        one.type == "bool" or len(one.classes or one.levels or ()) == 2 for one in said
+    )
+    if "prediction" not in answers or "probability" in answers or not is_binary:
         return signature
     column = Column("probability", "probability", "double", "probability")
     return replace(signature, outputs=(*signature.outputs, *_free([column], signature.columns)))
-
-
-def _is_binary(signature: Signature, roles: Mapping[str, Any]) -> bool:
-    """Whether there are two classes, as far as a reference and its roles say so."""
-    if roles.get("problem") is not None:
-        return bool(roles["problem"] == "binary")
-    said = [column for column in signature.columns if column.role in ("label", "prediction")]
-    if any(one.type == "bool" or len(one.classes or one.levels or ()) == 2 for one in said):
-        return True
-    # Of numbers with a fraction it is a threshold.
-    is_chosen = roles.get("positive") is not None
-    return is_chosen and all(column.type in ("int64", "string") for column in said)
 
 
 def job_signature(
@@ -165,38 +141,31 @@ def positive_class(
     classes: Sequence[str] = description["classes"]
     if len(classes) != 2:
         return None
-    if names := _listed(chosen):
-        if found := _own(classes, names):
+    if chosen is not None:
+        if found := _own(classes, _listed(chosen)):
             return found[0]
-        shown = ", ".join(f'"{name}"' for name in names)
         raise InputError(
-            f"positive {shown}; the model answers {', '.join(classes)}; name its positive "
-            f"value, too: positive: [{shown}, VALUE]"
+            f"positive {chosen!r}; the model answers {', '.join(classes)}; name its value, too"
         )
     outputs = () if declared is None else declared.outputs
     named = [one.classes[-1] for one in outputs if one.role == "probability" and one.classes]
     return (_own(classes, named) or classes[1:])[0]
 
 
-def _listed(chosen: object) -> list[object]:
-    """Return what a spec names as positive: nothing, one value or several."""
-    if chosen is None:
-        return []
-    return chosen if isinstance(chosen, list) else [chosen]
-
-
 def _require_classes(declared: Signature, classes: Sequence[str], chosen: object) -> None:
     """Refuse a model whose answers can never be those of the reference, nor named by its labels."""
     answers = [column for column in declared.outputs if column.role == "prediction"]
     known = [one for column in answers for one in column.classes or ()]
-    if not known or not classes:
-        return
-    if not _own(classes, [*known, *_listed(chosen)]):
+    if known and classes and not _own(classes, [*known, *_listed(chosen)]):
         raise InputError(
             f"the model answers {', '.join(classes[:8])}, the reference's predictions are "
             f"{', '.join(known[:8])}; name the positive value of both, such as "
             f"positive: [{known[-1]}, {classes[-1]}], or bring the reference to the model's values"
         )
+
+
+def _listed(chosen: object) -> list[object]:
+    return chosen if isinstance(chosen, list) else [] if chosen is None else [chosen]
 
 
 def _own(classes: Sequence[str], names: Sequence[object]) -> list[str]:
@@ -216,8 +185,7 @@ def require_match(inputs: Sequence[Column], description: Description) -> None:
         parts += [f"the model does not know {extra}"] if extra else []
         raise InputError(
             f"the model's columns are not the signature's: {'; '.join(parts)}; "
-            "exclude columns of the reference (also facets: what a model is not sent is not "
-            "captured with its requests), rename them as the model does, or name their roles"
+            "exclude columns of the reference, rename them as the model does, or name their roles"
         )
     if names is None and count not in (None, len(given)):
         raise InputError(
@@ -227,8 +195,7 @@ def require_match(inputs: Sequence[Column], description: Description) -> None:
     for name, kind in zip(names or given, description.get("feature_types") or (), strict=False):
         if (given[name].type == "string") != (kind == "string"):
             raise InputError(
-                f'the model takes {kind} as "{name}", the signature has {given[name].type}; '
-                "bring the reference to the model's types, or convert the model for these"
+                f'the model takes {kind} as "{name}", the signature has {given[name].type}'
             )
     for name, categories in description["categories"].items():
         levels = given[name].levels or () if name in given else ()
@@ -237,7 +204,7 @@ def require_match(inputs: Sequence[Column], description: Description) -> None:
             raise InputError(
                 f'column "{name}": the reference\'s values ({", ".join(levels[:3])}) are none of '
                 f"the model's categories ({', '.join(categories[:3])}), so that it would take all "
-                "of them for missing; bring the reference to the model's values, or fit it on these"
+                "of them for missing"
             )
 
 
@@ -289,8 +256,14 @@ def _outputs(declared: Signature, description: Description, positive: str | None
     Several values a row have no column: there is none for them.
     """
     classes: tuple[str, ...] = tuple(description["classes"])
-    if not classes and (description.get("answer_width") or 1) > 1:
-        _require_no_single_value(declared, description["answer_width"])
+    width = description.get("answer_width") or 1
+    if not classes and width > 1:
+        single = (one for one in declared.columns if one.role in ("prediction", "label"))
+        if (column := next(single, None)) is not None:
+            raise InputError(
+                f'the model answers {width} values a row; the {column.role} "{column.name}" is '
+                "one: give each value a model and an endpoint of its own"
+            )
         return []
     kind = description["class_type"]
     found = [Column("prediction", "prediction", kind, "prediction", classes=classes or None)]
@@ -308,17 +281,6 @@ def _outputs(declared: Signature, description: Description, positive: str | None
         Column(name, column, "double", "probability", classes=(one,))
         for name, (column, one) in names.items()
     ]
-
-
-def _require_no_single_value(declared: Signature, width: int) -> None:
-    """Refuse a model of several values a row beside a prediction, or label, of one value."""
-    for column in declared.columns:
-        if column.role in ("prediction", "label"):
-            raise InputError(
-                f'the model answers {width} values a row; the {column.role} "{column.name}" is one '
-                f"({column.sent_type}); expected a model of one value a row: give each value a "
-                "model and an endpoint of its own"
-            )
 
 
 def _named(declared: Sequence[Column], outputs: Sequence[Column]) -> list[Column]:

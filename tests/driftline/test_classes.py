@@ -16,14 +16,6 @@ from driftline.classes import (
 )
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(1, "1"), (1.0, "1"), ("1", "1"), (True, "true"), ("True", "true"), (0.5, "0.5"), ("x", "x")],
-)
-def test_equal_classes_have_equal_texts(value, text) -> None:
-    assert class_text(value) == text
-
-
 @pytest.mark.parametrize("value", [1, 1.0, np.int8(1), np.float32(1), True, np.True_, "1", "1.0",
                                    "True", "TRUE", "true", " 1 ", "+1.00"])  # fmt: skip
 def test_all_that_means_one_is_the_class_one(value) -> None:
@@ -69,10 +61,6 @@ def test_whole_numbers_that_no_double_tells_apart_are_classes_of_their_own(kind,
     assert class_order(texts[::-1]) == class_order(texts)
 
 
-def test_a_number_of_more_digits_than_anybody_writes_is_a_name() -> None:
-    assert known_classes(["1" * 5000], ("1" * 5000 + ".0", "x")) == ("1" * 5000,)
-
-
 def test_numbers_are_sorted_as_numbers() -> None:
     assert class_order(["10", "9", "-1"]) == ("-1", "9", "10")
     assert class_order(["10", "9", "x"]) == ("10", "9", "x")
@@ -82,21 +70,17 @@ def test_numbers_are_sorted_as_numbers() -> None:
     ("names", "classes", "expected"),
     [
         (["probability_late", "probability_early"], ["early", "late"], ("late", "early")),
-        (["late", "early"], ["early", "late"], ("late", "early")),
         (["p_1", "p_0"], ["0", "1"], ("1", "0")),
         (["p_11", "p_1", "p_2"], ["1", "2", "11"], ("11", "1", "2")),
         (["P(late)", "P(early)"], ["early", "late"], ("late", "early")),
-        (["Probability Late", "Probability Early"], ["early", "late"], ("late", "early")),
         # The data never held the class "c", which the model knows.
         (["p_c", "p_b", "p_a"], ["a", "b"], ("c", "b", "a")),
         # The model does not know the class "c".
         (["p_b", "p_a"], ["a", "b", "c"], ("b", "a")),
         # Names that say nothing: in the order of the classes.
         (["first", "second"], ["a", "b"], ("a", "b")),
-        (["score", "other"], ["x", "e"], ("x", "e")),
         (["p_a", "q_b", "p_c"], ["a", "b"], None),
         (["first", "second"], ["a", "b", "c"], None),
-        (["first", "second", "third"], ["a", "b"], None),
     ],
 )
 def test_a_column_of_probabilities_is_of_the_class_that_it_names(names, classes, expected) -> None:

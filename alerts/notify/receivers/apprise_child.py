@@ -7,9 +7,7 @@ files can be read: some services can be told to send one, and our keys lie in fi
 written, deleted or started.
 
 Standard input: ``{"url", "title", "body", "mood", "allow_networks"}``. Exit code 0: taken; 1: not
-taken; 77: refused for good; 2: invalid URL. Or ``{"to_read": [URL]}``: nothing is sent; code 2 and
-``{"index", "why"}`` report the first that apprise cannot read. Output quotes only the scheme of a
-URL.
+taken; 77: refused for good; 2: invalid URL. Output quotes only the scheme of a URL.
 """
 
 from __future__ import annotations
@@ -48,13 +46,6 @@ def main() -> int:
     logger = logging.getLogger("apprise")
     logger.handlers, logger.propagate = [statuses], False
     asset = apprise.AppriseAsset(allow_templates=False, plugin_paths=[], http_redirects=False)
-    if "to_read" in asked:
-        sys.addaudithook(closed_to(AddressGuard(()), []))
-        for index, url in enumerate(asked["to_read"]):
-            if apprise.Apprise.instantiate(url, asset=asset) is None:
-                sys.stdout.write(json.dumps({"index": index, "why": _unread(url)}))
-                return 2
-        return 0
     service = apprise.Apprise.instantiate(asked["url"], asset=asset)
     if service is None:
         sys.stdout.write(f"{_unread(asked['url'])}\n")

@@ -46,17 +46,15 @@ def sagemaker(
     """
     from driftline.app.from_sagemaker.descriptions import Places, read_descriptions
     from driftline.app.from_sagemaker.mapping import Importer
-    from driftline.app.init import require_free, write_draft
+    from driftline.app.init import write_draft
 
-    if not overwrite:
-        require_free(output)
     known = Places.of(places or ())
     named = {
         name: place if "://" in place else str(Path(place).resolve())
         for name, place in options.pairs(data, "--data").items()
     }
     imported = Importer(read_descriptions(folder), known, named, compat).run()
-    write_draft(output, _text(imported, output))
+    write_draft(output, _text(imported, output), overwrite=overwrite)
     value = {
         "file": str(output),
         "resources": imported.resources,

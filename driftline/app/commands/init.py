@@ -42,20 +42,17 @@ def init(
     # The work is imported where it begins: the options need none of it.
     from driftline.app.commands.fitted import told
     from driftline.app.drafts import draft_resources, endpoint_name
-    from driftline.app.init import draft_text, require_free, sent_note, try_out, write_draft
+    from driftline.app.init import draft_text, try_out, write_draft
     from driftline.formats.source import open_source
 
     options.open_places(*data)
     endpoint = endpoint_name(Path(data[0]), name)
     file = output or Path(f"{endpoint}.yaml")
-    if not overwrite:
-        require_free(file)
     trial = try_out(open_source(data), roles)  # Before the file: it shows whether the roles hold.
     places = [one if "://" in one else os.path.abspath(one) for one in data]  # noqa: PTH100 - globs stay globs
     reference = places if len(places) > 1 else places[0]
     resources = draft_resources(endpoint, roles, reference=reference, channel_url=channel)
-    note = sent_note(roles)
-    write_draft(file, draft_text(resources, file=file, note=note))
+    write_draft(file, draft_text(resources, file=file), overwrite=overwrite)
     value = {
         "file": str(file),
         "endpoint": endpoint,
@@ -66,7 +63,6 @@ def init(
     kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
     lines = [
         *told(trial.baseline),
-        *filter(None, [note]),
         f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms",
         *_of_trial(trial),
     ]

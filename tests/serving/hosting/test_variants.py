@@ -228,7 +228,7 @@ def test_a_request_whose_body_is_late_is_answered_by_the_variant_that_it_began_w
     until(lambda: blue not in server.worker_ids())  # Then it goes.
 
 
-def test_variants_that_exclude_each_other_are_refused_and_nothing_changes(
+def test_variants_that_exclude_each_other_are_refused_and_the_one_before_answers(
     server: Any, put: Any, declare: Any, trained: Any, tmp_path: Path
 ) -> None:
     put(variant("blue"))
@@ -252,10 +252,12 @@ def test_variants_that_exclude_each_other_are_refused_and_nothing_changes(
     mistyped = declare("Monitor", "of-red", endpoint="flights", baseline="flights", variant="red")
     said = server.error_of(server.apply(mistyped))["message"]
     assert 'spec.variant "red"; endpoint "flights" has blue' in said
+    assert server.client.get("/api/v1/endpoints/flights").json()["spec"] == known
     assert 'variant "number"' in refused(variant("blue"), variant("number"))
     assert "answer other" in refused(
         variant("number"), variant("words"), baseline=None, signature=None
     )
-    assert server.client.get("/api/v1/endpoints/flights").json()["spec"] == known
+    # What was ready goes on.
+    assert server.client.get("/api/v1/endpoints/flights").json()["status"]["state"] == "InService"
     deleted = server.client.delete("/api/v1/models/blue")
     assert deleted.status_code == 409

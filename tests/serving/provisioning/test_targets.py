@@ -21,20 +21,20 @@ from driftline.serving.resources.resources import ResourceError
 def test_an_address_that_is_not_public_is_refused_unless_its_network_is_listed(
     url: str, network: str
 ) -> None:
-    with pytest.raises(ResourceError, match=r"^c: no message .* \[notify\] allow_networks"):
-        asyncio.run(require_reachable("c", url, ["172.16.0.0/12"]))
+    with pytest.raises(ResourceError, match=r"^url: no message .* \[notify\] allow_networks"):
+        asyncio.run(require_reachable(url, ["172.16.0.0/12"]))
 
-    asyncio.run(require_reachable("c", url, network.split(",")))
+    asyncio.run(require_reachable(url, network.split(",")))
 
 
 def test_an_address_that_hands_out_credentials_is_refused_whatever_is_listed() -> None:
     with pytest.raises(ResourceError):
-        asyncio.run(require_reachable("", "https://169.254.169.254/x", ["169.254.0.0/16"]))
+        asyncio.run(require_reachable("https://169.254.169.254/x", ["169.254.0.0/16"]))
 
 
 @pytest.mark.parametrize("url", ["https://93.184.215.14/hook", "http://intern.example:9/hook"])
 def test_public_addresses_and_names_that_need_dns_are_taken(url: str) -> None:
-    asyncio.run(require_reachable("", url, []))
+    asyncio.run(require_reachable(url, []))
 
 
 def test_apply_asks_and_changes_nothing(shared: Any, declare: Any) -> None:

@@ -22,7 +22,8 @@ def data(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "where", ["/etc/shadow", "file:///etc/passwd", "/proc/self/environ", "/dev/zero"]
+    "where",
+    ["/etc/shadow", "file:///etc/passwd", "/dev/zero", "/", "/*", "/**/*.csv", "/../", "file:///"],
 )
 def test_files_of_the_system_are_no_data(where):
     with pytest.raises(InputError, match="of the system"):

@@ -102,6 +102,6 @@ def test_a_file_that_is_there_is_left_alone_until_told(made: tuple[Path, dict[st
 def test_names_of_any_kind_stay_inside_the_comment() -> None:
     roles = Roles(label="a\nkind: Model", facets=(Facet("b: [", ("x",)),))
     resources = draft_resources("d", roles, reference="/d.csv")
-    text = draft_text(resources, file=Path("d.yaml"), note="two\nlines")
+    text = draft_text(resources, file=Path("d.yaml"))
 
     assert list(yaml.safe_load_all(text)) == resources
