@@ -128,7 +128,6 @@ def silences_page(silences: Sequence[CountedSilence], now: datetime) -> html.Div
     """Lay out all silences, those in force first."""
     active = sum(status == "ACTIVE" for _, status, _ in silences)
     under = f"{plural(active, 'silence')} active" if active else "nothing is silenced now"
-    command = 'driftline silence put roll-out -m endpoint=NAME --for 30m --comment "new model"'
     muted = link_to("messages", status="muted")
 
     def status(entry: CountedSilence) -> ui.Cell:
@@ -160,7 +159,7 @@ def silences_page(silences: Sequence[CountedSilence], now: datetime) -> html.Div
             "Suppressed": suppressed,
             "End": end,
         },
-        why=[ui.empty("No silences yet. Add one on an alarm's page, or run:", command)],
+        why=[ui.empty("No silences yet. Add one on an alarm's page, or declare it.")],
         label="Silences, active first",
         kind="cards silences",
         note=f"the first {SILENCES_SHOWN} of {len(silences)}" * (len(silences) > SILENCES_SHOWN),

@@ -25,8 +25,7 @@ from driftline.app.exit_codes import INPUT, exit_code, last_words
 from driftline.ending import ending_at_once
 
 # Each command's files are imported only when it is asked for, and its work only when that begins:
-# nobody waits for Arrow to read a help page. The first file defines the command; the others add
-# subcommands to it.
+# nobody waits for Arrow to read a help page.
 COMMANDS = {
     "demo": "running",
     "up": "running",
@@ -41,26 +40,24 @@ COMMANDS = {
     "import": "import_sagemaker",
     "deploy": "resources",
     "invoke": "resources",
-    "logs": "logs",
+    "logs": "jobs",
     "model": "model",
-    "transform": "job",
-    "job": "job",
-    "baseline": "baseline",
+    "transform": "jobs",
+    "job": "jobs",
+    "baseline": "documents",
     "check": "documents",
-    "outliers": "outliers",
-    "compare": "compare",
     "apply": "resources",
     "get": "resources",
     "delete": "resources",
-    "monitor": "monitor backtest",
+    "monitor": "monitor",
     "alarm": "alarm",
-    "channel": "notifications",
-    "silence": "notifications",
-    "delivery": "notifications",
-    "capture": "capture transfer",
-    "truth": "truth",
-    "detector": "metric",
-    "metric": "metric",
+    "channel": "alarm",
+    "silence": "alarm",
+    "delivery": "alarm",
+    "capture": "capture",
+    "truth": "capture",
+    "detector": "alarm",
+    "metric": "alarm",
     "token": "access",
     "audit": "access",
     "whoami": "access",
@@ -95,13 +92,11 @@ def build(asked: str | None = None) -> typer.Typer:
     )
     # With one command only, typer would drop its name; this keeps it.
     app.callback()(_root)
-    for name, files in COMMANDS.items():
+    for name, file in COMMANDS.items():
         if asked not in COMMANDS or name == asked:
-            homes = [
-                importlib.import_module(f"driftline.app.commands.{file}") for file in files.split()
-            ]
+            home = importlib.import_module(f"driftline.app.commands.{file}")
             # A word that Python has taken ends in a line there.
-            command = getattr(homes[0], name if name != "import" else "import_")
+            command = getattr(home, name if name != "import" else "import_")
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name)
             else:

@@ -66,13 +66,20 @@ class CaptureCounts(CaptureDocument):
     typed: bool
 
 
-@operation("GET /capture", role="viewer")
+@operation(
+    "GET /capture", role="viewer", command="capture list",
+    columns="endpoint declared typed requests rows failed unparsed decoder_faults cut dropped"
+    " coverage",
+)  # fmt: skip
 def captures(
     services: Services,
     page: Paging,
     prefix: Annotated[str, Field(max_length=63, description="Only names that begin so.")] = "",
 ) -> Page[CaptureCounts]:
-    """Count what was captured, by endpoint, also of those that were never declared."""
+    """Count what was captured, by endpoint, also of those that were never declared.
+
+    Example: driftline capture list
+    """
     typed, after = _declared(services.context), page.after_name()
     names = {*typed, *list_endpoints(services.context.root)}
     found = sorted(one for one in names if one.startswith(prefix) and one > after)
@@ -90,9 +97,15 @@ def last_audit(services: Services) -> Annotated[Json, LastAudit]:
     return found
 
 
-@operation("GET /endpoints/{name}/capture", role="viewer", of="name")
+@operation("GET /endpoints/{name}/capture", role="viewer", command="capture stats", of="name")
 def capture_stats(services: Services, name: Endpoint) -> CaptureCounts:
-    """Count what the capture table of an endpoint holds, and what is known to be lost."""
+    """Count what the capture table of an endpoint holds, and what is known to be lost.
+
+    Coverage is stored / (stored + dropped); requests that were cut, or that a fault of the decoder
+    kept from becoming rows, count as not covered.
+
+    Example: driftline capture stats flights
+    """
     endpoint = known_endpoint(services.context, name)
     return next(_counted(services.context, [endpoint], _declared(services.context)))
 

@@ -254,7 +254,7 @@ def _asynchronous(reconciler: EndpointReconciler, name: str) -> tuple[DesiredVar
     return desired, desired.answers_later
 
 
-@operation("GET /logs", role="viewer", of="endpoint")
+@operation("GET /logs", role="viewer", command="logs", of="endpoint")
 def logs(
     services: Services,
     connection: Connection,
@@ -266,6 +266,8 @@ def logs(
     """List what the workers of an endpoint have printed, the newest line first.
 
     Lines that were printed on the machine of the server that answers; the oldest are deleted.
+
+    Example: driftline logs flights --since 10m
     """
     before: Any = page.after(datetime, str)
     declared = store.get(connection, "Endpoint", endpoint)

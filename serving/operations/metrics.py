@@ -145,7 +145,7 @@ def get_metric_data(
     return data.get_metric_data(request, fetch_from(connection, first, last), band)
 
 
-@operation("POST /metrics/statistics", role="viewer")
+@operation("POST /metrics/statistics", role="viewer", command="metric stats")
 def metric_statistics(
     services: Services,
     connection: Connection,
@@ -164,6 +164,8 @@ def metric_statistics(
     """Return statistics of one metric, period by period and unit by unit.
 
     As GetMetricStatistics does; one statistic at least must be named.
+
+    Example: driftline metric stats shop orders --start-time 3h --end-time 0m --statistic Sum
     """
     asked = questions.StatisticsRequest(
         namespace=namespace, name=metric_name, dimensions=dimensions or {}, start=start_time,

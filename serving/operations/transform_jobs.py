@@ -51,15 +51,18 @@ class DescribedJob(TransformJobSpec):
     progress: JobProgress | None
 
 
-@operation("POST /transform-jobs", role="operator")
+@operation("POST /transform-jobs", role="operator", command="job create")
 def create_transform_job(
-    services: Services, spec: Annotated[TransformJobSpec, Body()]
+    services: Services,
+    spec: Annotated[TransformJobSpec, Body(description="CreateTransformJob's fields.")],
 ) -> DescribedJob:
     """Score files by a model, or as an endpoint does, in the background.
 
     In CreateTransformJob's form, in snake case, and `endpoint_name` in place of `model_name` to
     score as an endpoint does. The model is the declared one of this moment: what is applied later
     changes nothing.
+
+    Example: driftline job create march.yaml
     """
     context = services.context
     for place in spec.transform_input.data_source.s3_data_source.places:
@@ -95,9 +98,12 @@ def transform_jobs(
     return page.of(found, lambda one: (one.created_at, one.name.casefold()), _shown)
 
 
-@operation("GET /transform-jobs/{name}", role="viewer")
+@operation("GET /transform-jobs/{name}", role="viewer", command="job get")
 def transform_job(connection: Connection, name: Name) -> DescribedJob:
-    """Return a transform job: what it was asked, its status, and how far it is."""
+    """Return a transform job: what it was asked, its status, and how far it is.
+
+    Example: driftline job get march
+    """
     return _shown(jobs.get_job(connection, name))
 
 

@@ -233,6 +233,7 @@ def test_files_are_scored_by_a_command_and_by_a_job(shop: Installation) -> None:
 
     shop.done("transform", "old.skops", "march.csv", "-o", "scores")
     shop.done("job", "create", "march.yaml")
+    shop.wait(lambda: "Completed" in shop.done("job", "get", "march"))
 
     for folder in (shop.folder / "scores", output):
         (file,) = folder.glob("*.out")

@@ -182,7 +182,7 @@ def test_a_kind_that_decides_nothing_is_3_unless_another_is_violated(all_kinds: 
         ),
         (
             ("check", "today.csv", "--baseline", "flags", "--kind", "all", "--kind", "bias"),
-            '"all" beside bias',
+            '"all" beside',
         ),
         (("baseline", "reference.csv", "--kind", "bias", "-o", "x"), "name a facet"),
         (("baseline", "reference.csv", "--facet", "sex=X", "-o", "x"), 'never holds "X"'),

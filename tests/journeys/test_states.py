@@ -117,17 +117,9 @@ def running(install: Callable[..., Installation], orders) -> Installation:
     found.apply(*resources)
     for name, (values, _, _) in ALARMS.items():
         for value in values:
-            found.done(
-                "metric",
-                "put",
-                "shop",
-                "late",
-                value,
-                "-d",
-                f"of={name.replace(' ', '-')}",
-                "--time",
-                "2m ago",
-            )
+            labels = [{"Name": "of", "Value": name.replace(" ", "-")}]
+            at = datetime.now(UTC) - timedelta(minutes=2)
+            found.put_metric("late", float(value), Dimensions=labels, Timestamp=at.isoformat())
     return found
 
 
@@ -182,10 +174,11 @@ def test_a_transform_job(running, file: str, code: int, status: str) -> None:
     }  # fmt: skip
     (running.folder / "job.json").write_text(json.dumps(job))
 
-    done = running.cli("job", "create", "job.json")
-    found = running.get(f"/api/v1/transform-jobs/{name}")
+    running.done("job", "create", "job.json")
+    running.wait(lambda: "InProgress" not in running.done("job", "list"))
+    done = running.cli("job", "get", name, "--json")
 
-    assert (done.returncode, found["transform_job_status"]) == (code, status), done.stderr
+    assert (done.returncode, json.loads(done.stdout)["transform_job_status"]) == (code, status)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_stopped_installation_ends_every_process_and_leaves_every_row_in_the_f
 ) -> None:
     shop.start()
     for name in ("a", "b", "c"):
-        shop.done("metric", "put", "shop", name, "1")
+        shop.put_metric(name, 1)
     started = shop.processes()
 
     assert shop.stop(number) == 0

@@ -237,6 +237,12 @@ class Installation:
         is_json = "json" in answer.headers.get("content-type", "")
         return answer.json() if is_json else answer.text
 
+    def put_metric(self, name: str, value: object, **more: Any) -> None:
+        """Add a datapoint to a metric of the namespace shop."""
+        datum = {"MetricName": name, "Value": value, **more}
+        body = {"Namespace": "shop", "MetricData": [datum]}
+        assert self.request("POST", "/api/v1/metrics", json=body).is_success
+
     def invoke(
         self,
         endpoint: str,

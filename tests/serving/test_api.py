@@ -44,7 +44,7 @@ def run(server, *words):
     return CliRunner().invoke(build("monitor"), ["monitor", *words, "--server", server.url])
 
 
-def test_a_run_leads_to_exactly_the_rows_behind_it(server, sent, tmp_path):
+def test_a_run_leads_to_exactly_the_rows_behind_it(server, sent):
     ran = server.client.post("/api/v1/monitors/quality/run", json=WINDOW).json()
     again = server.client.post("/api/v1/monitors/quality/run", json={}).json()
     listed = server.client.get("/api/v1/monitors/quality/executions").json()["items"]
@@ -54,8 +54,7 @@ def test_a_run_leads_to_exactly_the_rows_behind_it(server, sent, tmp_path):
         index = [one["feature_name"] for one in report["violations"]].index("carrier")
         text = b"".join(client.violation_rows(ran["id"], index))
         binary = b"".join(client.violation_rows(ran["id"], index, form="parquet"))
-    file = tmp_path / "bad.parquet"
-    done = run(server, "rows", "quality", "--feature", "carrier", "-o", str(file), "--json")
+    done = run(server, "rows", "quality", "--feature", "carrier", "--json", "--limit", "1000")
 
     assert (ran["status"], ran["row_count"]) == ("CompletedWithViolations", 480)
     assert again["id"] == ran["id"], "the last whole window is the same one, and is not run twice"
@@ -73,7 +72,7 @@ def test_a_run_leads_to_exactly_the_rows_behind_it(server, sent, tmp_path):
     assert same["event_time"].dt.hour.tolist() == (expected.index // 20).tolist()
     assert report["violations"][index]["onset"]["text"] == "since 2026-01-14 12:00 UTC"
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["row_count"] == len(pd.read_parquet(file)) == len(expected)
+    assert len(json.loads(done.stdout)["rows"]) == len(expected)
 
 
 def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(

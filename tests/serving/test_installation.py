@@ -99,7 +99,7 @@ def test_every_command_that_takes_a_server_takes_a_settings_file():
         "monitor run m",
         "alarm set-state a OK",
         "channel test c",
-        "capture stats",
+        "capture list",
         "truth load rows.csv --endpoint e",
         "invoke e rows.csv",
     ],

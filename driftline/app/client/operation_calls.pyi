@@ -127,7 +127,11 @@ class OperationCalls(ServerCalls):
         """Return what the last audit found: whether every number is stored once, or counted."""
 
     def capture_stats(self, name: str) -> Json:
-        """Count what the capture table of an endpoint holds, and what is known to be lost."""
+        """Count what the capture table of an endpoint holds, and what is known to be lost.
+        
+        Coverage is stored / (stored + dropped); requests that were cut, or that a fault of the decoder
+        kept from becoming rows, count as not covered.
+        """
 
     def erase(self, *, inference_ids: Sequence[str] = ..., event_ids: Sequence[str] = ..., where: str | None = ..., endpoint: str | None = ..., dry_run: bool = ...) -> Json:
         """Remove rows, bodies and labels of inference ids and event ids, and drop what comes later.

@@ -1,10 +1,10 @@
-"""Commands about alarms: how they stand and why, what people set, and what one would have done."""
+"""Commands about alarms, what they notify, and the metrics that they watch."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from driftline.app.commands import options
@@ -12,10 +12,15 @@ from driftline.app.commands.files import read_document
 from driftline.app.commands.operations import add_operations, lines_of, text_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table, harmless_json
+from driftline.app.exit_codes import UNAVAILABLE, UNDECIDED
 
 alarm = options.Group(help="See why alarms are in their states, set states, replay alarms.")
+channel = options.Group(help="Where messages of alarms go.")
+silence = options.Group(help="Messages that are held back; `driftline apply` declares silences.")
+delivery = options.Group(help="Messages: how they fare, and why.")
+detector = options.Group(help="Learn what is usual for a metric, for alarms beside a band.")
+metric = options.Group(help="Read metrics.")
 
-Names = Annotated[list[str], "Names of alarms, metric or composite."]
 _POINTS_SHOWN = 20
 # The sentences of an explanation, by what each says; the first and the last ones.
 _STATE = {"because": "reason", "watches": "condition", "periods": "marks"}
@@ -23,30 +28,25 @@ _CAUSE = {"cause": "cause", "window": "window", "page": "page", "rows": "rows"}
 _NEXT = {"next": "next_evaluation", "problem": "problem", "no actions": "actions_reason"}
 
 
-@alarm.command()
-def enable(client: Client, names: Names) -> Answer:
-    """Switch the actions of alarms on.
+def _switch(word: str, about: str, *, enabled: bool) -> Callable[..., Answer]:
+    """Return the command that switches the actions of alarms on, or off."""
 
-    Example: driftline alarm enable "flights drift"
-    """
-    return _switch(client, names, enabled=True)
+    def switch(
+        client: Client, names: Annotated[list[str], "Names of alarms, metric or composite."]
+    ) -> Answer:
+        client.switch_alarm_actions(names, enabled)
+        value = {"names": names, "actions_enabled": enabled}
+        return Answer(value, lines_of(value))
 
-
-@alarm.command()
-def disable(client: Client, names: Names) -> Answer:
-    """Switch the actions of alarms off; their states go on changing.
-
-    For a time only, a silence is better: it says why and ends by itself.
-
-    Example: driftline alarm disable "flights drift"
-    """
-    return _switch(client, names, enabled=False)
+    switch.__doc__ = f'{about}\n\nExample: driftline alarm {word} "flights drift"'
+    return switch
 
 
-def _switch(client: Client, names: list[str], *, enabled: bool) -> Answer:
-    client.switch_alarm_actions(names, enabled)
-    value = {"names": names, "actions_enabled": enabled}
-    return Answer(value, lines_of(value))
+for _word, _about in {
+    "enable": "Switch the actions of alarms on.",
+    "disable": "Switch the actions of alarms off; their states go on changing.",
+}.items():
+    alarm.command(_word)(_switch(_word, _about, enabled=_word == "enable"))
 
 
 @alarm.command()
@@ -98,4 +98,24 @@ def _parts(found: Mapping[str, Any], names: Mapping[str, str]) -> Iterable[str |
     return lines_of({label: found[name] for label, name in names.items()})
 
 
+def _tested(found: Mapping[str, Any], _asked: object) -> Answer:
+    """Exit code 3 where a message was not taken, 4 where the receiver did not answer."""
+    is_silent = bool(found["message_id"]) and found["status"] is None
+    code = 0 if found["is_taken"] else UNAVAILABLE if is_silent else UNDECIDED
+    return Answer(found, lines_of({**found, "body": None}), code)
+
+
+def _statistics(found: Mapping[str, Any], _asked: object) -> Iterable[str | Table]:
+    """Print periods, each extended statistic in a column of its own."""
+    return lines_of([
+        {**one, "extended_statistics": None, **one.get("extended_statistics", {})}
+        for one in found["datapoints"]
+    ])  # fmt: skip
+
+
 add_operations(alarm, "alarm", {"explain": explained})
+add_operations(channel, "channel", {"test": _tested})
+add_operations(silence, "silence")
+add_operations(delivery, "delivery")
+add_operations(detector, "detector")
+add_operations(metric, "metric", {"stats": _statistics})

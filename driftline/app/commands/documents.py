@@ -1,19 +1,23 @@
-"""Commands on data and documents alone, without a server: baseline and check."""
+"""Commands on data and documents without a server, and the versions of baselines that one keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import files_of
-from driftline.app.commands.output import Answer
+from driftline.app.commands.output import Answer, Table
+from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
 from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
 from driftline.errors import InputError, UndecidedError
@@ -23,65 +27,53 @@ from driftline.roles import Roles
 
 if TYPE_CHECKING:
     from driftline.baseline.store import Baseline
-    from driftline.formats.source import Source
-    from driftline.monitors.check import CheckOptions
     from driftline.monitors.check_context import Predictor
     from driftline.monitors.report.report import Report
     from driftline.monitors.report.reports import Reports
 
 _SETTLED = ("id_column", "timestamp", "exclude", "context", "categorical")
 KIND_LIST = ", ".join(KINDS)
-
-KindOption = Annotated[str, "--kind KIND", f"What is compared: {KIND_LIST}."]
-CheckedKindOption = Annotated[
-    list[str] | None,
-    "--kind KIND",
-    f"What is compared: {KIND_LIST}; repeatable, and all: every one that the baseline has "
-    "something for. Default: what the baseline is of.",
-]
-ModelOption = Annotated[str | None, "Model file, for attribution; else ready ones."]
-ConfigOption = Annotated[Path | None, "Clarify's analysis_config.json, in place of the roles."]
-EngineOption = Annotated[str, "Where data is read: local, dask or dask:ADDRESS."]
-JobsOption = Annotated[int | None, "Processes of the local engine; 0: one for each core."]
-CompatOption = Annotated[bool, "--compat", "Types, checks and texts as SageMaker has them."]
-RulesOption = Annotated[str | None, "--rules FILE", "YAML or JSON: what rows must keep to besides."]
-MetricOption = Annotated[
-    list[str] | None,
-    "--metric METRIC[=higher|lower]",
-    "Metric of one's own for model-quality: FILE.py:FUNCTION, or an installed one; which side is "
-    "better where its name does not tell.",
-]
-CostsOption = Annotated[
-    str | None,
-    "--costs JSON",
-    "What answers cost, for model-quality, or a file of it: "
-    '{"fp": 1, "fn": 10}, or {ACTUAL: {PREDICTED: number}}.',
-]
-SegmentOption = Annotated[
-    list[str] | None, "--segment COL", "Column whose values are also judged one by one."
-]
-PreprocessOption = Annotated[
-    Path | None, "--preprocess SCRIPT", "Script whose preprocess_handler makes the rows."
-]
+# Of a table with a thousand empty columns the first will do.
+_NAMES_SHOWN = 5
+_TYPES = {
+    "int64": "whole number",
+    "double": "number",
+    "string": "text",
+    "bool": "truth value",
+    "timestamp": "time",
+}
 
 
-def baseline(
+class DataOrCommand(TyperGroup):
+    """Takes what names no command for data: ``driftline baseline train.csv -o baseline/``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - private to typer
+        """Read the words; data are for the command `fit`."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["fit", *args]
+        return super().parse_args(ctx, args)
+
+
+baseline = options.Group(
+    cls=DataOrCommand,
+    help="Make baselines, and compare and promote their versions.",
+    epilog=(
+        "Short for fit: driftline baseline DATA -o DIR. Its columns are named by --label, "
+        "--prediction, --probability, --timestamp, --id, --exclude, --facet and --segment, what "
+        "it is for by --kind; driftline baseline fit --help has all options."
+    ),
+)
+
+
+@baseline.command("fit")
+def fit(
     data: options.Data,
     output: Annotated[str, "-o --output", "Folder for the documents."],
-    kind: KindOption = DEFAULT_KIND,
-    model: ModelOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = "local",
-    jobs: JobsOption = None,
-    compat: CompatOption = False,
-    rules: RulesOption = None,
-    segment: SegmentOption = None,
-    metric: MetricOption = None,
-    costs: CostsOption = None,
-    preprocess: PreprocessOption = None,
+    kind: Annotated[str, "--kind KIND", f"What is compared: {KIND_LIST}."] = DEFAULT_KIND,
     *,
     roles: Roles,
     dialect: options.Dialect,
+    judging: options.Judging,
 ) -> Answer:
     """Turn reference data into a baseline.
 
@@ -97,96 +89,96 @@ def baseline(
     from driftline.monitors.rules.reading import read_rules, with_rules
 
     options.open_places(*data, output)
-    wanted, declared = kind_named(kind), read_rules(rules)
-    is_priced = bool(metric) or costs is not None
+    wanted, declared = kind_named(kind), read_rules(judging.get("rules"))
+    compat, model = judging.get("compat", False), judging.get("model")
+    metrics, costs = judging.get("metrics"), judging.get("costs")
+    is_priced = bool(metrics or costs)
     for own, is_given, flag in (
         ("data-quality", declared, "--rules"), (QUALITY, is_priced, "--metric or --costs"),
     ):  # fmt: skip
         if is_given and wanted.name != own:
             raise InputError(f'{flag} with --kind {wanted.name}; expected "{own}"')
-    rows, roles = _configured(config, data, dialect, roles)
-    if preprocess is not None:
-        rows = _preprocessed(rows, preprocess, compat=compat)
+    rows, roles = _configured(judging.get("config"), data, dialect, roles)
+    if preprocess := judging.get("preprocess"):
+        # A heavy import that only a script needs.
+        from driftline.baseline.scripting import preprocessed
+
+        with progress("preprocess", unit="records") as advance:
+            rows = preprocessed(rows, preprocess, compat=compat, progress=advance)
     with progress("baseline", unit="rows in two readings") as advance:
         fitted = Baseline.of(
             rows,
             roles,
-            segments=segment or (),
-            engine=engine,
-            jobs=jobs,
+            segments=judging.get("segments", ()),
+            engine=judging.get("engine", "local"),
+            jobs=judging.get("jobs"),
             progress=advance,
             compat=compat,
         )
     notes: list[str] = []
     # A baseline for all kinds keeps what the model makes of its rows beside all else.
     if wanted.needs_model or (model is not None and not wanted.needs):
-        fitted = _explained(fitted, open_source(rows), model, roles, notes)
+        from driftline.monitors.kinds.attribution.explaining import explain_reference
+
+        with _asking(model, roles.positives) as predict, progress("explain") as advance:
+            fitted = explain_reference(
+                open_source(rows), fitted, predict, moved=advance, told=notes.append
+            )
     if is_priced:
-        fitted = with_quality(fitted, metric, costs, compat=compat)
+        fitted = with_quality(fitted, metrics, costs, compat=compat)
     if declared:
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
     save_kind(fitted, wanted, output, compat=compat)
     # What windows of some sizes find holds for our tests, not for SageMaker's limits.
     findable = [] if compat else wanted.detectable(fitted)
-    return _written(output, wanted.name, fitted, findable, notes)
+    value = {
+        "folder": output,
+        "kind": wanted.name,
+        "version": Baseline.load(output).version,  # As a check of it will name it.
+        "rows": fitted.profile.row_count if fitted.profile else 0,
+        "columns": len(fitted.signature.columns),
+        "detectable": findable,
+        "notes": notes,
+    }
+    line = "{folder}: baseline {version} of {rows:,} rows, {columns:,} columns".format(**value)
+    return Answer(value, [line, *notes, *told(fitted), *findable])
 
 
-def _written(
-    output: str, kind: str, fitted: Baseline, findable: list[str], notes: list[str]
-) -> Answer:
-    """Return what was written to a folder."""
-    from driftline.app.commands.fitted import told
-    from driftline.baseline.store import Baseline
+def told(fitted: Baseline) -> Iterator[str]:
+    """Return what a new baseline takes its columns for, and which are not judged."""
+    from driftline.baseline.store import UNNAMED_TIMES
     from driftline.monitors.results.violation import plural
 
-    rows = fitted.profile.row_count if fitted.profile else 0
-    columns = len(fitted.signature.columns)
-    version = Baseline.load(output).version  # As a check of it will name it.
-    value = {
-        "folder": output, "kind": kind, "version": version, "rows": rows, "columns": columns,
-        "detectable": findable, "notes": notes,
-    }  # fmt: skip
-    size = f"{plural(rows, 'row')}, {plural(columns, 'column')}"
-    line = f"{output}: baseline {version} of {size}"
-    return Answer(value, chain([line, *notes], told(fitted), findable))
-
-
-def _preprocessed(rows: object, script: Path, *, compat: bool) -> Source:
-    # A heavy import that only a script needs.
-    from driftline.baseline.scripting import preprocessed
-
-    with progress("preprocess", unit="records") as advance:
-        return preprocessed(rows, script, compat=compat, progress=advance)
-
-
-def _explained(
-    fitted: Baseline, rows: Source, model: str | None, roles: Roles, notes: list[str]
-) -> Baseline:
-    """Add how much each feature counts for the model; what there is to know goes to the notes."""
-    from driftline.monitors.kinds.attribution.explaining import explain_reference
-
-    with _asking(model, roles.positives) as predict, progress("explain") as advance:
-        return explain_reference(rows, fitted, predict, moved=advance, told=notes.append)
+    columns = fitted.signature.columns
+    types = Counter[str](column.type for column in columns)
+    parts = [plural(types[kind], word) for kind, word in _TYPES.items() if types[kind]]
+    roles = [f"{one.role} {one.name}" for one in columns if one.role != "feature"]
+    roles += [f"given {name}" for name in fitted.signature.context]
+    yield "; ".join(filter(None, (", ".join(parts), ", ".join(roles))))
+    reasons: dict[str, list[str]] = {}
+    for column in columns:
+        if column.unjudged is not None:
+            reasons.setdefault(column.unjudged, []).append(column.name)
+    for reason, names in reasons.items():
+        more = f" and {len(names) - _NAMES_SHOWN} more" * (len(names) > _NAMES_SHOWN)
+        yield f"{', '.join(names[:_NAMES_SHOWN])}{more}: only types and gaps are judged ({reason})"
+    if (times := fitted.unnamed_times) is not None:
+        yield UNNAMED_TIMES.format(times, f"--timestamp {shlex.quote(times)}")
 
 
 def check(
     data: options.Data,
     reference: Annotated[str, "--baseline", "Folder with the baseline."],
-    kind: CheckedKindOption = None,
+    kind: Annotated[
+        list[str] | None,
+        "--kind KIND",
+        f"What is compared: {KIND_LIST}; repeatable, and all: every one that the baseline has "
+        "something for. Default: what the baseline is of.",
+    ] = None,
     output: Annotated[str | None, "-o --output", "Folder for the documents."] = None,
     formatted: Annotated[
         str, "--format FORMAT[,…]", "text, json, html, junit; with -o also several, as files there."
     ] = "text",
-    model: ModelOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = "local",
-    jobs: JobsOption = None,
-    compat: CompatOption = False,
-    rules: RulesOption = None,
-    segment: SegmentOption = None,
-    metric: MetricOption = None,
-    costs: CostsOption = None,
-    preprocess: PreprocessOption = None,
     postprocess: Annotated[
         Path | None, "--postprocess SCRIPT", "Script whose postprocess_handler is called."
     ] = None,
@@ -198,6 +190,7 @@ def check(
     *,
     roles: Roles,
     dialect: options.Dialect,
+    judging: options.Judging,
 ) -> None:
     """Judge data against a baseline.
 
@@ -210,65 +203,40 @@ def check(
     from driftline.app.commands.verdict import formats_of, show
     from driftline.baseline.folder import refuse_baseline
     from driftline.formats.location import locate
-    from driftline.monitors.check import CheckOptions, opened_baseline
+    from driftline.monitors.check import CheckOptions, check_kinds, check_roles, opened_baseline
 
     formats = formats_of(formatted, as_json=as_json, output=output)
     kinds = _kinds_named(kind or ())
     options.open_places(*data, reference, output)
     if output is not None:
         refuse_baseline(locate(output))  # Before hours of reading, not after.
+    model, config = judging.get("model"), judging.get("config")
     rows, named = _configured(config, data, dialect, roles)
     # Of the file, what a baseline settles is left alone.
     named = replace(named, **{name: getattr(roles, name) for name in _SETTLED})
     known = opened_baseline(reference)
     positives = named.positives or (() if model is None else _explained_for(known))
     with _asking(model, positives) as predict, progress("check") as advance:
-        judging = CheckOptions(
-            predict=predict,
-            engine=engine,
-            jobs=jobs,
-            progress=advance,
-            compat=compat,
-            rules=rules,
-            segments=segment or None,
-            metrics=metric or None,
-            costs=costs,
-            preprocess=preprocess,
-        )
-        report = _judged(rows, known, named, kinds, judging)
-    _keep(report, output, postprocess)
-    show(report, formats, output)
-    _require_passed(report, is_whole=fail_on == "unjudged")
-
-
-def _judged(
-    rows: object, reference: Baseline, roles: Roles, kinds: Sequence[str], judging: CheckOptions
-) -> Report | Reports:
-    """Judge rows by one kind, that of the baseline where none is named, or by several."""
-    from driftline.monitors.check import check_kinds, check_roles
-
-    if len(kinds) > 1 or ALL in kinds:
-        return check_kinds(rows, reference, roles, None if ALL in kinds else kinds, judging)
-    return check_roles(rows, reference, roles, kind=next(iter(kinds), None), options=judging)
-
-
-def _keep(report: Report | Reports, output: str | None, postprocess: Path | None) -> None:
-    """Write a report where it was asked for, and hand it to a script."""
+        how = {name: one for name, one in judging.items() if name not in ("model", "config")}
+        asked = CheckOptions(predict=predict, progress=advance, **how)
+        report: Report | Reports
+        if len(kinds) > 1 or ALL in kinds:
+            chosen = None if ALL in kinds else kinds
+            report = check_kinds(rows, known, named, chosen, asked)
+        else:
+            report = check_roles(rows, known, named, kind=next(iter(kinds), None), options=asked)
     if output is not None:
         report.save(output)
     if postprocess is not None:
         from driftline.monitors.run.record_scripts import postprocess_report
 
         postprocess_report(report, postprocess, output)
-
-
-def _require_passed(report: Report | Reports, *, is_whole: bool) -> None:
-    """End with the exit code of a report that is no pass; ``is_whole``: all has to be judged."""
+    show(report, formats, output)
     if report.violations:
         raise typer.Exit(1)
     if not report.decided:
         raise UndecidedError(report.undecided_line)
-    if is_whole and (report.unjudged or report.idle_rule_count):
+    if fail_on == "unjudged" and (report.unjudged or report.idle_rule_count):
         raise UndecidedError(report.unjudged_line or report.headline)
 
 
@@ -286,10 +254,7 @@ def _kinds_named(names: Sequence[str]) -> list[str]:
     found = (ALL if name.casefold() == ALL else kind_named(name).name for name in names)
     kinds = list(dict.fromkeys(found))
     if ALL in kinds and len(kinds) > 1:
-        raise InputError(
-            f'--kind "{ALL}" beside {", ".join(one for one in kinds if one != ALL)}; expected one '
-            "of both: all leaves out what cannot be judged, a kind that is named has to be"
-        )
+        raise InputError(f'--kind "{ALL}" beside other kinds; expected one of both')
     return kinds
 
 
@@ -327,3 +292,22 @@ def _asking(model: str | None, positives: tuple[str, ...]) -> Iterator[Predictor
     trust = options.load_settings(None).serving.trust_pickle
     with open_model(Path(model), trust_pickle=trust, positive=positives or None) as predict:
         yield predict
+
+
+def _compared(found: Mapping[str, Any], _asked: object) -> Answer:
+    """Exit code 1 where something changed, 3 where nothing could be compared."""
+    code = (1 if found["changed"] else 0) if found["decided"] else UNDECIDED
+    return Answer(found, _comparison(found), code)
+
+
+def _comparison(found: Mapping[str, Any]) -> Iterator[str | Table]:
+    versions = (found[side]["version"] for side in ("before", "after"))
+    yield f"{found['baseline']}, {' to '.join(versions)}: {found['summary']}"
+    parts = ("changes", "new_levels", "gone_levels", "constraints")
+    if changed := [one for one in found["columns"] if any(one[part] for part in parts)]:
+        columns = "feature size=change changes new=new_levels gone=gone_levels constraints"
+        yield from lines_of(changed, columns)
+    yield from lines_of({"new columns": found["new_columns"]})
+
+
+add_operations(baseline, "baseline", {"compare": _compared})

@@ -40,7 +40,7 @@ def init(
     Example: driftline init orders.parquet --label late
     """
     # The work is imported where it begins: the options need none of it.
-    from driftline.app.commands.fitted import told
+    from driftline.app.commands.documents import told
     from driftline.app.drafts import draft_resources, endpoint_name
     from driftline.app.init import draft_text, try_out, write_draft
     from driftline.formats.source import open_source

@@ -1,11 +1,10 @@
-"""Commands about monitors: run, list and backfill executions, mark findings, show their rows."""
+"""Commands about monitors: run, backfill and backtest them, mark findings, show their rows."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,12 +15,22 @@ from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table, harmless
 from driftline.app.progress import progress
 from driftline.errors import InputError, NotFoundError
+from driftline.roles import Roles
 
 monitor = options.Group(help="Run monitors, see what they found, and mark it.")
 
 _ENDINGS = {"Completed": 0, "CompletedWithViolations": 1}
-EXECUTIONS_LOOKED = 1000
+_EXECUTIONS_LOOKED = 1000
 _NO_DATA = "--from and --to choose another window; new rows wait in the spool for up to 10 s"
+_ALARMS_SHOWN = 20
+# What a backtest tells beside the alarms.
+_TOLD = {
+    "undated_count": "rows without a time",
+    "insufficient_count": "windows with too few rows to judge",
+    "undecidable_count": "windows of which every column varies too much to judge",
+    "unjudged": "in no window judged, as they vary too much or have too few rows",
+    "alarms_by_column": "alarms by column",
+}
 
 
 def _window(one: Mapping[str, Any]) -> str:
@@ -29,9 +38,7 @@ def _window(one: Mapping[str, Any]) -> str:
 
 
 def _ran(found: Mapping[str, Any], _asked: object) -> Answer:
-    from driftline.monitors.results.violation import plural  # Only where a window was judged.
-
-    counts = f"{plural(found['row_count'], 'row')}, {plural(found['violation_count'], 'violation')}"
+    counts = f"{found['row_count']:,} rows, {found['violation_count']:,} violations"
     hint = _NO_DATA if found["status"] == "NoData" else None
     parts = filter(None, (counts, found["failure_reason"], found["cause"], hint))
     line = f"{found['status']}: {_window(found)}: {'; '.join(parts)}"
@@ -88,101 +95,123 @@ def backfill(
 def rows(
     client: Client,
     name: options.Monitor,
-    output: Annotated[Path | None, "-o --output FILE", "A .csv or .parquet."] = None,
     window: Annotated[str | None, "Start of the window [the newest with any]."] = None,
-    feature: Annotated[str | None, "Only rows behind its violation [behind any]."] = None,
-    check: Annotated[str | None, "Of several, this one: completeness_check."] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, max=1000, help="Rows shown without -o.")
-    ] = 20,
+    feature: Annotated[str | None, "Only rows behind its violation [behind the first]."] = None,
+    limit: options.Limit = 20,
 ) -> Answer:
-    """Show the rows behind a violation, or write all of them, and no others, to a file.
+    """Show the first rows behind a violation; the dashboard exports all of them.
 
-    What was marked as expected has its rows, too: named, or where nothing else was found. In the
-    file each row has its event id, its time, its share of the blame (they sum to 1), its label
-    where that is known, and all columns of the endpoint.
-
-    Example: driftline monitor rows flights-data-quality --feature temp -o bad.parquet
+    Example: driftline monitor rows flights-data-quality --feature temp
     """
-    execution = _execution(client, name, moment(window, "--window"))
-    report = client.report(execution["id"])
-    # In the order of the API's places: what alarms, then what somebody expected.
-    violations = [*report["violations"], *report.get("expected_violations", [])]
-    if not violations:
-        raise NotFoundError(f'monitor "{name}": nothing is violated in {_window(execution)}')
-    found = find_violation(violations, feature, check)
-    if output is not None:
-        count = None if found is None else violations[found]["row_count"]
-        return _exported(client, execution, {"violation": found, "row_count": count}, output)
-    with_rows = (at for at, one in enumerate(violations) if one["predicate"])
-    place = next(with_rows, 0) if found is None else found
-    one = violations[place]
-    shown = client.first_rows(execution["id"], violation=place, limit=limit)
-    typer.echo(
-        harmless(f"{_named(one)}: {one['cause']} ({one['row_count']:,} rows; -o writes all)"),
-        err=True,
-    )
-    value = {"execution": execution["id"], "violation": place, **shown}
-    return Answer(value, [Table(shown["columns"], shown["rows"])])
+    start = moment(window, "--window")
+    for execution in client.executions(name, limit=_EXECUTIONS_LOOKED):
+        begins = datetime.fromisoformat(execution["window_start"])
+        is_asked = execution["violation_count"] if start is None else begins == start
+        if not execution["is_current"] or not is_asked:
+            continue
+        report = client.report(execution["id"])
+        # In the order of the API's places: what alarms, then what somebody expected.
+        violations = [*report["violations"], *report.get("expected_violations", [])]
+        for place, one in enumerate(violations):
+            if one["predicate"] and feature in (None, one["feature_name"]):
+                shown = client.first_rows(execution["id"], violation=place, limit=limit)
+                about = f"{one['feature_name']}: {one['cause']} ({one['row_count']:,} rows)"
+                typer.echo(harmless(about), err=True)
+                value = {"execution": execution["id"], "violation": place, **shown}
+                return Answer(value, [Table(shown["columns"], shown["rows"])])
+        break
+    asked = f" of {feature}" * bool(feature) + f" in {window}" * bool(window)
+    raise NotFoundError(f'monitor "{name}": no violation{asked} with rows')
 
 
-def _exported(
-    client: Client, execution: Mapping[str, Any], found: dict[str, int | None], output: Path
+@monitor.command("backtest")
+def backtest(
+    client: Client,
+    name: Annotated[str | None, "[NAME]", "Monitor, whose captured rows are replayed."] = None,
+    start: Annotated[str | None, "--from", "First moment that is judged, RFC 3339."] = None,
+    end: Annotated[str | None, "--to", "End of the period (exclusive)."] = None,
+    data: Annotated[list[str] | None, "--data PATH", "Instead: a file of your own."] = None,
+    baseline: Annotated[
+        str | None, "--baseline FOLDER", "With --data: what is expected of it."
+    ] = None,
+    reference_until: Annotated[
+        str | None, "--reference-until TIME", "Or: its rows before this time."
+    ] = None,
+    window: Annotated[
+        str | None, "--window", "Length of a window, 1h or 1d, or cron(…), rate(…)."
+    ] = None,
+    tolerance: Annotated[float | None, "--tolerance", "Of all columns, such as 0.02."] = None,
+    *,
+    roles: Roles,
 ) -> Answer:
-    # Heavy imports, which only an export needs.
-    from driftline.monitors.root_cause.export import form_of, replace_file
+    """Show what a monitor would have done, window by window; nothing is recorded.
 
-    form = form_of(str(output))
-    done = 0
-    with progress("exporting", unit="bytes") as advance:
+    Drift is replayed by the monitor's own rule; checks of types and declared rules are not. NAME
+    replays captured rows of --from to --to by the server. With --data a file of your own is
+    replayed here: --timestamp names its times, --baseline or --reference-until what is expected.
+    Ends with 1 when a window would have alarmed, with 3 when none could be judged.
 
-        def pieces() -> Iterator[bytes]:
-            nonlocal done
-            for piece in client.violation_rows(execution["id"], found["violation"], form=form):
-                done += len(piece)
-                advance(done, None)
-                yield piece
+    Example: driftline monitor backtest --data flights.parquet --timestamp time --reference-until
+    2013-03-01
+    """
+    since, until = moment(start, "--from"), moment(end, "--to")
+    if data and name is None:
+        # Heavy, and of no use to the other commands on monitors.
+        from driftline.monitors.backtest.backtest import backtest_roles
+        from driftline.monitors.backtest.options import BacktestOptions
+        from driftline.monitors.backtest.spans import spans_of
 
-        replace_file(output, pieces())
-    value = {
-        "execution": execution["id"],
-        "window_start": execution["window_start"],
-        **found,
-        "file": str(output),
-        "bytes": done,
-    }
-    return Answer(value, [f"{output}: {done:,} bytes, {_window(execution)}"])
-
-
-def find_violation(
-    violations: Sequence[Mapping[str, Any]], feature: str | None, check: str | None
-) -> int | None:
-    """Return the place of the violation that is named; None where none is."""
-    if feature is None and check is None:
-        return None
-    for index, one in enumerate(violations):
-        is_named = feature in (None, one["feature_name"])
-        if is_named and check in (None, one["constraint_check_type"]) and one["predicate"]:
-            return index
-    known = ", ".join(_named(one) for one in violations if one["predicate"])
-    asked = f"--feature {feature or 'any'} --check {check or 'any'}"
-    raise InputError(f"{asked}: no rows are behind it; expected one of: {known or 'none at all'}")
-
-
-def _execution(client: Client, name: str, start: datetime | None) -> Mapping[str, Any]:
-    """Choose the execution: of the window that is named, or the newest that found anything."""
-    listed = [one for one in client.executions(name, limit=EXECUTIONS_LOOKED) if one["is_current"]]
-    for one in listed:
-        begins = datetime.fromisoformat(one["window_start"])
-        if one["violation_count"] if start is None else begins == start:
-            return one
-    asked = "with violations yet" if start is None else f"that begins {start.isoformat()}"
-    newest = f"; the newest begins {listed[0]['window_start']}" if listed else ""
-    raise NotFoundError(f'monitor "{name}": no window {asked}{newest}')
+        options.open_places(*data, baseline, config_file=client.config_file)
+        with progress("reading") as advance:
+            found: Mapping[str, Any] = backtest_roles(
+                options.files_of(data, {}),
+                baseline,
+                roles,
+                reference_until=moment(reference_until, "--reference-until"),
+                spans=spans_of(window or "1d", "UTC"),
+                false_alarms_per_year=1.0,
+                options=BacktestOptions(since, until, tolerance=tolerance, progress=advance),
+                monitor="",
+            ).as_dict()
+    elif name is None or data or baseline or reference_until or since is None or until is None:
+        raise InputError(
+            "monitor backtest: expected the name of an applied monitor with --from and --to, or "
+            "--data with --timestamp and --baseline or --reference-until"
+        )
+    else:
+        found = client.backtest_monitor(
+            name, start=since, end=until, window=window, tolerance=tolerance
+        )
+    alarms = any(one["alarms"] for one in found["windows"])
+    is_unjudged = found["window_count"] == found["insufficient_count"] + found["undecidable_count"]
+    code = 1 if alarms else 3 if is_unjudged else 0
+    return Answer(found, _backtested(found, is_unjudged=is_unjudged), code=code)
 
 
-def _named(one: Mapping[str, Any]) -> str:
-    return f"{one['feature_name']} ({one['constraint_check_type']})"
+def _backtested(found: Mapping[str, Any], *, is_unjudged: bool) -> Iterator[str | Table]:
+    windows = found["windows"]
+    yield (
+        f"{found['window_count']:,} windows of {found['window']} from "
+        f"{windows[0]['start'][:10]} to {windows[-1]['end'][:10]}, {len(found['columns']):,} "
+        f"columns, {found['false_alarms_per_year']:g} false alarms a year accepted"
+    )
+    yield from lines_of({told: found[key] for key, told in _TOLD.items() if found[key]})
+    if not found["reference_dated"]:
+        yield (
+            "the reference has no times, so nobody knows how much its windows vary: drift may be "
+            "told of what is usual; make the baseline with --timestamp"
+        )
+    loud = [one for one in windows if one["alarms"]]
+    if loud:
+        yield f"{len(loud):,} windows would have alarmed, in {found['episode_count']:,} episodes"
+        yield from lines_of([
+            {"window": one["start"], "cause": one["alarms"][0]["cause"]}
+            for one in loud[:_ALARMS_SHOWN]
+        ])  # fmt: skip
+        if len(loud) > _ALARMS_SHOWN:
+            yield f"… and {len(loud) - _ALARMS_SHOWN:,} more: --json"
+    else:
+        yield "no window could be judged" if is_unjudged else "no window would have alarmed"
 
 
 add_operations(monitor, "monitor", {"run": _ran})

@@ -1,7 +1,7 @@
 """Options and arguments that several commands share, so that they are spelled the same everywhere.
 
-A `Group` reads what its commands take: ``roles``, ``dialect`` and ``client`` stand for several
-options each, and a command that returns an `Answer` has ``--json`` and is printed.
+A `Group` reads what its commands take: ``roles``, ``dialect``, ``judging`` and ``client`` stand for
+several options each, and a command that returns an `Answer` has ``--json`` and is printed.
 """
 
 from __future__ import annotations
@@ -112,6 +112,36 @@ DIALECT: Mapping[str, Any] = {
 }
 Dialect = Mapping[str, Any]  # What these say of text files; None leaves it to a look at them.
 
+JUDGING: Mapping[str, Any] = {
+    "model": Annotated[_Text, "--model", "Model file, for attribution; else ready ones."],
+    "config": Annotated[
+        Path | None, "--config", "Clarify's analysis_config.json, in place of the roles."
+    ],
+    "engine": Annotated[
+        _Text, "--engine", "Where data is read: local (default), dask or dask:ADDRESS."
+    ],
+    "jobs": Annotated[int | None, "--jobs", "Processes of the local engine; 0: one for each core."],
+    "compat": Annotated[bool, "--compat", "Types, checks and texts as SageMaker has them."],
+    "rules": Annotated[_Text, "--rules FILE", "YAML or JSON: what rows must keep to besides."],
+    "segments": Annotated[_Texts, "--segment COL", "Column whose values are judged one by one."],
+    "metrics": Annotated[
+        _Texts,
+        "--metric METRIC[=higher|lower]",
+        "Metric of one's own for model-quality: FILE.py:FUNCTION, or an installed one; which side "
+        "is better where its name does not tell.",
+    ],
+    "costs": Annotated[
+        _Text,
+        "--costs JSON",
+        "What answers cost, for model-quality, or a file of it: "
+        '{"fp": 1, "fn": 10}, or {ACTUAL: {PREDICTED: number}}.',
+    ],
+    "preprocess": Annotated[
+        Path | None, "--preprocess SCRIPT", "Script whose preprocess_handler makes the rows."
+    ],
+}
+Judging = Mapping[str, Any]  # Those of these that were given.
+
 SERVER: Mapping[str, Any] = {
     "server_url": Annotated[
         _Text,
@@ -137,6 +167,10 @@ def _connect(server_url: str | None, config_file: Path | None) -> Client:
 _GROUPED: Mapping[str, tuple[Mapping[str, Any], Callable[..., Any]]] = {
     "roles": (ROLES, Roles.of),
     "dialect": (DIALECT, dict),
+    "judging": (
+        JUDGING,
+        lambda **all: {name: one for name, one in all.items() if one not in (None, [])},
+    ),
     "client": (SERVER, _connect),
 }
 

@@ -42,9 +42,6 @@ class Answer:
         else:
             for part in self.shown:
                 if isinstance(part, Table):
-                    # Imported here: rich is slow to import, and most calls print no table.
-                    from driftline.app.commands.table import print_table
-
                     print_table(part)
                 else:
                     print_text(part)
@@ -75,6 +72,35 @@ def print_text(text: str, indent: int = 0) -> None:
             line, max(width, indent_of + 2), subsequent_indent=" " * indent_of,
             break_on_hyphens=False, break_long_words=False,
         ))  # fmt: skip
+
+
+def print_table(given: Table) -> None:
+    """Print rows as a table as wide as the terminal; elsewhere each row is a line."""
+    # Imported here: rich is slow to import, and most calls print no table.
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    if given.title:
+        print_text(given.title)
+    grid = Grid(box=None, pad_edge=False)
+    for name in given.columns:
+        grid.add_column(Text(harmless(name)), overflow="fold")
+    for row in given.rows:
+        grid.add_row(*(Text(_cell(row.get(name))) for name in given.columns))
+    page = Console(width=terminal_width(), highlight=False)
+    with page.capture() as shown:  # By itself, rich ends with 1 when nobody reads it.
+        page.print(grid)
+    typer.echo(shown.get(), nl=False)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return harmless(str(value))
+    # Four digits are enough of a measure; a large quantity has all of those before its point.
+    return f"{value:.4g}" if abs(value) < 1_000 else f"{value:.10g}"
 
 
 def harmless(text: str) -> str:

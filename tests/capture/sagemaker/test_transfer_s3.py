@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from driftline.app.commands.transfer import captured_lines as lines_of
+from driftline.app.commands.capture import captured_lines as lines_of
 from driftline.capture.labels.files import read_label_file
 from driftline.capture.labels.labels import put
 from driftline.capture.labels.report import label_report

@@ -34,7 +34,7 @@ alarm list
 channel test pager
 capture export flights -o OUT
 truth load FILE --endpoint flights
-metric put shop orders 1
+metric list
 """
 
 

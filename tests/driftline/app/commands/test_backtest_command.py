@@ -47,7 +47,7 @@ def test_a_file_is_replayed_and_a_change_ends_with_one(data: str) -> None:
     assert result.exit_code == 1, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith("9 windows of 1d from 2024-02-01 to 2024-02-10, 2 columns")
-    assert "2 windows would have alarmed, in 1 episode:" in lines
+    assert "2 windows would have alarmed, in 1 episodes" in lines
     assert any(line.startswith("2024-02-08 00:00:00  sum: ") for line in lines)
 
 

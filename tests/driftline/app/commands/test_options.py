@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from driftline.app.commands.options import moment
-from driftline.app.commands.output import Table
-from driftline.app.commands.table import print_table
+from driftline.app.commands.output import Table, print_table
 
 
 def test_nothing_in_a_table_steers_the_terminal(capsys):

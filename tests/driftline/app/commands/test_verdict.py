@@ -10,22 +10,6 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
 
 RANDOM = np.random.default_rng(3)
-REFERENCE = pd.DataFrame(
-    {
-        "temperature": RANDOM.normal(55, 10, 3_000),
-        "a column with a name that is longer than most tables are wide": RANDOM.random(3_000),
-        "carrier": RANDOM.choice(["UA", "AA"], 3_000),
-    }
-)
-NOW = REFERENCE.head(600).assign(
-    temperature=lambda rows: rows["temperature"] + 30,
-    carrier=["[bold]UX[/]"] * 300 + ["AA"] * 300,
-)
-
-
-@pytest.fixture(scope="module")
-def report() -> Report:
-    return dl.check(NOW, dl.Baseline.fit(REFERENCE))
 
 
 @pytest.fixture
@@ -40,17 +24,8 @@ def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return text
 
 
-def test_what_pages_comes_first_then_tickets_then_the_numbers(report: Report, printed) -> None:
-    firsts = [line.split()[0] for line in printed(report).splitlines() if line]
-
-    words = [word for word in firsts if word in ("PAGE", "TICKET", "feature")]
-    assert words == sorted(words)
-    assert words[0] == "PAGE"
-    assert words[-1] == "feature"
-
-
-def test_no_text_of_the_data_steers_the_terminal(printed) -> None:
-    evil = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e\r\n\x00"
+def test_what_is_violated_comes_before_the_numbers_and_steers_no_terminal(printed) -> None:
+    evil = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e\r\n\x00[bold]"
     reference = pd.DataFrame({
         evil: RANDOM.choice(["a", "b"], 2_000), "n" + evil: RANDOM.normal(0, 1, 2_000),
     })  # fmt: skip
@@ -63,9 +38,11 @@ def test_no_text_of_the_data_steers_the_terminal(printed) -> None:
         text = printed(report, width)
         assert all(sign.isprintable() for sign in text.replace("\n", ""))
         assert max(map(len, text.splitlines())) <= width
+    words = [line.split()[0] for line in text.splitlines() if line.strip()]
+    assert words.index("PAGE") < words.index("feature")
 
 
-def test_metrics_are_shown_with_interval_reference_and_bound(printed) -> None:
+def test_metrics_are_shown_with_interval_reference_bound_and_note(printed) -> None:
     metrics = (
         MetricResult("shown only", 0.123),
         MetricResult(
@@ -79,4 +56,4 @@ def test_metrics_are_shown_with_interval_reference_and_bound(printed) -> None:
     lines = printed(Report("model-quality", (), 100, metrics=metrics)).splitlines()
 
     assert ["auc", "0.61", "0.58…0.64", "0.7", "0.66"] in [line.split() for line in lines]
-    assert "sex=F TE: undefined: no false positives" in lines
+    assert "sex=F TE" in [line[:8] for line in lines if "no false positives" in line]
