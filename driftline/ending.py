@@ -1,7 +1,6 @@
 """The end of a process in order, which leaves its memory to the system.
 
-An interpreter that ends frees every object of every module one by one: half a second of CPU for
-each process of an installation, a tenth of what a check of a small file takes.
+An interpreter that ends frees every object of every module one by one: 0.2 s of CPU for a command.
 """
 
 from __future__ import annotations
@@ -9,35 +8,30 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
 
 
-@contextmanager
-def ending_at_once() -> Iterator[None]:
-    """End the process after the block as ever, but without freeing its objects.
-
-    Threads are waited for, and exit handlers that the block registered run; earlier ones do not.
-    For the outermost block of a program.
-    """
+def run_and_end(run: Callable[[], None]) -> NoReturn:
+    """Run a program, then end the process as an interpreter does, but without freeing objects."""
     code = 0
-
-    def leave() -> None:
-        try:
-            for stream in (sys.stdout, sys.stderr):
-                if stream is not None:  # Closed from the start, as by >&-.
-                    stream.flush()
-        except (OSError, ValueError):
-            return  # The interpreter tells of it in its own way.
-        os._exit(code)
-
-    atexit.register(leave)  # The first to be registered is the last to run.
     try:
-        yield
+        run()
     except SystemExit as end:
-        if end.code is not None:
-            code = end.code if isinstance(end.code, int) else 1
-        raise
-    except BaseException:
-        atexit.unregister(leave)
-        raise
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
+    except BaseException as error:  # noqa: BLE001 - the end of the program
+        traceback.print_exc()
+        code = 130 if isinstance(error, KeyboardInterrupt) else 1  # As a shell says it.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # Closed from the start, as by >&-.
+                stream.flush()
+        except (OSError, ValueError):
+            code = code or 120  # As the interpreter's.
+    os._exit(code)

@@ -17,18 +17,26 @@ import struct
 import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from multiprocessing import connection, forkserver, resource_tracker, util
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from driftline.memory import release_mapped_files
+from driftline.ending import run_and_end
 from driftline.orphans import end_with_parent
 
+# So that libraries return what is freed; read when they are loaded. delta-rs' jemalloc else keeps
+# what each of its threads has freed, some 10 MiB a table.
+ALLOCATORS = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),  # Above what a request takes.
+    "_RJEM_MALLOC_CONF": "narenas:1,tcache:false,dirty_decay_ms:100,muzzy_decay_ms:0",
+}
 # The exit code of a process whose fork server is gone: nobody else could tell.
 UNKNOWN_CODE = 1
 # Imports come before the first answer; a busy machine takes several seconds for them.
@@ -74,7 +82,6 @@ class Forked:
 class ForkServer(forkserver.ForkServer):
     """A process that imports modules and forks; it starts when it is first needed.
 
-    ``preload``: modules, or ``MODULE:FUNCTION`` for one that is called before the next import.
     It ends when every process that may ask it has ended. When it is killed, the next start has
     another one.
     """
@@ -136,8 +143,8 @@ class ForkServer(forkserver.ForkServer):
                 self._process = subprocess.Popen(  # noqa: S603 - our own function
                     [sys.executable, "-P", "-c", "from driftline.forked import serve; "
                      f"serve({listener.fileno()}, {reading}, {self._preload!r})"],
-                    pass_fds=ends, stdin=subprocess.DEVNULL, env=dict(self._variables()),
-                    start_new_session=True,
+                    env={**ALLOCATORS, **self._variables()}, pass_fds=ends,
+                    stdin=subprocess.DEVNULL, start_new_session=True,
                 )  # fmt: skip
             os.close(reading)
             self._forkserver_address, self._forkserver_alive_fd = address, self._alive_fd
@@ -164,15 +171,11 @@ class ForkServer(forkserver.ForkServer):
 def serve(listener: int, alive: int, preload: Sequence[str]) -> None:
     """Import modules, then fork whatever is asked for; the whole of a fork server's work."""
     gc.disable()  # What is imported stays: there is no garbage to look for.
-    for place in preload:
-        module, _, function = place.partition(":")
+    for module in preload:
         with suppress(ImportError):  # What is forked says which one is missing.
-            found = import_module(module)
-            if function:
-                getattr(found, function)()
+            import_module(module)
     gc.freeze()  # A collection would write to the pages that all share.
     gc.enable()
-    release_mapped_files()
     forkserver.main(listener, alive, [])
 
 
@@ -191,27 +194,15 @@ class _Run:
     parent: int | None
     end_by: signal.Signals
 
-    def _bootstrap(self, parent_sentinel: int) -> int:
+    def _bootstrap(self, parent_sentinel: int) -> NoReturn:
         # The fork server ends when the last holder of this one has.
         os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
         os.close(parent_sentinel)
         end_with_parent(self.end_by)
         if self.parent not in (None, os.getppid()):  # It is gone already.
-            return UNKNOWN_CODE
+            os._exit(UNKNOWN_CODE)
         os.setsid()
         atexit._clear()
         atexit.register(util._exit_function)  # type: ignore[attr-defined]
-        code = 0
-        try:
-            self.run(*self.arguments, *(forkserver.get_inherited_fds() or ()))
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a program
-            traceback.print_exc()
-            code = 1
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        return code
+        given = forkserver.get_inherited_fds() or ()
+        run_and_end(partial(self.run, *self.arguments, *given))

@@ -22,7 +22,7 @@ from driftline import __version__
 from driftline.app.commands.options import Group
 from driftline.app.commands.output import harmless
 from driftline.app.exit_codes import INPUT, exit_code, last_words
-from driftline.ending import ending_at_once
+from driftline.ending import run_and_end
 
 # Each command's files are imported only when it is asked for, and its work only when that begins:
 # nobody waits for Arrow to read a help page.
@@ -106,8 +106,7 @@ def build(asked: str | None = None) -> typer.Typer:
 
 def main() -> None:
     """Run one command and leave with its exit code; the process ends with it."""
-    with ending_at_once():
-        run()
+    run_and_end(run)
 
 
 def run() -> None:

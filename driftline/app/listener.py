@@ -6,7 +6,6 @@ import resource
 import signal
 import socket
 import ssl
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +14,6 @@ import uvicorn
 
 from driftline.app.http_protocol import HTTPProtocol
 from driftline.errors import InputError, UnavailableError
-from driftline.memory import release_at_rest
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -26,9 +24,6 @@ GRACE_S = 5
 # for 60 s: one that is closed just as the next request comes is a request that failed.
 KEPT_S = 75
 _MOST_CONNECTIONS = 4096
-# Of a core: a server takes up to 0.04 of a slow one by itself. Who answers some fifty requests a
-# second takes more, and shall not wait for pages each few seconds.
-_REST = 0.05
 
 
 def listen(
@@ -126,12 +121,7 @@ def serve(
         # uvicorn stops in order, then raises the signal once more, which would end the process
         # before the caller has closed what the application used.
         signal.signal(number, server.handle_exit)
-    stop = threading.Event()
-    threading.Thread(target=release_at_rest, args=(stop, _REST), name="rest", daemon=True).start()
-    try:
-        server.run(sockets=[listener])
-    finally:
-        stop.set()
+    server.run(sockets=[listener])
     if not server.started:
         raise UnavailableError(
             "the application did not start; the reason stands in the lines above"

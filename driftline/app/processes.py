@@ -22,11 +22,10 @@ from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.reach import reach, table_access
 from driftline.app.stopping import stop_on_signals, stop_with_parent
-from driftline.ending import ending_at_once
+from driftline.ending import run_and_end
 from driftline.errors import DriftlineError, InputError, UnavailableError
-from driftline.lazy_imports import start_lean_process
+from driftline.forked import ALLOCATORS
 from driftline.loopback import require_loopback
-from driftline.memory import choose_allocators, keep_little, release_at_rest
 from driftline.settings.settings import Settings, SettingsError, describe, load
 from driftline.storage import make_files_private, use_options
 from driftline.tracing import tracing
@@ -278,8 +277,7 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
     for thread in threads:
         thread.start()
     ready()
-    # What commits and looks at tables touch of delta-rs and Arrow is some 40 MiB.
-    release_at_rest(stop)
+    stop.wait()
     for thread in threads:
         thread.join()
     if failures:
@@ -457,12 +455,9 @@ def _alarm_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
 
 def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str] = ()) -> None:
     """Be one process of an installation until told to stop."""
-    choose_allocators()
-    if name == "server":
-        keep_little()
+    os.environ.update(ALLOCATORS | os.environ)  # Of libraries that are loaded from now on.
     # What is imported stays; to look through it for garbage is a fifth of the start.
     gc.disable()
-    start_lean_process()
 
     def started() -> None:
         gc.freeze()
@@ -515,5 +510,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with ending_at_once():
-        main()
+    run_and_end(main)

@@ -21,7 +21,6 @@ from pathlib import Path
 from driftline.app.exit_codes import error_of
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.forked import Forked, ForkServer, name_process
-from driftline.memory import VARIABLES
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +109,7 @@ class Supervisor:
         if log_folder is not None:
             log_folder.mkdir(parents=True, exist_ok=True)
         modules = [module for name in self._roles for module in _IMPORTS[name]]
-        self._fork_server = ForkServer(
-            ["driftline.lazy_imports:start_lean_process", *modules], lambda: VARIABLES | os.environ
-        )
+        self._fork_server = ForkServer(modules, lambda: os.environ)
         self._running = {name: self._start(name) for name in self._roles}
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import sklearn.ensemble  # noqa: F401 - with most of scikit-learn, which all workers share
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from driftline.errors import InputError
 from driftline.estimators.categories import categories_of, with_categories
 from driftline.fitted import feature_count, feature_names, takes_texts
-from driftline.lazy_imports import late, without, without_parts_of_numpy
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.few_rows import FEW, Arrays, UnusualError, few_rows
@@ -29,19 +33,6 @@ from driftline.serving.hosting.formats.model_format import (
 )
 from driftline.serving.hosting.formats.table import find_model, require_trusted
 from driftline.signature import names_among
-
-# What scikit-learn and joblib look for on their way stays out; models that need it import it. What
-# scikit-learn imports for a few functions comes when they are called.
-with (
-    without("cupy", "dask", "psutil", "pytest", "rich", "torch"),
-    without_parts_of_numpy(),
-    late("scipy.integrate", "scipy.interpolate", "scipy.stats"),
-):
-    import pandas as pd
-    import sklearn.ensemble  # noqa: F401 - with most of scikit-learn, which all workers share
-    from sklearn.exceptions import NotFittedError
-    from sklearn.pipeline import Pipeline
-    from sklearn.utils.validation import check_is_fitted
 
 # Classifiers of scikit-learn that answer the class with the highest probability.
 _MOST_PROBABLE = {

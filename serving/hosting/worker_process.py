@@ -15,15 +15,14 @@ from contextlib import suppress
 from functools import cache
 from typing import BinaryIO
 
-from driftline.forked import Forked, ForkServer, name_process
-from driftline.memory import VARIABLES
+from driftline.forked import ALLOCATORS, Forked, ForkServer, name_process
 from driftline.orphans import FAREWELL_S, adopt_orphans, children, descendants
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 # The server's own settings and secrets are no business of a model's code.
 PASSED_ON = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
-    *VARIABLES,
+    *ALLOCATORS,
 )  # fmt: skip
 
 # One thread a worker: nested thread pools times processes is the classic collapse.
@@ -115,7 +114,7 @@ def ended(code: int | None) -> str:
 
 def _variables() -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return VARIABLES | passed_on | _ONE_THREAD
+    return passed_on | _ONE_THREAD
 
 
 def _work(spec: WorkerSpec, link: int, output: int) -> None:

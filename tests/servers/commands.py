@@ -337,7 +337,6 @@ def _fork_workers(commands: socket.socket) -> SharedForkServer:
 
 
 def _preload() -> None:
-    import_module("driftline.lazy_imports").start_lean_process()
     for name in (*MODULES, *(one for found in up._IMPORTS.values() for one in found)):
         import_module(name)
     for name in PACKAGES:

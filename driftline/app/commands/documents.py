@@ -21,7 +21,6 @@ from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
 from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
 from driftline.errors import InputError, UndecidedError
-from driftline.lazy_imports import start_lean
 from driftline.monitors.kind import ALL, DEFAULT_KIND, KINDS, kind_named
 from driftline.roles import Roles
 
@@ -81,7 +80,6 @@ def fit(
 
     Example: driftline baseline train.parquet --label late -o baseline/
     """
-    start_lean()
     # The work is imported where it begins, here and below: the options need none of it.
     from driftline.baseline.store import Baseline
     from driftline.formats.source import open_source
@@ -199,7 +197,6 @@ def check(
 
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
-    start_lean()
     from driftline.app.commands.verdict import formats_of, show
     from driftline.baseline.folder import refuse_baseline
     from driftline.formats.location import locate
