@@ -14,8 +14,9 @@ import inspect
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import partial, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
@@ -90,7 +91,7 @@ _CHECKED = ("FunctionNode", "sklearn.utils.validation", "check_array")
 _CHECK = partial(sklearn.utils.check_array, dtype=[np.float64], ensure_all_finite=False)
 _BIT_GENERATORS = {"MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"}
 _METHOD = re.compile("auto|predict|predict_proba|predict_log_proba|decision_function")
-# Attributes and parameters whose texts scikit-learn follows: those that may stand there.
+# Attributes whose texts scikit-learn follows: those that may stand there.
 _TEXTS = {
     "input": (re.compile("content"), 'would have any file of the server read; set "content"'),
     "memory": (re.compile("(?!)"), "would have pickles read and written there; set none"),
@@ -118,36 +119,27 @@ def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
             raise ModelError(f"{file.name}: {error}") from error
 
 
-def _class_of(module: str, name: str) -> type | None:
-    """Return a class that a module of scikit-learn defines."""
-    if module.split(".")[0] != "sklearn":
+def _allowed(loader: str, module: str, name: str) -> Any:  # noqa: ANN401 - a type, or a ufunc
+    """Return what a node names, where its loader may build it; else None."""
+    if loader == "FunctionNode":
+        place = {"numpy": np, "scipy": scipy.special}.get(module.split(".")[0])
+        found = getattr(place, name, None)
+        return found if isinstance(found, np.ufunc) else None
+    full = f"{module}.{name}"
+    if full in _TYPES.get(loader, ()):
+        return getattr(importlib.import_module(module), name)
+    is_part = full.startswith(_PARTS.get(loader, ())) and not full.startswith(_FUNCTION_OF_A_USER)
+    is_public = not (_NO_MODELS & {*module.split(".")} or name.startswith("_"))
+    if module.split(".")[0] != "sklearn" or not (is_part or (loader == "ObjectNode" and is_public)):
         return None
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError:
         return None
-    is_own = inspect.isclass(found) and (found.__module__, found.__name__) == (module, name)
-    return found if is_own else None
-
-
-def _ufunc(module: str, name: str) -> np.ufunc | None:
-    place = {"numpy": np, "scipy": scipy.special}.get(module.split(".")[0])
-    found = getattr(place, name, None)
-    return found if isinstance(found, np.ufunc) else None
-
-
-def _is_allowed(loader: str, module: str, name: str) -> bool:
-    if loader == "FunctionNode":
-        return _ufunc(module, name) is not None
-    full = f"{module}.{name}"
-    if full in _TYPES.get(loader, ()):
-        return True
-    is_part = full.startswith(_PARTS.get(loader, ())) and not full.startswith(_FUNCTION_OF_A_USER)
-    is_public = not (_NO_MODELS & {*module.split(".")} or name.startswith("_"))
-    found = _class_of(module, name) if is_part or (loader == "ObjectNode" and is_public) else None
-    return found is not None and (
-        is_part or (issubclass(found, BaseEstimator) and not inspect.isabstract(found))
-    )
+    if not inspect.isclass(found) or (found.__module__, found.__name__) != (module, name):
+        return None
+    is_model = issubclass(found, BaseEstimator) and not inspect.isabstract(found)
+    return found if is_part or is_model else None
 
 
 def _require(condition: object, what: str) -> None:
@@ -180,19 +172,17 @@ class _Builder:
         schema = json.loads(self._archive.read("schema.json"))
         protocol = schema.get("protocol")
         if type(protocol) is not int or protocol not in _PROTOCOLS:
-            raise ModelError(
-                f"protocol {protocol!r} of skops is not read, only 1 and 2; save the model again "
-                "by a skops that writes one of these"
-            )
+            raise ModelError(f"protocol {protocol!r} of skops is not read, only 1 and 2")
         return self.build(schema)
 
     def build(self, node: Any) -> Any:  # noqa: ANN401 - JSON, a foreign object
         """Return the object of a node."""
         identity = _identity(node)
         _require(all(isinstance(one, str) for one in identity), "a node has no loader or type")
-        if not identity[2].isidentifier() or not _is_allowed(*identity):
+        kind = _allowed(*identity) if identity[2].isidentifier() else None
+        if kind is None:
             raise _refused(node)
-        return _LOADERS[identity[0]](self, node)
+        return _LOADERS[identity[0]](self, node, kind)
 
     def build_as(self, kind: type, node: Any) -> Any:  # noqa: ANN401 - JSON, a foreign object
         """Return the object of a node, which is of exactly this type."""
@@ -200,12 +190,12 @@ class _Builder:
         _require(type(found) is kind, f"a {type(found).__name__} stands for a {kind.__name__}")
         return found
 
-    def json_node(self, node: Node) -> Any:  # noqa: ANN401 - JSON
+    def json_node(self, node: Node, _: Any) -> Any:  # noqa: ANN401 - JSON
         value = json.loads(node["content"])
         _require(value is None or isinstance(value, (str, int, float)), "a value is no single one")
         return value
 
-    def dict_node(self, node: Node) -> dict[Any, Any]:
+    def dict_node(self, node: Node, kind: Any) -> dict[Any, Any]:  # noqa: ANN401 - a class
         content, types = node["content"], node["key_types"]
         _require(
             all(_identity(one)[0] == "TypeNode" for one in types["content"]),
@@ -213,56 +203,47 @@ class _Builder:
         )
         types = self.build_as(list, types)
         _require(len(types) == len(content), "a dict has other keys than it shows")
-        found = _found(node)()
-        for kind, (key, inner) in zip(types, content.items(), strict=True):
-            # numpy and Python follow such attributes, __array_interface__ to any memory.
+        # numpy and Python follow such attributes, __array_interface__ to any memory.
+        for key in content:
             _require(not key.startswith("__"), f'something has the attribute "{key}"')
-            found[kind(key)] = value = self.build(inner)
-            _require_plain_texts(key, value)
-        return found  # type: ignore[no-any-return] # A dict, or scikit-learn's Bunch.
+        found: dict[Any, Any] = kind()
+        for of, (key, inner) in zip(types, content.items(), strict=True):
+            found[of(key)] = self.build(inner)
+        return found
 
-    def items_node(self, node: Node) -> Any:  # noqa: ANN401 - a list, set or tuple
-        kind, items = _found(node), [self.build(one) for one in node["content"]]
+    def items_node(self, node: Node, kind: Any) -> Any:  # noqa: ANN401 - a list, set or tuple
+        items = [self.build(one) for one in node["content"]]
         return kind._make(items) if hasattr(kind, "_make") else kind(items)
 
-    def array_node(self, node: Node) -> Any:  # noqa: ANN401 - an array or one value of it
+    def array_node(self, node: Node, kind: Any) -> Any:  # noqa: ANN401 - an array or one value of it
         if node["type"] == "json":
-            return self._objects(node)
+            items = [self.build(one) for one in node["content"]]
+            objects = np.empty(self.build_as(tuple, node["shape"]), dtype=object)
+            for place in np.ndindex(objects.shape):
+                objects[place] = reduce(getitem, place, items)
+            return objects
         _require(node["type"] == "numpy", f"an array has the type {node['type']}")
         name = str(node["file"])
         self._limit.take(self._archive.getinfo(name).file_size)
         found = np.lib.format.read_array(io.BytesIO(self._archive.read(name)), allow_pickle=False)
-        return found if node["__class__"] == "ndarray" else found[()]
+        return found if kind is np.ndarray else found[()]
 
-    def _objects(self, node: Node) -> np.ndarray:
-        items = [self.build(one) for one in node["content"]]
-        found = np.empty(self.build_as(tuple, node["shape"]), dtype=object)
-        for place in np.ndindex(found.shape):
-            value: Any = items
-            for at in place:
-                value = value[at]
-            found[place] = value
-        return found
-
-    def masked_array_node(self, node: Node) -> np.ma.MaskedArray[Any, Any]:
+    def masked_array_node(self, node: Node, _: Any) -> np.ma.MaskedArray[Any, Any]:  # noqa: ANN401
         values, mask = (self.build(node["content"][one]) for one in ("data", "mask"))
         return np.ma.MaskedArray(values, mask)
 
-    def dtype_node(self, node: Node) -> np.dtype[Any]:
-        return self.build_as(np.ndarray, node["content"]).dtype  # type: ignore[no-any-return] # An array's.
-
-    def slice_node(self, node: Node) -> slice:
+    def slice_node(self, node: Node, _: Any) -> slice:  # noqa: ANN401
         ends = [node["content"][one] for one in ("start", "stop", "step")]
         is_plain = all(one is None or isinstance(one, (int, str)) for one in ends)
         _require(is_plain, "a slice has other ends")
         return slice(*ends)
 
-    def random_state_node(self, node: Node) -> np.random.RandomState:
+    def random_state_node(self, node: Node, _: Any) -> np.random.RandomState:  # noqa: ANN401
         found = np.random.RandomState()
         found.set_state(self.build_as(dict, node["content"]))
         return found
 
-    def random_generator_node(self, node: Node) -> np.random.Generator:
+    def random_generator_node(self, node: Node, _: Any) -> np.random.Generator:  # noqa: ANN401
         parts = {name: self.build_as(dict, one) for name, one in node["content"].items()}
         state, seed = parts["bit_generator"], parts.get("seed_seq")
         kind = state.get("bit_generator")
@@ -271,7 +252,7 @@ class _Builder:
         found.state = state
         return np.random.Generator(found)
 
-    def partial_node(self, node: Node) -> Any:  # noqa: ANN401 - the function of scikit-learn
+    def partial_node(self, node: Node, _: Any) -> Any:  # noqa: ANN401 - the function of scikit-learn
         content = node["content"]
         parts = {name: self.build(content[name]) for name in ("args", "kwds", "namespace")}
         is_known = parts == {"args": (), "kwds": _CHECK.keywords, "namespace": None}
@@ -279,30 +260,31 @@ class _Builder:
             raise _refused(node)
         return _CHECK
 
-    def object_node(self, node: Node) -> Any:  # noqa: ANN401 - foreign object
-        kind = _found(node)
+    def object_node(self, node: Node, kind: Any) -> Any:  # noqa: ANN401 - foreign object
         content, found = node.get("content"), kind.__new__(kind)
         if content is None:
             return found
         state = self.build(content)
-        has_tuple = f"{node['__module__']}.{node['__class__']}".startswith(_WITH_TUPLES)
+        has_tuple = f"{kind.__module__}.{kind.__name__}".startswith(_WITH_TUPLES)
         _require(
             type(state) is (tuple if has_tuple else dict) or (state is None and not has_tuple),
             f"a {kind.__name__} has no {'tuple' if has_tuple else 'dict'} as its state",
         )
+        if isinstance(state, dict):
+            _require_plain_texts(state)
         if state is not None:
             _set_state(found, state)
         if isinstance(found, BaseEstimator):
             _require_whole_trees(found)
         return found
 
-    def loss_node(self, node: Node) -> Any:  # noqa: ANN401 - foreign object
-        found = _found(node)(*self.build_as(tuple, node["__reduce__"]["args"]))
+    def loss_node(self, node: Node, kind: Any) -> Any:  # noqa: ANN401 - foreign object
+        found = kind(*self.build_as(tuple, node["__reduce__"]["args"]))
         if state := self.build(node["content"]):
             _set_state(found, state)
         return found
 
-    def tree_node(self, node: Node) -> Any:  # noqa: ANN401 - foreign object
+    def tree_node(self, node: Node, kind: Any) -> Any:  # noqa: ANN401 - foreign object
         arguments = self.build_as(tuple, node["__reduce__"]["args"])
         state = self.build_as(dict, node["content"])
         features, classes, outputs = arguments
@@ -313,15 +295,15 @@ class _Builder:
         )
         left = nodes["left_child"]
         _require_downwards(left, nodes["right_child"], nodes["feature"], left != -1, features)
-        found = _found(node)(*arguments)
+        found = kind(*arguments)
         found.__setstate__(state)
         return found
 
 
-_LOADERS: Final[Mapping[str, Callable[[_Builder, Node], Any]]] = {
-    "DTypeNode": _Builder.dtype_node,
+_LOADERS: Final[Mapping[str, Callable[[_Builder, Node, Any], Any]]] = {
+    "DTypeNode": lambda self, node, _: self.build_as(np.ndarray, node["content"]).dtype,
     "DictNode": _Builder.dict_node,
-    "FunctionNode": lambda _, node: _ufunc(node["__module__"], node["__class__"]),
+    "FunctionNode": lambda _, __, ufunc: ufunc,
     "JsonNode": _Builder.json_node,
     "ListNode": _Builder.items_node,
     "LossNode": _Builder.loss_node,
@@ -335,13 +317,8 @@ _LOADERS: Final[Mapping[str, Callable[[_Builder, Node], Any]]] = {
     "SliceNode": _Builder.slice_node,
     "TreeNode": _Builder.tree_node,
     "TupleNode": _Builder.items_node,
-    "TypeNode": lambda _, node: _found(node),
+    "TypeNode": lambda _, __, kind: kind,
 }
-
-
-def _found(node: Node) -> Any:  # noqa: ANN401 - a class
-    """Return the type of a node that is allowed."""
-    return getattr(importlib.import_module(node["__module__"]), node["__class__"])
 
 
 def _set_state(found: Any, state: Any) -> None:  # noqa: ANN401 - foreign objects
@@ -351,30 +328,15 @@ def _set_state(found: Any, state: Any) -> None:  # noqa: ANN401 - foreign object
         vars(found).update(state)
 
 
-def _require_plain_texts(key: str, value: Any) -> None:  # noqa: ANN401 - foreign object
-    """Refuse texts that scikit-learn would follow, as parameters of parts too (a__input)."""
-    name = key.rpartition("__")[2] or key
-    if name not in _TEXTS:
-        return
-    allowed, why = _TEXTS[name]
-    for text in _texts(value, is_method=allowed is _METHOD):
-        if not allowed.fullmatch(text):
-            raise ModelError(f'{name} = "{text}" {why}')
-
-
-def _texts(value: Any, *, is_method: bool) -> Iterator[str]:  # noqa: ANN401 - foreign object
-    """Yield the texts in a value, and the types of what is no text, number or part."""
-    if isinstance(value, np.ndarray):
-        value = np.asarray(value).ravel().tolist()
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | tuple | set):
-        for one in value:
-            yield from _texts(one, is_method=is_method)
-    elif not isinstance(value, int | float | np.number | np.bool_ | None) and (
-        is_method or not isinstance(value, BaseEstimator | slice)  # Of a part of such a name.
-    ):
-        yield type(value).__name__  # Whoever goes over a dict meets its keys.
+def _require_plain_texts(state: Mapping[Any, Any]) -> None:
+    """Refuse attributes whose texts scikit-learn would follow, unless they are known ones."""
+    for name in _TEXTS.keys() & state.keys():
+        allowed, why = _TEXTS[name]
+        value = state[name]
+        for one in value if type(value) in (list, tuple) else [value]:
+            if one is not None and not (type(one) is str and allowed.fullmatch(one)):
+                shown = one if type(one) is str else type(one).__name__
+                raise ModelError(f'{name} = "{shown}" {why}')
 
 
 # A tree's nodes lead compiled code to others, and to columns, without another look.

@@ -467,18 +467,6 @@ def test_a_vectorizer_that_reads_files_is_refused(kind, way, tmp_path):
         read(tmp_path / "m.skops")
 
 
-@pytest.mark.parametrize("inputs", [["filename"], np.array(["filename"]), ("content", "file")])
-def test_a_search_over_such_a_parameter_is_refused(inputs, tmp_path):
-    skops.io.dump(
-        GridSearchCV(make_pipeline(CountVectorizer(), LinearRegression()),
-                     {"countvectorizer__input": inputs}),
-        tmp_path / "m.skops",
-    )  # fmt: skip
-
-    with pytest.raises(ModelError, match=r'input = "file(name)?" would have any file'):
-        read(tmp_path / "m.skops")
-
-
 def test_a_pipeline_that_keeps_pickles_in_a_folder_is_refused(tmp_path):
     model = make_pipeline(StandardScaler(), LinearRegression(), memory=str(tmp_path / "cache"))
     skops.io.dump(model, tmp_path / "m.skops")
