@@ -35,7 +35,6 @@ class Limits:
     open_requests: int = 256
     timeout_s: float = 60.0
     start_timeout_s: float = 120.0
-    wait_s: float = 10.0  # While no worker runs at all.
     attempts: int = MAX_ATTEMPTS  # Of a request whose worker is lost.
 
     @property

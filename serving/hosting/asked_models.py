@@ -10,13 +10,14 @@ import asyncio
 import io
 import json
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,77 +45,11 @@ IDLE_S = 60.0
 # Monitors that ask one model at once.
 _MOST_WORKERS = 4
 
-Done = TypeVar("Done")
+_ENDS = "no model is asked any more: this process ends"
 
 
-class AskedModel:
-    """A model that monitors ask (a ModelPredictor).
-
-    A call raises InputError where the model cannot be read or refuses the rows, UnavailableError
-    where its process ended or took too long; the next call starts another one.
-    """
-
-    def __init__(self, models: AskedModels, spec: WorkerSpec, digest: str) -> None:
-        self._models, self._spec = models, spec
-        self.model = digest
-        """The model's identity: the digest of its file."""
-
-    @property
-    def features(self) -> tuple[str, ...] | None:
-        """The columns that the model takes; None when it goes by position."""
-        names = self._about["features"]
-        return None if names is None else tuple(names)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, when there are more than two."""
-        return tuple(self._about["labels"])
-
-    @property
-    def positive(self) -> str:
-        """The class that is answered for, of two; "" where there are not two."""
-        return str(self._about["positive"])
-
-    @property
-    def units(self) -> str:
-        """Of the answers: "probability", "class" or "value"."""
-        return str(self._about["units"])
-
-    @property
-    def method(self) -> str:
-        """The method of `contributions`; "permutation" when the model does not explain itself."""
-        return str(self._about["method"])
-
-    @property
-    def method_units(self) -> str:
-        """Of the contributions: "margin" or "value"."""
-        return str(self._about["method_units"])
-
-    @property
-    def process_ids(self) -> list[int]:
-        """The operating system's numbers of the processes that run."""
-        return self._models.process_ids(self._spec)
-
-    def __call__(self, rows: pa.Table, /) -> np.ndarray:
-        """Return the model's answers, shape (n,) or (n, classes)."""
-        (found,) = _arrays(self._ask({"op": "ask"}, _to_bytes(rows)), 1)
-        return found[:, 0] if found.shape[1] == 1 else found
-
-    def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
-        """Have the model explain rows itself."""
-        whole = pa.concat_tables([rows, background])
-        header = {"op": "contributions", "rows": rows.num_rows}
-        return Contributions(*_arrays(self._ask(header, _to_bytes(whole)), 2))
-
-    @cached_property
-    def _about(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", json.loads(self._ask({"op": "about"}, b"")))
-
-    def _ask(self, header: Mapping[str, Any], body: bytes) -> bytes:
-        reply = self._models.ask(self._spec, header, body)
-        if reply.status != 200:
-            raise InputError(reply.message)
-        return reply.body
+def _said(name: str) -> property:
+    return property(lambda asked: asked.about[name])
 
 
 class AskedModels:
@@ -129,8 +64,7 @@ class AskedModels:
         self._pools: dict[WorkerSpec, Pool] = {}
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._closing = asyncio.Event()
+        self._is_closed = False
 
     def __enter__(self) -> AskedModels:
         return self
@@ -138,29 +72,37 @@ class AskedModels:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def process_ids(self, spec: WorkerSpec) -> list[int]:
-        """Return the numbers of a model's processes that run."""
-        pool = self._pools.get(spec)
-        return [] if pool is None else pool.process_ids
-
     def ask(self, spec: WorkerSpec, header: Mapping[str, Any], body: bytes) -> Reply:
         """Have a model's worker answer one question, and wait for it."""
+        with self._lock:
+            if self._is_closed:
+                raise UnavailableError(_ENDS)
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                run = self._loop.run_forever
+                self._thread = threading.Thread(target=run, name="models", daemon=True)
+                self._thread.start()
+            asked = asyncio.run_coroutine_threadsafe(self._invoke(spec, header, body), self._loop)
         try:
-            return self._await(self._invoke(spec, header, body))
+            return asked.result()
         except TimedOutError:
             raise UnavailableError(
                 f"the model did not answer within {self._limits.timeout_s:g} s; explain fewer rows"
             ) from None
         except NoWorkerError as error:
             raise error.original from None
+        except CancelledError:
+            raise UnavailableError(_ENDS) from None
 
     def close(self) -> None:
         """End all workers."""
         with self._lock:
-            loop, thread = self._loop, self._thread
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(self._closing.set)
-            thread.join()
+            loop, self._loop, self._is_closed = self._loop, None, True
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(self._stop(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join()
+            loop.close()
 
     async def _invoke(self, spec: WorkerSpec, header: Mapping[str, Any], body: bytes) -> Reply:
         pool = self._pools.get(spec)
@@ -168,29 +110,60 @@ class AskedModels:
             pool = self._pools[spec] = Pool(spec.name, spec, self._limits, noun="model")
         return await pool.invoke("", "", body, extra_headers=header)
 
-    def _await(self, work: Coroutine[Any, Any, Done]) -> Done:
-        with self._lock:
-            if self._loop is None:
-                started: Future[asyncio.AbstractEventLoop] = Future()
-                self._thread = threading.Thread(
-                    target=lambda: asyncio.run(self._live(started)), name="models", daemon=True
-                )
-                self._thread.start()
-                self._loop = started.result()
-            loop = self._loop
-        try:
-            return asyncio.run_coroutine_threadsafe(work, loop).result()
-        except (RuntimeError, CancelledError) as error:
-            if self._closing.is_set():
-                work.close()
-                raise UnavailableError("no model is asked any more: this process ends") from error
-            raise
-
-    async def _live(self, started: Future[asyncio.AbstractEventLoop]) -> None:
-        """Keep the pools until they are closed."""
-        started.set_result(asyncio.get_running_loop())
-        await self._closing.wait()
+    async def _stop(self) -> None:
+        asked = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class AskedModel:
+    """A model that monitors ask (a ModelPredictor).
+
+    ``model``: its identity, the digest of its file. A call, and what it says of itself, raises
+    InputError where the model cannot be read or refuses the rows, UnavailableError where its
+    process ended or took too long; the next call starts another one.
+    """
+
+    models: AskedModels
+    spec: WorkerSpec
+    model: str
+
+    features = _said("features")  # None where it goes by position.
+    labels = _said("labels")  # The classes, when there are more than two.
+    positive = _said("positive")  # The class answered for, of two; "" where there are not two.
+    units = _said("units")  # Of the answers: "probability", "class" or "value".
+    method = _said("method")  # Of `contributions`; "permutation" when it does not explain itself.
+    method_units = _said("method_units")  # "margin" or "value".
+
+    def __call__(self, rows: pa.Table, /) -> np.ndarray:
+        """Return the model's answers, shape (n,) or (n, classes)."""
+        (found,) = _arrays(self._ask({"op": "ask"}, rows), 1)
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
+        """Have the model explain rows itself."""
+        whole = pa.concat_tables([rows, background])
+        header = {"op": "contributions", "rows": rows.num_rows}
+        return Contributions(*_arrays(self._ask(header, whole), 2))
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What the model says of itself."""
+        found = json.loads(self._ask({"op": "about"}))
+        return {key: tuple(one) if isinstance(one, list) else one for key, one in found.items()}
+
+    def _ask(self, header: Mapping[str, Any], rows: pa.Table | None = None) -> bytes:
+        sink = pa.BufferOutputStream()
+        if rows is not None:
+            with ipc.new_stream(sink, rows.schema) as writer:
+                writer.write_table(rows.unify_dictionaries())
+        reply = self.models.ask(self.spec, header, sink.getvalue().to_pybytes())
+        if reply.status != 200:
+            raise InputError(reply.message)
+        return reply.body
 
 
 class EndpointModels(AskedModels):
@@ -254,11 +227,3 @@ def _arrays(body: bytes, count: int) -> list[np.ndarray]:
     """Read so many arrays, one after another."""
     stream = io.BytesIO(body)
     return [np.load(stream, allow_pickle=False) for _ in range(count)]
-
-
-def _to_bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.unify_dictionaries())
-    found: bytes = sink.getvalue().to_pybytes()
-    return found

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
@@ -102,13 +102,11 @@ class Child(asyncio.Protocol):
         self._spec, self._log_file = spec, log_file
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader()
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._ends: dict[int, float] = {}  # Until when each is waited for.
-        self._is_looking = False
         self._next = 0
-        # Requests without a reply, in the order of their sending; those included for which nobody
-        # waits any more.
-        self._owed: dict[int, None] = {}
+        # Requests without a reply in the order of their sending, until when each is waited for;
+        # those included for which nobody waits any more.
+        self._owed: dict[int, tuple[asyncio.Future[Reply], float]] = {}
+        self._is_looking = False
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
@@ -126,43 +124,36 @@ class Child(asyncio.Protocol):
         """
         child = cls(spec, log_file)
         try:
-            await child._begin(timeout_s)
-        except WorkerLostError as error:
+            await child._connect()
+            async with asyncio.timeout(timeout_s):
+                child.description = await child._ready
+        except BaseException as error:
             has_ended = child.gone.is_set()
             await child.stop()
-            await child.report_lost(f"{child.ending} while it loaded" if has_ended else str(error))
-            raise
-        except BaseException:
-            await child.stop()
-            raise
+            if isinstance(error, TimeoutError):
+                error = WorkerLostError(f"the model was not loaded after {timeout_s:g} s")
+            if isinstance(error, WorkerLostError):
+                await child.report(f"{child.ending} while it loaded" if has_ended else str(error))
+            raise error from None
         log.info("worker=%d event=ready", child.process_id)
         return child
 
-    async def _begin(self, timeout_s: float) -> None:
+    async def _connect(self) -> None:
         ours, theirs = socket.socketpair()
         # The first start waits for imports.
-        starting = asyncio.create_task(asyncio.to_thread(self._fork, theirs))
+        forking = asyncio.create_task(asyncio.to_thread(self._fork, theirs))
         try:
-            try:
-                output = await asyncio.shield(starting)
-            except asyncio.CancelledError:
-                (await starting).close()
-                raise
-            OutputReader(self._spec, self.process_id, self._log_file).start(output)
+            await asyncio.shield(forking)
             await self._loop.create_connection(lambda: self, sock=ours)
         except BaseException:
             ours.close()
+            await forking
             raise
-        try:
-            async with asyncio.timeout(timeout_s):
-                self.description = await self._ready
-        except TimeoutError:
-            raise WorkerLostError(f"the model was not loaded after {timeout_s:g} s") from None
 
-    def _fork(self, theirs: socket.socket) -> BinaryIO:
+    def _fork(self, theirs: socket.socket) -> None:
         with theirs:
             self._process, output = start_worker(self._spec, theirs)
-            return output
+        OutputReader(self._spec, self.process_id, self._log_file).start(output)
 
     @property
     def process_id(self) -> int:
@@ -179,14 +170,14 @@ class Child(asyncio.Protocol):
 
     @property
     def waiting_count(self) -> int:
-        """How many requests wait for this worker's answer."""
-        return len(self._waiting)
+        """How many requests this worker has yet to answer."""
+        return len(self._owed)
 
-    async def report_lost(self, how: str) -> None:
-        """Count the worker as lost, where its lines are kept."""
-        if self._log_file is not None:
-            file, where = self._log_file, self._spec.container
-            await asyncio.to_thread(file.lose, self.process_id, how, where)
+    async def report(self, how: str) -> None:
+        """Add how it ended to its lines, where they are kept."""
+        if (file := self._log_file) is not None:
+            where = self._spec.container
+            await asyncio.to_thread(file.write, self.process_id, [how], where)
 
     async def ask(
         self,
@@ -206,22 +197,17 @@ class Child(asyncio.Protocol):
             raise WorkerLostError("the worker has ended")
         number = self._next = self._next + 1
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting[number] = future
         if not self._owed:
             self.last_heard = self._loop.time()
-        self._owed[number] = None
+        self._owed[number] = future, deadline
         # Sent together with all requests that have just come.
         if not self._unsent:
             self._loop.call_soon(self._flush)
         head = {"id": number, "form": form, "answer": answer, "exclusive": exclusive}
         self._unsent.append(pack({**head, **extra_headers}, body))
-        self._ends[number] = deadline
         if not self._is_looking:
             self._look()
-        try:
-            return await future
-        finally:
-            del self._waiting[number], self._ends[number]
+        return await future
 
     def let_go(self) -> None:
         """Take no more requests; the pool ends it once it has answered."""
@@ -256,9 +242,14 @@ class Child(asyncio.Protocol):
         try:
             for header, body in self._reader.feed(data):
                 self._receive(header, body)
-        except FrameError as error:
-            log.error("worker=%d event=bad-frame error=%s", self.process_id, error)
-            self.kill(f"the worker was ended: {error}")
+        except (
+            FrameError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:  # Of a model that writes there.
+            log.error("worker=%d event=bad-frame error=%r", self.process_id, error)
+            self.kill("the worker was ended: it sent what is no answer")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify all who wait that the process is gone (asyncio calls this)."""
@@ -267,7 +258,7 @@ class Child(asyncio.Protocol):
         self.changed.set()
         self._end_load(WorkerLostError("the model's process ended while it loaded the model"))
         oldest = None if self._is_settled else next(iter(self._owed), None)
-        for number, future in self._waiting.items():
+        for number, (future, _) in self._owed.items():
             if not future.done():
                 future.set_exception(WorkerLostError(
                     "the worker ended before it answered",
@@ -277,13 +268,11 @@ class Child(asyncio.Protocol):
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
         self.last_heard = self._loop.time()
         if "id" in header:
-            number, note = header["id"], header.get("note")
-            self._owed.pop(number, None)
+            note = header.get("note")
             if note is not None:
                 self.model_count = note["count"]
-            future = self._waiting.get(number)
-            # Nobody waits any more for an answer that came after the time-out.
-            if future is not None and not future.done():
+            future, _ = self._owed.pop(header["id"])
+            if not future.done():  # Else nobody waits any more.
                 self.has_answered = True
                 future.set_result(_reply(header, body, note))
         elif "ready" in header:
@@ -309,11 +298,12 @@ class Child(asyncio.Protocol):
 
         Its worker may be ended over it, and those behind it asked elsewhere.
         """
-        for number, end in self._ends.items():
-            if end <= self._loop.time() and not (future := self._waiting[number]).done():
-                future.set_exception(LateError(was_first=number == next(iter(self._waiting))))
+        waiting = [one for one in self._owed.values() if not one[0].done()]
+        for future, end in waiting:
+            if end <= self._loop.time():
+                future.set_exception(LateError(was_first=future is waiting[0][0]))
                 break
-        self._is_looking = bool(self._ends)
+        self._is_looking = bool(waiting)
         if self._is_looking:
             self._loop.call_later(_LOOK_S, self._look)
 

@@ -34,7 +34,7 @@ from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import DRAIN_S, Pool
 from driftline.serving.hosting.routing import Mirror, Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
-from driftline.serving.hosting.worker_output import LogFile, LostWorkers, remove_unused
+from driftline.serving.hosting.worker_output import LogFile, remove_unused
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_of
 from driftline.serving.resources.endpoints import (
@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 Status = Literal["Creating", "Updating", "InService", "Failed", "CapturedOnly"]
 
 RETRY_S = 2.0
+LONGEST_PAUSE_S = 30.0  # Between tries to start a model.
 # How long a server that begins is not ready while its models are loaded.
 FIRST_STARTS_S = 30.0
 SHADOW_DRAIN_S = 2.0
@@ -98,7 +99,6 @@ class VariantState:
     shadow: bool = False  # Whether it answers copies, and no caller.
     mirrored: int = 0  # Copies that a shadow was asked, and was spared, since the server began.
     dropped: int = 0
-    lost_workers: LostWorkers | None = None  # None were lost; those there are say nothing of now.
 
 
 @dataclass(slots=True, eq=False)
@@ -150,7 +150,6 @@ class VariantRuntime:
             shadow=desired.is_shadow,
             mirrored=self.mirror.mirrored if desired.is_shadow else 0,
             dropped=self.mirror.dropped if desired.is_shadow else 0,
-            lost_workers=self.log_file.lost,
         )
 
 
@@ -168,7 +167,6 @@ class EndpointReconciler:
         self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
         self._lock = asyncio.Lock()
         self._is_read = False
-        self._first: list[VariantRuntime] = []
         self._loads_until_s = 0.0
         # A bucket that does not answer leaves the others' threads alone.
         self._fetching = ThreadPoolExecutor(_FETCHES, "models")
@@ -183,29 +181,19 @@ class EndpointReconciler:
             return found
         if not self._is_read:
             raise UnavailableError(
-                "the server has not read yet which endpoints there are; ask again"
+                "the server has yet to read which endpoints there are; ask again"
             )
-        if self.is_foreign(name):
-            raise NotFoundError(
-                f'endpoint "{name[:80]}" has no model here; ask the app that it is captured in'
-            )
+        title = f'endpoint "{name[:80]}"'
+        if name.casefold() in self._declared.foreign:
+            raise NotFoundError(f"{title} has no model here; ask the app that it is captured in")
         if name.casefold() in self._declared.waiting:
-            raise UnavailableError(
-                f'endpoint "{name[:80]}" is not ready yet; driftline get endpoint says why'
-            )
+            raise UnavailableError(f"{title} is not ready yet; driftline get endpoint says why")
         # Whoever may ask one endpoint is not told of the others.
-        message = (
-            f'endpoint "{name[:80]}" does not exist; driftline get endpoint lists those that do'
-        )
-        raise NotFoundError(message)
+        raise NotFoundError(f"{title} does not exist; driftline get endpoint lists those that do")
 
     def has_followed(self, connection: Connection) -> bool:
         """Whether all that is to be served was read here."""
         return store.changes(connection) == self._declared.changes
-
-    def is_foreign(self, name: str) -> bool:
-        """Whether an endpoint is declared without a model: captured elsewhere, not served."""
-        return name.casefold() in self._declared.foreign
 
     def status(self, name: str) -> tuple[Status, str | None]:
         """Return the state of an endpoint and, when something is wrong, what.
@@ -215,21 +203,14 @@ class EndpointReconciler:
         key = name.casefold()
         if key in self._declared.foreign:
             return "CapturedOnly", None
-        variants = self.variants(name)
-        problems = [
-            problem if len(variants) == 1 else f'variant "{variant.name}": {problem}'
-            for variant in variants
-            if (problem := variant.problem) is not None
-        ]
-        problem = "; ".join(problems) or None
-        running = self._runtimes(key)
-        served = self.endpoint(name)
-        if served is None or not any(route.pool.is_ready for route in served.routes):
-            has_failed = any(
-                one.reason is not None and not one.desired.is_shadow for one in running
-            )
-            return ("Failed" if has_failed else "Creating"), problem
-        return ("Updating" if any(one.is_starting for one in running) else "InService"), problem
+        problems = {one.name: one.problem for one in self.variants(name) if one.problem is not None}
+        runtimes, served = self._runtimes(key), self.endpoint(name)
+        texts = [f'variant "{variant}": {problem}' for variant, problem in problems.items()]
+        problem = "; ".join(texts if len(runtimes) > 1 else problems.values()) or None
+        if served is None or not served.is_ready:
+            callers = [one for one in runtimes if not one.desired.is_shadow]
+            return ("Failed" if any(one.reason for one in callers) else "Creating"), problem
+        return ("Updating" if any(one.is_starting for one in runtimes) else "InService"), problem
 
     def variants(self, name: str) -> list[VariantState]:
         """Return how each declared variant of an endpoint fares."""
@@ -269,17 +250,14 @@ class EndpointReconciler:
         A rolling update keeps the old server while this one loads its models; an endpoint that
         hangs or crashes keeps no other one out of service for longer.
         """
-        is_loading = any(variant.is_starting for variant in self._first)
+        is_loading = any(variant.is_starting for variant in self._variants.values())
         is_late = asyncio.get_running_loop().time() > self._loads_until_s
         return self._is_read and (is_late or not is_loading)
 
     @property
     def readiness(self) -> dict[str, bool]:
         """Whether each endpoint could answer now, by its name."""
-        return {
-            endpoint.name: any(route.pool.is_ready for route in endpoint.routes)
-            for endpoint in self._endpoints.values()
-        }
+        return {endpoint.name: endpoint.is_ready for endpoint in self._endpoints.values()}
 
     async def refresh(self) -> None:
         """Bring the pools in line with what became ready; new ones start in the background."""
@@ -294,7 +272,6 @@ class EndpointReconciler:
             self._publish()
             if not self._is_read:
                 self._is_read = True
-                self._first = list(self._variants.values())
                 self._loads_until_s = asyncio.get_running_loop().time() + FIRST_STARTS_S
 
     async def run(self) -> None:
@@ -331,13 +308,12 @@ class EndpointReconciler:
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""
-        for task in (tasks := self._starts()):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        # Those that were replaced have less time left than they were given.
-        replaced = [*self._stopping.values()]
+        starts = [start for one in self._variants.values() if (start := one.start) is not None]
         for one in self._variants.values():
             self._cancel(one)
+        await asyncio.gather(*starts, return_exceptions=True)
+        # Those that were replaced have less time left than they were given.
+        replaced = [*self._stopping.values()]
         for route in (*self._routes(), *self._leaving):
             self._end(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else DRAIN_S)
         self._variants, self._leaving, self._endpoints = {}, [], MappingProxyType({})
@@ -350,7 +326,6 @@ class EndpointReconciler:
             return Declared.read(connection)
 
     def _has_changed(self) -> bool:
-        """Look whether what is to be served has changed."""
         with read_connection(self._context.engine) as connection:
             return not self.has_followed(connection)
 
@@ -365,9 +340,6 @@ class EndpointReconciler:
         variants = list(self._variants.values())  # Threads ask, too, while the loop changes them.
         return [route for one in variants if (route := one.route) is not None]
 
-    def _starts(self) -> list[asyncio.Task[None]]:
-        return [start for one in self._variants.values() if (start := one.start) is not None]
-
     def _step(
         self, key: Key, desired: DesiredVariant | None, actual: VariantRuntime | None
     ) -> None:
@@ -381,34 +353,27 @@ class EndpointReconciler:
             actual = self._variants[key] = VariantRuntime(desired, log_file)
         actual.desired, old = desired, actual.route
         spec, limits = _spec_of(self._context, desired.worker), _limits_of(self._context, desired)
-        same = old if old is not None and old.pool.spec == spec else None
-        # A pool that could not be started for its own reason has ended: another one is tried.
-        has_ended = actual.reason is not None and actual.next_pool is None
-        if same and (same.pool.is_ready or (same.pool.limits == limits and not has_ended)):
-            same.pool.resize(limits)
-            actual.place(desired, same.pool)
-            if actual.next_pool is not same.pool:  # An update that was taken back meanwhile.
+        if old is not None and old.pool.spec == spec:
+            old.pool.resize(limits)
+            actual.place(desired, old.pool)
+            if actual.next_pool is not old.pool:  # An update that was taken back meanwhile.
                 self._cancel(actual)
-            if same.pool.is_ready:
-                actual.reason = None
             return
-        is_dead = same is not None and has_ended
         # What a change before this one starts is not begun anew.
-        pool = actual.next_pool
-        if pool is None or (pool.spec, pool.limits) != (spec, limits):
+        if (pool := actual.next_pool) is not None and pool.spec == spec:
+            pool.resize(limits)
+        else:
+            if old is not None and old.pool is pool:  # It was never ready.
+                actual.route = None
             self._cancel(actual)
-            if not (is_dead and self.readiness.get(desired.endpoint)):
-                actual.reason = None  # Else the variants that can answer go on alone.
-            pool = _make_pool(self._context, desired, actual.log_file)
-        if actual.start is None:
-            actual.next_pool = pool
+            pool = actual.next_pool = _make_pool(self._context, desired, actual.log_file)
             actual.start = asyncio.create_task(self._start(actual, pool))
-        if key[0] not in self._endpoints or is_dead:
-            # A new endpoint's requests wait for its first worker rather than see no endpoint.
-            if same is not None and is_dead:
-                self._leaving.append(same)
-            actual.place(desired, pool)
-        elif old is not None:
+            served = self._endpoints.get(key[0])
+            # Where no other can answer, requests wait for its first worker.
+            if actual.route is None and not (served is not None and served.is_ready):
+                actual.place(desired, pool)
+                return
+        if (old := actual.route) is not None:
             # Promoted together with another model, it answers callers once it has that.
             is_shadow = desired.is_shadow or old.desired.is_shadow
             kept = replace(old.desired, weight=desired.weight, is_shadow=is_shadow)
@@ -417,44 +382,37 @@ class EndpointReconciler:
     def _cancel(self, variant: VariantRuntime) -> None:
         """Drop the pool that was to answer next, if there is one."""
         start, pool = variant.start, variant.next_pool
-        variant.start = variant.next_pool = None
+        variant.start = variant.next_pool = variant.reason = None
         if start is not None and pool is not None:
             start.add_done_callback(lambda _: self._end(pool))  # Nobody starts it any more.
             start.cancel()
 
     async def _start(self, variant: VariantRuntime, pool: Pool | Pipeline) -> None:
-        """Start a pool, again where that may help, and put it in the place of the one before."""
-        desired, loop = variant.desired, asyncio.get_running_loop()
-        try:
-            while True:
-                try:
-                    for file in desired.model_files:
-                        await loop.run_in_executor(self._fetching, self._models.fetch, file)
-                    await pool.start()
-                    break
-                except (DriftlineError, OSError) as error:
-                    if variant.reason != str(error):
-                        log.error("endpoint=%s event=failed error=%s", desired.endpoint, error)
-                    variant.reason = str(error)
-                    if not (isinstance(error, OSError) or error.retriable):
-                        variant.next_pool = None
-                        self._end(pool)
-                        return
-                self._publish()
-                await asyncio.sleep(FOLLOW_S)
-            variant.reason = variant.next_pool = None
-            old = variant.route
-            variant.place(variant.desired, pool)  # Its weight may be another one since.
-            if old is not None and old.pool is not pool:
-                self._leaving.append(old)
-            log.info(
-                "endpoint=%s variant=%s event=in-service generation=%d",
-                desired.endpoint, desired.name, desired.generation,
-            )  # fmt: skip
-        finally:
-            if variant.start is asyncio.current_task():
-                variant.start = None
+        """Start a pool, again until it succeeds, and put it in the place of the one before."""
+        loop, pause_s = asyncio.get_running_loop(), FOLLOW_S
+        while True:
+            desired = variant.desired
+            try:
+                for file in desired.model_files:
+                    await loop.run_in_executor(self._fetching, self._models.fetch, file)
+                await pool.start()
+                break
+            except (DriftlineError, OSError) as error:
+                if variant.reason != str(error):
+                    log.error("endpoint=%s event=failed error=%s", desired.endpoint, error)
+                variant.reason = str(error)
             self._publish()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        old, variant.start, variant.next_pool, variant.reason = variant.route, None, None, None
+        variant.place(variant.desired, pool)  # Its weight may be another one since.
+        if old is not None and old.pool is not pool:
+            self._leaving.append(old)
+        log.info(
+            "endpoint=%s variant=%s event=in-service generation=%d",
+            desired.endpoint, desired.name, desired.generation,
+        )  # fmt: skip
+        self._publish()
 
     def _publish(self) -> None:
         """Have requests use the variants as they are placed now, all endpoints at once.

@@ -2,20 +2,16 @@
 
 A scaler with a logistic regression takes 0.3 ms a call and a hundred boosted trees 0.8 ms, nearly
 all of it input checks and, with trees, one call for each. Here the same numbers are read from the
-fitted model once, at the load, for the estimators in the tables below. A shortcut that differs from
-the model on sample rows is not used; special rows (missing texts, infinities, ties) go to the model
-itself (docs/why/hosting.md).
-
-References
-----------
-scikit-learn 1.9: LogisticRegression.predict_proba, HistGradientBoosting's _raw_predict,
-StandardScaler, SimpleImputer, OrdinalEncoder and OneHotEncoder.transform.
+fitted model once, at the load, for the estimators in the tables below (as of scikit-learn 1.9). A
+shortcut that differs from the model on sample rows is not used; special rows (missing texts,
+infinities, ties) go to the model itself (docs/why/hosting.md).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -26,11 +22,10 @@ _SAMPLES = 48
 # As far as sums of another order may be apart, as those of another number of rows are, too.
 _TOLERANCE = 1e-12
 
-Numbers = np.ndarray
 Arrays = Sequence[np.ndarray] | np.ndarray
 # Of columns in the model's order, or of a matrix: shape (rows, features), float64.
-Entry = Callable[[Arrays], Numbers]
-Stage = Callable[[Numbers], Numbers]
+Entry = Callable[[Arrays], np.ndarray]
+Stage = Callable[[np.ndarray], np.ndarray]
 
 
 class UnusualError(Exception):
@@ -40,8 +35,8 @@ class UnusualError(Exception):
 def few_rows(model: Any, prepare: Callable[[Any], Any] | None) -> Entry | None:  # noqa: ANN401 - foreign object
     """Return a fast ``predict_proba`` or, without classes, ``predict``; None for unknown models.
 
-    ``prepare`` does the steps of a pipeline before the last. It takes at most FEW rows, and raises
-    UnusualError for those that only the model itself can take.
+    ``prepare`` does the steps of a pipeline before the last. UnusualError: only the model itself
+    can take these rows.
     """
     try:
         with warnings.catch_warnings():
@@ -55,26 +50,23 @@ def few_rows(model: Any, prepare: Callable[[Any], Any] | None) -> Entry | None: 
 def _read(model: Any, prepare: Callable[[Any], Any] | None) -> Entry | None:  # noqa: ANN401 - foreign object
     steps = [step for _, step in model.steps] if _kind(model) == "Pipeline" else [model]
     final, samples = _FINALS[_kind(steps[-1])](steps[-1])
-    rng, count = np.random.default_rng(0), model.n_features_in_
     entry: Entry = _matrix
-    rest = steps[:-1]
-    arrays: list[np.ndarray] = [*rng.normal(0, 3, (count, _SAMPLES))]
+    rng, rest = np.random.default_rng(0), steps[:-1]
+    arrays: list[np.ndarray] = [*rng.normal(0, 3, (model.n_features_in_, _SAMPLES))]
     rows: Any = np.column_stack(arrays)
-    if _kind(steps[0]) == "ColumnTransformer" and len(steps) > 1:
+    if rest and _kind(rest[0]) == "ColumnTransformer":
         import pandas as pd  # Models with columns by name have it loaded.
 
-        entry, examples = _columns(steps[0])
-        rest = steps[1:-1]
-        for place, values in examples.items():
-            arrays[place] = rng.choice(values, _SAMPLES)
-        rows = pd.DataFrame(dict(zip(steps[0].feature_names_in_, arrays, strict=True)))
-    whole = _chained(entry, [_STAGES[_kind(step)](step) for step in rest])
+        entry, known = _columns(rest.pop(0))
+        for place, values in known.items():
+            arrays[place] = rng.choice(np.array(values, object), _SAMPLES)
+        rows = pd.DataFrame(dict(zip(model.feature_names_in_, arrays, strict=True))).infer_objects()
+    whole = _chained(entry, rest)
     if prepare is not None and not _is_close(prepare(rows), whole(arrays)):
         return None
     ask = getattr(steps[-1], "predict_proba", steps[-1].predict)
-    if not _is_close(ask(samples), final(samples)):
-        return None
-    return lambda columns: final(whole(columns))
+    is_close = _is_close(ask(samples), final(samples))
+    return (lambda columns: final(whole(columns))) if is_close else None
 
 
 def _kind(step: Any) -> str:  # noqa: ANN401 - foreign object
@@ -83,135 +75,92 @@ def _kind(step: Any) -> str:  # noqa: ANN401 - foreign object
     return kind.__name__ if kind.__module__.startswith("sklearn.") else str(step)
 
 
-def _is_close(theirs: Any, ours: Numbers) -> bool:  # noqa: ANN401 - an array, perhaps a sparse one
-    dense = theirs.toarray() if hasattr(theirs, "toarray") else np.asarray(theirs)
-    found = np.asarray(dense, dtype=np.float64)
-    return found.shape == ours.shape and np.allclose(
-        found, ours, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True
-    )
+def _is_close(theirs: Any, ours: np.ndarray) -> bool:  # noqa: ANN401 - an array, perhaps a sparse one
+    found = np.asarray(theirs.toarray() if hasattr(theirs, "toarray") else theirs, np.float64)
+    is_same_shape, limit = found.shape == ours.shape, _TOLERANCE
+    return is_same_shape and np.allclose(found, ours, rtol=limit, atol=limit, equal_nan=True)
 
 
-def _matrix(columns: Arrays) -> Numbers:
+def _matrix(columns: Arrays) -> np.ndarray:
     """Put columns of numbers side by side; infinities some steps refuse, others do not."""
     if isinstance(columns, np.ndarray):
         rows = columns.T  # Of float64.
+    elif any(column.dtype.kind not in "fib" for column in columns):
+        raise UnusualError
     else:
-        if any(column.dtype.kind not in "fib" for column in columns):
-            raise UnusualError
         rows = np.array(columns, dtype=np.float64).T
     if np.isinf(rows).any():
         raise UnusualError
     return rows
 
 
-def _columns(chosen: Any) -> tuple[Entry, dict[int, np.ndarray]]:  # noqa: ANN401 - foreign object
+def _columns(chosen: Any) -> tuple[Entry, dict[int, list[Any]]]:  # noqa: ANN401 - foreign object
     """Return what does as a ColumnTransformer does, and values to try for columns of texts."""
     names = list(chosen.feature_names_in_)
     parts: list[tuple[list[int], Entry]] = []
-    examples: dict[int, np.ndarray] = {}
+    known: dict[int, list[Any]] = {}
     for _, step, columns in chosen.transformers_:
         if isinstance(step, str) and step == "drop":
             continue
         places = [names.index(one) if isinstance(one, str) else int(one) for one in columns]
         inner = [one for _, one in step.steps] if _kind(step) == "Pipeline" else [step]
         start: Entry = _matrix
-        if texts := [at for at, one in enumerate(inner) if _kind(one) in _ENCODERS]:
-            encoder = inner[texts[0]]
+        if encoders := [at for at, one in enumerate(inner) if _kind(one) in _ENCODERS]:
+            at = encoders[0]
             # What fills gaps changes nothing where there are none; rows with gaps go elsewhere.
-            if any(_kind(one) != "SimpleImputer" for one in inner[: texts[0]]):
+            if any(_kind(one) != "SimpleImputer" for one in inner[:at]):
                 raise UnusualError
-            start = _ENCODERS[_kind(encoder)](encoder)
-            for place, values in zip(places, encoder.categories_, strict=True):
-                examples[place] = np.array([one for one in values.tolist() if _is_there(one)])
-                if examples[place].dtype.kind == "U":
-                    examples[place] = examples[place].astype(object)
-            inner = inner[texts[0] + 1 :]
-        parts.append((places, _chained(start, [_STAGES[_kind(one)](one) for one in inner])))
-
-    def entry(columns: Arrays) -> Numbers:
-        blocks = [part([columns[place] for place in places]) for places, part in parts]
-        return blocks[0] if len(blocks) == 1 else np.hstack(blocks)
-
-    return entry, examples
+            start = _encoder(inner[at])
+            for place, values in zip(places, inner[at].categories_, strict=True):
+                known[place] = [one for one in values.tolist() if one is not None and one == one]
+            inner = inner[at + 1 :]
+        parts.append((places, _chained(start, inner)))
+    return lambda columns: np.hstack(
+        [part([columns[place] for place in places]) for places, part in parts]
+    ), known
 
 
-def _chained(start: Entry, stages: Sequence[Stage]) -> Entry:
-    def through(columns: Arrays) -> Numbers:
-        rows = start(columns)
-        for stage in stages:
-            rows = stage(rows)
-        return rows
-
-    return through
+def _chained(start: Entry, steps: Sequence[Any]) -> Entry:
+    stages = [_STAGES[_kind(step)](step) for step in steps]
+    return lambda columns: reduce(lambda rows, stage: stage(rows), stages, start(columns))
 
 
-def _is_there(value: Any) -> bool:  # noqa: ANN401 - a category
-    return value is not None and value == value  # NaN is not itself.
-
-
-def _ordinal(encoder: Any) -> Entry:  # noqa: ANN401 - foreign object
-    codes = _codes(encoder)
-    if encoder.dtype is not np.float64:
+def _encoder(step: Any) -> Entry:  # noqa: ANN401 - foreign object
+    """Return what writes the codes of an OrdinalEncoder, or the ones of a OneHotEncoder."""
+    if step._infrequent_enabled:
         raise UnusualError
-    is_open = encoder.handle_unknown == "use_encoded_value"
-    unknown = float(encoder.unknown_value) if is_open else None
-    return lambda columns: (
-        np.array(
-            [
-                [_code(known, value, unknown) for value in column.tolist()]
-                for known, column in zip(codes, columns, strict=True)
-            ],
-            dtype=np.float64,
-        ).T
-    )
+    known = [{value: at for at, value in enumerate(one.tolist())} for one in step.categories_]
+    starts = np.cumsum([0, *map(len, known)]).tolist()
+    is_ordinal = _kind(step) == "OrdinalEncoder"
+    width, unknown = len(known) if is_ordinal else starts[-1], None
+    if step.handle_unknown != "error":
+        unknown = step.unknown_value if is_ordinal else -1
 
-
-def _one_hot(encoder: Any) -> Entry:  # noqa: ANN401 - foreign object
-    codes = _codes(encoder)
-    if encoder.drop_idx_ is not None or encoder.handle_unknown not in ("error", "ignore"):
-        raise UnusualError
-    starts = np.cumsum([0, *map(len, codes)]).tolist()
-    width = starts.pop()
-    unknown = -1.0 if encoder.handle_unknown == "ignore" else None
-
-    def encode(columns: Arrays) -> Numbers:
+    def encode(columns: Arrays) -> np.ndarray:
         rows = np.zeros((len(columns[0]), width))
-        for start, known, column in zip(starts, codes, columns, strict=True):
-            for at, value in enumerate(column.tolist()):
-                code = _code(known, value, unknown)
-                if code >= 0:
-                    rows[at, start + int(code)] = 1.0
+        for place, (codes, start, column) in enumerate(zip(known, starts, columns, strict=False)):
+            for row, value in enumerate(column.tolist()):
+                code = codes.get(value, unknown)
+                if code is None or value is None or value != value:  # NaN is not itself.
+                    raise UnusualError
+                if is_ordinal:
+                    rows[row, place] = code
+                elif code >= 0:
+                    rows[row, start + code] = 1.0
         return rows
 
     return encode
 
 
-def _codes(encoder: Any) -> list[dict[Any, float]]:  # noqa: ANN401 - foreign object
-    if encoder._infrequent_enabled:
-        raise UnusualError
-    return [
-        {value: float(code) for code, value in enumerate(values.tolist())}
-        for values in encoder.categories_
-    ]
-
-
-def _code(known: Mapping[Any, float], value: Any, unknown: float | None) -> float:  # noqa: ANN401 - a cell
-    code = known.get(value, unknown)
-    if code is None or not _is_there(value):
-        raise UnusualError
-    return code
-
-
 def _scaler(step: Any) -> Stage:  # noqa: ANN401 - foreign object
-    width = step.n_features_in_
-    mean = step.mean_ if step.with_mean else np.zeros(width)
-    scale = step.scale_ if step.with_std else np.ones(width)
+    mean = step.mean_ if step.with_mean else 0.0
+    scale = step.scale_ if step.with_std else 1.0
     return lambda rows: (rows - mean) / scale
 
 
 def _imputer(step: Any) -> Stage:  # noqa: ANN401 - foreign object
     filled = np.asarray(step.statistics_, dtype=np.float64)
-    if step.add_indicator or np.isnan(filled).any() or not np.isnan(step.missing_values):
+    if not np.isnan(step.missing_values):
         raise UnusualError
     return lambda rows: np.where(np.isnan(rows), filled, rows)
 
@@ -223,22 +172,21 @@ def _nothing(step: Any) -> Stage:  # noqa: ANN401 - foreign object
     return lambda rows: rows
 
 
-def _linear(model: Any) -> tuple[Stage, Numbers]:  # noqa: ANN401 - foreign object
+def _linear(model: Any) -> tuple[Stage, np.ndarray]:  # noqa: ANN401 - foreign object
     # Not at the top, before scikit-learn is imported as model_formats.py has it.
     from scipy.special import expit, softmax
 
     weights, start = np.asarray(model.coef_, np.float64).T, model.intercept_
     classes = len(getattr(model, "classes_", ()))
 
-    def answer(rows: Numbers) -> Numbers:
+    def answer(rows: np.ndarray) -> np.ndarray:
         if np.isnan(rows).any():
             raise UnusualError
-        scores: Numbers = rows @ weights + start
+        scores: np.ndarray = rows @ weights + start
         if not classes:
             return scores
         if classes > 2:
-            found: Numbers = softmax(scores, axis=1)
-            return found
+            return np.asarray(softmax(scores, axis=1))
         found = np.empty((len(rows), 2))
         expit(scores.reshape(-1), out=found[:, 1])
         np.subtract(1.0, found[:, 1], out=found[:, 0])
@@ -247,7 +195,7 @@ def _linear(model: Any) -> tuple[Stage, Numbers]:  # noqa: ANN401 - foreign obje
     return answer, np.random.default_rng(0).normal(0, 3, (_SAMPLES, model.n_features_in_))
 
 
-def _boosted(model: Any) -> tuple[Stage, Numbers]:  # noqa: ANN401 - foreign object
+def _boosted(model: Any) -> tuple[Stage, np.ndarray]:  # noqa: ANN401 - foreign object
     """Lay the nodes of all trees side by side; all trees are walked together, level by level."""
     if model._preprocessor is not None:
         raise UnusualError
@@ -268,7 +216,7 @@ def _boosted(model: Any) -> tuple[Stage, Numbers]:  # noqa: ANN401 - foreign obj
     depth, start, loss = int(nodes["depth"].max()), model._baseline_prediction, model._loss
     link = loss.predict_proba if hasattr(model, "classes_") else loss.link.inverse
 
-    def answer(rows: Numbers) -> Numbers:
+    def answer(rows: np.ndarray) -> np.ndarray:
         count = len(rows)
         cells, row = rows.T.ravel(), np.arange(count)[:, None]
         is_missing = np.isnan(cells) if np.isnan(cells).any() else None
@@ -285,31 +233,19 @@ def _boosted(model: Any) -> tuple[Stage, Numbers]:  # noqa: ANN401 - foreign obj
         raw = np.asfortranarray(np.add.accumulate(parts, axis=1)[:, -1])
         return np.asarray(link(raw if hasattr(model, "classes_") else raw.ravel()))
 
-    # Rows of values that trees part at, beside them, and none.
-    rng, at = np.random.default_rng(0), np.zeros((_SAMPLES, model.n_features_in_))
-    is_split = ~is_leaf & np.isfinite(nodes["num_threshold"])
-    for place in range(model.n_features_in_):
-        cuts = nodes["num_threshold"][is_split & (feature == place)]
-        at[:, place] = rng.choice(cuts if len(cuts) else [0.0], _SAMPLES)
-    beside = np.nextafter(at, rng.choice([-np.inf, np.inf], at.shape))
-    rows = np.choose(rng.integers(3, size=at.shape), [at, beside, np.full(at.shape, np.nan)])
-    return answer, rows
+    # Rows of values that trees part at, and of none.
+    cuts, shape = [*threshold[np.isfinite(threshold)], np.nan], (_SAMPLES, model.n_features_in_)
+    return answer, np.random.default_rng(0).choice(cuts, shape)
 
 
-_ENCODERS: dict[str, Callable[[Any], Entry]] = {
-    "OneHotEncoder": _one_hot,
-    "OrdinalEncoder": _ordinal,
-}
+_ENCODERS = ("OneHotEncoder", "OrdinalEncoder")
 _STAGES: dict[str, Callable[[Any], Stage]] = {
     "FunctionTransformer": _nothing,
     "SimpleImputer": _imputer,
     "StandardScaler": _scaler,
     "passthrough": _nothing,
 }
-_FINALS: dict[str, Callable[[Any], tuple[Stage, Numbers]]] = {
-    "HistGradientBoostingClassifier": _boosted,
-    "HistGradientBoostingRegressor": _boosted,
-    "LinearRegression": _linear,
-    "LogisticRegression": _linear,
-    "Ridge": _linear,
+_FINALS: dict[str, Callable[[Any], tuple[Stage, np.ndarray]]] = {
+    **dict.fromkeys(("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"), _boosted),
+    **dict.fromkeys(("LinearRegression", "LogisticRegression", "Ridge"), _linear),
 }

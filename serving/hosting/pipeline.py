@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from driftline.errors import DriftlineError, InputError
+from driftline.errors import InputError
 from driftline.serving.bodies.media_types import MEDIA_TYPES, BodyForm, answer_form, body_form
 from driftline.serving.hosting.admission import Gate, Limits, TimedOutError
 from driftline.serving.hosting.child import Reply, UnansweredError
@@ -47,17 +47,16 @@ class Pipeline(Gate):
     @property
     def problem(self) -> str | None:
         """The problems of containers without a worker."""
-        found = (
-            f'container "{hostname}": {pool.problem}'
-            for hostname, pool in self.parts.items()
-            if pool.problem
+        parts = self.parts.items()
+        return (
+            "; ".join(f'container "{at}": {one.problem}' for at, one in parts if one.problem)
+            or None
         )
-        return "; ".join(found) or None
 
     async def start(self) -> None:
         """Start all containers and return when each has a worker."""
         try:
-            await asyncio.gather(*(_start(name, pool) for name, pool in self.parts.items()))
+            await asyncio.gather(*(pool.start() for pool in self.parts.values()))
         except BaseException:
             await self.stop()
             raise
@@ -87,10 +86,19 @@ class Pipeline(Gate):
         with self._opened():
             deadline = self._deadline(timeout_s)
             for name in names:
-                is_first, accept = name == names[0], answer if name == names[-1] else ""
-                began_s = time.perf_counter()
+                pool, is_first, began_s = self.parts[name], name == names[0], time.perf_counter()
+                accept = answer if name == names[-1] else ""
                 try:
-                    reply = await self._asked(name, form, accept, body, deadline, timeout_s)
+                    if not pool.spec.reads_bodies:
+                        # Who asks by the form of a body means its media type.
+                        kinds = [
+                            MEDIA_TYPES.get(cast("BodyForm", one), one) for one in (form, accept)
+                        ]
+                        form = body_form(kinds[0])
+                        accept = answer_form(kinds[1], form)
+                    reply = await pool.invoke(
+                        form, accept, body, timeout_s=timeout_s, deadline=deadline
+                    )
                 except UnansweredError as error:
                     if error.was_asked:
                         status = 504 if isinstance(error, TimedOutError) else 503
@@ -104,39 +112,9 @@ class Pipeline(Gate):
                     reply = Reply(424, "", b"", "model_error", message)
                 asked.append((name, time.perf_counter() - began_s, reply.model_status))
                 if reply.status != 200:
-                    message = f'container "{name}": {reply.message}'
+                    reply = replace(reply, message=f'container "{name}": {reply.message}')
                     if not is_first:  # Only what the first was sent is the caller's.
                         reply = replace(reply, status=424, code="model_error")
-                    reply = replace(reply, message=message)
                     break
                 form, body = reply.media_type, reply.body
         return replace(reply, note={"containers": tuple(asked)})
-
-    async def _asked(
-        self,
-        name: str,
-        form: str,
-        answer: str,
-        body: bytes,
-        deadline: float,
-        timeout_s: float | None,
-    ) -> Reply:
-        pool = self.parts[name]
-        if not pool.spec.reads_bodies:
-            read_form = body_form(_media_type(form))
-            form, answer = read_form, answer_form(_media_type(answer), read_form)
-        if asyncio.get_running_loop().time() >= deadline:
-            raise self._late(timeout_s or self.limits.timeout_s)
-        return await pool.invoke(form, answer, body, timeout_s=timeout_s, deadline=deadline)
-
-
-async def _start(hostname: str, pool: Pool) -> None:
-    try:
-        await pool.start()
-    except DriftlineError as error:
-        raise type(error)(f'container "{hostname}": {error}') from error
-
-
-def _media_type(form: str) -> str:
-    """Return the media type that a form stands for."""
-    return MEDIA_TYPES.get(cast("BodyForm", form), form)

@@ -82,7 +82,6 @@ class _Slot:
     number: int  # Of those that always run, in the order of their making; -1: it ends when idle.
     ready: asyncio.Future[None]  # Its first worker runs, or cannot be started.
     child: Child | None = None
-    has_failed: bool = False  # Its worker could not be started, for a reason that will not pass.
 
 
 class Pool(Gate):
@@ -148,29 +147,21 @@ class Pool(Gate):
         loads is started again, so this may wait for ever.
         """
         self._has_ended = False
+        self._any_ready.clear()
         try:
             if self.limits.minimum:
                 self._fill()
-                await self._first_ready()
+                first = [slot.ready for slot in self._slots.values() if slot.number >= 0]
+                done, _ = await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+                if all(one.exception() for one in done):
+                    await done.pop()
             else:
                 await describe_model(self.spec, timeout_s=self.limits.start_timeout_s)
         except BaseException:
             await self.stop()
             raise
         self._is_started = True
-        self._fill()  # What was asked for meanwhile.
-
-    async def _first_ready(self) -> None:
-        """Wait until one worker is ready, or cannot be started; not for those let go meanwhile."""
-        left = {slot.ready for slot in self._slots.values()}
-        while True:
-            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-            errors = [one.exception() for one in done]
-            failures = [one for one in errors if one and not isinstance(one, NoWorkerError)]
-            if None in errors:
-                return
-            if failures or not left:
-                raise failures[0] if failures else NoWorkerError(f"{self._title} is being stopped")
+        self.resize(self.limits)  # As was asked for meanwhile.
 
     def resize(self, limits: Limits) -> None:
         """Take on other limits: start more workers, or let the youngest go once they have answered.
@@ -180,7 +171,7 @@ class Pool(Gate):
         if limits.maximum != self.limits.maximum:
             self._turns = asyncio.Semaphore(max(1, limits.maximum))
         self.limits = limits
-        if not (self._is_started or self._slots):
+        if not self._is_started:
             return  # ``start`` will see to it.
         for task, slot in self._slots.items():
             if slot.number >= limits.minimum:
@@ -221,6 +212,7 @@ class Pool(Gate):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._any_ready.set()  # Nobody waits for a worker any more.
         if self._files is not None:
             await self._files.close()
 
@@ -241,23 +233,17 @@ class Pool(Gate):
         place of the limit of all; ``deadline``: where a part of it has passed; ``extra_headers``:
         what else the worker is told of the request.
         """
-        if deadline is None:
-            deadline = self._deadline(timeout_s)
         limit_s = timeout_s or self.limits.timeout_s
-        ask = partial(self._answered, form, answer, body, deadline, limit_s)
         with self._opened():
+            ask = partial(self._answered, form, answer, body, limit_s)
             try:
-                if self._files is not None and target_model is not None:
-                    return await _ask_copy(self._files, target_model, deadline, ask)
-                if not self.limits.is_elastic:
-                    return await ask(extra_headers)
-                turns = self._turns
-                async with asyncio.timeout_at(deadline):
-                    await turns.acquire()
-                try:
-                    return await ask(extra_headers)
-                finally:
-                    turns.release()
+                if self.limits.is_elastic:
+                    async with self._turns:  # To wait for a turn takes none of the request's time.
+                        return await ask(self._deadline(timeout_s), extra_headers)
+                deadline = deadline or self._deadline(timeout_s)
+                if self._files is None or target_model is None:
+                    return await ask(deadline, extra_headers)
+                return await _ask_copy(self._files, target_model, deadline, partial(ask, deadline))
             except TimeoutError:
                 raise self._late(limit_s) from None
 
@@ -266,23 +252,25 @@ class Pool(Gate):
         form: str,
         answer: str,
         body: bytes,
-        deadline: float,
         limit_s: float,
+        deadline: float,
         headers: Mapping[str, Any],
     ) -> Reply:
-        model: str | None = headers.get("target")
+        loop, model = asyncio.get_running_loop(), headers.get("target")
         attempt, setup_s = 0, 0.0
         while attempt < self.limits.attempts:
-            now_s = asyncio.get_running_loop().time()
-            if model is not None and self._losses.get(model, (0, 0.0))[1] > now_s:
-                return Reply(424, "", b"", "model_error", (
+            began_s = loop.time()
+            if model is not None and self._losses.get(model, (0, 0.0))[1] > began_s:
+                message = (
                     f'model "{model}" ends its worker, or does not come to an end; it is not asked '
-                    f"again for {QUARANTINE_S:.0f} s; put a mended one below the prefix, under a "
-                    "new name"
-                ))  # fmt: skip
-            child, took_s = await self._child(model, deadline)
-            # None of the request's time: a worker is ended when that is over.
-            setup_s, deadline = setup_s + took_s, deadline + took_s
+                    f"again for {QUARANTINE_S:.0f} s; put a mended one under a new name"
+                )
+                return Reply(424, "", b"", "model_error", message)
+            if (child := self._chosen(model)) is None:
+                child = await self._child(model, deadline)
+                if self.limits.is_elastic:  # To start a worker takes none of the request's time.
+                    took_s = loop.time() - began_s
+                    setup_s, deadline = setup_s + took_s, deadline + took_s
             try:
                 reply = await child.ask(
                     form, answer, body, deadline, exclusive=attempt > 0, extra_headers=headers
@@ -291,17 +279,14 @@ class Pool(Gate):
                 # Behind an older request it has not been silent over this one, whatever its limit.
                 if late.was_first and self._end_if_stuck(child, limit_s):
                     self._count_loss(model)
-                if late.was_first or model is None or attempt > 0:
-                    raise
-                # Another model has had this one's time.
-                attempt, deadline = 1, asyncio.get_running_loop().time() + limit_s
+                raise
             except WorkerLostError as error:
                 if error.was_first:
                     self._count_loss(model)
                     if attempt > 0:
                         break
                 else:
-                    deadline = max(deadline, asyncio.get_running_loop().time() + limit_s)
+                    deadline = max(deadline, loop.time() + limit_s)
                 attempt += not error.is_settled
             else:
                 if model is not None:
@@ -336,55 +321,25 @@ class Pool(Gate):
         by_hash = sorted(children, key=lambda child: hash_of(f"{child.number} {model}".encode()))
         return next(child for child in by_hash if child.waiting_count <= most)
 
-    async def _child(self, model: str | None, deadline: float) -> tuple[Child, float]:
-        """Return the worker to ask, and the seconds that its start took in an elastic pool."""
-        if (child := self._chosen(model)) is not None:
-            return child, 0.0
-        if not self.limits.is_elastic:
-            return await self._next_ready(deadline), 0.0
-        began_s = asyncio.get_running_loop().time()
-        return await self._started(), asyncio.get_running_loop().time() - began_s
-
-    async def _next_ready(self, deadline: float) -> Child:
-        """Wait for a worker while none runs, until the deadline at most, unless none will ever."""
-        # Right after the server has started there are no slots yet.
-        have_failed = self._slots and all(slot.has_failed for slot in self._slots.values())
-        if self._has_ended or have_failed:
-            problem = self.problem or "it was stopped"
-            raise NoWorkerError(f"{self._title} cannot be served ({problem})")
-        with suppress(TimeoutError):
-            end = asyncio.get_running_loop().time() + self.limits.wait_s
-            async with asyncio.timeout_at(min(end, deadline)):
-                while True:
-                    await self._any_ready.wait()
-                    if child := self._chosen():
-                        return child
-        why = f" ({self.problem})" if self.problem else ""
-        raise NoWorkerError(f"{self._title} has no running worker{why}")
-
-    async def _started(self) -> Child:
-        """Start workers beyond the minimum until one is idle."""
-        while (child := self._chosen()) is None:  # Another request may have taken the new one.
+    async def _child(self, model: str | None, deadline: float) -> Child:
+        """Return the worker to ask: wait until one runs or, in an elastic pool, start one."""
+        while (child := self._chosen(model)) is None:
+            why = f" ({self.problem})" if self.problem else ""
             if self._has_ended:
-                raise NoWorkerError(f"{self._title} is being stopped")
+                raise NoWorkerError(f"{self._title} cannot be served{why}")
+            if self.limits.is_elastic:  # Another request may take the new one.
+                try:
+                    await self._add(-1).ready
+                except (DriftlineError, OSError) as error:
+                    text = f"{self._title} could not start a worker ({error})"
+                    raise NoWorkerError(text) from error
+                continue
             try:
-                await self._add(-1).ready
-            except (DriftlineError, OSError) as error:
-                text = f"{self._title} could not start a worker ({error})"
-                raise NoWorkerError(text) from error
+                async with asyncio.timeout_at(deadline):
+                    await self._any_ready.wait()
+            except TimeoutError:
+                raise NoWorkerError(f"{self._title} has no running worker{why}") from None
         return child
-
-    async def _until_idle(self, child: Child) -> None:
-        """Let a worker go when it was idle for long enough."""
-        loop, left_s = asyncio.get_running_loop(), self.limits.idle_s
-        while left_s > 0 and not child.gone.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    await child.changed.wait()
-            idle_s = self.limits.idle_s
-            left_s = idle_s if child.waiting_count else child.last_heard + idle_s - loop.time()
-        if not child.gone.is_set():
-            child.let_go()
 
     def _end_if_stuck(self, child: Child, limit_s: float) -> bool:
         """End a worker that was silent as long as a request may take; a slow queue is no reason."""
@@ -409,10 +364,6 @@ class Pool(Gate):
                 slot.child = child = await Child.start(
                     self.spec, timeout_s=self.limits.start_timeout_s, log_file=self._log_file
                 )
-                slot.has_failed = False
-                self._admit(child, slot.number)
-                if not slot.ready.done():
-                    slot.ready.set_result(None)
                 await self._attend(child, slot)
                 if slot.number < 0:
                     return
@@ -423,9 +374,9 @@ class Pool(Gate):
                 is_ours = not isinstance(error, DriftlineError | OSError)
                 text = "endpoint=%s slot=%d event=not-started error=%s"
                 log.error(text, self.name, slot.number, error, exc_info=is_ours)
-                slot.has_failed = is_ours or isinstance(error, LoadError)
                 # Final for who would wait for it for ever; later the disk may have been full.
-                if slot.number < 0 or (slot.has_failed and not self._is_started):
+                is_final = (is_ours or isinstance(error, LoadError)) and not self._is_started
+                if slot.number < 0 or is_final:
                     if not slot.ready.done():
                         slot.ready.set_exception(error)
                     return
@@ -434,32 +385,38 @@ class Pool(Gate):
             was_short = not was_sound and loop.time() - started < STABLE_AFTER_S
             short_lives = short_lives + 1 if was_short else 0
 
-    def _admit(self, child: Child, number: int) -> None:
-        """Let a worker that has loaded the model answer from now on."""
-        self.problem = None
-        child.number = number
+    async def _attend(self, child: Child, slot: _Slot) -> None:
+        """Let a worker that has loaded the model answer, until it is gone or is to leave."""
+        loop = asyncio.get_running_loop()
+        child.number, self.problem = slot.number, None
         # Before those who wait learn of the loss, so that none of them asks this worker again.
-        child.when_gone = lambda: self._forget(child)
+        child.when_gone = partial(self._forget, child)
         if not child.gone.is_set():
             self._children = [*self._children, child]
             self._any_ready.set()
-
-    async def _attend(self, child: Child, slot: _Slot) -> None:
-        """Wait until an admitted worker is gone, or has answered and leaves."""
+        if not slot.ready.done():
+            slot.ready.set_result(None)
         try:
-            if slot.number < 0:
-                await self._until_idle(child)
-            await child.changed.wait()
+            while not child.changed.is_set():
+                left_s = None
+                if slot.number < 0:  # It leaves when it was idle for long enough.
+                    idle_s = 0.0 if child.waiting_count else loop.time() - child.last_heard
+                    if (left_s := self.limits.idle_s - idle_s) <= 0:
+                        child.let_go()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
+                        await child.changed.wait()
         finally:
             self._forget(child)
-            if child.is_leaving:
-                await _answered(child)
+            end = loop.time() + (DRAIN_S if child.is_leaving else 0.0)
+            while child.waiting_count and not child.gone.is_set() and loop.time() < end:
+                await asyncio.sleep(0.02)
             await child.stop()
         if child.is_leaving:
             log.info("endpoint=%s worker=%d event=left", self.name, child.process_id)
         else:
             log.warning("endpoint=%s worker=%d event=ended", self.name, child.process_id)
-            await child.report_lost(child.ending)
+            await child.report(child.ending)
 
     def _forget(self, child: Child) -> None:
         self._children = [other for other in self._children if other is not child]
@@ -492,14 +449,6 @@ async def _ask_copy(
     if download_s is not None:
         note["download_s"] = download_s
     return replace(reply, note=note)
-
-
-async def _answered(child: Child) -> None:
-    """Wait until a worker that gets no more requests has answered those it has."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + DRAIN_S
-    while child.waiting_count and not child.gone.is_set() and loop.time() < end:
-        await asyncio.sleep(0.02)
 
 
 async def describe_model(

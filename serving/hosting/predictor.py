@@ -6,8 +6,8 @@ Runs in the worker process, the only place where code out of a model file may ru
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.few_rows import FEW, Arrays, UnusualError, few_rows
 from driftline.serving.hosting.formats.model_format import (
-    BODIES,
-    BodyModel,
     Description,
     ModelError,
     SignedModel,
@@ -45,8 +43,6 @@ _TIE = 1e-9
 _FEW_CATEGORIES = 100
 # Models that are asked how many values they answer a row: estimators, and readers of files.
 _ONLY_COMPUTE = ("sklearn.", "xgboost.", "driftline.serving.hosting.formats.")
-# Of each value an estimator of its own, which may take columns of any kind.
-_ONE_EACH = {"MultiOutputRegressor", "RegressorChain"}
 
 
 class Predictor:
@@ -75,8 +71,7 @@ class Predictor:
         # One that was fitted on an array may have its columns named beside it.
         is_named = feature_names(model) is not None
         self._takes_frames = getattr(model, "takes_frames_", is_named)
-        self.takes_texts = takes_texts(model)
-        known = categories_of(model)
+        self.takes_texts, known = takes_texts(model), categories_of(model)
         # Of a signature's names, where a file has one.
         names = names_among(known, self._names or ())
         self._categories = dict(zip(names, known.values(), strict=True))
@@ -86,25 +81,18 @@ class Predictor:
                 "the model of lightgbm does not say which columns have which categories; fit it "
                 "without ordered ones, and without categorical_feature beside those of pandas"
             )
-        few = {
-            name: tuple(map(class_text, known))
-            for name, known in self._categories.items()
-            if len(known) <= _FEW_CATEGORIES
-        }
-        self.description = replace(self.description, categories=few or None)
+        few = {name: one for name, one in self._categories.items() if len(one) <= _FEW_CATEGORIES}
+        texts = {name: tuple(map(class_text, one)) for name, one in few.items()}
+        self.description = replace(self.description, categories=texts or None)
         # Which take missing values, of truth values too, but no objects.
         self._is_boosted = hasattr(model, "get_booster") or hasattr(model, "booster_")
-        chances = self.description.has_probability
         self._shown = _shown_classes(self.description, positive)
+        self._prepare, last = None, model
         if type(model) is Pipeline and len(model.steps) > 1:
             # The steps before the last one are dear and are needed once for both answers.
-            self._prepare = model[:-1].transform
-            last = model.steps[-1][1]
-        else:
-            self._prepare = None
-            last = model
+            self._prepare, last = model[:-1].transform, model.steps[-1][1]
         self._predict = last.predict
-        self._chances = last.predict_proba if chances else None
+        self._chances = last.predict_proba if self.description.has_probability else None
         # Of models that answer both by one run.
         self._both = getattr(model, "predict_both_", None)
         self._is_most_probable = (
@@ -117,16 +105,13 @@ class Predictor:
     def predict(self, columns: Columns) -> Answer:
         """Predict every row."""
         columns = self._in_order(columns)
-        found = self._quickly(list(columns.values()))
-        rows: Any = None
-        labels: Any = None
+        found, labels, rows = self._quickly(list(columns.values())), None, None
         if found is None:
             rows = self.prepared(columns)
             if self._both is not None:
                 labels, found = self._both(rows)
             else:
-                ask = self._predict if self._chances is None else self._chances
-                found = _with_lists(ask(rows))
+                found = np.asarray((self._chances or self._predict)(rows))
         if self._chances is None:
             return Answer(self._checked(found, columns).tolist())
         _require_shape(found, columns, len(self.description.classes))
@@ -143,8 +128,7 @@ class Predictor:
         """Predict rows of float64, shape (rows, features): as their columns, but without these."""
         if self._chances is not None and self._names in (None, tuple(names)):
             found = self._quickly(rows.T)
-            predictions = None if found is None else self._most_probable(found)
-            if found is not None and predictions is not None:
+            if found is not None and (predictions := self._most_probable(found)) is not None:
                 return Answer(predictions.tolist(), found[:, self._shown].tolist())
         return self.predict(dict(zip(names, rows.T, strict=True)))
 
@@ -179,7 +163,7 @@ class Predictor:
             _require_shape(chances, columns, len(self.description.classes))
             found: np.ndarray = chances[:, self._shown]
             return found
-        predictions = self._checked(_with_lists(self._predict(rows)), columns)
+        predictions = self._checked(np.asarray(self._predict(rows)), columns)
         if not self.description.classes:
             return predictions.astype(np.float64).reshape(len(predictions), -1)
         classes = np.asarray(self.model.classes_)[self._shown]
@@ -220,7 +204,7 @@ class Predictor:
                 raise ModelError(f"the row has {len(columns)} values; the model takes one text")
             return next(iter(columns.values()))
         if self._is_boosted:
-            columns = {name: _with_gaps(values) for name, values in columns.items()}
+            columns = {name: _as_numbers(values) for name, values in columns.items()}
         if self._takes_frames or any(values.dtype.kind not in "fib" for values in columns.values()):
             rows: pd.DataFrame = with_categories(pd.DataFrame(columns), self._categories)
             return rows
@@ -240,20 +224,13 @@ class Predictor:
         if are_named:
             raise InputError(
                 f"the rows name their columns ({', '.join(columns)[:100]}), which the model takes "
-                "by position and without names; send lists of values in the model's order, or give "
-                "the endpoint a baseline, whose signature names them"
+                "by position; send lists of values in its order, or give the endpoint a baseline"
             )
-        count = self.description.feature_count
-        if self.takes_texts and len(columns) != count:
-            raise InputError(
-                f"a row has {len(columns)} values; the model takes one text a row, in CSV in "
-                "quotes where it holds a comma"
-            )
-        if count is None and any(values.dtype.kind not in "fib" for values in columns.values()):
+        has_texts = any(values.dtype.kind not in "fib" for values in columns.values())
+        if has_texts and self.description.feature_count is None:
             raise InputError(
                 f"the rows hold text, and the {type(self.model).__name__} does not say whether it "
-                "takes tables or texts; give it feature_names_in_ or n_features_in_, or the "
-                "endpoint a baseline, whose signature names its columns"
+                "takes tables or texts; give it n_features_in_, or the endpoint a baseline"
             )
 
     def _in_order(self, columns: Columns) -> Columns:
@@ -271,24 +248,10 @@ class Predictor:
         return dict(zip(names, columns.values(), strict=True))
 
 
-def _with_gaps(values: np.ndarray) -> np.ndarray:
-    """Return truth values of which some are missing as numbers, where missing ones are NaN."""
-    if values.dtype == object and all(
-        one is None or isinstance(one, bool | float) for one in values
-    ):
-        return values.astype(np.float64)
-    return values
-
-
-def _with_lists(found: Any) -> np.ndarray:  # noqa: ANN401 - whatever a model returns
-    """Return answers as an array; lists of different lengths, such as rankings, as objects."""
-    if isinstance(found, list) or getattr(found, "dtype", "") == np.dtype(object):
-        rows = list(found)
-        if rows and all(isinstance(row, list | tuple | np.ndarray) for row in rows):
-            lists = np.empty(len(rows), dtype=object)
-            lists[:] = [np.asarray(row).tolist() for row in rows]
-            return lists
-    return np.asarray(found)
+def _as_numbers(values: np.ndarray) -> np.ndarray:
+    """Return truth values of which some are missing (None) as numbers."""
+    is_number = values.dtype == object and {*map(type, values)} <= {bool, float, type(None)}
+    return values.astype(np.float64) if is_number else values
 
 
 def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:
@@ -298,17 +261,9 @@ def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:
         raise ModelError(f"the model answered {found.shape} values; expected {expected}")
 
 
-def load_predictor(
-    path: Path, *, trust_pickle: bool, positive: str | Sequence[str] | None = None
-) -> Predictor:
+def load_predictor(path: Path, *, trust_pickle: bool) -> Predictor:
     """Load a model file, or the one model file in a folder."""
-    model = load_model(path, trust_pickle=trust_pickle)
-    if isinstance(model, BodyModel):
-        raise ModelError(
-            f"{path.name} answers bodies by code of its own; expected a model with a method "
-            "predict, such as the file that its model_fn loads"
-        )
-    return Predictor(model, positive=positive)
+    return Predictor(load_model(path, trust_pickle=trust_pickle))
 
 
 def load_model(path: Path, *, trust_pickle: bool) -> object:
@@ -390,28 +345,16 @@ def _shown_classes(description: Description, positive: str | Sequence[str] | Non
 def _answer_width(model: Any) -> int | None:  # noqa: ANN401 - foreign object
     """Return how many values a model answers a row; None where that cannot be known.
 
-    A model that does not say is asked once, with a row of zeros, where that only computes; of a
-    pipeline the last estimator, of a search the best one.
+    A model that does not say is asked once, with a row of zeros, where that only computes.
     """
-    if hasattr(model, "steps"):
-        return _answer_width(model.steps[-1][1])
-    inner = getattr(model, "best_estimator_", getattr(model, "regressor_", None))
-    if inner is not None:
-        return _answer_width(inner)
-    if not type(model).__module__.startswith(_ONLY_COMPUTE):
-        return None
-    if type(model).__name__ in _ONE_EACH:
-        return len(model.estimators_)
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    width: int | None = getattr(last, "n_outputs_", None)
+    if width is not None or not type(last).__module__.startswith(_ONLY_COMPUTE):
+        return width
     try:
-        rows: Any = np.zeros((1, model.n_features_in_))
-        names = getattr(model, "feature_names_in_", None)
-        types = getattr(model, "feature_types_", None)
-        if names is not None and types is not None:  # Our readers take columns by their names.
-            blanks = ["" if kind == "string" else 0.0 for kind in types]
-            rows = pd.DataFrame([dict(zip(names, blanks, strict=True))])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = np.asarray(model.predict(rows))
+            found = np.asarray(last.predict(np.zeros((1, last.n_features_in_))))
     except Exception:  # noqa: BLE001 - of code of others; it may take other rows than these
         return None
     return None if found.ndim > 2 or found.dtype == object else int(found[0].size)
@@ -422,35 +365,19 @@ def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
 
     All models of an endpoint are captured into one table, where one column holds one thing.
     """
-    theirs = _facts(Description(**expected))
-    for what, (mine, said) in _facts(found).items():
-        value, text = theirs[what]
-        if None not in (mine, value) and mine != value:
+    mine = asdict(found)
+    for name in (
+        "kind", "class_type", "classes", "has_probability", "answer_width", "feature_count",
+        "feature_names",
+    ):  # fmt: skip
+        sides = [one[name] for one in (mine, expected)]
+        if None in sides:  # Nobody knows.
+            continue
+        if name == "feature_names":
+            sides = [*map(sorted, sides)]
+        one, other = (list(side) if isinstance(side, tuple) else side for side in sides)
+        if one != other:
             raise ModelError(
-                f"it differs in {what}: {said}, the endpoint's models {text}; put it below another "
-                "prefix"
+                f"it differs from the endpoint's models in {name}: {str(one)[:100]}, expected "
+                f"{str(other)[:100]}; put it below another prefix"
             )
-
-
-def _facts(model: Description) -> dict[str, tuple[object, object]]:
-    """Return what has to be the same, where both models tell, with a text of it."""
-    answers = _listed(model.classes) if model.classes else model.class_type
-    chance = "with" if model.has_probability else "without"
-    takes_bodies, names = model.kind == BODIES, model.feature_names
-    return {
-        "what they take": (
-            takes_bodies, "bodies, by functions of its own" if takes_bodies else "rows of columns"
-        ),
-        "answers": (
-            (model.class_type, *model.classes, model.has_probability),
-            f"{answers} {chance} probabilities",
-        ),
-        "values a row": (model.answer_width, model.answer_width),
-        "kind": (model.kind, model.kind),
-        "columns": (names and set(names), names and _listed(names)),
-        "number of columns": (str(model.feature_count), model.feature_count),
-    }  # fmt: skip
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)[:8])

@@ -149,6 +149,11 @@ class ServedEndpoint:
         return cls(found[0].desired.endpoint, found, weighted, bounds, shadow, min(mirrored, 1.0))
 
     @property
+    def is_ready(self) -> bool:
+        """Whether a caller could be answered now."""
+        return any(route.pool.is_ready for route in self.routes)
+
+    @property
     def all(self) -> tuple[Route, ...]:
         """The variants that answer callers, and the shadow."""
         return self.routes if self.shadow is None else (*self.routes, self.shadow)

@@ -47,7 +47,6 @@ from driftline.serving.hosting.formats.model_format import (
     NOT_EXPLAINED,
     OF_BODIES,
     BodyModel,
-    Description,
 )
 from driftline.serving.hosting.frames import (
     FrameReader,
@@ -135,28 +134,22 @@ class Memory:
     """
 
     def __init__(self, limit_bytes: int | None) -> None:
-        self._limit_bytes = limit_bytes
-        self.is_spent = False
+        self.has_limit, self.is_spent = limit_bytes is not None, False
+        self.too_small = (
+            f"the model needs more memory than {(limit_bytes or 0) >> 20} MB, what its workers may "
+            "use; raise memory_size_in_mb"
+        )
 
     def is_reached(self, error: BaseException) -> bool:
         """Whether a model could not be loaded within the limit; formats wrap what they raise."""
-        return self._limit_bytes is not None and isinstance(error.__cause__ or error, MemoryError)
+        return self.has_limit and isinstance(error.__cause__ or error, MemoryError)
 
     def refuse(self, header: Mapping[str, Any], error: MemoryError) -> bytes:
         """Return the refusal of the request that has needed more."""
-        if self._limit_bytes is None:
+        if not self.has_limit:
             raise error
         self.is_spent = True
         return refuse(header, 424, "model_error", self.too_small)
-
-    @property
-    def too_small(self) -> str:
-        """The sentence for a model, or a request, that needs more."""
-        assert self._limit_bytes is not None
-        return (
-            f"the model needs more memory than {self._limit_bytes >> 20} MB, what its workers may "
-            "use; raise memory_size_in_mb"
-        )
 
 
 def main(descriptor: int, spec: WorkerSpec) -> None:
@@ -236,25 +229,16 @@ def load(spec: WorkerSpec, expected: RequestRows | None) -> Held:
             require_alike(OF_BODIES, spec.like)
         return model
     predictor = Predictor(model, positive=spec.positive, like=spec.like)
-    about = predictor.description
-    if expected is not None:
-        return Loaded(predictor, expected, spec.max_rows)
-    has_types = about.feature_types is not None
-    return Loaded(predictor, _named_rows(about, spec.max_rows), spec.max_rows, has_types)
-
-
-def _named_rows(about: Description, max_rows: int) -> RequestRows | None:
-    """Return what finds the rows of a model that names its columns."""
+    about, has_types = predictor.description, True
     names = about.feature_names or ()
-    if not names or len(set(names)) < len(names):
-        return None
-    # Without types all are texts until their values are looked at.
-    types = cast("Sequence[ColumnType]", about.feature_types or ("string",) * len(names))
-    columns = [
-        Column(name, f"feature_{at}", kind)
-        for at, (name, kind) in enumerate(zip(names, types, strict=True))
-    ]
-    return RequestRows(Signature(tuple(columns)), is_strict=True, max_rows=max_rows)
+    if expected is None and names and len(set(names)) == len(names):
+        has_types = about.feature_types is not None
+        # Without types all are texts until their values are looked at.
+        types = cast("Sequence[ColumnType]", about.feature_types or ("string",) * len(names))
+        parts = enumerate(zip(names, types, strict=True))
+        columns = tuple(Column(name, f"feature_{at}", kind) for at, (name, kind) in parts)
+        expected = RequestRows(Signature(columns), is_strict=True, max_rows=spec.max_rows)
+    return Loaded(predictor, expected, spec.max_rows, has_types)
 
 
 def answer_frames(link: socket.socket, loaded: Held, frames: Frames, memory: Memory) -> None:
@@ -278,10 +262,8 @@ def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes, memory: 
         # Who asks by the form of a body means its media type.
         types = [MEDIA_TYPES.get(header[key], header[key]) for key in ("form", "answer")]
         answer, media_type = model.answer(body, *types)
-    except MemoryError as error:
-        return memory.refuse(header, error)
-    except InputError as error:
-        return _refused(header, error)
+    except (InputError, MemoryError) as error:
+        return _refused(header, error, memory)
     # The functions are foreign code and may raise anything. The log gets the whole of it.
     except Exception as error:  # noqa: BLE001
         traceback.print_exc()
@@ -295,10 +277,7 @@ def _answer_monitor(loaded: Loaded, header: dict[str, Any], body: bytes) -> byte
     """Answer a question of a monitor; such a process has no other work."""
     try:
         return loaded.questions.answer(header, body)
-    except MemoryError:
-        raise
-    # As below: a model may raise anything.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - a model may raise anything
         return refuse(header, 424, "model_error", _sentence(error))
 
 
@@ -309,10 +288,8 @@ def _requests(
     for header, body in frames:
         try:
             request = _read(loaded, header, body)
-        except InputError as error:
-            link.sendall(_refused(header, error))
-        except MemoryError as error:
-            link.sendall(memory.refuse(header, error))
+        except (InputError, MemoryError) as error:
+            link.sendall(_refused(header, error, memory))
         # No body ends the worker. Not what the error says, which may quote values of the body.
         except Exception as error:  # noqa: BLE001
             kind = type(error).__name__
@@ -397,14 +374,14 @@ def _predict(predictor: Predictor, batch: Sequence[_Request], memory: Memory) ->
             form = request.header["answer"]
             body = write_answer(answer.part(start, end), form)
             yield respond(request.header, body, status=200, type=MEDIA_TYPES[form])
-        except NotAcceptableError as error:
-            yield _refused(request.header, error)
-        except MemoryError as error:
-            yield memory.refuse(request.header, error)
+        except (NotAcceptableError, MemoryError) as error:
+            yield _refused(request.header, error, memory)
         start = end
 
 
-def _refused(header: Mapping[str, Any], error: InputError) -> bytes:
+def _refused(header: Mapping[str, Any], error: InputError | MemoryError, memory: Memory) -> bytes:
+    if isinstance(error, MemoryError):
+        return memory.refuse(header, error)
     status, code = next(found for kind, found in _REFUSALS.items() if isinstance(error, kind))
     return refuse(header, status, code, str(error))
 

@@ -19,8 +19,8 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -38,16 +38,6 @@ _OLDER = ".1"
 LINE_BYTES, LEAST_BYTES = 8192, 256
 # Bytes at once, and then a second: in the log file, and in the server's log a line a second.
 _FILE_LIMIT, _LOG_LIMIT = (4 << 20, 256 << 10), (100 * LEAST_BYTES, LEAST_BYTES)
-_SHORTEST_STEP = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class LostWorkers:
-    """Workers of a variant that ended unasked, or were stuck, since the server began."""
-
-    count: int
-    last_at: datetime
-    last: str  # How the last one ended.
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,12 +59,9 @@ class LogFile:
     older lines may be lost.
     """
 
-    def __init__(
-        self, folder: Path, name: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
-        self._folder, self._name, self._now = folder, name, now
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
         self.path = folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', name) or 'model'}.log"
-        self.lost: LostWorkers | None = None
         self._lock = threading.Lock()
         self._last = datetime.min.replace(tzinfo=UTC)
         self._is_removed = False
@@ -93,12 +80,6 @@ class LogFile:
             with os.fdopen(os.open(self.path, flags, 0o600), "wb", buffering=0) as file:
                 file.write(text)
 
-    def lose(self, worker: int, how: str, container: str = "") -> None:
-        """Count a worker that is lost, and add how it ended to its lines."""
-        with self._lock:
-            self.lost = LostWorkers((self.lost.count if self.lost else 0) + 1, self._now(), how)
-        self.write(worker, [how], container)
-
     def remove(self) -> None:
         """Delete the files; lines that come later are dropped."""
         with self._lock, suppress(OSError):
@@ -108,27 +89,24 @@ class LogFile:
             self._folder.rmdir()  # Unless other variants have lines there.
 
     def _line(self, worker: int, message: str, container: str) -> str:
-        self._last = max(self._now(), self._last + _SHORTEST_STEP)
-        at = self._last.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
         where = {"variant": self._name} | ({"container": container} if container else {})
-        line = {"time": f"{at}Z", **where, "worker": worker, "message": message}
+        line = {
+            "time": f"{self._last:%Y-%m-%dT%H:%M:%S.%fZ}",
+            **where,
+            "worker": worker,
+            "message": message,
+        }
         return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 class OutputReader:
     """Reads what one worker prints, within a limit; ``file`` None: into the server's log."""
 
-    def __init__(
-        self,
-        spec: WorkerSpec,
-        worker: int,
-        file: LogFile | None,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._spec, self._worker, self._file, self._monotonic = spec, worker, file, monotonic
+    def __init__(self, spec: WorkerSpec, worker: int, file: LogFile | None) -> None:
+        self._spec, self._worker, self._file = spec, worker, file
         self._burst, self._per_s = _LOG_LIMIT if file is None else _FILE_LIMIT
-        self._left, self._counted_s = float(self._burst), monotonic()
+        self._left, self._counted_s = float(self._burst), time.monotonic()
         self._left_out = 0
 
     def start(self, pipe: BinaryIO) -> None:
@@ -143,28 +121,23 @@ class OutputReader:
                 *lines, rest = (rest + data).split(b"\n")
                 self._take(lines)
                 rest = rest[: LINE_BYTES + 1]  # So that it is seen to be cut.
-            self._take([rest] if rest else [])
-            self._write(self._report())
+            self._take([rest])
+            self._left = LEAST_BYTES
+            self._take([])
 
     def _take(self, lines: Sequence[bytes]) -> None:
-        now = self._monotonic()
+        now, texts = time.monotonic(), []
         self._left = min(self._burst, self._left + (now - self._counted_s) * self._per_s)
         self._counted_s = now
-        texts = self._report() if self._left >= LEAST_BYTES else []
-        for at, line in enumerate(lines):
+        if self._left_out and self._left >= LEAST_BYTES:
+            texts.append(f"{self._left_out:,} lines were printed too fast and left out")
+            self._left_out = 0
+        for line in filter(bytes.strip, lines):
             if self._left < LEAST_BYTES:
-                self._left_out += len(lines) - at
-                break
-            if line.strip():
-                self._left -= max(min(len(line), LINE_BYTES), LEAST_BYTES)
-                texts.append(_shown(line[:LINE_BYTES]) + " …" * (len(line) > LINE_BYTES))
-        self._write(texts)
-
-    def _report(self) -> list[str]:
-        count, self._left_out = self._left_out, 0
-        return [f"{count:,} lines were printed too fast and left out"] if count else []
-
-    def _write(self, texts: Sequence[str]) -> None:
+                self._left_out += 1
+                continue
+            self._left -= max(min(len(line), LINE_BYTES), LEAST_BYTES)
+            texts.append(_shown(line[:LINE_BYTES]) + " …" * (len(line) > LINE_BYTES))
         if self._file is not None and texts:
             self._file.write(self._worker, texts, self._spec.container)
         elif self._spec.command is None:  # What a command prints may hold secrets.
@@ -204,30 +177,19 @@ def remove_unused(folder: Path, wanted: Collection[str]) -> None:
 
 def _lines(path: Path, since: datetime | None) -> Iterator[LogLine]:
     """Return the lines of a file and of the one before it, the newest first."""
-    with ExitStack() as files:  # Both are opened first: one may become the other meanwhile.
-        opened = []
-        for place in (path, Path(f"{path}{_OLDER}")):
-            with suppress(FileNotFoundError):
-                opened.append(files.enter_context(place.open("rb")))
-        if opened and os.path.sameopenfile(opened[0].fileno(), opened[-1].fileno()):
-            opened = opened[:1]
-        for file in opened:
-            for text in reversed(file.read().split(b"\n")):
-                line = _parsed(text, path.name)
-                if line is None:  # Cut by a full disk.
-                    continue
-                if since is not None and line.time < since:
-                    return
-                yield line
-
-
-def _parsed(text: bytes, name: str) -> LogLine | None:
-    try:
-        found = json.loads(text)
-        found["time"] = datetime.fromisoformat(found["time"])
-        return LogLine(file=name, **found)
-    except (ValueError, KeyError, TypeError):
-        return None
+    data = b""
+    for place in (Path(f"{path}{_OLDER}"), path):
+        with suppress(FileNotFoundError):
+            data += place.read_bytes()
+    for text in reversed(data.splitlines()):
+        with suppress(ValueError, TypeError, KeyError):  # Cut by a full disk.
+            found = json.loads(text)
+            line = LogLine(
+                **{**found, "time": datetime.fromisoformat(found["time"])}, file=path.name
+            )
+            if since is not None and line.time < since:
+                return
+            yield line
 
 
 def _shown(line: bytes) -> str:

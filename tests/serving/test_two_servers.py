@@ -189,7 +189,7 @@ def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path):
 
     async def begin():
         await reconciler.refresh()
-        return reconciler.is_ready, reconciler.is_foreign("mine")
+        return reconciler.is_ready, reconciler.status("mine")[0] == "CapturedOnly"
 
     assert asyncio.run(begin()) == (True, True)
     engine.dispose()

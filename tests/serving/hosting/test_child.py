@@ -83,11 +83,11 @@ def test_what_a_model_started_ends_when_its_worker_is_killed_or_stopped(forking,
 )
 def test_what_a_model_started_ends_with_a_worker_that_fails(forking, until, timeout_s, body, error):
     async def act() -> list[int]:
-        pool = Pool("forking", forking, Limits(timeout_s=60, wait_s=60))
+        pool = Pool("forking", forking, Limits(timeout_s=60))
         await pool.start()
         found, worker = [await ask(pool, b"0")], pool.process_ids
         # For this request alone: the first answer of a worker may take longer.
-        usual, pool.limits = pool.limits, Limits(timeout_s=timeout_s, wait_s=60)
+        usual, pool.limits = pool.limits, Limits(timeout_s=timeout_s)
         with pytest.raises(error):
             await pool.invoke("csv", "csv", body)
         pool.limits = usual

@@ -47,7 +47,7 @@ def slow(slow_model) -> WorkerSpec:
 def two(slow_model) -> Iterator[Loop]:
     loop = Loop(
         WorkerSpec(str(slow_model), trust_pickle=True),
-        Limits(minimum=2, open_requests=20, wait_s=30),
+        Limits(minimum=2, open_requests=20),
     )
     yield loop
     loop.close()
@@ -124,7 +124,7 @@ def test_requests_that_wait_are_predicted_together_and_answered_apart(slow_model
 
     async def act():
         launch = WorkerSpec(str(tmp_path / "c.joblib"), trust_pickle=True)
-        pool = Pool("counting", launch, Limits(timeout_s=60, wait_s=60))
+        pool = Pool("counting", launch, Limits(timeout_s=60))
         await pool.start()
         try:
             asked = [asyncio.create_task(pool.invoke("csv", "csv", b"0.3"))]
@@ -149,7 +149,7 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
     log_file = LogFile(tmp_path, "slow")
 
     async def act():
-        pool = Pool("slow", slow, Limits(timeout_s=0.5, wait_s=30), log_file=log_file)
+        pool = Pool("slow", slow, Limits(timeout_s=0.5), log_file=log_file)
         await pool.start()
         first = pool.process_ids
         with pytest.raises(TimedOutError, match=r"within 0\.5 s"):
@@ -158,7 +158,7 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
             await asyncio.sleep(0.02)
         last = pool.process_ids
         # The limit was for who hangs; the new worker's first answer may take longer.
-        pool.limits = Limits(timeout_s=60, wait_s=60)
+        pool.limits = Limits(timeout_s=60)
         reply = await pool.invoke("csv", "csv", b"0")
         await pool.stop()
         return first, last, reply
@@ -170,8 +170,6 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
     assert [(line.worker, line.message) for line in read_lines(tmp_path, limit=9)] == [
         (first[0], how)
     ]
-    assert log_file.lost is not None
-    assert (log_file.lost.count, log_file.lost.last) == (1, how)
     for process in (*first, *last):
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
@@ -179,7 +177,7 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
 
 def test_who_comes_just_behind_a_request_that_hangs_is_answered_by_the_next_worker(slow):
     async def act():
-        pool = Pool("slow", slow, Limits(timeout_s=5, wait_s=30))
+        pool = Pool("slow", slow, Limits(timeout_s=5))
         await pool.start()
         hangs = asyncio.create_task(pool.invoke("csv", "csv", b"60"))
         await _busy(pool)
@@ -195,10 +193,10 @@ def test_who_comes_just_behind_a_request_that_hangs_is_answered_by_the_next_work
 
 def test_a_pool_that_is_made_smaller_while_it_starts_is_started(slow):
     async def act():
-        pool = Pool("slow", slow, Limits(minimum=2, timeout_s=60, wait_s=60))
+        pool = Pool("slow", slow, Limits(minimum=2, timeout_s=60))
         starting = asyncio.create_task(pool.start())
         await asyncio.sleep(0)
-        pool.resize(Limits(minimum=1, timeout_s=60, wait_s=60))
+        pool.resize(Limits(minimum=1, timeout_s=60))
         await starting
         reply = await pool.invoke("csv", "csv", b"0")
         await pool.stop()

@@ -1,24 +1,25 @@
-import pickle
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.preprocessing import (
-    StandardScaler,
-)
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.predictor import Predictor, load_predictor
+from driftline.serving.hosting.predictor import (
+    Predictor,
+    describe,
+    load_predictor,
+    require_alike,
+)
+
+ROWS = np.arange(12.0).reshape(6, 2)
+COLUMNS = {"_c0": ROWS[:, 0], "_c1": ROWS[:, 1]}
 
 
 def columns_of(frame):
     return {name: frame[name].to_numpy() for name in ("carrier", "origin", "distance", "temp")}
-
-
-def numbers(rows=40, width=3, seed=1):
-    random = np.random.default_rng(seed)
-    return random.normal(size=(rows, width)), random.integers(0, 3, rows)
 
 
 def test_a_pipeline_answers_as_the_model_itself_does(trained):
@@ -33,18 +34,18 @@ def test_a_pipeline_answers_as_the_model_itself_does(trained):
 
 
 @pytest.mark.parametrize(
-    ("held", "sentence"),
+    "held",
     [
-        (LogisticRegression(), "not fitted"),
-        ({"a": 1}, "expected a model with a method predict"),
-        (StandardScaler().fit([[1.0]]), "expected a model with a method predict"),
+        LogisticRegression(),
+        {"a": 1},
+        StandardScaler().fit([[1.0]]),
+        RidgeClassifier().fit(ROWS, [[0, 1], [1, 0]] * 3),
     ],
+    ids=["not fitted", "no model", "no predictions", "several labels a row"],
 )
-def test_what_is_no_fitted_model_is_refused(held, sentence, tmp_path):
-    (tmp_path / "m.pkl").write_bytes(pickle.dumps(held))
-
-    with pytest.raises(ModelError, match=sentence):
-        load_predictor(tmp_path / "m.pkl", trust_pickle=True)
+def test_what_is_no_fitted_model_of_one_answer_is_refused(held):
+    with pytest.raises(ModelError):
+        describe(held)
 
 
 def test_the_probability_of_two_classes_is_the_positive_ones(trained):
@@ -54,7 +55,7 @@ def test_the_probability_of_two_classes_is_the_positive_ones(trained):
     first = Predictor(trained.model, positive="0").predict(columns).probabilities
 
     np.testing.assert_allclose(np.array(first) + np.array(second), 1)
-    with pytest.raises(ModelError, match="the model knows 0, 1"):
+    with pytest.raises(ModelError):
         Predictor(trained.model, positive="yes")
 
 
@@ -73,30 +74,30 @@ class _Two(LinearSVC):
 
 
 def test_a_model_that_answers_other_many_than_rows_is_refused():
-    rows = np.arange(12.0).reshape(6, 2)
-    columns = {"_c0": rows[:, 0], "_c1": rows[:, 1]}
-    short = Predictor(_Short().fit(rows, [0, 1, 0, 1, 0, 1]))
-    two = Predictor(_Two().fit(rows, [0, 1, 0, 1, 0, 1]))
+    short = Predictor(_Short().fit(ROWS, [0, 1, 0, 1, 0, 1]))
+    two = Predictor(_Two().fit(ROWS, [0, 1, 0, 1, 0, 1]))
 
     for ask in (short.predict, short.numbers, two.predict, two.numbers):
-        with pytest.raises(ModelError, match="expected"):
-            ask(columns)
+        with pytest.raises(ModelError):
+            ask(COLUMNS)
 
 
 def test_a_regression_of_several_values_answers_a_list_for_each_row():
-    rows = np.arange(12.0).reshape(6, 2)
-    columns = {"_c0": rows[:, 0], "_c1": rows[:, 1]}
-    wide = LinearRegression().fit(rows, np.column_stack([rows[:, 0], -rows[:, 1], rows[:, 0]]))
-    narrow = LinearRegression().fit(rows, rows[:, :1])
+    wide = LinearRegression().fit(ROWS, np.column_stack([ROWS[:, 0], -ROWS[:, 1], ROWS[:, 0]]))
+    narrow = LinearRegression().fit(ROWS, ROWS[:, :1])
 
-    for model, expected in ((wide, wide.predict(rows)), (narrow, narrow.predict(rows)[:, 0])):
-        said = Predictor(model).predict(columns).predictions
-        np.testing.assert_allclose(said, expected, atol=1e-12)
-    np.testing.assert_array_equal(Predictor(wide).numbers(columns), wide.predict(rows))
+    for model, expected in ((wide, wide.predict(ROWS)), (narrow, narrow.predict(ROWS)[:, 0])):
+        np.testing.assert_allclose(Predictor(model).predict(COLUMNS).predictions, expected)
+    np.testing.assert_array_equal(Predictor(wide).numbers(COLUMNS), wide.predict(ROWS))
+    widths = [describe(model) for model in (wide, narrow)]
+    assert [one.answer_width for one in widths] == [3, 1]
+    with pytest.raises(ModelError):  # Both cannot stand behind one endpoint.
+        require_alike(widths[1], asdict(widths[0]))
+    require_alike(widths[1], asdict(replace(widths[0], answer_width=None)))  # Nobody knows.
 
 
 def test_no_nan_is_answered_as_a_probability():
     model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     model.coef_ = np.array([[np.nan]])
-    with pytest.raises(ModelError, match=r"no number as a probability \(NaN\)"):
+    with pytest.raises(ModelError):
         Predictor(model).predict({"_c0": np.array([1.0])})

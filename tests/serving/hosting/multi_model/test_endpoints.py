@@ -115,8 +115,8 @@ def test_a_model_that_cannot_be_loaded_is_told_and_tried_anew(
 
     assert broken.status_code == columns.status_code == words.status_code == 424
     assert 'model "broken.skops"' in server.error_of(broken)["message"]
-    assert "number of columns: 2, the endpoint's models 3" in server.error_of(columns)["message"]
-    assert "it differs in answers: a, b with probabilities" in server.error_of(words)["message"]
+    assert "in feature_count: 2, expected 3" in server.error_of(columns)["message"]
+    assert "in class_type: string, expected int64" in server.error_of(words)["message"]
     assert ask(server, "mended.skops").status_code == 200
     # As after a request that came while the file was being copied below the prefix.
     (prefix / "broken.skops").write_bytes(store_models[0].read_bytes())
