@@ -63,38 +63,35 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Backtest": "driftline.monitors.backtest.outcome",
-    "BacktestOptions": "driftline.monitors.backtest.options",
-    "Baseline": "driftline.baseline.store",
-    "Budget": "driftline.monitors.drift_test.budget",
-    "Capture": "driftline.capture.tap.tap",
-    "Client": "driftline.app.client.client",
-    "Distance": "driftline.stats.distances.distance",
-    "DriftlineError": "driftline.errors",
-    "InputError": "driftline.errors",
-    "Files": "driftline.formats.source",
-    "Logger": "driftline.capture.tap.logger",
-    "Monitor": "driftline.monitors.monitor",
-    "Report": "driftline.monitors.report.report",
-    "Reports": "driftline.monitors.report.reports",
-    "VariantComparison": "driftline.monitors.variants.comparison",
-    "Violation": "driftline.monitors.report.report",
-    "backtest": "driftline.monitors.backtest.backtest",
-    "check": "driftline.monitors.check",
-    "check_all": "driftline.monitors.check",
-    "compare": "driftline.monitors.variants.comparison",
-    "deploy": "driftline.app.deployment",
-    "distance": "driftline.monitors.distance",
-    "distances": "driftline.monitors.distance",
-    "outlier_scores": "driftline.monitors.kinds.outliers.table",
-    "profile": "driftline.baseline.profiling",
+    "driftline.app.client.client": "Client",
+    "driftline.app.deployment": "deploy",
+    "driftline.baseline.profiling": "profile",
+    "driftline.baseline.store": "Baseline",
+    "driftline.capture.tap.logger": "Logger",
+    "driftline.capture.tap.tap": "Capture",
+    "driftline.errors": "DriftlineError InputError",
+    "driftline.formats.source": "Files",
+    "driftline.monitors.backtest.backtest": "backtest",
+    "driftline.monitors.backtest.options": "BacktestOptions",
+    "driftline.monitors.backtest.outcome": "Backtest",
+    "driftline.monitors.check": "check check_all",
+    "driftline.monitors.distance": "distance distances",
+    "driftline.monitors.drift_test.budget": "Budget",
+    "driftline.monitors.kinds.outliers.table": "outlier_scores",
+    "driftline.monitors.monitor": "Monitor",
+    "driftline.monitors.report.report": "Report",
+    "driftline.monitors.report.reports": "Reports",
+    "driftline.monitors.results.violation": "Violation",
+    "driftline.monitors.variants.comparison": "VariantComparison compare",
+    "driftline.stats.distances.distance": "Distance",
 }
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for."""
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    for home, names in _HOMES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module 'driftline' has no attribute {name!r}")
 
 

@@ -38,7 +38,6 @@ DATABASE = "driftline.db"
 BACKUP_FORMAT = 2
 
 Tell = Callable[[int, int | None], None]
-Add = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +72,23 @@ def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
     for folder in places.values():
         if target.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"{target} lies in {folder}, which is copied; name another folder")
+        list(_others(folder, settings))  # A link is refused before anything is made.
     if not any(folder.is_dir() for folder in places.values()):
         raise InputError(f"{settings.local_dir}: nothing is there yet to back up")
-    for folder in places.values():
-        list(_others(folder, settings))  # A link is refused before anything is made.
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     files: dict[str, tuple[int, str]] = {}
 
-    def note(name: str) -> None:
-        files[name] = _digest_of(target / name)
-        tell(len(files), None)
-
-    def add(source: Path, name: str) -> None:
+    def add(source: Path, name: str, copy: Callable[[Path, Path], None] = _copy_file) -> None:
         if name not in files:  # What was copied before stays as it is.
-            _copy_file(source, target / name)
-            note(name)
+            copy(source, target / name)
+            files[name] = _digest_of(target / name)
+            tell(len(files), None)
 
     if file := sqlite_file(settings.database_url):
-        _copy_database(file, target / DATABASE)
-        note(DATABASE)
+        add(file, DATABASE, _copy_database)
     moment = datetime.now(UTC)
     if "root" in places:
-        moment = _copy_tables(Path(settings.root), target / "root", add)
+        moment = _copy_tables(places["root"], target / "root", add)
     for place, folder in places.items():
         for source in _others(folder, settings):
             with suppress(FileNotFoundError):  # Deleted meanwhile.
@@ -110,34 +104,22 @@ def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
     """Restore a backup to where the settings say, each file as it was."""
     found = _read_manifest(source)
     places, file = _places(settings), sqlite_file(settings.database_url)
-    if found.has_database != (file is not None):
-        holds = "a SQLite database" if found.has_database else "no database"
+    if found.has_database != (file is not None) or set(found.folders) != set(places):
+        database = "a SQLite database" if found.has_database else "no database"
         raise InputError(
-            f"{source} holds {holds}, which does not fit [database] url; correct the settings, or "
-            "bring PostgreSQL back with its own tools"
+            f"{source} holds {database} and {', '.join(found.folders)}, which does not fit the "
+            "settings; correct [storage] root and local_dir and [database] url"
         )
-    if set(found.folders) != set(places):
-        raise InputError(
-            f"{source} holds {', '.join(found.folders)}, and the settings have "
-            f"{', '.join(places)} on this machine; correct [storage] root and local_dir"
-        )
-    for folder in places.values():
-        _require_empty(folder)
     # SQLite would play a log that was left there into the database.
-    for there in sqlite_files(settings.database_url):
-        if os.path.lexists(there):
-            raise InputError(
-                f"{there} is there already; move it away, or set another [database] url"
-            )
+    for there in (*places.values(), *sqlite_files(settings.database_url)):
+        _require_empty(there)
     # All is compared before anything is written.
     targets: dict[str, Path] = {}
     for name, expected in found.files.items():
         place, _, rest = name.partition("/")
         targets[name] = file if name == DATABASE and file else places[place] / rest
-        if not (source / name).is_file():
-            raise InputError(f"{source / name} is missing from the backup")
-        if _digest_of(source / name) != tuple(expected):
-            raise InputError(f"{source / name} is damaged: it is not what was backed up")
+        if not (source / name).is_file() or _digest_of(source / name) != tuple(expected):
+            raise InputError(f"{source / name} is missing or damaged: it is not what was backed up")
     # The database goes last: an installation without one is none.
     for number, name in enumerate(sorted(targets, key=lambda name: name == DATABASE), 1):
         _copy_file(source / name, targets[name])
@@ -147,16 +129,12 @@ def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
 
 
 def _read_manifest(source: Path) -> Manifest:
-    file = source / MANIFEST
     try:
-        found = Manifest(**json.loads(file.read_bytes()))
+        found = Manifest(**json.loads((source / MANIFEST).read_bytes()))
         # Each file is the database or lies in a folder of the backup, whatever its name says.
+        inside = tuple(f"{folder}/" for folder in found.folders)
         is_ours = found.format == BACKUP_FORMAT and all(
-            name == DATABASE
-            or (
-                name.startswith(tuple(f"{folder}/" for folder in found.folders))
-                and os.path.normpath(name) == name
-            )
+            name == DATABASE or (name.startswith(inside) and os.path.normpath(name) == name)
             for name in found.files
         )
     except FileNotFoundError as error:
@@ -166,7 +144,7 @@ def _read_manifest(source: Path) -> Manifest:
     except (ValueError, TypeError, AttributeError):
         is_ours = False
     if not is_ours:
-        raise InputError(f"{file} is damaged, or of another version of driftline")
+        raise InputError(f"{source / MANIFEST} is damaged, or of another version of driftline")
     return found
 
 
@@ -194,9 +172,9 @@ def _places(settings: Settings) -> dict[str, Path]:
     return places
 
 
-def _require_empty(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty; name a new folder, or move it away")
+def _require_empty(there: Path) -> None:
+    if os.path.lexists(there) and (not there.is_dir() or any(there.iterdir())):
+        raise InputError(f"{there} is there already; move it away, or name another")
 
 
 def _copy_database(file: Path, to: Path) -> None:
@@ -219,7 +197,7 @@ def _copy_database(file: Path, to: Path) -> None:
         raise UnavailableError(f"database {file} is damaged: {said}")
 
 
-def _copy_tables(root: Path, target: Path, add: Add) -> datetime:
+def _copy_tables(root: Path, target: Path, add: Callable[[Path, str], None]) -> datetime:
     """Copy all tables as of one moment, between two rounds of commits; return that moment."""
 
     def copy(file: Path) -> None:
@@ -236,10 +214,9 @@ def _copy_tables(root: Path, target: Path, add: Add) -> datetime:
                 continue  # It is just being made.
             for file in logged:
                 copy(file)
-            copied = target / Path(table).relative_to(root)
-            actions = pa.table(DeltaTable(str(copied)).get_add_actions())
-            for path in map(unquote, actions["path"].to_pylist()):
-                copy(Path(table, path))
+            table_copy = DeltaTable(str(target / Path(table).relative_to(root)))
+            for path in pa.table(table_copy.get_add_actions())["path"].to_pylist():
+                copy(Path(table, unquote(path)))
     except FileNotFoundError as error:
         raise UnavailableError(f"{error.filename} was removed meanwhile; back up again") from error
     return moment
@@ -261,14 +238,13 @@ def _others(folder: Path, settings: Settings) -> Iterator[Path]:
     left_out |= set(_places(settings).values()) - {folder}
     left_out |= {*sqlite_files(settings.database_url)}
     for where, folders, names in os.walk(folder):
-        for path in (Path(where, name) for name in (*folders, *names)):
-            is_link = path.is_symlink() and not path.is_file()
-            if is_link and not left_out & {path, path.resolve()}:
+        paths = {path for name in (*folders, *names) if (path := Path(where, name)) not in left_out}
+        for path in sorted(paths):
+            if path.is_symlink() and not path.is_file() and path.resolve() not in left_out:
                 raise InputError(
                     f"{path} is a link to what the backup would not hold; put the folder itself "
                     "there, or mount it there"
                 )
-        folders[:] = [name for name in folders if Path(where, name) not in left_out]
-        for file in (Path(where, name) for name in names):
-            if file not in left_out and file.suffix != ".new":  # That is being written.
-                yield file
+            if path.name in names and path.suffix != ".new":  # That is being written.
+                yield path
+        folders[:] = [name for name in folders if Path(where, name) in paths]

@@ -11,64 +11,34 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from driftline import __version__
 from driftline.app.commands.options import Group
 from driftline.app.commands.output import harmless
-from driftline.app.exit_codes import INPUT, exit_code, last_words
+from driftline.app.exit_codes import exit_code, last_words
 from driftline.ending import run_and_end
 
-# Each command's files are imported only when it is asked for, and its work only when that begins:
-# nobody waits for Arrow to read a help page.
-COMMANDS = {
-    "demo": "running",
-    "up": "running",
-    "server": "running",
-    "sidecar": "running",
-    "sink": "running",
-    "scheduler": "running",
-    "alarms": "running",
-    "dashboard": "running",
-    "proxy": "running",
+# The commands of each file, which is imported only when one of them is asked for: nobody waits for
+# Arrow to read a help page.
+_FILES = {
+    "running": "demo up server sidecar sink scheduler alarms dashboard proxy",
     "init": "init",
-    "import": "import_sagemaker",
-    "deploy": "resources",
-    "invoke": "resources",
-    "logs": "jobs",
+    "import_sagemaker": "import",
+    "resources": "deploy invoke apply get delete",
+    "jobs": "transform job logs",
     "model": "model",
-    "transform": "jobs",
-    "job": "jobs",
-    "baseline": "documents",
-    "check": "documents",
-    "apply": "resources",
-    "get": "resources",
-    "delete": "resources",
+    "documents": "baseline check",
     "monitor": "monitor",
-    "alarm": "alarm",
-    "channel": "alarm",
-    "silence": "alarm",
-    "delivery": "alarm",
-    "capture": "capture",
-    "truth": "capture",
-    "detector": "alarm",
-    "metric": "alarm",
-    "token": "access",
-    "audit": "access",
-    "whoami": "access",
-    "doctor": "installation",
-    "settings": "installation",
-    "migrate": "installation",
-    "backup": "installation",
-    "restore": "installation",
-    "plugins": "installation",
-    "version": "installation",
+    "alarm": "alarm channel silence delivery detector metric",
+    "capture": "capture truth",
+    "access": "token audit whoami",
+    "installation": "doctor settings migrate backup restore plugins version",
 }
+COMMANDS = {name: file for file, names in _FILES.items() for name in names.split()}
 EXIT_CODES = (
     "Exit codes: 0 all right; 1 it found something (violations; for doctor, a defect); 2 wrong use "
     "or unreadable input; 3 it could not be decided or done; 4 a server, database or disk is not "
@@ -82,7 +52,6 @@ def build(asked: str | None = None) -> typer.Typer:
     """Put the commands together: the one that is asked for, or all of them (for help)."""
     app = Group(
         name="driftline",
-        cls=QuietGroup,
         help="Open, self-hosted model monitoring and drift detection.",
         epilog=EXIT_CODES,
         add_completion=False,
@@ -92,15 +61,14 @@ def build(asked: str | None = None) -> typer.Typer:
     )
     # With one command only, typer would drop its name; this keeps it.
     app.callback()(_root)
-    for name, file in COMMANDS.items():
-        if asked not in COMMANDS or name == asked:
-            home = importlib.import_module(f"driftline.app.commands.{file}")
-            # A word that Python has taken ends in a line there.
-            command = getattr(home, name if name != "import" else "import_")
-            if isinstance(command, typer.Typer):
-                app.add_typer(command, name=name)
-            else:
-                app.command(name)(command)
+    for name in [asked] if asked in COMMANDS else COMMANDS:
+        home = importlib.import_module(f"driftline.app.commands.{COMMANDS[name]}")
+        # A word that Python has taken ends in a line there.
+        command = getattr(home, name if name != "import" else "import_")
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
 
 
@@ -116,13 +84,31 @@ def run() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        build(sys.argv[1] if len(sys.argv) > 1 else None)()
+        code = _run(sys.argv[1] if len(sys.argv) > 1 else None)
     except BrokenPipeError:
-        sys.exit(INPUT)  # Wrong use, which nobody reads: all else has ended in the group.
+        # The interpreter flushes at its end, and would complain.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in (1, 2):
+            os.dup2(nowhere, number)
+        code = UNREAD
     except Exception as error:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
         with suppress(BrokenPipeError):  # Nobody reads why; the code tells it all the same.
             typer.echo(harmless(last_words(error)), err=True)
-        sys.exit(exit_code(error))
+        code = exit_code(error)
+    sys.exit(code)
+
+
+def _run(asked: str | None) -> str | int | None:
+    try:
+        build(asked)()
+    except SystemExit as end:
+        # Where nobody reads, typer and rich end with 1, which means violations.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        code = end.code
+    if sys.stdout is not None:  # Closed from the start, as by >&-.
+        sys.stdout.flush()
+    return code
 
 
 def _root(
@@ -138,34 +124,3 @@ def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"driftline {__version__}")
         raise typer.Exit
-
-
-class QuietGroup(TyperGroup):
-    """Ends with `UNREAD` after ``| head``; by itself, typer ends with 1, which means violations."""
-
-    # The type of a context is private to typer.
-    def make_context(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401
-        """Read the words of the command; help is written here."""
-        with _while_read():
-            return super().make_context(*given, **named)
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Run the command, and write out what it has said."""
-        with _while_read():
-            found = super().invoke(ctx)
-            if sys.stdout is not None:  # Closed from the start, as by >&-.
-                sys.stdout.flush()
-            return found
-
-
-@contextmanager
-def _while_read() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError as error:
-        # The interpreter flushes at its end, and would complain.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                os.dup2(nowhere, stream.fileno())
-        raise typer.Exit(UNREAD) from error

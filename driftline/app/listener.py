@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import signal
 import socket
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from driftline.app.http_protocol import HTTPProtocol
 from driftline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -23,7 +24,82 @@ GRACE_S = 5
 # For which a connection is kept after an answer. Load balancers keep theirs
 # for 60 s: one that is closed just as the next request comes is a request that failed.
 KEPT_S = 75
+# Line and headers of a request together, or what stands unread after them.
+MOST_HEAD_BYTES = 1 << 16
 _MOST_CONNECTIONS = 4096
+
+
+class HTTPProtocol(HttpToolsProtocol):
+    """Bounds the head of a request, in bytes (400) and in time; ignores trailers.
+
+    httptools keeps a header until it is whole, however large it becomes. uvicorn takes trailers for
+    headers, which would bypass a proxy that removes headers; and waits for a head for ever.
+    """
+
+    head_timeout_s = 10.0
+    """Within which a head must be whole, counted from the connection or from its first byte."""
+
+    _pending = 0  # Bytes since the parser last gave a head, a part of a body or an end.
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        super().connection_lost(exc)
+        self._stop_waiting()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came."""
+        self._pending += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._pending > MOST_HEAD_BYTES:
+            self.send_400_response("line and headers of a request are too long")
+        elif self._pending and self._head_timer is None and self._is_idle():
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._stop_waiting()
+        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        if size > MOST_HEAD_BYTES:
+            raise ValueError(size)  # httptools makes it an error of the request.
+        super().on_headers_complete()
+        self.headers = []  # What comes from now on are trailers, which nobody is told.
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._stop_waiting()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, and close; nothing is said in the middle of an answer."""
+        if self._is_idle():
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        self._pending = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 def listen(
@@ -60,7 +136,7 @@ class Server(uvicorn.Server):
         *,
         lifespan: Literal["on", "off"] = "on",
         grace_s: int = GRACE_S,
-        ready: Callable[[], None] = lambda: None,
+        ready: Callable[[], object] = lambda: None,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
         certificate, key = tls or (None, None)
@@ -97,11 +173,8 @@ class Server(uvicorn.Server):
 def check_tls(section: str, certificate: Path, key: Path) -> None:
     """Refuse a certificate and key that no listener could use."""
     try:
-        for file in (certificate, key):
-            file.open("rb").close()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # Never asked for at a terminal: nobody sits there when it starts again.
-        context.load_cert_chain(certificate, key, lambda: "")
+        # Never asked for a password at a terminal: nobody sits there when it starts again.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, lambda: "")
     except OSError as error:
         raise InputError(
             f"[{section}] tls_cert_file {certificate}, tls_key_file {key}: {error}; expected a "
@@ -112,7 +185,7 @@ def check_tls(section: str, certificate: Path, key: Path) -> None:
 def serve(
     app: ASGIApp,
     listener: socket.socket,
-    ready: Callable[[], None],
+    ready: Callable[[], object],
     tls: tuple[Path, Path] | None = None,
 ) -> None:
     """Answer with an ASGI application until a signal comes; by TLS with a certificate and key."""

@@ -22,12 +22,6 @@ _PLACEHOLDER = re.compile(r"(?:(\w+)=)?%[#0\- +]*\d*(?:\.\d+)?([a-zA-Z%])")
 # 'Jane Doe'", and what is raised from one may quote it again. Where it happened tells as much.
 _QUOTING = (ValueError, TypeError, LookupError)
 _LEFT_OUT = "(its message may quote data and is left out)"
-_CAUSED = "The above exception was the direct cause of the following exception:"
-_MEANWHILE = "During handling of the above exception, another exception occurred:"
-
-# Names that every line has; a field of the same name gives way.
-_OWN = frozenset({"time", "level", "logger", "message", "exception"})
-
 
 Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -44,34 +38,24 @@ class TextLines(logging.Formatter):
         return "".join(_traceback(ei[1])).rstrip("\n") if ei[1] is not None else ""
 
 
-def _traceback(error: BaseException, seen: tuple[BaseException, ...] = ()) -> Iterator[str]:
+def _traceback(error: BaseException) -> Iterator[str]:
     """Return the lines of an error and of those that led to it, as Python writes them."""
-    seen = (*seen, error)
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if before is not None and before not in seen:  # An error may be among its own causes.
-        yield from _traceback(before, seen)
-        yield f"\n{_CAUSED if error.__cause__ else _MEANWHILE}\n\n"
-    yield "Traceback (most recent call last):\n"
-    yield from traceback.format_tb(error.__traceback__)
-    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-    yield f"{name}: {_message(error)}\n"
+    chain = [error]  # The error, and what led to it; an error may be among its own causes.
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    is_quoting = False
+    for one in reversed(chain):
+        # What such an error led to may quote it, however far on.
+        is_ours = isinstance(one, DriftlineError)
+        is_quoting = is_quoting or (isinstance(one, _QUOTING) and not is_ours)
+        name = f"{type(one).__module__}.{type(one).__qualname__}".removeprefix("builtins.")
+        yield "Traceback (most recent call last):\n"
+        yield from traceback.format_tb(one.__traceback__)
+        yield f"{name}: {_LEFT_OUT if is_quoting and not is_ours else one}\n"
+        yield "" if one is error else "\nThe above exception led to the following exception:\n\n"
     for part in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
         yield "\nOne of the group:\n\n"
-        yield from _traceback(part, seen)
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, DriftlineError):
-        return str(error)
-    # Nor is that of one which such an error led to, however far back.
-    seen: list[BaseException] = []
-    before: BaseException | None = error
-    while before is not None and before not in seen:
-        if isinstance(before, _QUOTING) and not isinstance(before, DriftlineError):
-            return _LEFT_OUT
-        seen.append(before)
-        before = before.__cause__ or before.__context__
-    return str(error)
+        yield from _traceback(part)
 
 
 class JsonLines(TextLines):
@@ -88,11 +72,11 @@ class JsonLines(TextLines):
     def format(self, record: logging.LogRecord) -> str:
         """Write a record; a line break in a value cannot end the line."""
         found: dict[str, object] = {
+            **dict(_fields(record)),
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **dict(_fields(record)),
             **self._process,
         }
         if record.exc_info:
@@ -106,12 +90,9 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
         return
     values = iter(record.args)
     for name, conversion in _PLACEHOLDER.findall(record.msg):
-        if conversion == "%":
-            continue
-        value = next(values, None)
-        if name and name not in _OWN:
-            is_plain = value is None or isinstance(value, bool | int | float | str)
-            yield name, value if is_plain else str(value)
+        value = next(values, None) if conversion != "%" else None
+        if name:
+            yield name, value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def configure_logging(form: Format = "text", *, process: str = "") -> None:

@@ -6,19 +6,23 @@ Run as a module it works on a job: ``python -m driftline.app.processes JOB OWNER
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from driftline.app.exit_codes import error_of, exit_code
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from driftline.app.exit_codes import exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.reach import reach, table_access
 from driftline.app.stopping import stop_on_signals, stop_with_parent
@@ -29,6 +33,7 @@ from driftline.loopback import require_loopback
 from driftline.settings.settings import Settings, SettingsError, describe, load
 from driftline.storage import make_files_private, use_options
 from driftline.tracing import tracing
+from driftline.validation import told
 
 if TYPE_CHECKING:
     import socket
@@ -46,10 +51,10 @@ SINK_NAMES = ".sinks"
 # What is flushed at the end of a minute is there a moment later: an alarm that looked at once would
 # find the newest minute empty, and tell a minute late.
 _SETTLE_S = 3.0
+IN_THE_CLEAR = "tokens travel in the clear; set tls_cert_file, or external_url to a proxy with TLS"
 _POLL_S = 5.0
 
-Ready = Callable[[], None]
-Clock = Callable[[], datetime]
+Ready = Callable[[], object]
 Loop = Callable[[threading.Event], None]
 
 
@@ -58,21 +63,17 @@ def _every(usual_s: float) -> float:
     return min(usual_s, float(os.environ.get("DRIFTLINE_POLL_S", "inf")))
 
 
-def clock(settings: Settings) -> Clock:
+def clock(settings: Settings) -> Callable[[], datetime]:
     """Return the clock of scheduler and alarms: the system's or, in replays, a file's text."""
-    chosen = settings.scheduler.clock
-    if chosen == "system":
-        return lambda: datetime.now(UTC)
-    file = Path(chosen.removeprefix("file:"))
+    file = Path(settings.scheduler.clock.removeprefix("file:"))
 
     def read() -> datetime:
         try:
-            text = file.read_text(encoding="ascii").strip()
-            return datetime.fromisoformat(text).astimezone(UTC)
+            return datetime.fromisoformat(file.read_text(encoding="ascii").strip()).astimezone(UTC)
         except (OSError, ValueError) as error:
             raise UnavailableError(f"[scheduler] clock {file}: {error}") from error
 
-    return read
+    return read if settings.scheduler.clock != "system" else lambda: datetime.now(UTC)
 
 
 def run_server(settings: Settings, ready: Ready) -> None:
@@ -126,11 +127,7 @@ def _listen(settings: Settings, section: Literal["server", "dashboard"]) -> sock
     if settings.auth.mode == "off":
         require_loopback(section, chosen.host)
     elif section in settings.in_the_clear:
-        log.warning(
-            "[%s] host %s: tokens travel in the clear; set tls_cert_file, or external_url to the "
-            "address of a proxy with TLS",
-            section, chosen.host,
-        )  # fmt: skip
+        log.warning("[%s] host %s: %s", section, chosen.host, IN_THE_CLEAR)
     return listen(section, chosen.host, chosen.port, tls=settings.tls_files)
 
 
@@ -179,7 +176,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
 
 def run_sidecar(settings: Settings, ready: Ready) -> None:
     """Ship this host's spool to the broker until told to stop; needs no database."""
-    from driftline.app.process_metrics import observe_sidecar, registry_of, shown
+    from driftline.app.process_metrics import exposed, observe, registry_of
     from driftline.capture.line.kafka import kafka_sender
     from driftline.capture.line.sidecar import Sidecar
 
@@ -188,22 +185,22 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
     def ship(stop: threading.Event) -> None:
         sender = kafka_sender(kafka_options(settings), settings.spool_dir, stop)
         sidecar = Sidecar(settings.spool_dir, sender, redactor=rules)
-        observe_sidecar(registry, sidecar, sender, rules.counters if rules else {})
+        observe(registry, "sidecar", sidecar.counters, rules.counters if rules else {})
+        observe(registry, "sender", sender.counters)
         sidecar.run(stop)
 
     registry = registry_of(settings, "sidecar")
-    with shown(registry, settings, "sidecar"):
+    with exposed(registry, settings.metrics, "sidecar"):
         _run_loops({"sidecar": ship}, ready)
 
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
     """Run sink, scheduler and alarms, or some of them, until told to stop."""
-    from driftline.app.process_metrics import registry_of, shown
+    from driftline.app.process_metrics import exposed, registry_of
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
 
     prepare(settings)
-    makers = {"scheduler": _scheduler_loops, "alarms": _alarm_loops}
     with using_database(settings.database_url) as engine:
         migrate(engine)
         # Alone they may stand beside a scheduler of this machine, which has another port.
@@ -211,11 +208,13 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
         registry = registry_of(settings, name)
         loops: dict[str, Loop] = {}
         for role in roles:
-            if role in makers:
-                loops |= makers[role](settings, engine)
+            if role == "scheduler":
+                loops |= _scheduler_loops(settings, engine)
+            elif role == "alarms":
+                loops |= _alarm_loops(settings, engine)
             else:
                 loops |= _storing_loops(settings, engine, role, registry)
-        with shown(registry, settings, name):
+        with exposed(registry, settings.metrics, name):
             _run_loops(loops, ready)
 
 
@@ -259,29 +258,14 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
     When one fails for good, all stop and the process ends, so that the supervisor starts it anew.
     """
     stop = stop_on_signals()
-    failures: list[BaseException] = []
-
-    def guarded(name: str, loop: Loop) -> None:
-        try:
-            loop(stop)
-        except BaseException as error:
-            log.exception("loop=%s failed", name)
-            failures.append(error)
-        finally:
-            stop.set()
-
-    threads = [
-        threading.Thread(target=guarded, args=(name, loop), name=name)
-        for name, loop in loops.items()
-    ]
-    for thread in threads:
-        thread.start()
-    ready()
-    stop.wait()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise error_of(exit_code(failures[0]), f"{', '.join(loops)}: {failures[0]}")
+    with ThreadPoolExecutor(len(loops)) as threads:
+        running = [threads.submit(loop, stop) for loop in loops.values()]
+        for one in running:
+            one.add_done_callback(lambda _: stop.set())
+        ready()
+        stop.wait()
+    for one in running:
+        one.result()
 
 
 def redactor(settings: Settings) -> Redactor | None:
@@ -295,17 +279,22 @@ def redactor(settings: Settings) -> Redactor | None:
     # Imported here: not every process reads records.
     from driftline.capture.redaction.keys import read_keys
     from driftline.capture.redaction.redactor import Redactor
+    from driftline.capture.redaction.rules import Rule
 
+    # By the rules of JSON text alone a list becomes a tuple, and nothing else another type.
+    rules = TypeAdapter(list[Rule], config=ConfigDict(extra="forbid", strict=True))
     try:
-        keys = read_keys(capture.redact_keys)
-        found = Redactor(capture.redact, keys, capture.redact_names)
+        read = rules.validate_json(json.dumps(capture.redact, default=str))
+        found = Redactor(read, read_keys(capture.redact_keys), capture.redact_names)
+    except ValidationError as error:
+        first = told(dict(error.errors(include_url=False)[0]))
+        raise SettingsError(f"[capture] redact: {first}") from error
     except InputError as error:
         raise SettingsError(str(error)) from error
     for endpoint, side in found.unguarded():
         log.warning(
             'redaction of "%s": all rules for a %s are optional, so bodies of another shape pass '
-            "as they were sent; leave out optional: of several rules one that finds its field "
-            "is enough",
+            "as they were sent",
             endpoint, side,
         )  # fmt: skip
     return found
@@ -323,18 +312,14 @@ def _storing_loops(
     settings: Settings, engine: Engine, role: str, registry: CollectorRegistry
 ) -> dict[str, Loop]:
     """Build the loops that write records to the tables: from the spool, or the broker (sink)."""
-    from driftline.app.process_metrics import observe_sink
+    from driftline.app.process_metrics import observe
     from driftline.capture.line.instruments import SinkInstruments
     from driftline.capture.line.sink import Sink
     from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
     from driftline.capture.line.transport import LocalTransport, Transport
     from driftline.monitors.run.erasure import clear_windows
     from driftline.serving.asynchronous.erasing import clear_requests
-    from driftline.serving.resources.endpoints import (
-        served_models,
-        signature_of,
-        trusts_event_time,
-    )
+    from driftline.serving.resources.endpoints import served_models, signature_of, trusts_event_time
 
     retention = timedelta(days=settings.capture.retention_days)
     maintenance = TableMaintenance(
@@ -348,29 +333,27 @@ def _storing_loops(
         interval_s=5 * _every(12.0),
     )
 
-    def transport_of(stop: threading.Event) -> tuple[Transport, Mapping[str, int]]:
-        """Return what brings the records here, and its counters."""
+    def write(stop: threading.Event) -> None:
+        transport: Transport
+        counters: Mapping[str, int]
         if role == "capture":
             rules = redactor(settings)
-            return LocalTransport(
-                settings.spool_dir, redactor=rules
-            ), rules.counters if rules else {}
-        from driftline.capture.line.kafka import KafkaTransport
-        from driftline.capture.line.low_watermark import LowWatermarkTransport
+            transport = LocalTransport(settings.spool_dir, redactor=rules)
+            counters = rules.counters if rules else {}
+        else:
+            from driftline.capture.line.kafka import KafkaTransport
+            from driftline.capture.line.low_watermark import LowWatermarkTransport
 
-        kafka = KafkaTransport(kafka_options(settings), settings.spool_dir / SINK_NAMES, stop)
-        # Who audits, on whatever host, learns up to where nothing is on its way any more.
-        return LowWatermarkTransport(kafka, settings.root), kafka.counters
-
-    def write(stop: threading.Event) -> None:
-        transport, counters = transport_of(stop)
+            kafka = KafkaTransport(kafka_options(settings), settings.spool_dir / SINK_NAMES, stop)
+            # Who audits, on whatever host, learns up to where nothing is on its way any more.
+            transport, counters = LowWatermarkTransport(kafka, settings.root), kafka.counters
         sink = Sink(
             settings.root, transport, partial(signature_of, engine),
             trusts_event_time=partial(trusts_event_time, engine),
             commit_interval_s=settings.capture.commit_interval_s,
             observe=SinkInstruments(registry).observe,
         )  # fmt: skip
-        observe_sink(registry, sink.counters, maintenance.counters, counters)
+        observe(registry, "sink", sink.counters, maintenance.counters, counters)
         sink.run(stop)
 
     return {role: write, "upkeep": maintenance.run}
@@ -442,7 +425,7 @@ def _alarm_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
         commands=commands_of(settings.notify.commands), poll_s=_every(_POLL_S),
     )  # fmt: skip
     policy = NotificationMaintenance(
-        engine, now=wall_clock, retention_days=settings.alarms.retention_days, poll_s=_every(1.0)
+        engine, now=wall_clock, retention_days=settings.capture.retention_days, poll_s=_every(1.0)
     )
     return {
         "alarms": evaluator.run,
@@ -484,22 +467,19 @@ def _as_process(name: str, settings_file: Path | None, link: int) -> Iterator[Se
         settings = load(settings_file, environment=os.environ)
         configure_logging(settings.log.format, process=name)
         yield settings
-    except DriftlineError as error:
-        log.error("%s", error)
-        sys.exit(exit_code(error))
     except Exception as error:
-        log.exception("process=%s failed", name)
+        if isinstance(error, DriftlineError):
+            log.error("%s", error)
+        else:
+            log.exception("process=%s failed", name)
+
         sys.exit(exit_code(error))
 
 
 def run_supervised(name: str, roles: Sequence[str], settings_file: Path | None, link: int) -> None:
     """Be one process of an installation, and say through the link that it is ready."""
-
-    def ready() -> None:
-        os.write(link, b"1")
-
     with _as_process(name, settings_file, link) as settings:
-        run_process(name, settings, ready, roles)
+        run_process(name, settings, lambda: os.write(link, b"1"), roles)
 
 
 def main() -> None:

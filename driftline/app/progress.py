@@ -22,36 +22,19 @@ def progress(
     """Show how far some work has come, on standard error."""
     # Imported here, as the bar below: slow to import, and of no use before work begins.
     from rich.console import Console
+    from rich.progress import Progress
 
     shown = console or Console(stderr=True)
-    if shown.is_terminal:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[told]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=shown, transient=True) as bar:
-            task = bar.add_task(title, total=None, told="")
-
-            def move(done: int, total: int | None) -> None:
-                bar.update(task, completed=done, total=total, told=_told(done, total, unit))
-
-            yield move
-        return
     last = time.monotonic()
 
-    def line(done: int, total: int | None) -> None:
+    def move(done: int, total: int | None) -> None:
         nonlocal last
-        if time.monotonic() - last >= LINE_EVERY_S:
+        words = f"{title}: {done:,}{f' of {total:,}' if total else ''} {unit}"
+        bar.update(task, completed=done, total=total, description=words)
+        if not shown.is_terminal and time.monotonic() - last >= LINE_EVERY_S:
             last = time.monotonic()
-            shown.print(f"{title}: {_told(done, total, unit)}", highlight=False)
+            shown.print(words, highlight=False)
 
-    yield line
-
-
-def _told(done: int, total: int | None, unit: str) -> str:
-    of = f" of {total:,}" if total else ""
-    return f"{done:,}{of} {unit}"
+    with Progress(console=shown, transient=True, disable=not shown.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield move

@@ -45,5 +45,4 @@ def table_access(settings: Settings) -> Access:
     """Return what tables of others may be read from."""
     from driftline.monitors.external.source import Access
 
-    query = settings.query
-    return Access(query.connections, reach(settings).check_data, query.timeout_s)
+    return Access(settings.query.connections, reach(settings).check_data)

@@ -25,22 +25,10 @@ from driftline.forked import Forked, ForkServer, name_process
 log = logging.getLogger(__name__)
 
 # What `--only` names with each transport, and the process that each runs in.
+_ALWAYS = {"scheduler": "background", "alarms": "background", "dashboard": "dashboard"}
 ROLES = {
-    "local": {
-        "server": "server",
-        "capture": "background",
-        "scheduler": "background",
-        "alarms": "background",
-        "dashboard": "dashboard",
-    },
-    "kafka": {
-        "server": "server",
-        "sidecar": "sidecar",
-        "sink": "sink",
-        "scheduler": "background",
-        "alarms": "background",
-        "dashboard": "dashboard",
-    },
+    "local": {"server": "server", "capture": "background", **_ALWAYS},
+    "kafka": {"server": "server", "sidecar": "sidecar", "sink": "sink", **_ALWAYS},
 }
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 60.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,8 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
-    ValidationError,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
@@ -27,12 +24,6 @@ from driftline.capture.tap.target import DEFAULT_HEADERS
 from driftline.errors import InputError
 from driftline.loopback import is_loopback
 from driftline.storage import check_options, check_uri, is_remote
-from driftline.validation import told
-
-if TYPE_CHECKING:
-    from driftline.capture.redaction.rules import Rule
-else:
-    Rule = Any  # Imported with the first rule: most installations have none.
 
 
 class Section(BaseModel):
@@ -67,86 +58,45 @@ def is_secret(field: FieldInfo) -> bool:
     return not field.repr
 
 
-def _no_flag(value: object) -> object:
-    """Refuse true and false where a number is expected; pydantic takes them for 1 and 0."""
-    return None if isinstance(value, bool) else value
-
-
 def _listed(value: object) -> object:
     """Read a list of the environment: JSON, or texts between commas."""
     if not isinstance(value, str):
         return value
-    if not value.lstrip().startswith("["):
-        return value.split(",")
-    return json.loads(value)
-
-
-def _rules(value: object) -> list[Rule]:
-    """Read ``[[capture.redact]]``: a list of tables, or the same as JSON."""
-    from driftline.capture.redaction.rules import Rule
-
-    found = json.loads(value or "[]") if isinstance(value, str) else value
-    # By the rules of JSON text alone a list becomes a tuple, and nothing else another type.
-    rules = TypeAdapter(list[Rule], config=ConfigDict(extra="forbid", strict=True))
-    try:
-        return rules.validate_json(json.dumps(found, default=str))
-    except ValidationError as error:
-        raise ValueError(told(dict(error.errors(include_url=False)[0]))) from error
-
-
-def _checked_by(read: Callable[[list[str]], object]) -> AfterValidator:
-    """Return what refuses texts that a function cannot read, and keeps them as they are."""
-
-    def check(texts: list[str]) -> list[str]:
-        read(texts)
-        return texts
-
-    return AfterValidator(check)
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [text.strip() for text in value.split(",") if text.strip()]
 
 
 def _root(text: str) -> str:
-    if not text:
-        raise ValueError('""; expected a folder, or a URI')
     if is_remote(text):
         check_uri(text)
     return text
 
 
+def _networks(texts: list[str]) -> list[str]:
+    read_networks(texts)
+    return texts
+
+
+def _group_roles(texts: list[str]) -> list[str]:
+    read_group_roles(texts)
+    return texts
+
+
 def _external_url(text: str) -> str:
     """Return the address as browsers write an origin: small letters, no usual port, no slash."""
-    if not text:
-        return text
-    if not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+/?", text, re.IGNORECASE):
-        raise ValueError(
-            f'"{text}"; expected http:// or https:// with a host, and without a path, such as '
-            f'"https://drift.example.org"'
-        )
+    if text and not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+/?", text, re.IGNORECASE):
+        raise ValueError(f'"{text}"; expected such as "https://drift.example.org", without a path')
     origin = text.rstrip("/").lower()
     return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 
 
-_Int = Annotated[int, BeforeValidator(_no_flag)]
-Count = Annotated[_Int, Field(gt=0)]
-CountOrNone = Annotated[_Int, Field(ge=0)]
-Port = Annotated[Count, Field(le=65535)]
-Amount = Annotated[float, Field(gt=0), BeforeValidator(_no_flag)]
-Texts = Annotated[
-    list[str],
-    BeforeValidator(_listed),
-    AfterValidator(lambda texts: [text.strip() for text in texts if text.strip()]),
-]
-Options = Annotated[
-    dict[str, str],
-    BeforeValidator(lambda value: check_options(value) if isinstance(value, dict) else value),
-]
-Urls = Annotated[
-    dict[str, str],
-    AfterValidator(lambda urls: {name.lower(): url for name, url in urls.items()}),
-]
-Rules = Annotated[list[Rule], BeforeValidator(_rules)]
+Count = Annotated[int, Field(gt=0)]
+Port = Annotated[int, Field(gt=0, le=65535)]
+Amount = Annotated[float, Field(gt=0)]
+Texts = Annotated[list[str], BeforeValidator(_listed)]
 ExternalUrl = Annotated[str, AfterValidator(_external_url)]
 _TOKEN_LENGTH = 32
-_EXTERNAL = "a proxy on this machine, with authentication, hands on to"
 
 
 class Server(Section):
@@ -154,16 +104,22 @@ class Server(Section):
 
     host: str = _setting("127.0.0.1", "address that the server listens on")
     port: Port = _setting(8080, "port that the server listens on")
-    external_url: ExternalUrl = _setting("", f"https://host that {_EXTERNAL} the server")
+    external_url: ExternalUrl = _setting(
+        "", "https:// address of the proxy, with authentication, before the server"
+    )
     tls_cert_file: str = _setting(
         "", "certificate (PEM, with its chain) of server and dashboard; empty: http"
     )
-    tls_key_file: str = _setting(
-        "", "key of the certificate (PEM); empty: in the certificate's file"
-    )
+    tls_key_file: str = _setting("", "its key (PEM); empty: in the certificate's file")
     tls_ca_file: str = _setting(
-        "", "authorities (PEM) by which clients check the server's certificate; empty: the usual"
+        "", "authorities (PEM) by which clients check the certificate; empty: the usual"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.tls_key_file and not self.tls_cert_file:
+            raise ValueError("tls_key_file without tls_cert_file; set both, or none")
+        return self
 
 
 class Dashboard(Section):
@@ -172,17 +128,17 @@ class Dashboard(Section):
     host: str = _setting("127.0.0.1", "address that the dashboard listens on")
     port: Port = _setting(8081, "port that the dashboard listens on")
     external_url: ExternalUrl = _setting(
-        "", f"https://host that {_EXTERNAL} the dashboard; links in messages begin with it"
+        "", "https:// address of the proxy before the dashboard; links in messages begin with it"
     )
 
 
 class Storage(Section):
     """Where tables and documents lie."""
 
-    root: Annotated[str, AfterValidator(_root)] = _setting(
+    root: Annotated[str, Field(min_length=1), AfterValidator(_root)] = _setting(
         ".driftline", "folder or URI (s3://bucket/folder) of tables and documents"
     )
-    options: Options = _secret(
+    options: Annotated[dict[str, Any], AfterValidator(check_options)] = _secret(
         {},
         "how buckets are opened: endpoint_url, region, access_key_id, secret_access_key, ...; what "
         "is missing comes from AWS's environment",
@@ -214,14 +170,16 @@ class Capture(Section):
         list(DEFAULT_HEADERS),
         "request headers recorded beside content type and ids; never such as carry credentials",
     )
-    commit_interval_s: Amount = _setting(
-        10.0, "longest time a record waits before it is in the table"
+    commit_interval_s: Amount = _setting(10.0, "longest time that a record waits for its table")
+    retention_days: Count = _setting(
+        90, "days that captured records, their labels, alarm history and notifications are kept"
     )
-    retention_days: Count = _setting(90, "days that captured records and their labels are kept")
     erasure_days: Count = _setting(
         30, "days that what comes under erased ids is dropped; longer than Kafka and spools keep it"
     )
-    redact: Rules = _setting([], "what is taken out of records; see docs/redaction.md")
+    redact: Annotated[list[dict[str, Any]], BeforeValidator(_listed)] = _setting(
+        [], "what is taken out of records; see docs/redaction.md"
+    )
     redact_names: Texts = _setting(
         list(SECRET_NAMES),
         "texts under these names (* is anything) are masked, in JSON and CSV with a header",
@@ -253,9 +211,9 @@ class Auth(Section):
 
     mode: Literal["off", "token", "proxy", "oidc"] = _setting(
         "off",
-        '"off": this machine only, without a token; "token": who shows one; "proxy": who shows '
-        'one, or comes through a proxy that says who it is; "oidc": who shows one, or logs in to '
-        "the dashboard by OpenID Connect",
+        '"off": this machine only; "token": with a token; "proxy": with a token, or through a '
+        'proxy that says who it is; "oidc": with a token, or logged in to the dashboard by OpenID '
+        "Connect",
     )
     token: str = _secret("", "token that commands and clients show; empty: that of token_file")
     token_file: str = _setting(
@@ -266,7 +224,7 @@ class Auth(Section):
     hosts: Texts = _setting(
         [], "names of this machine by which others ask, without port, such as drift.example.org"
     )
-    proxy_networks: Annotated[Texts, _checked_by(read_networks)] = _setting(
+    proxy_networks: Annotated[Texts, AfterValidator(_networks)] = _setting(
         [], "networks (CIDR) of proxies that say who asks"
     )
     proxy_secret_file: str = _setting(
@@ -284,7 +242,7 @@ class Auth(Section):
         "email", 'claim of the ID token that names the person; "email" must be verified'
     )
     oidc_groups_claim: str = _setting("groups", "claim of the ID token with the person's groups")
-    group_roles: Annotated[Texts, _checked_by(read_group_roles)] = _setting(
+    group_roles: Annotated[Texts, AfterValidator(_group_roles)] = _setting(
         [], 'roles of a group of people, such as "on-call=operator"; one entry a role'
     )
 
@@ -303,8 +261,7 @@ class Serving(Section):
     """How models are run."""
 
     trust_pickle: bool = _setting(
-        False,
-        "load models that can run any code: pickles, joblib, model.tar.gz, MLflow",
+        False, "load models that can run any code: pickles, joblib, model.tar.gz, MLflow"
     )
     trust_commands: bool = _setting(
         False, "run models that are programs: whoever may apply resources can then run any"
@@ -319,7 +276,6 @@ class Serving(Section):
         "folders and URIs that transform jobs and asynchronous invocations may write to, besides "
         "the folder outputs of the storage root",
     )
-    max_transform_jobs: Count = _setting(1, "transform jobs that a server runs at once")
     timeout_s: Amount = _setting(60.0, "longest time that one invocation may take")
     serverless_idle_s: Amount = _setting(
         300.0, "seconds without a request after which a worker of a serverless variant ends"
@@ -330,9 +286,8 @@ class Serving(Section):
 class Scheduler(Section):
     """When monitors run."""
 
-    clock: str = _setting(
-        "system",
-        '"system", or "file:PATH" with the time as text, for replays',
+    clock: Annotated[str, Field(pattern="^(system|file:.+)$")] = _setting(
+        "system", '"system", or "file:PATH" with the time as text, for replays'
     )
     scripts_dir: str = _setting(
         "", "folder of the record scripts that monitors may name; empty: they may name none"
@@ -341,28 +296,15 @@ class Scheduler(Section):
         "", "folder of the programs that monitors of the kind command may run; empty: none"
     )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.clock != "system" and not self.clock.startswith("file:"):
-            raise ValueError(f'clock = "{self.clock}"; expected "system" or "file:PATH"')
-        return self
-
 
 class Query(Section):
     """Databases whose rows monitors read by a query."""
 
-    connections: Urls = _secret(
+    connections: dict[str, str] = _secret(
         {},
-        "their URLs by the names that sources of monitors use, such as "
+        "their URLs by the names that sources of monitors use, in lower case, such as "
         "postgresql://user:password@host/db; better by the environment",
     )
-    timeout_s: Amount = _setting(300.0, "longest time that the query of one window may take")
-
-
-class Alarms(Section):
-    """When people are told."""
-
-    retention_days: Amount = _setting(90.0, "days that history and finished messages are kept")
 
 
 class Metrics(Section):
@@ -374,7 +316,7 @@ class Metrics(Section):
     token: str = _secret(
         "", "token that /metrics of these processes asks for; better by the environment or a file"
     )
-    port: Annotated[CountOrNone, Field(le=65_531)] = _setting(
+    port: Annotated[int, Field(ge=0, le=65_531)] = _setting(
         8082,
         "port of the sidecar's /metrics; the sink's is one above it, that of background two above, "
         "that of alarms in a process of their own four above; 0: none",
@@ -384,9 +326,8 @@ class Metrics(Section):
     def _check(self) -> Self:
         if len(self.token) < _TOKEN_LENGTH and (self.token or not is_loopback(self.host)):
             raise ValueError(
-                f'host "{self.host}": with a token of {_TOKEN_LENGTH} characters or more '
-                "others may ask, without one loopback addresses alone; openssl rand -hex 32 "
-                "prints one"
+                f'host "{self.host}": addresses other than loopback need a token of '
+                f"{_TOKEN_LENGTH} characters or more; openssl rand -hex 32 prints one"
             )
         return self
 

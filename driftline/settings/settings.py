@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError
@@ -23,7 +22,6 @@ from driftline.database.urls import without_password
 from driftline.errors import InputError
 from driftline.loopback import is_loopback
 from driftline.settings.schema import (
-    Alarms,
     Auth,
     Capture,
     Dashboard,
@@ -42,6 +40,9 @@ from driftline.settings.schema import (
 )
 from driftline.storage import SECRET_OPTIONS, is_remote
 from driftline.validation import expected, nearest
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PREFIX = "DRIFTLINE_"
 FILE_NAME = "driftline.toml"
@@ -65,7 +66,6 @@ class Settings(Section):
     serving: Serving = Field(default_factory=Serving)
     scheduler: Scheduler = Field(default_factory=Scheduler)
     query: Query = Field(default_factory=Query)
-    alarms: Alarms = Field(default_factory=Alarms)
     metrics: Metrics = Field(default_factory=Metrics)
     notify: Notify = Field(default_factory=Notify)
     log: Log = Field(default_factory=Log)
@@ -163,10 +163,10 @@ class Settings(Section):
     @property
     def tls_files(self) -> tuple[Path, Path] | None:
         """The files of certificate and key; None where both listeners speak plain HTTP."""
-        certificate, key = self.server.tls_cert_file, self.server.tls_key_file
-        if key and not certificate:
-            raise SettingsError(f"tls_key_file = {key!r} without tls_cert_file; set both, or none")
-        return (self._path(certificate), self._path(key or certificate)) if certificate else None
+        certificate = self.server.tls_cert_file
+        if not certificate:
+            return None
+        return self._path(certificate), self._path(self.server.tls_key_file or certificate)
 
     def _url(self, section: Server | Dashboard) -> str:
         # Of all addresses, that of this machine; a certificate names none of them.
@@ -195,8 +195,13 @@ def sections() -> dict[str, type[Section]]:
     }
 
 
-def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Settings:
-    """Read the settings file, then the environment over it."""
+def load(
+    file: Path | None = None,
+    *,
+    environment: Mapping[str, str],
+    flags: Mapping[tuple[str, str], object] | None = None,
+) -> Settings:
+    """Read the settings file, the environment over it, and flags, by section and key, over both."""
     chosen = file if file is not None else Path.cwd() / FILE_NAME
     is_there = file is not None or chosen.exists()
     folder = chosen.resolve().parent if is_there else Path.cwd()
@@ -208,6 +213,7 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
             written.append((f"environment {name}", Path.cwd(), path, text))
         elif name.startswith(f"{PREFIX}CHANNEL_") and name.endswith("_FILE"):
             secret_files.append(Path(text).absolute())
+    written += [("flag", Path.cwd(), path, value) for path, value in (flags or {}).items()]
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for source, base, path, value in written:
@@ -231,15 +237,10 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
         table[path[-1]] = value
         sources[".".join(path[:2])] = source
     about = {"folder": folder, "file": chosen if is_there else None, "sources": sources}
-    return _validated({**values, **about, "secret_files": tuple(secret_files)}, sources)
-
-
-def override(settings: Settings, section: str, key: str, value: object) -> Settings:
-    """Return the settings with one value set by a flag."""
-    sources = {**settings.sources, f"{section}.{key}": "flag"}
-    given = getattr(getattr(_validated({section: {key: value}}, sources), section), key)
-    part = getattr(settings, section).model_copy(update={key: given})
-    return settings.model_copy(update={section: part, "sources": sources})
+    try:
+        return Settings.model_validate({**values, **about, "secret_files": tuple(secret_files)})
+    except ValidationError as error:
+        raise _sentence(error.errors(include_url=False)[0], values, sources) from None
 
 
 def describe(settings: Settings) -> list[dict[str, Any]]:
@@ -251,7 +252,7 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
         {
             "section": section,
             "key": key,
-            "value": _shown(f"{section}.{key}", field, getattr(getattr(settings, section), key)),
+            "value": _shown(key, field, getattr(getattr(settings, section), key)),
             "source": settings.sources.get(f"{section}.{key}", "default"),
             "about": field.description,
         }
@@ -260,24 +261,15 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(name: str, field: FieldInfo, value: Any) -> object:  # noqa: ANN401 - a field's own
-    if name == "capture.redact":
-        return [
-            {
-                one.name: given
-                for one in fields(rule)
-                if one.init and (given := getattr(rule, one.name)) != one.default
-            }
-            for rule in value
-        ]
+def _shown(key: str, field: FieldInfo, value: Any) -> object:  # noqa: ANN401 - a field's own
+    if not value or not is_secret(field):
+        return value
     if isinstance(value, dict):
         return {
-            key: HIDDEN if key in SECRET_OPTIONS else without_password(text)
-            for key, text in value.items()
+            name: HIDDEN if name in SECRET_OPTIONS else without_password(text)
+            for name, text in value.items()
         }
-    if name == "database.url":
-        return without_password(value)
-    return HIDDEN if value and is_secret(field) else value
+    return without_password(value) if key == "url" else HIDDEN
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -285,7 +277,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SettingsError(f"{file}: not TOML ({error})") from error
 
 
@@ -312,7 +304,7 @@ def _secret_of_file(path: tuple[str, ...]) -> tuple[str, ...]:
 def _read_secret(file: Path, where: str) -> str:
     try:
         text = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise SettingsError(f"{where}: {file} cannot be read ({reason})") from error
     if not text:
@@ -320,21 +312,19 @@ def _read_secret(file: Path, where: str) -> str:
     return text
 
 
-def _validated(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
-    """Make settings of values as they were written; the first wrong one is one sentence."""
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    section, *path = map(str, first["loc"])
-    known, words = sections()[section].model_fields, expected(dict(first))
+def _sentence(
+    error: ErrorDetails, values: Mapping[str, Any], sources: Mapping[str, str]
+) -> SettingsError:
+    """Say which setting is wrong, where it was set, and what was expected."""
+    section, *path = map(str, error["loc"])
+    known, words = sections()[section].model_fields, expected(dict(error))
     if not path:  # What is wrong of several together.
-        raise SettingsError(f"[{section}] {words}")
+        return SettingsError(f"[{section}] {words}")
     key = path[0]
     where = f"{sources[f'{section}.{key}']}: [{section}]"
     if key not in known:
-        raise SettingsError(f'{where} "{key}" is unknown; {nearest(key, known)}')
-    if first["type"] != "value_error":  # Those are our own words.
+        return SettingsError(f'{where} "{key}" is unknown; {nearest(key, known)}')
+    if error["type"] != "value_error":  # Those are our own words.
         shown = "" if is_secret(known[key]) else f"{values[section][key]!r}; "
         words = f"{shown}expected {words}"
-    raise SettingsError(f"{where} {key}: {words}")
+    return SettingsError(f"{where} {key}: {words}")

@@ -79,7 +79,7 @@ def running(
     deadline = clock.monotonic() + timeout_s
     too_long = (
         f"{shown}: took longer than {timeout_s:g} s; expected less: shorten the window, "
-        "give the column of times an index, or raise [query] timeout_s"
+        "or give the column of times an index"
     )
     engine = _engine(url, connection, deadline)
     try:

@@ -34,9 +34,6 @@ log = logging.getLogger(__name__)
 
 Headers = list[tuple[bytes, bytes]]
 
-# Stands in the scope of a request whose body the listener has had whole: nothing is waited for.
-BODY_CAME = "driftline.body_came"
-
 # What servers log for a caller that did not wait: nothing was sent.
 CLIENT_GONE = 499
 
@@ -95,8 +92,6 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout_s: fl
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit:
             raise TooLargeError(f"the body has {int(value)} bytes; the limit is {limit}")
-    if BODY_CAME in scope:
-        return await _gathered(receive, limit)
     try:
         async with asyncio.timeout(timeout_s):
             return await _gathered(receive, limit)

@@ -22,6 +22,7 @@ from driftline.serving.transform.definition import JobStatus
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+JOBS_AT_ONCE = 1
 # A job whose processes end so often over one file is at fault itself.
 MAX_ATTEMPTS = 5
 # How long a process that is told to stop may take.
@@ -43,7 +44,7 @@ class TransformJobs(QueueWorker):
         for key, (_, task) in self._running.items():
             if key in asked and not task.cancelling():
                 task.cancel()
-        await self._take(self._context.settings.serving.max_transform_jobs - len(self._running))
+        await self._take(JOBS_AT_ONCE - len(self._running))
 
     def _stopping(self) -> list[str]:
         """Return the jobs under way that somebody has asked to stop."""

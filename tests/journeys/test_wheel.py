@@ -74,5 +74,5 @@ def test_the_installed_program_runs_from_an_empty_folder(program: Path, tmp_path
     assert len(assets) >= 4
     assert {one.status_code for one in found} == {200}
     assert doctor.returncode == 0, doctor.stdout
-    assert "takes writes" in doctor.stdout
+    assert "driftline.db, schema" in doctor.stdout
     assert up.returncode == 0

@@ -251,19 +251,23 @@ def files_of(data: Sequence[str], dialect: Dialect, names: Sequence[str] = ()) -
     return data[0] if len(data) == 1 else list(data)
 
 
-def load_settings(file: Path | None) -> Settings:
-    """Read the settings of a command."""
+def load_settings(
+    file: Path | None, flags: Mapping[tuple[str, str], object] | None = None
+) -> Settings:
+    """Read the settings of a command; those that its flags give, by section and key, come first."""
     # Imported here: most commands have the option, and use no setting before they connect.
     from driftline.settings.settings import load
 
-    return load(file, environment=os.environ)
+    return load(file, environment=os.environ, flags=flags)
 
 
-def load_process_settings(file: Path | None) -> Settings:
+def load_process_settings(
+    file: Path | None, flags: Mapping[tuple[str, str], object] | None = None
+) -> Settings:
     """Read the settings of a command that is a process: it logs as they say, and privately."""
     make_files_private()
     configure_logging()
-    found = load_settings(file)
+    found = load_settings(file, flags)
     configure_logging(found.log.format)
     return found
 

@@ -88,12 +88,9 @@ def _listener(name: str, about: str) -> Callable[..., None]:
         host: Annotated[str | None, "Address to listen on."] = None,
         port: Annotated[int | None, "Port to listen on."] = None,
     ) -> None:
-        from driftline.settings.settings import override
-
-        found = options.load_process_settings(config_file)
-        for key, value in (("host", host), ("port", port)):
-            found = override(found, name, key, value) if value is not None else found
-        _run(name, found)
+        given = {"host": host, "port": port}
+        flags = {(name, key): value for key, value in given.items() if value is not None}
+        _run(name, options.load_process_settings(config_file, flags))
 
     listen.__doc__ = f"{about}\n\nExample: driftline {name} -c driftline.toml --port 9000"
     return listen

