@@ -17,16 +17,12 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote
-
-import pyarrow as pa
-from deltalake import DeltaTable
 
 from driftline import __version__
 from driftline.capture.audit.spools import FOLDER as AUDIT
 from driftline.capture.spool.folder import replace_file, sync_path
 from driftline.capture.tables.commit_lock import LOCK_NAME, between_commits
-from driftline.capture.tables.log_files import KEPT_SUFFIX, LOG, list_tables
+from driftline.capture.tables.log_files import list_tables
 from driftline.database.engine import sqlite_file, sqlite_files
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.hosting.multi_model.file_cache import COPIES
@@ -88,7 +84,7 @@ def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
         add(file, DATABASE, _copy_database)
     moment = datetime.now(UTC)
     if "root" in places:
-        moment = _copy_tables(places["root"], target / "root", add)
+        moment = _copy_tables(places["root"], add)
     for place, folder in places.items():
         for source in _others(folder, settings):
             with suppress(FileNotFoundError):  # Deleted meanwhile.
@@ -197,38 +193,29 @@ def _copy_database(file: Path, to: Path) -> None:
         raise UnavailableError(f"database {file} is damaged: {said}")
 
 
-def _copy_tables(root: Path, target: Path, add: Callable[[Path, str], None]) -> datetime:
-    """Copy all tables as of one moment, between two rounds of commits; return that moment."""
+def _copy_tables(root: Path, add: Callable[[Path, str], None]) -> datetime:
+    """Copy all tables as of one moment, between two rounds of commits; return that moment.
 
-    def copy(file: Path) -> None:
-        add(file, f"root/{file.relative_to(root)}")
-
+    Files that a commit replaces stay for a day, so those of that moment can be copied after it.
+    """
+    files = sorted((root / AUDIT).glob("*"))
     try:
-        for file in sorted((root / AUDIT).glob("*")):
-            copy(file)
+        for file in files:
+            add(file, f"root/{file.relative_to(root)}")
         with between_commits(str(root)):
             moment = datetime.now(UTC)
-            entries = {table: _entries(Path(table)) for table in list_tables(str(root))}
-        for table, logged in entries.items():
-            if not logged:
-                continue  # It is just being made.
-            for file in logged:
-                copy(file)
-            table_copy = DeltaTable(str(target / Path(table).relative_to(root)))
-            for path in pa.table(table_copy.get_add_actions())["path"].to_pylist():
-                copy(Path(table, unquote(path)))
+            # The hint of the newest checkpoint may come to name one that is not copied.
+            files = [
+                file
+                for table in list_tables(str(root))
+                for file in Path(table).rglob("*")
+                if file.is_file() and file.name != "_last_checkpoint"
+            ]
+        for file in files:
+            add(file, f"root/{file.relative_to(root)}")
     except FileNotFoundError as error:
         raise UnavailableError(f"{error.filename} was removed meanwhile; back up again") from error
     return moment
-
-
-def _entries(table: Path) -> list[Path]:
-    """Return the entries and checkpoints of a log; the hint of the last one is none."""
-    return [
-        entry
-        for entry in sorted((table / LOG).iterdir())
-        if entry.name[:20].isdecimal() and entry.suffix in (".json", ".parquet", KEPT_SUFFIX)
-    ]
 
 
 def _others(folder: Path, settings: Settings) -> Iterator[Path]:

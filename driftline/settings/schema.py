@@ -12,8 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidatorFunctionWrapHandler,
-    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -21,7 +19,6 @@ from pydantic.fields import FieldInfo
 from driftline.access.principal import read_group_roles, read_networks
 from driftline.capture.tap.secret_names import SECRET_NAMES
 from driftline.capture.tap.target import DEFAULT_HEADERS
-from driftline.errors import InputError
 from driftline.loopback import is_loopback
 from driftline.storage import check_options, check_uri, is_remote
 
@@ -33,15 +30,6 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True
     )
-
-    @field_validator("*", mode="wrap")
-    @classmethod
-    def _collect(cls, value: object, check: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - the field's own type
-        """Make what our own functions refuse one of the errors that pydantic collects."""
-        try:
-            return check(value)
-        except InputError as error:
-            raise ValueError(str(error)) from error
 
 
 def _setting(default: object, about: str) -> Any:  # noqa: ANN401 - the field's own type is declared beside it
@@ -71,16 +59,6 @@ def _root(text: str) -> str:
     if is_remote(text):
         check_uri(text)
     return text
-
-
-def _networks(texts: list[str]) -> list[str]:
-    read_networks(texts)
-    return texts
-
-
-def _group_roles(texts: list[str]) -> list[str]:
-    read_group_roles(texts)
-    return texts
 
 
 def _external_url(text: str) -> str:
@@ -224,9 +202,7 @@ class Auth(Section):
     hosts: Texts = _setting(
         [], "names of this machine by which others ask, without port, such as drift.example.org"
     )
-    proxy_networks: Annotated[Texts, AfterValidator(_networks)] = _setting(
-        [], "networks (CIDR) of proxies that say who asks"
-    )
+    proxy_networks: Texts = _setting([], "networks (CIDR) of proxies that say who asks")
     proxy_secret_file: str = _setting(
         "", "file with the secret that such a proxy sends as X-Driftline-Proxy-Secret"
     )
@@ -242,7 +218,7 @@ class Auth(Section):
         "email", 'claim of the ID token that names the person; "email" must be verified'
     )
     oidc_groups_claim: str = _setting("groups", "claim of the ID token with the person's groups")
-    group_roles: Annotated[Texts, AfterValidator(_group_roles)] = _setting(
+    group_roles: Texts = _setting(
         [], 'roles of a group of people, such as "on-call=operator"; one entry a role'
     )
 
@@ -254,6 +230,8 @@ class Auth(Section):
         ):  # fmt: skip
             if self.mode == mode and not getattr(self, key):
                 raise ValueError(f'mode = "{mode}" and {key} is empty')
+        read_networks(self.proxy_networks)
+        read_group_roles(self.group_roles)
         return self
 
 

@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from driftline.errors import InputError
-from driftline.loopback import LocalOnly, is_loopback, require_loopback
+from driftline.loopback import LocalOnly, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -17,11 +16,6 @@ from driftline.loopback import LocalOnly, is_loopback, require_loopback
 )
 def test_which_hosts_are_this_machine(host: str, is_here: bool) -> None:
     assert is_loopback(host) is is_here
-
-
-def test_listening_for_others_is_refused_with_the_mend() -> None:
-    with pytest.raises(InputError, match=r"\[server\] host \"0.0.0.0\".*127.0.0.1"):
-        require_loopback("server", "0.0.0.0")
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:

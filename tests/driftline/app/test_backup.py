@@ -161,9 +161,7 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(
     assert [one.name for one in (tmp_path / "other").rglob("*")] == ["driftline.toml"]
 
 
-@pytest.mark.parametrize(
-    "name", ["root/../../escaped", "root/{there}/escaped", "{there}/escaped", "elsewhere/escaped"]
-)
+@pytest.mark.parametrize("name", ["root/../../escaped", "{there}/escaped"])
 def test_a_name_that_leads_out_of_its_folder_is_refused(
     settings: Settings, tmp_path: Path, name: str
 ) -> None:

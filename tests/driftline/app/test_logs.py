@@ -2,8 +2,6 @@
 
 import json
 import logging
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,21 +58,14 @@ def wrapped() -> None:
 
 @pytest.mark.parametrize("lines", [JsonLines, TextLines])
 @pytest.mark.parametrize(
-    ("read", "names"),
-    [
-        (lambda: float("Jane Doe"), ["ValueError"]),
-        (lambda: {}["Jane Doe"], ["KeyError"]),
-        (lambda: pa.array([1, "Jane Doe"]), ["pyarrow.lib.ArrowInvalid"]),
-        (wrapped, ["pyarrow.lib.ArrowInvalid", "KeyError"]),
-    ],
+    "read", [lambda: {}["Jane Doe"], lambda: pa.array([1, "Jane Doe"]), wrapped]
 )
-def test_what_a_library_quotes_of_data_is_in_no_log(read, names, lines):
+def test_what_a_library_quotes_of_data_is_in_no_log(read, lines):
     text = lines().format(record_of("failed", error=caught(read)))
 
     # The line of source that the traceback quotes holds it here, and in no program.
     told = [line for line in text.replace("\\n", "\n").splitlines() if "    " not in line]
     assert "Jane Doe" not in "".join(told)
-    assert [line.split(":")[0] for line in told if "left out" in line] == names
 
 
 def test_what_is_raised_from_a_quoting_error_quotes_nothing_either():
@@ -90,15 +81,3 @@ def test_no_value_can_end_a_line_or_forge_a_field(value):
 
     assert found["request"] == value
     assert set(found) == {"time", "level", "logger", "message", "request"}
-
-
-def test_a_process_logs_to_standard_error_in_the_form_it_is_told():
-    code = (
-        "import logging, driftline.app.logs as logs; logs.configure_logging('json');"
-        "logging.getLogger('driftline.a').info('rows=%d', 3);"
-        "logging.getLogger('other').info('not shown')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout == ""
-    assert [json.loads(line)["rows"] for line in done.stderr.splitlines()] == [3]

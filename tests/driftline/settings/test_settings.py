@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from driftline.capture.line.kafka_options import KafkaOptions
+from driftline.errors import InputError
 from driftline.settings.settings import SettingsError, describe, load
 
 
@@ -46,7 +47,7 @@ def test_environment_overrides_file_and_flag_both_and_every_value_tells_its_sour
         ("[notify]\nallow_networks = 3\n", "a list"),
         ('[auth]\nmode = "none"\n', "off, token, proxy or oidc"),
         ('[auth]\nmode = "proxy"\n', "proxy_networks"),
-        ('[auth]\ngroup_roles = ["on-call=king"]\n', "group_roles"),
+        ('[auth]\ngroup_roles = ["on-call=king"]\n', "king"),
         ('[scheduler]\nclock = "sundial"\n', "clock"),
         ("server = 3\n", "server"),
         ("[server\n", "not TOML"),
@@ -55,7 +56,7 @@ def test_environment_overrides_file_and_flag_both_and_every_value_tells_its_sour
 def test_a_wrong_setting_is_one_sentence_that_names_it(
     tmp_path: Path, text: str, part: str
 ) -> None:
-    with pytest.raises(SettingsError) as raised:
+    with pytest.raises(InputError) as raised:
         load(_file(tmp_path, text), environment={})
 
     assert part in str(raised.value)
