@@ -146,8 +146,9 @@ def read_answers(
     rows = table.select([name for name in table.column_names if name in named])
     if len(kept) < len(table):
         rows = rows.take(pa.array(kept))
-    labels, said = held_classes(rows, roles.label), held_classes(rows, roles.prediction)
-    require_common_classes(labels, said, roles, problem, reference)
+    if problem != "regression":
+        labels, said = held_classes(rows, roles.label), held_classes(rows, roles.prediction)
+        require_common_classes(labels, said, roles, problem, reference)
     if problem == "regression":
         require_numbers(rows[roles.label], "label", roles.label)
         if roles.prediction is not None and pa.types.is_boolean(rows[roles.prediction].type):

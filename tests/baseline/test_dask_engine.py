@@ -150,6 +150,7 @@ def test_workers_of_another_driftline_are_refused(cluster: DaskProcesses, tmp_pa
     cluster.wait(2)
 
 
+@pytest.mark.full
 def test_a_worker_that_is_lost_is_replaced_by_another_and_a_lost_scheduler_is_a_sentence(
     cluster: DaskProcesses, tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_score_of_the_class_0_is_told() -> None:
 
 
 @pytest.mark.parametrize("kind", ["model-quality", "bias"])
-@pytest.mark.parametrize(("no", "yes"), [("a", "b"), ("legit", "fraud"), ("no", "yes"), ("1", "2")])
+@pytest.mark.parametrize(("no", "yes"), [("legit", "fraud"), ("1", "2")])
 def test_of_other_classes_it_is_asked(kind: str, no: str, yes: str) -> None:
     baseline = fitted(rows(no, yes), prediction="said", problem="binary", probability="score")
 

@@ -29,16 +29,10 @@ __all__ = ["script"]  # A fixture.
         ),
         pytest.param("def preprocess_handler(:\n", InputError, "preprocess.py, line 1: SyntaxError",
                      id="no Python"),
-        pytest.param("import no_such_module\n", InputError,
-                     "line 1: ModuleNotFoundError: No module named 'no_such_module'", id="import"),
         pytest.param("x = 1\n", InputError, "no function preprocess_handler; expected def",
                      id="no handler"),
         pytest.param("def preprocess_handler(record):\n    pass\n", InputError,
                      "gave None; expected a dict, a list of dicts, or [] (record 1)", id="None"),
-        pytest.param("def preprocess_handler(record):\n    return [1]\n", InputError,
-                     "gave list; expected a dict, a list of dicts, or []", id="no dicts"),
-        pytest.param("def preprocess_handler(record):\n    raise SystemExit(3)\n", InputError,
-                     "line 2: SystemExit: 3 (record 1)", id="exit"),
         pytest.param("def preprocess_handler(record):\n    while True:\n        pass\n",
                      UndecidedError, "took longer than 1 s", id="hang"),
         pytest.param("import ctypes\ndef preprocess_handler(record):\n    ctypes.string_at(0)\n",
@@ -73,9 +67,8 @@ def test_a_bad_script_is_told_in_one_sentence_with_its_line(
 
 @pytest.mark.parametrize(
     "answer",
-    ["{no JSON", "[1]", '{"columns": 1}', '{"columns": {}, "counts": ["a"]}',
-     '{"columns": {"a": ["1"]}, "counts": [2]}', '{"columns": {"a": [1]}, "counts": [1]}'],
-)  # fmt: skip
+    ["{no JSON", '{"columns": {"a": ["1"]}, "counts": [2]}'],
+)
 def test_a_script_cannot_answer_in_the_childs_place(script: Write, answer: str) -> None:
     place = script(
         "import os\n"

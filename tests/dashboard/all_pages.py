@@ -45,12 +45,13 @@ PAGES = {
 LIKE_OTHERS = {
     "seeded": {
         "monitor-calm", "monitor-feature", "column-number", "strange-name", "no-channels",
-        "traffic", "logs", "changes", "schedules", "no-tokens", "not-found",
+        "traffic", "logs", "changes", "schedules", "no-tokens", "not-found", "endpoint", "column",
+        "explain", "window", "baseline", "audit", "settings",
     },
     "measured": {
         "set-up", "monitor-bias", "alarm-strange", "fleet", "fairness", "monitor-attribution",
-        "alarms",
+        "alarms", "attribution", "monitor-quality",
     },
-    "policed": {"alarm-drift", "no-baselines", "messages"},
+    "policed": {"alarm-drift", "no-baselines", "messages", "composite", "alarms", "channels"},
 }  # fmt: skip
-"""Pages built of the same parts as another one, which a short run leaves out."""
+"""Pages built of the same parts as others, which a short run leaves out."""

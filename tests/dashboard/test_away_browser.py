@@ -108,6 +108,7 @@ def test_a_killed_process_is_said_and_retry_asks_the_one_that_follows(page, proc
         expect(page.locator("#old")).to_be_empty()
 
 
+@pytest.mark.full
 def test_a_form_that_is_being_filled_in_stays_and_the_page_says_how_old_it_is(
     page, policed_address
 ):

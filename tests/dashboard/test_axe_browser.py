@@ -61,7 +61,11 @@ def test_pages_fit_are_accessible_and_nothing_jumps(visits, installation, reques
     seen.check()
 
 
-@pytest.mark.parametrize("every_text", [False, True], ids=["one of each", "every text"])
+@pytest.mark.parametrize(
+    "every_text",
+    [False, pytest.param(True, marks=pytest.mark.full)],
+    ids=["one of each", "every text"],
+)
 def test_a_pale_row_below_others_is_found(chromium, every_text):
     page = chromium.new_page()
     page.set_content(PALE)

@@ -82,6 +82,7 @@ def test_theme_is_kept_over_a_reload(visit):
     seen.check()
 
 
+@pytest.mark.full
 def test_hostile_feature_name_is_only_text(visit):
     seen = visit()
     page = seen.open(MONITOR)

@@ -110,6 +110,7 @@ def test_who_opens_a_wrong_address_of_rows_in_a_browser_reads_one_sentence(seede
     assert sent[1]["body"] == words
 
 
+@pytest.mark.full
 def test_the_page_links_the_file_and_tells_when(visit, asked, tmp_path) -> None:
     query, violation = asked
     shown = visit()

@@ -175,6 +175,7 @@ def test_which_feature_lost_importance(visit_measured):
         )
 
 
+@pytest.mark.full
 def test_a_colleague_opens_the_link(visit):
     mine = visit()
     page = mine.open("/")

@@ -76,6 +76,7 @@ def test_a_wrong_link_says_so_and_the_form_still_works(visit_guarded, site):
     assert overflow <= 0
 
 
+@pytest.mark.full
 def test_a_viewer_logs_in_and_is_refused_an_edit(visit_guarded, site):
     seen = visit_guarded()
     seen.page.add_init_script(COUNT_CLICKS)

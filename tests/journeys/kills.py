@@ -67,7 +67,7 @@ class Customer(threading.Thread):
     def run(self) -> None:
         with httpx.Client(timeout=60, headers={"Content-Type": "text/csv"}) as client:
             at = 0
-            while not self.stop.wait(0.02):
+            while not self.stop.wait(0.05):
                 at += 1
                 try:
                     answer = client.post(self._url, content=self._rows[at % len(self._rows)])

@@ -32,7 +32,7 @@ def traffic(shop: Installation) -> Iterator[list[str]]:
     stop, sent = threading.Event(), list[str]()
 
     def ask() -> None:
-        while not stop.wait(0.02):
+        while not stop.wait(0.05):
             for endpoint in ENDPOINTS:
                 row = ROWS[len(sent) % 100 :][:1]
                 sent.append(shop.invoke(endpoint, row).headers["x-amzn-requestid"])

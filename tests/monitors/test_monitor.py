@@ -213,6 +213,7 @@ def test_a_window_without_rows_is_undecided_and_leaves_nothing(small: dl.Baselin
     assert repr(monitor) == "<Monitor data-quality: 0 windows>"
 
 
+@pytest.mark.full
 def test_the_state_is_bounded(tmp_path: Path) -> None:
     rows = pa.table(weather(np.random.default_rng(3), 30)).select(["temp", "stops"])
     many = pa.table(weather(np.random.default_rng(1), 2_000)).select(["temp", "stops"])

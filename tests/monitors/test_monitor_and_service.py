@@ -156,6 +156,7 @@ def assert_alike(here: list[dict], there: list[dict]) -> None:
     ]
 
 
+@pytest.mark.full
 def test_windows_against_a_reference_without_times_are_told_in_the_words_of_the_scheduler(
     database: Engine, root: str, timeless_winter: dl.Baseline, days: Windows
 ) -> None:

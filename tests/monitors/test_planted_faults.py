@@ -186,7 +186,7 @@ def violations(report: dl.Report) -> str:
 
 
 def test_every_window_of_unchanged_rows_passes(flights: Judged) -> None:
-    for seed in range(10):
+    for seed in range(3):
         assert (
             violations(dl.check(flights.rows.sample(1_000, random_state=seed), flights.baseline))
             == ""

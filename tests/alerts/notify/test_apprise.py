@@ -39,7 +39,9 @@ def test_what_apprise_is_refused_is_told_without_its_url(receiver):
     assert answer.text == "the service answered 401\n"
 
 
-@pytest.mark.parametrize(("status", "is_refused"), [(404, True), (429, False)])
+@pytest.mark.parametrize(
+    ("status", "is_refused"), [(404, True), pytest.param(429, False, marks=pytest.mark.full)]
+)
 def test_what_a_service_of_apprise_refuses_for_good_is_not_tried_again(
     receiver, status, is_refused
 ):
@@ -127,6 +129,7 @@ def test_a_service_of_apprise_is_closed_in(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["old"]
 
 
+@pytest.mark.full
 def test_apprise_looks_for_nothing_in_the_home_of_whoever_runs_it(receiver, tmp_path, monkeypatch):
     """Requests opens a .netrc: refused, a message that was taken would be sent again."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")

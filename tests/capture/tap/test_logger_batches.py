@@ -59,6 +59,7 @@ def counted(root: str, spool_dir: Path) -> EndpointReport:
     return report(root, "flights", now=datetime.now(UTC), counts=read_counts(spool_dir))
 
 
+@pytest.mark.full
 def test_a_batch_beyond_the_limit_of_a_body_keeps_every_row_under_its_index(
     root: str, spool_dir: Path, drain: Callable[..., Sink]
 ) -> None:

@@ -181,6 +181,7 @@ def test_odd_bodies_that_can_be_read_are_read(
     assert dict(found.unfit.to_pylist()[0]) == unfit
 
 
+@pytest.mark.full
 def test_fields_that_nobody_knows_do_not_pile_up() -> None:
     objects = [
         json.dumps({"temp": n, **{f"x{n}_{at}": {f"y{n}": at} for at in range(100)}}).encode()

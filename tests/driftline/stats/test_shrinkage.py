@@ -36,6 +36,7 @@ def test_the_prior_is_that_of_the_moments_of_the_logarithms(rng: np.random.Gener
     assert found == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.full
 def test_shrunken_variances_lie_nearer_to_the_truth(rng: np.random.Generator) -> None:
     true = 2.0 * 8.0 / rng.chisquare(8.0, 20_000)
     variance = true * rng.chisquare(FREEDOM, true.size) / FREEDOM
@@ -47,6 +48,7 @@ def test_shrunken_variances_lie_nearer_to_the_truth(rng: np.random.Generator) ->
     assert found == pytest.approx(best, rel=0.05)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shared", [0.0, 0.5, 0.95])
 def test_the_freedom_is_no_more_than_the_estimates_truly_have(
     rng: np.random.Generator, shared: float

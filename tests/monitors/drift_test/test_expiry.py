@@ -66,6 +66,7 @@ def test_a_change_that_stays_goes_on_to_ring() -> None:
     assert alarms([SEEN] * 5 + [0.6] * 40) == list(range(5, 45))
 
 
+@pytest.mark.full
 def test_a_small_change_that_only_a_long_span_shows_is_told_though_it_is_over() -> None:
     # Four windows show it together and none alone; it ends just when the block has half of it left.
     told = alarms([SEEN] * 4 + [0.345] * 6 + [SEEN] * 54, before=4)

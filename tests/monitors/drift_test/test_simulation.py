@@ -42,6 +42,7 @@ def test_data_that_do_not_change_raise_no_alarm(monitor: Monitor) -> None:
     assert found.incidents < 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("change", "windows"),
     [

@@ -228,7 +228,7 @@ def words_of(report: Report) -> str:
     return "; ".join([report.summary, *notes, *causes, report.unjudged_text])
 
 
-@pytest.mark.parametrize("count", [ROWS // 20, ROWS // 2])
+@pytest.mark.parametrize("count", [ROWS // 20, pytest.param(ROWS // 2, marks=pytest.mark.full)])
 def test_labels_that_are_times_in_nanoseconds_set_no_bound(count: int) -> None:
     faulty = dl.Baseline.fit(with_("value", 4.6e18, count)(rows(1)), **ROLES["numbers"])
     off = rows(2).assign(value=lambda table: table["value"] + 50)

@@ -154,6 +154,7 @@ def test_an_absurd_value_is_told_and_a_bad_one_counts() -> None:
     assert "answers_note" not in bad.details
 
 
+@pytest.mark.full
 def test_an_infinite_prediction_of_the_reference_hides_no_later_loss() -> None:
     broken = valued(1)
     broken["score"][0] = math.inf
@@ -501,6 +502,7 @@ def of_weeks(make: Callable[[int], Columns], lost: bool) -> Baseline:
     )  # fmt: skip
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("make", "kind"),
     [

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 
 import driftline as dl
 from driftline.monitors.report.report import Report
@@ -75,6 +76,7 @@ def test_outliers_of_a_few_rows_that_come_in_groups_have_no_bound() -> None:
     assert many.bound is not None and 0.0 < many.bound < 1.0
 
 
+@pytest.mark.full
 def test_days_that_are_always_told_apart_leave_a_classifier_no_bound() -> None:
     # As with a number of the batch: each day has values that no other has.
     random = np.random.default_rng(5)

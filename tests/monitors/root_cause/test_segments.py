@@ -24,6 +24,7 @@ def reference() -> Baseline:
     return Baseline.fit(hotels(np.random.default_rng(1), ROWS))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "count", [pytest.param(6, marks=pytest.mark.full), 10, pytest.param(25, marks=pytest.mark.full)]
 )
@@ -156,6 +157,7 @@ def test_a_level_under_another_name_is_in_no_segment_but_where_it_was(reference:
     assert 'hotel = "city"' in str(place(partly, "agent"))
 
 
+@pytest.mark.full
 def test_no_segment_is_named_that_is_merely_where_the_values_were() -> None:
     """Any rows times 1.3: what comes into a range of miles lay in another, where few towns are."""
     towns = {"ATL": 750, "MIA": 1090, "MCO": 944, "DEN": 1620, "LAX": 2460, "PHX": 2140, "BOS": 190}

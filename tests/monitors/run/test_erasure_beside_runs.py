@@ -289,7 +289,7 @@ def get_execution_cause(engine: Engine, identity: str) -> str:
 
 
 @both_in_full
-@pytest.mark.parametrize("finisher", ["erasure", "upkeep"])
+@pytest.mark.parametrize("finisher", ["erasure", pytest.param("upkeep", marks=pytest.mark.full)])
 def test_an_erasure_killed_before_it_cleared_again_is_finished_by_the_next(
     judged: Execution,
     engine: Engine,

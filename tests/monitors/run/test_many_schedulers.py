@@ -14,6 +14,7 @@ def backend() -> str:
     return "postgresql"
 
 
+@pytest.mark.full
 def test_three_schedulers_that_are_killed_run_each_window_once(database_url, tmp_path) -> None:
     campaign = Campaign(database_url, tmp_path, monitors=9)
 

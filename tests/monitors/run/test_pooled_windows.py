@@ -72,6 +72,7 @@ def test_windows_are_pooled_as_far_as_they_adjoin(stretch) -> None:
     assert stretch(4) is None
 
 
+@pytest.mark.full
 def test_a_window_that_was_expected_to_drift_ends_the_stretch(stretch) -> None:
     def mark(verdict: str) -> Annotation:
         return Annotation("together", day(1), verdict, "a sale", "A. N.", clock())

@@ -61,6 +61,7 @@ def section(report: Report, name: str) -> dict[str, dict[str, float]]:
     }
 
 
+@pytest.mark.full
 def test_rows_of_the_reference_break_nothing_of_what_it_suggests(tmp_path: Path) -> None:
     some = with_numbers().slice(0, 4_000)
     by_race = Baseline.fit(

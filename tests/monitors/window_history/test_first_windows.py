@@ -96,6 +96,7 @@ def test_where_most_columns_differ_the_report_offers_a_baseline_of_production(
     assert "driftline monitor baseline NAME" in report["details"]["baseline_note"]
 
 
+@pytest.mark.full
 def test_a_reference_without_times_gives_one_ticket_until_windows_show_how_they_vary(
     judge: Judge, rng: np.random.Generator
 ) -> None:

@@ -100,7 +100,10 @@ def test_a_notebooks_trees_are_judged_by_their_own_way_and_by_any_other() -> Non
     assert Attributions.from_arrow(baseline.attributions).permuted is not None
 
 
-@pytest.mark.parametrize("kind", [xgboost.XGBClassifier, lightgbm.LGBMClassifier])
+@pytest.mark.parametrize(
+    "kind",
+    [xgboost.XGBClassifier, pytest.param(lightgbm.LGBMClassifier, marks=pytest.mark.full)],
+)
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_models_of_categories_get_them_again(kind: Callable[..., Any]) -> None:
     rng = np.random.default_rng(5)
@@ -133,9 +136,7 @@ def test_models_of_categories_get_them_again(kind: Callable[..., Any]) -> None:
     ("model", "units"),
     [
         (HistGradientBoostingClassifier(max_iter=9), "log-odds"),
-        (lightgbm.LGBMClassifier(n_estimators=9, verbose=-1), "log-odds"),
         (lightgbm.LGBMClassifier(n_estimators=9, verbose=-1, sigmoid=2.0), "margin"),
-        (GradientBoostingClassifier(n_estimators=9), "log-odds"),
         (GradientBoostingClassifier(n_estimators=9, loss="exponential"), "margin"),
     ],
 )  # fmt: skip
@@ -159,6 +160,7 @@ class OtherScale(lightgbm.LGBMRegressor):
         return super().predict(rows * 1_000, **named)
 
 
+@pytest.mark.full
 def test_trees_that_do_not_explain_the_rows_themselves_are_asked_as_any_function() -> None:
     rows = pd.DataFrame({name: np.random.default_rng(3).normal(size=400) for name in "abc"})
     linear: Any = lightgbm.LGBMRegressor(n_estimators=5, linear_tree=True, verbose=-1)

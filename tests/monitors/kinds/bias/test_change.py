@@ -67,6 +67,7 @@ def judged_days(reference: Baseline, count: int, swing: float) -> int:
     return found
 
 
+@pytest.mark.full
 def test_days_that_share_a_fate_are_no_violations_when_the_reference_shows_them() -> None:
     roles = {"label": "truth", "prediction": "answer", "facet": "who=d"}
     table = pa.concat_tables(list(days(60, 4, 0.12)))
@@ -99,6 +100,7 @@ def test_a_group_treated_otherwise_is_found_however_many_rows_there_are(rows: in
         assert any(one.result.violated for one in found)
 
 
+@pytest.mark.full
 @given(
     seed=st.integers(0, 1_000),
     days=st.integers(3, 90),
@@ -134,6 +136,7 @@ def test_a_bound_never_widens_with_rows(seed, days, shares, times, name) -> None
     assert levels[0] == levels[1]
 
 
+@pytest.mark.full
 def test_what_a_baseline_says_that_rows_find_is_found_nine_times_in_ten() -> None:
     whole, blocks = timed_reference(1)
     group = GroupCounts("who", "d", whole, whole, blocks)

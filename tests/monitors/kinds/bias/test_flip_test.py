@@ -127,6 +127,7 @@ def test_metrics_that_clarifys_configuration_leaves_out_are_neither_written_nor_
     assert {one.name for one in report.metrics} == {"CI", "DPPL"}
 
 
+@pytest.mark.full
 def test_its_error_is_how_much_samples_differ() -> None:
     values, errors = [], []
     for seed in range(30):

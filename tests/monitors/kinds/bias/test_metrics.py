@@ -235,6 +235,7 @@ def test_counts_of_parts_add_up_in_any_order(seed: int) -> None:
     assert (total.counts == once.counts).all()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "rows", [300, *(pytest.param(rows, marks=pytest.mark.full) for rows in (40, 3_000))]
 )

@@ -57,6 +57,7 @@ def test_a_bias_that_no_window_proves_is_found_over_windows(fair: Baseline) -> N
     assert not last.passed
 
 
+@pytest.mark.full
 def test_windows_without_a_change_and_one_bad_day_tell_nothing_more(fair: Baseline) -> None:
     reports = watched(fair, 18, {6: 0.25}, usual=0.0)
 

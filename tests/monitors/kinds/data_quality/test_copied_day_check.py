@@ -39,7 +39,7 @@ def told(report: Report) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("length", [1, 7])
+@pytest.mark.parametrize("length", [1, pytest.param(7, marks=pytest.mark.full)])
 def test_values_that_come_a_day_late_are_told_once_over_the_edges_of_windows(
     length: int, tmp_path: Path
 ) -> None:

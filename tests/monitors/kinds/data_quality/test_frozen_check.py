@@ -67,6 +67,7 @@ def test_a_feature_that_is_frozen_at_one_station_is_told_with_it(
     assert found.row_count == count
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("days", "count"), [(70, 0), (365, 1)])
 def test_a_season_at_an_end_of_the_range_is_not_frozen(days: int, count: int) -> None:
     reference, window = readings(6, days), readings(7, 7)

@@ -48,6 +48,7 @@ def told(report: Report) -> list[Violation]:
     return [one for one in report.violations if one.constraint_check_type == "saturation_check"]
 
 
+@pytest.mark.full
 def test_nothing_is_told_of_values_that_lie_at_an_edge_by_nature(baseline: Baseline) -> None:
     assert [told(check(week, baseline)) for week in weeks_of(weather(2, 12))] == [[]] * 12
 

@@ -77,6 +77,7 @@ def test_a_source_that_was_always_otherwise_is_not_implausible(rng: np.random.Ge
     assert all(evaluate(stream(300), baseline) == [] for _ in range(20))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("cold_hours", "length_h", "found"), [(0, 1, 1), (1, 1, 0), (3, 6, 1), (4, 6, 0)]
 )
@@ -108,6 +109,7 @@ def _five_places(hours: pd.DatetimeIndex, rng: np.random.Generator) -> pd.DataFr
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("days", "part", "unit"),
     [

@@ -84,6 +84,7 @@ def test_areas_over_classes_are_scikit_learns(average: str) -> None:
     assert exact.value == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.full
 def test_standard_errors_of_means_over_classes_are_those_of_the_bootstrap() -> None:
     # 400 resamples know a standard deviation to 3.5%; 20% is more than five times that.
     label, answer, probability = several(800, 3)

@@ -67,6 +67,7 @@ def test_the_interval_of_a_cost_holds_as_often_as_it_says(rows: int) -> None:
     assert held >= 930
 
 
+@pytest.mark.full
 def test_a_cost_like_the_references_is_no_violation_and_a_higher_one_a_ticket(
     reference: Baseline,
 ) -> None:

@@ -77,6 +77,7 @@ def test_documents_of_two_classes_have_sagemakers_keys_in_front(reference: Basel
     assert suggest(reference) == found
 
 
+@pytest.mark.full
 def test_data_like_the_reference_break_nothing_though_half_lie_below_it(
     reference: Baseline,
 ) -> None:

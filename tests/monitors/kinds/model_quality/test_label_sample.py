@@ -43,6 +43,7 @@ def labelled(table: pa.Table, come: Come, seed: int = 0) -> pa.Table:
     return table.set_column(table.column_names.index("late"), "late", late)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "come", [positives_first, pytest.param(of_low_scores, marks=pytest.mark.full)]
 )
@@ -74,6 +75,7 @@ def few_low(table: pa.Table, rng: np.random.Generator) -> np.ndarray:
     return rng.random(len(table)) < 0.3 * (1.0 - table["chance"].to_numpy()) ** 2
 
 
+@pytest.mark.full
 def test_a_loss_that_no_missing_label_could_mend_stays_a_violation(reference: Baseline) -> None:
     report = ask(reference, labelled(flights(28, 80, change=by_lot), lacks_few_high), days=28)
 

@@ -77,6 +77,7 @@ def test_no_value_is_a_segment(reference) -> None:
     assert "where seg empty (error from" in report.violations[0].cause
 
 
+@pytest.mark.full
 def test_hardly_any_window_without_a_guilty_segment_names_one(reference) -> None:
     named = [
         asked(answered(1_000, seed, easy=0.07, fair=0.10, hard=0.45), reference)
@@ -105,6 +106,7 @@ def erring(rows: int, seed: int, worse: float = 1.0) -> pa.Table:
     })  # fmt: skip
 
 
+@pytest.mark.full
 def test_errors_of_numbers_that_grow_everywhere_name_no_segment() -> None:
     """Source: docs/measured.md."""
     baseline = dl.Baseline.fit(

@@ -48,6 +48,7 @@ def test_a_worse_regression_pages(regression: Baseline) -> None:
     assert of(report)["mse"].violated
 
 
+@pytest.mark.full
 def test_errors_that_only_grow_with_the_labels_are_a_ticket(regression: Baseline) -> None:
     report = ask(regression, values(7, 4, scale=3.0, noise=1.2))
 

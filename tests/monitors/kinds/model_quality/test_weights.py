@@ -242,6 +242,7 @@ def measured(one: Answers) -> dict[str, Measure]:
     return Extras().measure(one)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("problem", "names"),
     [

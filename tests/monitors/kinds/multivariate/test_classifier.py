@@ -32,6 +32,7 @@ def test_rows_alike_are_not_told_apart_in_3_windows() -> None:
     assert sum(one.drifted for one in found) <= 1
 
 
+@pytest.mark.full
 def test_days_that_differ_are_told_apart_and_are_no_change() -> None:
     rng = np.random.default_rng(7)
     shifts = rng.normal(size=8)

@@ -44,6 +44,7 @@ def test_a_broken_pair_is_told_to_people_and_programs(files: Path) -> None:
     assert as_json["violations"][0]["feature_name"] == "a × b"
 
 
+@pytest.mark.full
 def test_data_as_before_pass(files: Path) -> None:
     code, text = checked(files, "same.csv")
 

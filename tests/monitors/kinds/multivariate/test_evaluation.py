@@ -179,6 +179,7 @@ def vectors(count: int, seed: int, turn: bool = False) -> pa.Table:
     return pa.table({"embedding": found.tolist()})
 
 
+@pytest.mark.full
 def test_a_rotated_embedding_is_found() -> None:
     baseline = Baseline.fit(vectors(3_000, 0))
 

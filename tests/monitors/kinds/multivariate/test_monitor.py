@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sqlalchemy import Engine
 
 from driftline.alerts.metrics import store as metrics
@@ -52,6 +53,7 @@ def test_a_day_whose_columns_hang_together_otherwise_is_a_ticket(
     assert ratios[0] < 1 < ratios[1]
 
 
+@pytest.mark.full
 def test_days_too_small_for_a_finding_are_judged_together(
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
 ) -> None:

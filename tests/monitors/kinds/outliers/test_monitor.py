@@ -55,6 +55,7 @@ def with_odd_rows(rng: np.random.Generator, rows: int, count: int) -> dict[str, 
     return values
 
 
+@pytest.mark.full
 def test_a_day_as_the_reference_has_its_share_counted(
     judge: Callable[[], Execution], engine: Engine, append: Append, rng: np.random.Generator
 ) -> None:

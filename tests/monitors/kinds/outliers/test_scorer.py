@@ -47,6 +47,7 @@ def known() -> RowScorer:
     return row_scorer(Baseline.fit(mixed(40_000, seed=4)))
 
 
+@pytest.mark.full
 def test_new_rows_of_the_same_kind_exceed_a_score_as_seldom_as_it_says(known: RowScorer) -> None:
     found = scores_of(known, mixed(60_000, seed=5))
 

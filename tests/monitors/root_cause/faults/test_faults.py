@@ -92,6 +92,7 @@ def test_a_value_that_floods_is_told_beside_what_its_range_held(reference: Basel
     assert found.fault.text.endswith("in the reference)")
 
 
+@pytest.mark.full
 def test_drifted_numbers_of_few_decimals_are_hardly_ever_taken_for_converted_ones(
     pytestconfig: pytest.Config,
 ) -> None:
@@ -111,6 +112,7 @@ def test_drifted_numbers_of_few_decimals_are_hardly_ever_taken_for_converted_one
     assert found == []
 
 
+@pytest.mark.full
 def test_clean_and_otherwise_changed_windows_of_real_flights_show_no_kind() -> None:
     with zipfile.ZipFile(FLIGHTS) as archive:
         table = pd.read_csv(archive.open("flights.csv"), nrows=20_000)
