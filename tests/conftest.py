@@ -3,6 +3,7 @@
 import atexit
 import gc
 from collections.abc import Generator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from tests.kit.fixtures import install, installation, receiver
+from tests.servers.commands import shared_by_workers
 from tests.servers.kafka import kafka_broker, session_broker, topic
 from tests.servers.postgres import backend, database_url, engine, module_database_url, postgres
 from tests.servers.s3 import s3_root, s3_server
@@ -106,6 +108,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # Each client of httpx reads all certificates of the usual authorities, in 20 to 30 ms; it was
     # a fifth of the time of the tests of serving.
     transports.create_ssl_context = cache(transports.create_ssl_context)
+    if config.getoption("dist") != "no" and not hasattr(config, "workerinput"):
+        sharing = ExitStack()
+        sharing.enter_context(shared_by_workers())
+        config.add_cleanup(sharing.close)
     # Who hangs is to end a test some time, that is all: the usual five seconds are claims of speed.
     for name in ("connect", "read", "write", "pool"):
         setattr(DEFAULT_TIMEOUT_CONFIG, name, PATIENCE_S)

@@ -1,7 +1,7 @@
 """Commands of driftline, and code, each in a process of its own that has the imports behind it.
 
 A command imports for about a second and works for a tenth of one; the tests run hundreds. So one
-process for each worker of the tests imports what commands import, and forks for each command. The
+process imports what commands import, and forks for each command of all workers of the tests. The
 fork runs ``python -m driftline``, or ``python -c`` with code of a test, from there on: its own
 arguments, folder, environment and files, its own end, also by SIGKILL. What a command imports is
 the matter of tests/driftline/app/test_cli.py; journeys that follow a document run its words in a
@@ -41,12 +41,14 @@ from driftline.app import up
 from driftline.forked import ForkServer, serve
 from driftline.serving.hosting import worker_process
 
-__all__ = ["Fork", "ForkedTransform", "driftline", "end", "python", "talking"]
+__all__ = ["Fork", "ForkedTransform", "driftline", "end", "python", "shared_by_workers", "talking"]
 
 ROOT = Path(__file__).parents[2]
 # Whose models are of classes of their own; tests put it on PYTHONPATH.
 MODELS = ROOT / "tests" / "fixtures" / "serving"
 LONGEST_S = 400.0
+# Where the process listens that forks for all workers of the tests.
+ADDRESS = "DRIFTLINE_TESTS_COMMANDS"
 TRANSFORM = "from driftline.app.processes import main; main()"
 STOP_S = 10.0
 # What commands import, and with it what they import on first use; then what code of tests does.
@@ -101,7 +103,7 @@ class Fork:
             "env": dict(env or os.environ),
         }
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(_start(os.getpid()))
+            connection.connect(f"\0{os.environ.get(ADDRESS) or _start(os.getpid())}")
             socket.send_fds(connection, [b"f"], files)
             connection.sendall(json.dumps(asked).encode())
             connection.shutdown(socket.SHUT_WR)
@@ -209,22 +211,64 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode()
 
 
+@contextlib.contextmanager
+def shared_by_workers() -> Iterator[None]:
+    """Have all workers that are started meanwhile share one process that forks.
+
+    It starts when the first of them asks, and ends with this process, however that ends.
+    """
+    address, processes = _new_address(), list[subprocess.Popen[bytes]]()
+    waking, woken = os.pipe()
+    with _listening(address) as listener:
+
+        def start() -> None:
+            if listener in select.select([listener, waking], [], [])[0]:
+                processes.append(_popen(listener))
+
+        starting = threading.Thread(target=start)
+        starting.start()
+        os.environ[ADDRESS] = address
+        try:
+            yield
+        finally:
+            del os.environ[ADDRESS]
+            os.close(woken)
+            starting.join()
+            os.close(waking)
+            for process in processes:
+                _stop(process)
+
+
 @cache
 def _start(parent: int) -> str:
-    """Start the process that forks, once for each process of the tests; return its address."""
-    address = f"\0driftline-tests-{parent}-{uuid.uuid4().hex}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(address)
-        listener.listen()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.servers.commands", str(listener.fileno())],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[listener.fileno()],
-        )
+    """Start the process that forks, once for this process of the tests; return its address."""
+    address = _new_address(parent)
+    with _listening(address) as listener:
+        process = _popen(listener)
     atexit.register(_stop, process)
     return address
+
+
+def _new_address(parent: int = 0) -> str:
+    return f"driftline-tests-{parent}-{uuid.uuid4().hex}"
+
+
+@contextlib.contextmanager
+def _listening(address: str) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(f"\0{address}")
+        listener.listen()
+        yield listener
+
+
+def _popen(listener: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.servers.commands", str(listener.fileno())],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[listener.fileno()],
+    )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
