@@ -37,11 +37,8 @@ _PROTOCOLS = (1, 2)
 Node = Mapping[str, Any]
 
 # Parts of fitted estimators whose state is a tuple: they are written in Cython.
-_WITH_TUPLES = (
-    "sklearn.metrics._dist_metrics.",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
-)
+_NEIGHBOURS = ("sklearn.neighbors._ball_tree.BallTree", "sklearn.neighbors._kd_tree.KDTree")
+_WITH_TUPLES = ("sklearn.metrics._dist_metrics.", *_NEIGHBOURS)
 _FUNCTION_OF_A_USER = "sklearn.metrics._dist_metrics.PyFunc"
 # By loader, prefixes of the classes of scikit-learn that fitted estimators hold, beside estimators.
 # No scorer: one calls any method by name.
@@ -239,8 +236,9 @@ class _Builder:
         return slice(*ends)
 
     def random_state_node(self, node: Node, _: Any) -> np.random.RandomState:  # noqa: ANN401
-        found = np.random.RandomState()
-        found.set_state(self.build_as(dict, node["content"]))
+        found, state = np.random.RandomState(), self.build_as(dict, node["content"])
+        _require_position(state)
+        found.set_state(state)
         return found
 
     def random_generator_node(self, node: Node, _: Any) -> np.random.Generator:  # noqa: ANN401
@@ -248,6 +246,7 @@ class _Builder:
         state, seed = parts["bit_generator"], parts.get("seed_seq")
         kind = state.get("bit_generator")
         _require(kind in _BIT_GENERATORS, "a random generator is of no kind of numpy's")
+        _require_position(state)
         found = getattr(np.random, kind)(None if seed is None else np.random.SeedSequence(**seed))
         found.state = state
         return np.random.Generator(found)
@@ -265,11 +264,16 @@ class _Builder:
         if content is None:
             return found
         state = self.build(content)
-        has_tuple = f"{kind.__module__}.{kind.__name__}".startswith(_WITH_TUPLES)
+        full = f"{kind.__module__}.{kind.__name__}"
+        has_tuple = full.startswith(_WITH_TUPLES)
         _require(
             type(state) is (tuple if has_tuple else dict) or (state is None and not has_tuple),
             f"a {kind.__name__} has no {'tuple' if has_tuple else 'dict'} as its state",
         )
+        if full.startswith(_NEIGHBOURS):
+            # Made again from its rows: its nodes would lead compiled code anywhere.
+            rows, leaf_size, metric, weights = state[0], state[4], state[-2], state[-1]
+            return kind(rows, leaf_size=leaf_size, metric=metric, sample_weight=weights)
         if isinstance(state, dict):
             _require_plain_texts(state)
         if state is not None:
@@ -328,6 +332,12 @@ def _set_state(found: Any, state: Any) -> None:  # noqa: ANN401 - foreign object
         vars(found).update(state)
 
 
+def _require_position(state: Mapping[str, Any]) -> None:
+    inner = state["state"]
+    is_inside = "pos" not in inner or 0 <= inner["pos"] <= len(inner["key"])
+    _require(is_inside, "a random generator stands beyond its numbers")
+
+
 def _require_plain_texts(state: Mapping[Any, Any]) -> None:
     """Refuse attributes whose texts scikit-learn would follow, unless they are known ones."""
     for name in _TEXTS.keys() & state.keys():
@@ -371,6 +381,9 @@ def _require_whole_trees(model: Any) -> None:  # noqa: ANN401 - foreign object
         sets = nodes["bitset_idx"][inner & (nodes["is_categorical"] != 0)]
         known = len(one.raw_left_cat_bitsets)
         _require((sets < known).all(), "a tree has other categories")
+    if (bins := found.get("_bin_mapper")) is not None:
+        of_columns = np.shape(bins.is_categorical_)
+        _require(of_columns == (width,), "bins are of other columns than the rows")
 
 
 def _require_downwards(

@@ -13,6 +13,7 @@ from sklearn.ensemble import (
     IsolationForest,
     RandomForestClassifier,
 )
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeRegressor
 
 from driftline.serving.hosting.formats.model_format import ModelError
@@ -97,4 +98,40 @@ def test_a_stage_of_more_trees_than_its_estimator_has_is_refused(tmp_path):
     skops.io.dump(model, tmp_path / "m.skops")
 
     with pytest.raises(ModelError, match="a stage has other trees"):
+        read(tmp_path / "m.skops")
+
+
+@pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree"])
+def test_neighbours_are_found_in_the_rows_whatever_the_nodes_of_their_tree_say(algorithm, tmp_path):
+    model = KNeighborsClassifier(algorithm=algorithm).fit(ROWS, CLASSES)
+    file = edited(tmp_path / "m.skops", model, "idx_end", put("idx_end", 2**40))
+
+    assert (read(file).predict(ROWS) == model.predict(ROWS)).all()
+
+
+def test_numbers_beyond_those_of_a_random_generator_are_refused(tmp_path):
+    state = np.random.RandomState(1)
+    state.set_state(("MT19937", state.get_state()[1], 601))
+    model = RandomForestClassifier(2, random_state=state)
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    schema = parts["schema.json"]
+    assert b'"601"' in schema
+    for number in (b"602", b"999999"):
+        parts["schema.json"] = schema.replace(b"601", number)
+        with zipfile.ZipFile(tmp_path / f"{number.decode()}.skops", "w") as archive:
+            for name, part in parts.items():
+                archive.writestr(name, part)
+
+    read(tmp_path / "602.skops")
+    with pytest.raises(ModelError, match="beyond its numbers"):
+        read(tmp_path / "999999.skops")
+
+
+def test_bins_of_other_columns_than_the_rows_are_refused(tmp_path):
+    model = HistGradientBoostingRegressor(max_iter=2).fit(ROWS, CLASSES)
+    model._bin_mapper.is_categorical_ = model._bin_mapper.is_categorical_[:2]
+    skops.io.dump(model, tmp_path / "m.skops")
+
+    with pytest.raises(ModelError, match="other columns"):
         read(tmp_path / "m.skops")
