@@ -135,7 +135,6 @@ def list_any(
     channel: str | None = None,
     tags: Mapping[str, str] | None = None,
     parents_of: str | None = None,
-    children_of: str | None = None,
     after: str = "",
     limit: int = 100,
 ) -> list[AnyRecord]:
@@ -153,9 +152,6 @@ def list_any(
     if parents_of is not None:
         wanted = select(links.c.alarm_id).where(links.c.child == parents_of)
         query = query.where(alarms.c.id.in_(wanted))
-    if children_of is not None:
-        inner = select(links.c.child).join(alarms, alarms.c.id == links.c.alarm_id)
-        query = query.where(alarms.c.name.in_(inner.where(alarms.c.name == children_of)))
     found: list[AnyRecord] = []
     # A page of ten thousand alarms takes a page of rows.
     with connection.execute(query.execution_options(yield_per=min(limit, _ROWS_AT_ONCE))) as rows:

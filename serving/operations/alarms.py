@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Body
 from pydantic import Field
 from sqlalchemy import Connection
 
-from driftline.alerts.alarms.alarm import State
-from driftline.alerts.alarms.composite_records import (
-    CompositeAlarm,
-    list_any,
-)
-from driftline.alerts.alarms.known import require_alarm, require_past
-from driftline.alerts.alarms.records import MetricAlarm, history
+from driftline.alerts.alarms.alarm import State, StateChange
+from driftline.alerts.alarms.composite_records import CompositeAlarm, list_any
+from driftline.alerts.alarms.known import require_past
+from driftline.alerts.alarms.records import HistoryItem, MetricAlarm, history
 from driftline.alerts.evaluation import explain, replay, states
 from driftline.alerts.evaluation.replay_metric import Line
 from driftline.alerts.math import detectors as store
 from driftline.alerts.math.detector import Detector
 from driftline.alerts.notify.channels import get_channel
 from driftline.serving.operations.registry import (
+    End,
     Latest,
     Page,
     Paging,
+    Prefix,
+    Start,
     Tags,
-    Time,
     operation,
     pairs_of,
 )
@@ -40,28 +36,6 @@ _LONGEST = 200_000
 
 Name = Annotated[str, "The alarm's name; metric or composite."]
 Document = Annotated[dict[str, Any], Body()]
-
-
-@dataclass(frozen=True)
-class HistoryRecord:
-    """One line of an alarm's history."""
-
-    alarm_name: str
-    timestamp: datetime
-    history_item_type: str
-    history_summary: str
-    history_data: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ChangedState:
-    """One change of state."""
-
-    alarm_name: str
-    seq: int
-    old: State
-    new: State
-    reason: str
 
 
 @operation("POST /alarms/replay", role="viewer")
@@ -104,23 +78,19 @@ def alarms(
     page: Paging,
     kind: Annotated[Literal["metric", "composite"] | None, "Only alarms of this kind."] = None,
     state: Annotated[State | None, "Only alarms in this state."] = None,
-    prefix: Annotated[str, Field(max_length=255, description="Only names that begin so.")] = "",
+    prefix: Prefix = "",
     channel: Annotated[str | None, "Only those that notify this channel."] = None,
     tag: Tags = (),
-    parents_of: Annotated[str | None, "Only composites that look at this alarm."] = None,
-    children_of: Annotated[str | None, "Only alarms that this composite looks at."] = None,
 ) -> Page[MetricAlarm | CompositeAlarm]:
     """List alarms of all kinds by name, with their states.
 
     Example: driftline alarm list --state ALARM
     """
-    for name in filter(None, (parents_of, children_of)):
-        require_alarm(connection, name)
     if channel is not None:
         get_channel(connection, channel)
     found = list_any(
         connection, kind=kind, state=state, prefix=prefix, channel=channel, tags=pairs_of(tag),
-        parents_of=parents_of, children_of=children_of, after=page.after_name(), limit=page.count,
+        after=page.after_name(), limit=page.count,
     )  # fmt: skip
     return page.of(found, lambda one: (one.name,), lambda one: one.shown)
 
@@ -144,7 +114,7 @@ def explain_alarm(services: Services, connection: Connection, name: Name) -> exp
 
 @operation(
     "GET /alarms/{name:path}/history", role="viewer", command="alarm history",
-    columns="time=timestamp type=history_item_type what=history_summary",
+    columns="time type what=summary",
 )  # fmt: skip
 def alarm_history(
     connection: Connection,
@@ -153,10 +123,10 @@ def alarm_history(
     type: Annotated[  # noqa: A002 - CloudWatch's
         Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None, "Only items of this type."
     ] = None,
-    start: Annotated[Time | None, "Begin here; included."] = None,
-    end: Annotated[Time | None, "End here; left out."] = None,
+    start: Start = None,
+    end: End = None,
     order: Annotated[Literal["newest", "oldest"], "Which come first."] = "newest",
-) -> Page[HistoryRecord]:
+) -> Page[HistoryItem]:
     """List what happened to an alarm, newest first; also after it was deleted.
 
     Example: driftline alarm history "flights drift" --type StateUpdate
@@ -167,11 +137,7 @@ def alarm_history(
     )  # fmt: skip
     if not found and page.next_token is None:
         require_past(connection, name)
-    return page.of(
-        found,
-        lambda one: (one.id,),
-        lambda one: HistoryRecord(one.alarm_name, one.time, one.type, one.summary, one.data),
-    )
+    return page.of(found, lambda one: (one.id,))
 
 
 @operation("PUT /alarms/{name:path}/state", role="operator", command="alarm set-state")
@@ -182,7 +148,7 @@ def set_alarm_state(
     state_value: Annotated[State, "The state to be in."],
     state_reason: Annotated[str, "Why; messages quote it."] = "set by hand",
     state_reason_data: Annotated[str | None, "JSON that the history keeps."] = None,
-) -> list[ChangedState]:
+) -> list[StateChange]:
     """Put an alarm into a state and run its actions, to try what they do; say what changed.
 
     The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
@@ -191,11 +157,10 @@ def set_alarm_state(
     Example: driftline alarm set-state "flights drift" ALARM --state-reason "a fire drill"
     """
     context = services.context
-    found = states.set_state(
+    return states.set_state(
         connection, name, state_value, state_reason, context.now(), reason_data=state_reason_data,
         dashboard_url=context.dashboard_url,
     )  # fmt: skip
-    return [ChangedState(one.alarm_name, one.seq, one.old, one.new, one.reason) for one in found]
 
 
 @operation("POST /alarms/actions", role="operator")

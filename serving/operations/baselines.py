@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -59,14 +59,6 @@ class ListedVersion(versions.BaselineVersion):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MadeVersion(versions.BaselineVersion):
-    """A version that was made of captured rows."""
-
-    baseline: str
-    promoted: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Compared(ShownComparison):
     """What changed from a version to another."""
 
@@ -118,7 +110,7 @@ async def make_baseline_version(
     monitor: Annotated[str | None, "Monitor that reads them, as from a table."] = None,
     labels: Annotated[bool, "Of rows with a label, and learn from their labels."] = False,
     promote: Annotated[bool, "Use it at once."] = False,
-) -> MadeVersion:
+) -> versions.BaselineVersion:
     """Make a version of a baseline of captured rows.
 
     Or of a table's rows; nobody uses it until it is promoted.
@@ -138,7 +130,7 @@ async def make_baseline_version(
     )  # fmt: skip
     if promote:
         await services.applier.promote(name, made.version)
-    return replace(made, promoted=promote)
+    return made
 
 
 @operation("POST /monitors/{name}/baseline", role="operator", command="monitor baseline")
@@ -147,7 +139,7 @@ async def renew_baseline(
     name: Annotated[str, "Monitor whose baseline is made anew."],
     start: From,
     end: To,
-) -> MadeVersion:
+) -> versions.BaselineVersion:
     """Make a new version of a monitor's baseline of rows that were captured.
 
     Its distributions are those of that time; labels, other kinds' documents and constraints set by
@@ -163,7 +155,7 @@ async def renew_baseline(
         _made_of_rows, context, baseline, Window(start, end), monitor=name
     )
     await services.applier.promote(baseline, made.version, before)
-    return replace(made, promoted=True)
+    return made
 
 
 @operation("GET /baselines/{name}/comparison", role="analyst", command="baseline compare")
@@ -221,7 +213,7 @@ def _made_of_rows(
     endpoint: str | None = None,
     monitor: str | None = None,
     labels: bool = False,
-) -> MadeVersion:
+) -> versions.BaselineVersion:
     """Keep a version of captured rows, or a table's, in all else as the version in use."""
     row = _stored(context, name)
     if (endpoint is None) == (monitor is None):
@@ -250,5 +242,4 @@ def _made_of_rows(
         made = put_labelled(*like, labelled, context.now, origin)
     else:
         made = put_renewed(*like, rows, context.now, origin)
-    version = versions.find_version(context.root, row.name, made.version)
-    return MadeVersion(**asdict(version), baseline=row.name)
+    return versions.find_version(context.root, row.name, made.version)

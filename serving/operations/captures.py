@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 
 from driftline.access import audit
 from driftline.capture.audit.documents import CaptureDocument, capture_documents
-from driftline.capture.audit.note import LastAudit, read_note
 from driftline.capture.erasure.erasing import Erased
 from driftline.capture.erasure.erasing import erase as erase_stored
 from driftline.capture.erasure.erasures import Kind, erasure_counts
@@ -29,7 +28,7 @@ from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.tap.target import CaptureTarget, is_name
 from driftline.database.engine import read_connection
-from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.errors import InputError, UnavailableError
 from driftline.formats.capture_line import write_line
 from driftline.monitors.rules.captured_rows import row_condition
 from driftline.monitors.run.erasure import clear_windows
@@ -40,9 +39,9 @@ from driftline.serving.known import known_endpoint
 from driftline.serving.operations.authorization import require_endpoint
 from driftline.serving.operations.registry import (
     End,
-    Json,
     Page,
     Paging,
+    Prefix,
     RawBody,
     Start,
     Time,
@@ -74,7 +73,7 @@ class CaptureCounts(CaptureDocument):
 def captures(
     services: Services,
     page: Paging,
-    prefix: Annotated[str, Field(max_length=63, description="Only names that begin so.")] = "",
+    prefix: Prefix = "",
 ) -> Page[CaptureCounts]:
     """Count what was captured, by endpoint, also of those that were never declared.
 
@@ -86,15 +85,6 @@ def captures(
     counted = _counted(services.context, found[: page.limit], typed)
     by_name = {one.endpoint: one for one in counted}
     return page.of(found, lambda name: (name,), by_name.__getitem__)
-
-
-@operation("GET /capture/audit", role="viewer")
-def last_audit(services: Services) -> Annotated[Json, LastAudit]:
-    """Return what the last audit found: whether every number is stored once, or counted."""
-    found = read_note(services.context.root)
-    if found is None:
-        raise NotFoundError("no audit was made yet; the scheduler makes one every hour")
-    return found
 
 
 @operation("GET /endpoints/{name}/capture", role="viewer", command="capture stats", of="name")

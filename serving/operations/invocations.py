@@ -110,24 +110,6 @@ async def invoke_async(
     timeout_s: Annotated[
         int, _header("invocationtimeoutseconds", "Seconds that the model may take.", ge=1, le=3600)
     ] = _TIMEOUT_S,
-    filename: Annotated[
-        str | None,
-        _header(
-            "filename",
-            "The end of the answer's file name.",
-            max_length=32,
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)?$",
-        ),
-    ] = None,
-    extension: Annotated[
-        str | None,
-        _header(
-            "s3outputpathextension",
-            "Folders below the outputs.",
-            max_length=512,
-            pattern=r"^[a-zA-Z0-9!_.*'()/-]+$",
-        ),
-    ] = None,
 ) -> Annotated[Response, Accepted]:
     """Accept an invocation, of a body or of a file, and answer it later by a file.
 
@@ -141,8 +123,7 @@ async def invoke_async(
         context.reach.check_object(location, endpoint)
     id_, now = str(uuid.uuid4()), context.lease_clock()
     inference_id = inference_id or id_
-    named = f"{id_}_{filename}" if filename else f"{id_}.out"
-    answer, failure = _outputs(context, config["output_config"], extension, named, id_)
+    answer, failure = _outputs(context, config["output_config"], id_)
     accepted = insert(async_requests).values(
         **config["output_config"]["notification_config"], variant=desired.name,
         id=id_, endpoint=endpoint, inference_id=inference_id, input_location=location,
@@ -198,30 +179,16 @@ def _headers(sent: Headers) -> dict[str, str]:
     return found
 
 
-def _outputs(
-    context: ServerContext, output: Mapping[str, Any], extension: str | None, named: str, id_: str
-) -> tuple[str, str]:
+def _outputs(context: ServerContext, output: Mapping[str, Any], id_: str) -> tuple[str, str]:
     """Return the files of a request's answer and of its failure, which are within reach.
 
     With the id in their names, which nobody can choose, they replace no file that is there.
     """
-    place = output["s3_output_path"].rstrip("/")
-    failures = (output["s3_failure_path"] or place).rstrip("/")
-    where = "/".join([place, *_folders(extension)])
-    context.reach.check_output(where)
+    answers = output["s3_output_path"].rstrip("/")
+    failures = (output["s3_failure_path"] or answers).rstrip("/")
+    context.reach.check_output(answers)
     context.reach.check_output(failures)
-    return f"{where}/{named}", f"{failures}/{id_}-error.out"
-
-
-def _folders(extension: str | None) -> list[str]:
-    """Return the folders below an endpoint's outputs that a request names for its answer."""
-    found = [] if extension is None else extension.strip("/").split("/")
-    if any(not one or one.startswith(".") for one in found):
-        raise InputError(
-            f'X-Amzn-SageMaker-S3OutputPathExtension is "{extension}"; expected folders apart by '
-            "/, no part that begins with a dot or is empty"
-        )
-    return found
+    return f"{answers}/{id_}.out", f"{failures}/{id_}-error.out"
 
 
 def _require_one_input(body: bytes, location: str | None) -> None:

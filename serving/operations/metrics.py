@@ -22,7 +22,7 @@ from driftline.alerts.metrics.putdata import digest_of, read_put
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
 from driftline.serving.http.responses import TooLargeError, is_packing, unpacked
-from driftline.serving.operations.registry import JSON, Page, Paging, RawBody, Time, operation
+from driftline.serving.operations.registry import JSON, Json, Page, Paging, RawBody, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.validation import require_unicode
 
@@ -38,13 +38,6 @@ Dimensions = Annotated[
 
 
 @dataclass(frozen=True)
-class Added:
-    """How many datapoints were added; 0 where the same call came before."""
-
-    stored: int
-
-
-@dataclass(frozen=True)
 class ListedMetric:
     """One metric."""
 
@@ -53,16 +46,8 @@ class ListedMetric:
     dimensions: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class MetricStatistics:
-    """Statistics, one entry a period and unit: timestamp, unit, and what was asked for."""
-
-    label: str
-    datapoints: Sequence[Mapping[str, Any]]
-
-
 @operation("POST /metrics", role="ingest", takes=(JSON,))
-def put_metrics(services: Services, request: Request, body: RawBody) -> Added:
+def put_metrics(services: Services, request: Request, body: RawBody) -> Json:
     """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
 
     The body is PutMetricData's, at most 1 MB, packed or not; the id stands in the header
@@ -81,7 +66,8 @@ def put_metrics(services: Services, request: Request, body: RawBody) -> Added:
     now, named = services.context.now(), map(request.headers.get, _REQUEST_IDS)
     points, request_id = read_put(found, now), next(filter(None, named), None)
     with services.context.engine.begin() as connection:
-        return Added(add(connection, points, request_id, digest=digest_of(found), now=now))
+        count = add(connection, points, request_id, digest=digest_of(found), now=now)
+    return {"stored": count}  # 0 where the same call came before.
 
 
 @operation(
@@ -160,7 +146,7 @@ def metric_statistics(
     ] = (),
     dimensions: Annotated[Dimensions | None, "All that the metric has."] = None,
     unit: Annotated[str | None, "Only datapoints of this unit."] = None,
-) -> MetricStatistics:
+) -> Json:
     """Return statistics of one metric, period by period and unit by unit.
 
     As GetMetricStatistics does; one statistic at least must be named.
@@ -173,4 +159,4 @@ def metric_statistics(
     )  # fmt: skip
     found = questions.metric_statistics(connection, asked, services.context.now())
     points = [{**one, "timestamp": iso(one["timestamp"])} for one in found]
-    return MetricStatistics(metric_name, points)
+    return {"label": metric_name, "datapoints": points}

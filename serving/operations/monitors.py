@@ -52,7 +52,6 @@ from driftline.monitors.run.contributing_rows import (
 )
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.progress import RunState, list_runs, log_of
-from driftline.monitors.sagemaker.execution_summary import Summary, as_summary
 from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor, known_monitor
 from driftline.serving.operations.registry import (
@@ -329,26 +328,9 @@ ExecutionId = Annotated[str, "The execution's id."]
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedExecution(EndedExecution):
-    """One run of a monitor, what it read, and what boto3 says of one."""
+    """One run of a monitor, and what it read."""
 
     inputs: Mapping[str, Any] | None
-    sagemaker: Summary
-
-
-@dataclass(frozen=True)
-class RunLine:
-    """A line of a run's log."""
-
-    at: datetime
-    text: str
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows behind a violation."""
-
-    columns: Sequence[str]
-    rows: Sequence[Mapping[str, Any]]
 
 
 @operation(
@@ -377,22 +359,20 @@ def executions(
 
 @operation("GET /executions/{execution_id}", role="viewer")
 def execution(connection: Connection, execution_id: ExecutionId) -> DescribedExecution:
-    """Return one execution, what it read, and what boto3 says of one."""
+    """Return one execution, and what it read."""
     found = get_execution(connection, execution_id)
-    inputs = inputs_of(connection, found.id)
-    return DescribedExecution.of(found, inputs=inputs, sagemaker=as_summary(found))
+    return DescribedExecution.of(found, inputs=inputs_of(connection, found.id))
 
 
 @operation(
     "GET /executions/{execution_id}/log", role="viewer", command="monitor log", columns="at text"
 )
-def execution_log(connection: Connection, execution_id: ExecutionId) -> list[RunLine]:
+def execution_log(connection: Connection, execution_id: ExecutionId) -> list[Json]:
     """Show the log of an execution: its stages and counts, never values of rows.
 
     Example: driftline monitor log 6f1c2a9e-58ab-5b1a-9d3e-0c6e1b8b7f10
     """
-    found = log_of(connection, get_execution(connection, execution_id).id)
-    return [RunLine(datetime.fromisoformat(one["at"]), one["text"]) for one in found]
+    return log_of(connection, get_execution(connection, execution_id).id)
 
 
 # Reports hold frequent values of the rows.
@@ -412,11 +392,11 @@ def first_rows(
         int, Field(ge=0, description="The violation's place in the report, from 0.")
     ] = 0,
     limit: Annotated[int, Field(ge=1, le=1000, description="So many at most.")] = 50,
-) -> Rows:
+) -> Json:
     """Return the first rows behind a violation, the offending column in front."""
     rows = _contributing(services.context, execution_id, violation)
     found = matching_rows(rows.batches(), rows.blamed[0].predicate, limit=limit)
-    return Rows(found.column_names, found.to_pylist())
+    return {"columns": found.column_names, "rows": found.to_pylist()}
 
 
 @operation(

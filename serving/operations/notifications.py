@@ -19,7 +19,7 @@ from driftline.alerts.notify.senders import Transports
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import ShownSilence
 from driftline.alerts.notify.trial_send import SendResult, try_channel
-from driftline.serving.operations.registry import End, Latest, Page, Start, operation
+from driftline.serving.operations.registry import End, Json, Latest, Page, Start, operation
 from driftline.serving.operations.services import Services
 
 Channel = Annotated[str, "The channel's name."]
@@ -31,15 +31,6 @@ class CarryingDelivery(sent.Delivery):
     """One message, and those that it carries."""
 
     carries: Sequence[sent.Delivery]
-
-
-@dataclass(frozen=True)
-class SilenceEffect:
-    """What a silence would do now."""
-
-    alarms: Sequence[str]
-    status: str
-    mutes_until: datetime | None
 
 
 @operation("POST /channels/{name}/test", role="operator", command="channel test")
@@ -151,7 +142,7 @@ def preview_silence(
     services: Services,
     connection: Connection,
     spec: Annotated[dict[str, Any], "As in a resource file."],
-) -> SilenceEffect:
+) -> Json:
     """Name the alarms that a silence applies to, and whether it would suppress them now.
 
     The silence need not be stored.
@@ -162,7 +153,9 @@ def preview_silence(
         for record in list_alarms(connection)
         if found.fits(labels_of(record.definition))
     ]
-    return SilenceEffect(alarms, found.state(now), found.mutes_until(now))
+    return {
+        "alarms": alarms, "status": found.state(now), "mutes_until": found.mutes_until(now)
+    }  # fmt: skip
 
 
 @operation("POST /silences/{name:path}/expire", role="operator", command="silence expire")

@@ -68,6 +68,9 @@ Tags = Annotated[
 ]
 
 
+Prefix = Annotated[str, Field(max_length=255, description="Only names that begin so.")]
+
+
 async def _body_of(request: Request) -> bytes:
     return await request.body()
 

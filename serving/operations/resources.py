@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -12,7 +11,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Header
 from fastapi.responses import JSONResponse, Response
-from pydantic import Field
 from sqlalchemy import Connection
 
 from driftline.access.principal import CURRENT
@@ -26,6 +24,7 @@ from driftline.serving.operations.registry import (
     Json,
     Page,
     Paging,
+    Prefix,
     Tags,
     operation,
     pairs_of,
@@ -46,11 +45,10 @@ Collection = Literal[
 # Collections stand in the order of kinds.
 _KINDS: dict[Collection, Kind] = dict(zip(get_args(Collection), KINDS, strict=True))
 
-# The generation, and a digest of all that is shown.
-_TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})-[0-9a-f]{16}"')
+_TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})"')
 
 Tag = Annotated[
-    str | None, Header(max_length=1000, description="An ETag that the resource came with, or *.")
+    str | None, Header(max_length=1000, description="An ETag that the resource came with.")
 ]
 Of = Annotated[Collection, "A kind of resource."]
 Name = Annotated[str, "The resource's name."]
@@ -77,17 +75,17 @@ async def apply(
     resources: Annotated[list[dict[str, Any]], "Resources as kind, name and spec."],
     dry_run: Annotated[bool, "Only say what would change."] = False,
     if_match: Tag = None,
-    if_none_match: Tag = None,
 ) -> Applied:
     """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
 
     What is declared is stored when this answers; models, baselines, endpoints and monitors become
     ready afterwards, or fail: `pending` names those, whose status tells. With the header If-Match,
-    of one resource: only if it still is as the ETag says that it was. With
-    If-None-Match: * only if none of them is there yet. Silences alone are an operator's; all else
-    needs an admin.
+    of one resource: only if it still is as the ETag says that it was. Silences alone are an
+    operator's; all else needs an admin.
     """
-    known = _known(len(resources), if_match, if_none_match)
+    known = _editions(if_match)
+    if known is not None and len(resources) != 1:
+        raise InputError(f"If-Match with {len(resources)} resources; expected one")
     if any(one.get("kind") != "Silence" for one in resources):
         require("admin")
     return await services.applier.apply(resources, dry_run=dry_run, known=known)
@@ -99,7 +97,7 @@ def list_resources(
     connection: Connection,
     page: Paging,
     collection: Of,
-    prefix: Annotated[str, Field(max_length=255, description="Only names that begin so.")] = "",
+    prefix: Prefix = "",
     owner: Annotated[str | None, "Only of this owner."] = None,
     tag: Tags = (),
 ) -> Page[StoredResource]:
@@ -123,17 +121,11 @@ def get_resource(
     connection: Connection,
     collection: Of,
     name: Name,
-    if_none_match: Tag = None,
 ) -> Annotated[Response, StoredResource]:
-    """Return one resource: as declared, and how it fares.
-
-    With the header If-None-Match only if it, or how it fares, has changed since that ETag.
-    """
+    """Return one resource: as declared, and how it fares; its ETag is that of what is declared."""
     row = store.get(connection, _KINDS[collection], name)
-    shown = JSONResponse(plain(_shown(services, connection, row)))
-    tag = f'"{row.edition}-{hashlib.blake2b(shown.body, digest_size=8).hexdigest()}"'
-    shown.headers["etag"] = tag
-    return Response(None, 304, {"etag": tag}) if tag in (if_none_match or "") else shown
+    shown = plain(_shown(services, connection, row))
+    return JSONResponse(shown, headers={"etag": f'"{row.edition}"'})
 
 
 @operation("DELETE /{collection}/{name:path}", role="operator", notes_itself=True)
@@ -144,17 +136,6 @@ async def delete_resource(
     if collection != "silences":
         require("admin")
     await services.applier.delete(_KINDS[collection], name, _editions(if_match))
-
-
-def _known(several: int, if_match: str | None, if_none_match: str | None) -> frozenset[str] | None:
-    """Return the editions that what is applied may be of before; none where it must be new."""
-    if if_match is not None and several != 1:
-        raise InputError(f"If-Match with {several} resources; expected one")
-    if if_none_match is None:
-        return _editions(if_match)
-    if if_none_match.strip() != "*" or if_match is not None:
-        raise InputError(f'If-None-Match "{if_none_match[:80]}"; expected * without If-Match')
-    return frozenset()
 
 
 def _editions(tags: str | None) -> frozenset[str] | None:

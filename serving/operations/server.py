@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi.responses import JSONResponse, Response
@@ -14,19 +13,11 @@ from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
 
 
-@dataclass(frozen=True)
-class Installation:
-    """A server's installation."""
-
-    id: str
-    storage: str
-
-
 @operation("GET /installation", role="anyone")
-def installation(services: Services, connection: Connection) -> Installation:
+def installation(services: Services, connection: Connection) -> Json:
     """Return the id of this server's installation, and where it stores its data."""
     found = connection.execute(select(tables.installation.c.id)).scalar_one()
-    return Installation(found, services.context.root)
+    return {"id": found, "storage": services.context.root}
 
 
 @operation("GET //healthz", role="anyone")

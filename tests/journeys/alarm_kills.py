@@ -177,7 +177,7 @@ def judge(
     ]
     for number in range(ALARMS):
         history = first.get(f"/api/v1/alarms/alarm-{number}/history?type=StateUpdate&limit=1000")
-        seqs = sorted(int(item["history_data"]["seq"]) for item in history["items"])
+        seqs = sorted(int(item["data"]["seq"]) for item in history["items"])
         found.changes += len(seqs)
         if seqs != list(range(1, rounds + 1)):
             found.wrong_history.append(f"alarm-{number}: {seqs}")

@@ -125,9 +125,6 @@ def test_counts_agree_in_scrape_api_and_audit(place: Place) -> None:
         "coverage": pytest.approx(31 / 36),
     }
     assert found["audit"]["missing"] == 0
-    audited = place.server.client.get("/api/v1/capture/audit").json()
-    assert (audited["stored"], audited["gaps"], audited["missing"]) == (31, 1, 0)
-    assert audited["adds_up"]
     scrape = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(place.server.client.get("/metrics").text)

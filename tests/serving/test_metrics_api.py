@@ -28,14 +28,14 @@ def test_what_boto_sends_is_stored_and_read_by_its_names(server):
     assert post(server, body).json() == {"stored": 2}
 
     asked = {
-        "Namespace": "boto",
-        "MetricName": "orders",
-        "Dimensions": DATUM["Dimensions"],
-        "StartTime": NOW.isoformat(),
-        "EndTime": (NOW + timedelta(minutes=5)).isoformat(),
-        "Period": 60,
-        "Statistics": ["Average", "SampleCount"],
-        "ExtendedStatistics": ["p90"],
+        "namespace": "boto",
+        "metric_name": "orders",
+        "dimensions": DATUM["Dimensions"],
+        "start_time": NOW.isoformat(),
+        "end_time": (NOW + timedelta(minutes=5)).isoformat(),
+        "period": 60,
+        "statistics": ["Average", "SampleCount"],
+        "extended_statistics": ["p90"],
     }
     answer = server.client.post("/api/v1/metrics/statistics", json=asked)
 

@@ -7,13 +7,12 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
-from driftline.app.client.connection import OF_ENDPOINTS, Json, api_path, foreign, in_path
+from driftline.app.client.connection import Json, api_path, foreign, in_path, plain
 from driftline.app.client.operation_calls import OperationCalls
 from driftline.errors import InputError, UnavailableError
 
@@ -73,21 +72,10 @@ class Client(OperationCalls):
     ) -> Json:
         """Declare resources, all or nothing, and say what changed; twice the same changes nothing.
 
-        Parameters
-        ----------
-        resources
-            As resource files have them: each with kind, name and spec.
-        dry_run
-            Only say what would change.
-        wait
-            Whether to return when all that follows from it is ready; then ``endpoints`` of the
-            answer says how each declared endpoint fares.
-
-        Raises
-        ------
-        InputError
-            When a resource is wrong: then nothing is declared. When, waited for, one has failed:
-            it is declared, and what was ready before goes on.
+        With ``wait`` it returns when all that follows from it is ready; ``endpoints`` of the answer
+        says how each declared endpoint fares. InputError when a resource is wrong: then nothing is
+        declared. When, waited for, one has failed: it is declared, and what was ready before goes
+        on.
         """
         plan: Json = super().apply(resources, dry_run=dry_run)
         return self.wait_until_ready(plan) if wait else plan
@@ -97,29 +85,15 @@ class Client(OperationCalls):
     ) -> Json:
         """Wait for what an apply has left to become ready; return its answer, with ``endpoints``.
 
-        Parameters
-        ----------
-        plan
-            The answer of `apply`.
-        timeout_s
-            The longest time to wait for one resource after the one before.
-        progress
-            Told of how many resources, and of how many in all, this need not wait any more.
-
-        Raises
-        ------
-        InputError
-            When one has failed, after all have ended.
-        UnavailableError
-            When one is not ready in time; the server goes on with it.
+        InputError when one has failed, after all have ended; UnavailableError when one is not ready
+        so long after the one before: the server goes on with it.
         """
         failed, endpoints = dict[str, None](), {}
-        pending = plan["pending"]
-        for done, one in enumerate(pending):
+        for done, one in enumerate(plan["pending"]):
             if progress is not None:
-                progress(done, len(pending))
+                progress(done, len(plan["pending"]))
             kind, name = one["kind"], one["name"]
-            status = self._ended(pending[done:], timeout_s)
+            status = self._ended(kind, name, one["generation"], timeout_s)
             if kind == "Endpoint":
                 told = ("state", "reason", "invocations", "variants")
                 endpoints[name] = {key: status[key] for key in told}
@@ -131,31 +105,26 @@ class Client(OperationCalls):
             raise InputError("; ".join(causes))
         return {**plan, "endpoints": endpoints}
 
-    def _ended(self, waiting: Sequence[Json], timeout_s: float) -> Json:
-        """Return the status of the first of some resources once it is ready or has failed."""
-        kind, name = waiting[0]["kind"], waiting[0]["name"]
+    def _ended(self, kind: ResourceKind, name: str, generation: int, timeout_s: float) -> Json:
+        """Return the status of a resource once it is ready or has failed."""
         pause_s, end = _POLL_S, time.monotonic() + timeout_s
         while True:
-            found: Json = self.get(kind, name)
+            found = self.get(kind, name)
             status: Json = found["status"]
-            if found["generation"] > waiting[0]["generation"]:
+            if found["generation"] > generation:
                 reason = "was applied again before this was ready"
                 return {**status, "phase": "Failed", "reason": reason}
             is_loading = status.get("state") in ("Creating", "Updating")
             if status["phase"] == "Failed" or (status["phase"] == "Ready" and not is_loading):
                 return status
             if time.monotonic() > end:
+                state = status.get("state") or status["phase"]
                 raise UnavailableError(
-                    f"not ready after {timeout_s:g} s: {'; '.join(map(self._state_of, waiting))}; "
-                    f"the server goes on, and driftline get {kind} {name} shows how far it is"
+                    f'{kind} "{name}" is {state} after {timeout_s:g} s; the server goes on, and '
+                    f"driftline get {kind} {name} shows how far it is"
                 )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _POLL_MAX_S)
-
-    def _state_of(self, one: Json) -> str:
-        status = self.get(one["kind"], one["name"])["status"]
-        reason = f" ({status['reason']})" if status["reason"] else ""
-        return f'{one["kind"]} "{one["name"]}" is {status.get("state") or status["phase"]}{reason}'
 
     def list(
         self,
@@ -166,17 +135,7 @@ class Client(OperationCalls):
         tags: Mapping[str, str] | None = None,
         limit: int | None = None,
     ) -> _List[Json]:
-        """List the resources of a kind, such as ``Monitor``, by name.
-
-        Parameters
-        ----------
-        kind
-            As in resource files.
-        prefix, owner, tags
-            Only names that begin so; of an owner; with all of these tags.
-        limit
-            So many at most; None: all.
-        """
+        """List the resources of a kind, such as ``Monitor``, by name; all without a limit."""
         return self.list_resources(
             KINDS[kind_of(kind)], prefix=prefix, owner=owner, limit=limit,
             tag=[f"{key}={value}" for key, value in (tags or {}).items()],
@@ -202,8 +161,7 @@ class Client(OperationCalls):
         sent = {**(headers or {}), "content-type": content_type}
         path = f"/endpoints/{in_path(endpoint)}/invocations"
         response = self._call("POST", path, content=body, headers=sent)
-        is_page = response.headers.get("content-type", "").startswith("text/html")
-        if is_page and OF_ENDPOINTS not in response.headers:
+        if "x-amzn-requestid" not in response.headers:
             raise foreign(response)
         return response
 
@@ -219,16 +177,8 @@ class Client(OperationCalls):
     ) -> str:
         """Ask an asynchronous endpoint; gives the inference id, by which the answer is found.
 
-        Parameters
-        ----------
-        body, input_location
-            One of them: the rows, or the path or URI of a file of the server's.
-        content_type
-            Of the rows.
-        inference_id
-            Left out, the server makes one.
-        headers
-            Others of InvokeEndpointAsync, such as X-Amzn-SageMaker-RequestTTLSeconds.
+        The rows are the body, or a file of the server's (``input_location``). ``headers`` are
+        others of InvokeEndpointAsync, such as X-Amzn-SageMaker-RequestTTLSeconds.
         """
         own = {
             "content-type": content_type,
@@ -248,12 +198,7 @@ class Client(OperationCalls):
     ) -> Iterator[bytes]:
         """Return all rows behind a violation, by its place in the report, as a file in pieces.
 
-        Parameters
-        ----------
-        violation
-            None: the rows behind any that alarms.
-        form
-            "csv" or "parquet".
+        Without a place these are the rows behind any that alarms.
         """
         path = f"/api/v1/executions/{in_path(execution)}/violations/rows"
         which = {} if violation is None else {"violation": violation}
@@ -271,22 +216,12 @@ class Client(OperationCalls):
 
         Parameters
         ----------
-        endpoint
-            Name of the endpoint.
         labels
             The label of each event id or inference id (a list: of each row of that request); or
             objects with ``id``, ``label`` and perhaps ``row_index``; or a body as bytes, of
             `content_type`. Long ones of the first two go in parts, each all or nothing.
-        content_type
-            Of a body in bytes: text/csv, application/json or application/jsonlines.
         names
             What columns or fields are called instead of ``id``, ``label`` and ``row_index``.
-
-        Returns
-        -------
-        dict
-            Counts: ``received``, ``stored``, ``duplicates``, ``empty`` (not known yet), and rows
-            with ``conflicts``.
         """
         bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
         media = content_type if isinstance(labels, bytes) else "application/json"
@@ -332,37 +267,6 @@ class Client(OperationCalls):
         }
         return int(self._json("POST", "/api/v1/metrics", **sent)["stored"])
 
-    def metric_data(
-        self,
-        queries: Sequence[Mapping[str, Any]],
-        start: datetime,
-        end: datetime,
-        *,
-        newest_first: bool = True,
-    ) -> _List[Json]:
-        """Ask metrics and metric math, as GetMetricData does; all pages."""
-        found: _List[Json] = []
-        token: str | None = None
-        while True:
-            page = self.get_metric_data(
-                [dict(query) for query in queries], start, end,
-                scan_by="TimestampDescending" if newest_first else "TimestampAscending",
-                next_token=token,
-            )  # fmt: skip
-            for part in page["metric_data_results"]:
-                last = found[-1] if found else None
-                # A result that was cut goes on at the top of the next page.
-                if last and last["status_code"] == "PartialData" and _is_same(last, part):
-                    last["timestamps"] += part["timestamps"]
-                    last["values"] += part["values"]
-                    last["status_code"] = part["status_code"]
-                else:
-                    found.append(part)
-            token = page["next_token"]
-            if token is None:
-                return found
-            _drop_unbegun(found)
-
 
 def kind_of(word: str) -> ResourceKind:
     """Return the kind that a word names, such as ``Monitor``, ``monitor`` or ``monitors``."""
@@ -377,26 +281,7 @@ def _label_bodies(
 ) -> Iterator[bytes]:
     """Write labels as lists of objects, of a length that one request may have."""
     if isinstance(labels, Mapping):
-        rest: Iterator[object] = ({"id": key, "label": label} for key, label in labels.items())
-    else:
-        rest = iter(labels)
+        labels = ({"id": key, "label": label} for key, label in labels.items())
+    rest = iter(labels)
     while part := list(islice(rest, _LABELS_PER_REQUEST)):
-        yield json.dumps(part, default=_plain).encode()
-
-
-def _plain(value: object) -> object:
-    """Return a number of numpy as Python's, an array as a list, a time as text."""
-    for name in ("tolist", "isoformat"):
-        if (method := getattr(value, name, None)) is not None:
-            return method()
-    raise InputError(f"label of type {type(value).__name__}; expected a number or text")
-
-
-def _is_same(one: Json, other: Json) -> bool:
-    return (one["id"], one["label"]) == (other["id"], other["label"])
-
-
-def _drop_unbegun(found: list[Json]) -> None:
-    """Drop results at the end that the next page tells whole."""
-    while found and found[-1]["status_code"] == "PartialData" and not found[-1]["values"]:
-        found.pop()
+        yield json.dumps(plain(part)).encode()

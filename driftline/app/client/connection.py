@@ -40,17 +40,11 @@ _ERRORS: dict[int, type[DriftlineError]] = {
     500: DriftlineError,  # A defect of the server: trying again does not help.
 }
 
-# The header of every answer of an endpoint, whose model may speak in its own way.
-OF_ENDPOINTS = "x-amzn-requestid"
-# What a proxy before a server answers for it.
-_OF_PROXIES = frozenset({401, 413, 429, 502, 503, 504})
-
 # What a server gives at once.
 PAGE_MAX = 1000
 
 # Fitting a baseline on a big file is one request; everything else answers in milliseconds.
 _TIMEOUT_S, _CONNECT_S = 600.0, 5.0
-_START = "start one with: driftline up"
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -65,9 +59,9 @@ def settings_here() -> Settings:
 def find_token(server: str, settings: Settings) -> str | None:
     """Return the token for a server; None where there is none for it.
 
-    The token of the settings goes to this machine, over TLS, and to hosts that the settings name.
-    This machine's own token, which may do everything, goes to the settings' own server alone. A
-    token that others on the way could read is refused.
+    The token of the settings goes to this machine, over TLS, and to hosts that the settings name;
+    elsewhere others could read it on the way. This machine's own token, which may do everything,
+    goes to the settings' own server alone.
     """
     address = urlsplit(server)
     host = address.hostname or ""
@@ -95,10 +89,7 @@ def find_token(server: str, settings: Settings) -> str | None:
 
 
 class _Token(httpx.Auth):
-    """Shows a token; one of the settings only to a server that asks for one.
-
-    Nobody reads settings for a server that asks for none.
-    """
+    """Shows a token; one of the settings only to a server that asks for one."""
 
     def __init__(
         self, server: str, token: str | None, settings: Callable[[], Settings] | None
@@ -135,11 +126,10 @@ class ServerCalls:
         token: str | None = None,
         settings: Callable[[], Settings] | None = settings_here,
         ca_file: Path | None = None,
-        timeout_s: float | None = None,
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:
         self.server = _address(server)
-        longest_s = _TIMEOUT_S if timeout_s is None else timeout_s
-        timeout = httpx.Timeout(longest_s, connect=min(longest_s, _CONNECT_S))
+        timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S))
         if ca_file is None and settings is not None and self.server.startswith("https:"):
             ca_file = settings().ca_file
         verify = trusted_certificates(self.server, ca_file)
@@ -173,9 +163,8 @@ class ServerCalls:
         headers = {} if token is None else _bearer(token)
         headers |= {} if if_match is None else {"if-match": if_match}
         response = self._call(method, path, json=body, headers=headers)
-        found = _object(response) if response.content else {}
         tag = response.headers.get("etag")
-        return found if tag is None else found | {"etag": tag}
+        return _object(response) | ({} if tag is None else {"etag": tag})
 
     def read(self, path: str, token: str | None = None) -> str:
         """Return what a path of the server answers, as text; ``token`` is as in `send`."""
@@ -188,20 +177,18 @@ class ServerCalls:
         for one in row["parameters"]:
             name, value = one["name"], given[one["name"]]
             if one["in"] == "path":
-                path = path.replace(
-                    f"{{{name}}}", in_path(value if one["kind"] == "str" else str(value))
-                )
+                text = value if one["kind"] == "str" else str(value)
+                path = path.replace(f"{{{name}}}", in_path(text))
             elif one["in"] == "document":
-                document = _plain(value)
+                document = plain(value)
             elif value is not None:
-                fields[one.get("alias", name)] = _plain(value)
+                fields[one.get("alias", name)] = plain(value)
         if row["is_paged"]:
-            page = self._pages(path, fields, given["limit"])
-            return page["items"] if row["is_list"] else page
-        place = "params" if row["method"] in ("GET", "DELETE") else "json"
-        sent = fields if document is None else document
-        response = self._call(row["method"], path, **{place: sent})
-        found = _object(response) if response.content else {}
+            found = self._pages(path, fields, given["limit"])
+        else:
+            place = "params" if row["method"] in ("GET", "DELETE") else "json"
+            sent = fields if document is None else document
+            found = self._json(row["method"], path, **{place: sent})
         return found["items"] if row["is_list"] else found
 
     def _pages(self, path: str, params: Mapping[str, Any], limit: int | None) -> Json:
@@ -211,10 +198,9 @@ class ServerCalls:
         asked = params
         while limit is None or len(items) < limit:
             count = PAGE_MAX if limit is None else min(PAGE_MAX, limit - len(items))
-            response = self._call("GET", path, params={**asked, "limit": count})
-            page = _object(response)
+            page = self._json("GET", path, params={**asked, "limit": count})
             if "items" not in page:
-                raise foreign(response)
+                raise DriftlineError(f"{self.server} is no driftline server: it lists no items")
             items += page["items"]
             found = {**page, **found}
             if (token := page.get("next_token")) is None:
@@ -242,26 +228,25 @@ class ServerCalls:
         try:
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
-            # What is said of TLS, and how a server with TLS ends a request without it.
-            is_cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
-            is_tls = "SSL" in str(error) or is_cut
-            mend = "see http or https, and [server] tls_ca_file" if is_tls else _START
             raise UnavailableError(
-                f"no server answers at {self.server} ({error}); {mend}"
+                f"no server answers at {self.server} ({error}); start one with: driftline up; or "
+                "see http or https in its address, and [server] tls_ca_file"
             ) from error
         if not response.is_success:
             raise refusal(response)
         return response
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Return a value as JSON has it: lists of what can be gone through, times as text."""
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if hasattr(value, "tolist"):  # A number or an array of numpy's.
+        return value.tolist()
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: plain(one) for key, one in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return value
 
 
@@ -314,50 +299,37 @@ def api_path(*steps: str) -> str:
 
 
 def refusal(response: httpx.Response) -> DriftlineError:
-    """Return the error that a response tells of; or that another program answers.
-
-    What stands before a server may speak for it: of a server that is away, a body that is too long,
-    or who asks.
-    """
+    """Return the error that a response tells of, with the server's sentence."""
     status = response.status_code
     try:
         error = response.json()["error"]
-        code, message = str(error.get("code")), str(error["message"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        if status not in _OF_PROXIES and OF_ENDPOINTS not in response.headers:
-            return foreign(response)
-        code, message = "", f"the server answered {status} to {response.request.url}"
+        code, message = error["code"], str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        return foreign(response)
     if code == "undecided":
         return UndecidedError(message)
     if status == httpx.codes.UNAUTHORIZED:
         message = (
-            f"{_server_of(response)} wants a token that it knows; set DRIFTLINE_AUTH__TOKEN to "
+            f"{response.request.url} wants a token that it knows; set DRIFTLINE_AUTH__TOKEN to "
             "yours (an admin makes one: driftline token create NAME --role ROLE)"
         )
     return _ERRORS.get(status, UnavailableError if status > 500 else InputError)(message)
 
 
 def _object(response: httpx.Response) -> Json:
-    """Return the JSON object that every path of the programming interface answers."""
+    """Return the JSON object that a path of the programming interface answers; {} for nothing."""
     try:
-        found = response.json()
-    except ValueError as error:
-        raise foreign(response) from error
+        found = response.json() if response.content else {}
+    except ValueError:
+        found = None
     if not isinstance(found, dict):
         raise foreign(response)
     return found
 
 
 def foreign(response: httpx.Response) -> DriftlineError:
-    """Return the error of an answer that no driftline server gives."""
-    media = response.headers.get("content-type", "no content type").partition(";")[0]
-    return DriftlineError(
-        f"{_server_of(response)} is no driftline server: it answered {response.status_code} "
-        f"({media[:40]}) to {response.request.method} {response.request.url.path}; expected the "
-        "address that driftline up tells"
-    )
-
-
-def _server_of(response: httpx.Response) -> str:
-    url = response.request.url
-    return f"{url.scheme}://{url.netloc.decode()}"
+    """Return the error of an answer that is no server's of ours: a proxy's, or a stranger's."""
+    status, url = response.status_code, response.request.url
+    kind = UnavailableError if status in (429, 502, 503, 504) else DriftlineError
+    server = f"{url.scheme}://{url.netloc.decode()}"
+    return kind(f"{server} is no driftline server: it answered {status} to {url.path}")

@@ -45,7 +45,7 @@ class OperationCalls(ServerCalls):
         evaluation. With `"explain": true` each says which rule decided, over what.
         """
 
-    def alarms(self, *, kind: Literal['metric', 'composite'] | None = ..., state: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'] | None = ..., prefix: str = ..., channel: str | None = ..., tag: Sequence[str] = ..., parents_of: str | None = ..., children_of: str | None = ..., limit: int | None = ...) -> list[Json]:
+    def alarms(self, *, kind: Literal['metric', 'composite'] | None = ..., state: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'] | None = ..., prefix: str = ..., channel: str | None = ..., tag: Sequence[str] = ..., limit: int | None = ...) -> list[Json]:
         """List alarms of all kinds by name, with their states."""
 
     def explain_alarm(self, name: str) -> Json:
@@ -122,9 +122,6 @@ class OperationCalls(ServerCalls):
 
     def captures(self, *, prefix: str = ..., limit: int | None = ...) -> list[Json]:
         """Count what was captured, by endpoint, also of those that were never declared."""
-
-    def last_audit(self) -> Json:
-        """Return what the last audit found: whether every number is stored once, or counted."""
 
     def capture_stats(self, name: str) -> Json:
         """Count what the capture table of an endpoint holds, and what is known to be lost.
@@ -235,7 +232,7 @@ class OperationCalls(ServerCalls):
         """List the executions of a monitor, newest window first; windows that begin in a span."""
 
     def execution(self, execution_id: str) -> Json:
-        """Return one execution, what it read, and what boto3 says of one."""
+        """Return one execution, and what it read."""
 
     def execution_log(self, execution_id: str) -> list[Json]:
         """Show the log of an execution: its stages and counts, never values of rows."""
@@ -282,19 +279,15 @@ class OperationCalls(ServerCalls):
         
         What is declared is stored when this answers; models, baselines, endpoints and monitors become
         ready afterwards, or fail: `pending` names those, whose status tells. With the header If-Match,
-        of one resource: only if it still is as the ETag says that it was. With
-        If-None-Match: * only if none of them is there yet. Silences alone are an operator's; all else
-        needs an admin.
+        of one resource: only if it still is as the ETag says that it was. Silences alone are an
+        operator's; all else needs an admin.
         """
 
     def list_resources(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], *, prefix: str = ..., owner: str | None = ..., tag: Sequence[str] = ..., limit: int | None = ...) -> list[Json]:
         """List the resources of a kind by name."""
 
     def get_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
-        """Return one resource: as declared, and how it fares.
-        
-        With the header If-None-Match only if it, or how it fares, has changed since that ETag.
-        """
+        """Return one resource: as declared, and how it fares; its ETag is that of what is declared."""
 
     def delete_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
         """Delete one resource; refused while another needs it, or if it is not as If-Match says."""

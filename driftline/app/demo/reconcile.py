@@ -112,7 +112,7 @@ def _alarms(
     changes = due = 0
     for alarm in (one for one in resources if one["kind"] == "Alarm"):
         for item in client.alarm_history(alarm["name"], limit=None, type="StateUpdate"):
-            state = item["history_data"]["newState"]["stateValue"]
+            state = item["data"]["newState"]["stateValue"]
             changes += 1
             due += len(alarm["spec"].get(f"{state.lower()}_actions", ()))
     delivered = len(client.deliveries(status="delivered", limit=None))

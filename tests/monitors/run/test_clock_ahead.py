@@ -72,7 +72,7 @@ def test_windows_of_a_clock_that_was_ahead_are_judged_when_they_have_ended(
         """Return the states of the alarm, the newest first."""
         words = ("alarm", "history", "no rows", "--type", "StateUpdate", "--json")
         changes = json.loads(running.done(*words))
-        return [one["history_summary"].rpartition(" ")[2] for one in changes]
+        return [one["summary"].rpartition(" ")[2] for one in changes]
 
     two_days = {"02": 288, "03": 288}
     running.wait(lambda: judged(running) == two_days and states() == ["OK"])

@@ -28,18 +28,6 @@ def put(server, declare, tag, **spec):
     return server.client.post("/api/v1/apply", json=body, headers={"if-match": tag})
 
 
-def test_what_has_not_changed_is_not_sent_again(server, tag):
-    same = server.client.get(PATH, headers={"if-none-match": tag})
-    state = {"state_value": "ALARM", "state_reason": "a drill"}
-    server.client.put(f"{PATH}/state", json=state)
-    other = server.client.get(PATH, headers={"if-none-match": tag})
-
-    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
-    assert other.status_code == 200
-    assert other.json()["status"]["state_value"] == "ALARM"
-    assert other.headers["etag"] != tag
-
-
 def test_of_two_who_change_what_they_saw_the_second_is_refused(server, declare, tag):
     first = put(server, declare, tag, threshold=2)
     second = put(server, declare, tag, threshold=3)
@@ -62,26 +50,13 @@ def test_only_what_was_seen_is_deleted(server, declare, tag):
     assert "does not exist" in server.error_of(again)["message"]
 
 
-def test_of_two_who_make_one_of_a_name_the_second_is_refused(server, declare):
-    def make(threshold):
-        body = {"resources": [declare("Alarm", "load", **SPEC | {"threshold": threshold})]}
-        return server.client.post("/api/v1/apply", json=body, headers={"if-none-match": "*"})
-
-    first, second = make(5), make(6)
-
-    assert (first.status_code, second.status_code) == (200, 412)
-    assert "is there already" in server.error_of(second)["message"]
-    assert server.client.get(PATH).json()["spec"]["threshold"] == 5
-    server.client.delete(PATH)
-
-
 def test_a_state_that_changes_hinders_no_change(server, declare, tag):
     server.client.put(f"{PATH}/state", json={"state_value": "OK", "state_reason": "fine"})
 
     assert put(server, declare, tag, threshold=4).status_code == 200
 
 
-@pytest.mark.parametrize(("tag_", "count"), [("nonsense", 1), ('"1.1-0123456789abcdef"', 2)])
+@pytest.mark.parametrize(("tag_", "count"), [("nonsense", 1), ('"1.1"', 2)])
 def test_an_if_match_that_says_nothing_is_refused(server, declare, tag_, count):
     alarms = [declare("Alarm", f"a{number}", **SPEC) for number in range(count)]
 

@@ -11,12 +11,6 @@ from tests.serving.api.tour import closed, operations_of, populated, tour
 
 # In generated clients an id is a function's name.
 ID = re.compile(r"[a-z]+(_[a-z]+)*")
-# Answers of a form of their own: reports, health, what fields an option adds, CloudWatch's
-# detectors, and a channel with the options of its type.
-FREE = {
-    "report", "get_health", "get_readiness", "invoke", "backtest_monitor", "replay_alarm",
-    "preview_alarm", "put_detector", "detectors", "enable_channel",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +40,6 @@ def reader(document, schema):
     return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
 
 
-def fields_of(document, schema):
-    """Return the fields of a form, or of the items of a list; those of all forms that it may be."""
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return fields_of(document, document["components"]["schemas"][name])
-    if "anyOf" in schema:
-        return set().union(*(fields_of(document, one) for one in schema["anyOf"]))
-    fields = schema.get("properties", {})
-    is_list = set(fields) <= {"items", "next_token"} and "items" in fields
-    return fields_of(document, fields["items"]["items"]) if is_list else set(fields)
-
-
 def missing_of(operation):
     """Return what is not said of an operation."""
     answers = operation["responses"]
@@ -80,17 +62,6 @@ def test_every_operation_says_all_of_itself(document):
     missing = {key: list(missing_of(one)) for key, one in described(document).items()}
 
     assert {key: one for key, one in missing.items() if one} == {}
-
-
-def test_every_answer_names_its_fields(document):
-    untyped = set()
-    for one in described(document).values():
-        for status, answer in one["responses"].items():
-            found = answer.get("content", {}).get("application/json")
-            if status.isdigit() and found and not fields_of(document, found["schema"]):
-                untyped.add(one["operationId"])
-
-    assert untyped == FREE
 
 
 def test_the_document_has_the_operations_with_ids_of_their_own(document):

@@ -60,7 +60,7 @@ def test_a_method_asks_by_the_parameters_of_its_operation() -> None:
 
     assert found == [{"id": 1}]
     assert asked[0].url.raw_path == (
-        b"/api/v1/alarms/a%2Fb/history?start=2026-01-12T00%3A00%3A00%2B00%3A00&order=oldest&limit=5"
+        b"/api/v1/alarms/a%2Fb/history?from=2026-01-12T00%3A00%3A00%2B00%3A00&order=oldest&limit=5"
     )
     assert [json.loads(one.content) for one in asked[1:]] == [
         {"state_value": "OK", "state_reason": "a drill"},
