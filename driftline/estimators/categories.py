@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import operator
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from driftline.classes import class_text
 from driftline.errors import InputError
@@ -32,41 +32,25 @@ def categories_of(model: Any) -> dict[str, Any]:  # noqa: ANN401 - foreign objec
     booster = model.get_booster()
     if "c" not in (booster.feature_types or ()) or not hasattr(booster, "get_categories"):
         return {}
-    found = _of_xgboost(booster)
-    for name, values in found.items():
-        _refuse_cut(name, values)
+    found = {}
+    for name, values in booster.get_categories(export_to_arrow=True).to_arrow():
+        if values is not None:
+            found[name] = _whole(name, values)
     return found
 
 
-def _of_xgboost(fitted: Any) -> dict[str, Any]:  # noqa: ANN401 - a booster, or rows for one
-    found = fitted.get_categories(export_to_arrow=True).to_arrow()
-    return {name: _values(values) for name, values in found if values is not None}
+def _whole(name: str, values: Any) -> list[Any]:  # noqa: ANN401 - an array of Arrow
+    """Return categories; refuse names that xgboost 3.2 cuts: it counts letters for bytes.
 
-
-def _values(values: Any) -> list[Any]:  # noqa: ANN401 - an array of Arrow
-    try:
-        return list(values.to_pylist())
-    except UnicodeDecodeError:  # Cut within a letter.
-        return [one.decode(errors="replace") for one in values.cast("binary").to_pylist()]
-
-
-def _refuse_cut(name: str, values: Sequence[Any]) -> None:
-    """Refuse categories that this xgboost would truncate, as it truncated those of the model.
-
-    xgboost 3.2 counts letters where it takes bytes: "Rome" and "Zürich" are kept as "Rome" and
-    "Züric", "Zürich" and "Rome" as "Züric" and "hRom", and values in rows match none of them.
+    "Zürich" and "Rome" are kept as "Züric" and "hRom", and values in rows match neither.
     """
-    if all(not isinstance(one, str) or one.isascii() for one in values):
-        return
-    import pandas as pd
-
-    xgboost: Any = sys.modules["xgboost"]  # The model is of it.
-    rows = pd.DataFrame({name: pd.Categorical(["é", "n"], categories=["é", "n"])})
-    if _of_xgboost(xgboost.DMatrix(rows, enable_categorical=True))[name] != ["é", "n"]:
+    data = values.cast("binary") if pa.types.is_string(values.type) else ()
+    if not all(one.as_py().isascii() for one in data):
         raise InputError(
-            f'column "{name}" of the model: xgboost {xgboost.__version__} cuts names of categories '
-            f"that are not ASCII ({', '.join(values[:3])}); fit it on other names, or on codes"
+            f'column "{name}" of the model: xgboost cuts names of categories that are not ASCII; '
+            "fit it on other names, or on codes"
         )
+    return list(values.to_pylist())
 
 
 def _of_lightgbm(booster: Any, lists: Sequence[Any]) -> dict[str, Any]:  # noqa: ANN401

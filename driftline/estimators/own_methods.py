@@ -71,7 +71,7 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
     room = type(last).__module__.partition(".")[0]
     if room == "xgboost" and hasattr(last, "get_booster"):
         if last.booster == "gblinear":
-            return OwnMethod(LINEAR, "margin", lambda rows, behind: _gblinear(last, rows, behind))
+            return None
         return OwnMethod(TREES, "margin", lambda rows, _: _xgboost(last, rows))
     # A class of the user's may change rows before its trees see them.
     if room == "lightgbm":
@@ -170,13 +170,6 @@ def _xgboost(model: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: A
     )  # fmt: skip
     found = np.asarray(booster.predict(data, pred_contribs=True, iteration_range=rounds))
     return _split(found if found.ndim == 3 else found[:, None, :])
-
-
-def _gblinear(model: Any, rows: Any, background: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - foreign objects
-    """Return each value's part less that of the background's mean, which xgboost takes as 0."""
-    values, base = _xgboost(model, rows)
-    middle = _xgboost(model, background)[0].mean(axis=0)
-    return values - middle, base + middle.sum(axis=1)
 
 
 def _lightgbm(booster: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - foreign objects

@@ -104,10 +104,7 @@ def read_columns(
         columns = [Column(name, "", "string") for name in names]
     elif columns is None or not has_types:
         return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
-    header = names if form == "csv" else ()
-    return {
-        one.name: _typed(values, one, header) for one, values in zip(columns, cells, strict=True)
-    }
+    return {one.name: _typed(values, one) for one, values in zip(columns, cells, strict=True)}
 
 
 def read_numbers(
@@ -186,17 +183,11 @@ def _typed_array(values: np.ndarray, column: Column) -> np.ndarray:
     kind = values.dtype.kind
     if column.type == "double" and kind in "iuf":
         return values.astype(np.float64)
-    if column.type == "int64" and (kind == "i" or (kind == "u" and values.dtype.itemsize < 8)):
+    if column.type == "int64" and kind == "i":
         return values.astype(np.int64)
     if kind == "b":
         # Bytes other than 0 and 1 are no truth values to numpy.
         values = np.ascontiguousarray(values).view(np.uint8) != 0
-    if (
-        column.type == "timestamp"
-        and kind == "M"
-        and np.datetime_data(values.dtype)[0] != "generic"
-    ):
-        return _as_fitted(values.astype("datetime64[us]"), column)
     try:
         if kind == "U":
             require_unicode(values)
@@ -304,8 +295,8 @@ def _parse(text: bytes, what: str, has_long: bool | None = None) -> object:
         raise RowsError(f"{what} is not JSON ({fault_of(error)})") from None
 
 
-def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> np.ndarray:
-    """Return a column's values as an array of its type; ``names`` could stand in a header."""
+def _typed(values: Sequence[Any], column: Column) -> np.ndarray:
+    """Return a column's values as an array of its type."""
     if (plain := _plain(values, column.type)) is not None:
         return _as_fitted(plain, column)
     cells = []
@@ -313,14 +304,10 @@ def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> 
         try:
             cells.append(_cell(value, column.type))
         except ValueError:
-            place = f'row {number}, column "{column.name}"'
-            wrong = f"{place}: {_shown(value)} is not {_WORDS[column.type]}"
-            if number == 1 and isinstance(value, str) and value.strip() in names:
-                wrong += (
-                    "; line 1 looks like a header (it holds the column's name): "
-                    "leave it out, values are taken by their order"
-                )
-            raise RowsError(wrong) from None
+            raise RowsError(
+                f'row {number}, column "{column.name}": {_shown(value)} is not '
+                f"{_WORDS[column.type]}"
+            ) from None
     return _as_fitted(_array(cells, column.type), column)
 
 

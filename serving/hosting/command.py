@@ -15,7 +15,6 @@ import http.client
 import os
 import random
 import select
-import selectors
 import signal
 import socket
 import subprocess
@@ -23,7 +22,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -151,25 +150,13 @@ class _Command:
 
     def answer(self) -> None:
         """Hand requests on until the socket or the command ends."""
-        threading.Thread(target=self._look, daemon=True, name="ping").start()
+        for work in (self._tell_end, self._look):
+            threading.Thread(target=work, daemon=True).start()
         pool = ThreadPoolExecutor(OPEN_MAX, thread_name_prefix="request")
-        watched = os.pidfd_open(self._process.pid)
         reader = FrameReader()
         try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._link, selectors.EVENT_READ)
-                selector.register(watched, selectors.EVENT_READ)
-                while True:
-                    if watched in {key.fd for key, _ in selector.select()}:
-                        # Its exit code is not told while another thread is asking for it.
-                        self._has_ended()
-                        problem = self._problem or f"the command {ended(self._process.returncode)}"
-                        with self._sending, suppress(OSError):
-                            send_last(self._link, pack({"lost": problem}))
-                        return
-                    data = self._link.recv(1 << 20)
-                    if not data:
-                        return
+            with suppress(TimeoutError):  # `_tell_end` waits no longer for the server.
+                while data := self._link.recv(1 << 20):
                     for header, body in reader.feed(data):
                         if "op" in header:
                             self._send(refuse(header, 400, "bad_request", NOT_EXPLAINED))
@@ -178,8 +165,13 @@ class _Command:
                             pool.submit(self._hand_on, header, body)
         finally:
             self._is_over.set()
-            os.close(watched)
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _tell_end(self) -> None:
+        """Tell the server when the command ends by itself."""
+        code = self._process.wait()
+        with self._sending, suppress(OSError):
+            send_last(self._link, pack({"lost": self._problem or f"the command {ended(code)}"}))
 
     def _hand_on(self, header: dict[str, Any], body: bytes) -> None:
         """Send a request to the command, and its answer to the server."""
@@ -188,14 +180,13 @@ class _Command:
             types = [MEDIA_TYPES.get(header[key], header[key]) for key in ("form", "answer")]
             status, media_type, answer = self._ask(body, *types)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            # Of one that has ended nothing is said: the server asks the next one.
-            if not self._has_ended():
-                reason = (str(error).splitlines() or [""])[0][:200]
-                message = (
-                    f"the model's server broke the connection off ({type(error).__name__}: "
-                    f"{reason})"
-                )
-                self._send(refuse(header, 424, "model_error", message))
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_ENDS_IN_S)
+                return  # Nothing is said: the server asks the next one.
+            reason = (str(error).splitlines() or [""])[0][:200]
+            kind = type(error).__name__
+            message = f"the model's server broke the connection off ({kind}: {reason})"
+            self._send(refuse(header, 424, "model_error", message))
             return
         finally:
             self._open.discard(header["id"])
@@ -209,15 +200,12 @@ class _Command:
             self._send(received(header, status, said))
 
     def _ask(self, body: bytes, content_type: str, accept: str) -> tuple[int, str, bytes]:
-        link = http.client.HTTPConnection(HOST, self._port, timeout=_ANSWER_S)
-        try:
+        with closing(http.client.HTTPConnection(HOST, self._port, timeout=_ANSWER_S)) as link:
             headers = {"Content-Type": content_type, "Accept": accept or "*/*"}
             link.request("POST", "/invocations", body, headers)
             answer = link.getresponse()
             kind = answer.getheader("Content-Type", "application/octet-stream")
             return answer.status, kind, answer.read(LARGEST_ANSWER_BYTES + 1)
-        finally:
-            link.close()
 
     def _look(self) -> None:
         """Kill a command that does not answer pings while it has nothing else to do."""
@@ -234,14 +222,12 @@ class _Command:
 
     def _is_well(self) -> bool:
         """Whether ``GET /ping`` answers 200."""
-        link = http.client.HTTPConnection(HOST, self._port, timeout=PING_TIMEOUT_S)
-        try:
-            link.request("GET", "/ping")
-            return link.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            link.close()
+        with closing(http.client.HTTPConnection(HOST, self._port, timeout=PING_TIMEOUT_S)) as link:
+            try:
+                link.request("GET", "/ping")
+                return link.getresponse().status == 200
+            except (OSError, http.client.HTTPException):
+                return False
 
     def _listeners(self) -> tuple[bool, str]:
         """Whether its own processes listen on the port, and what is wrong where others reach it.
@@ -267,12 +253,6 @@ class _Command:
             f"on port {self._port} can ask it past driftline"
         )
 
-    def _has_ended(self) -> bool:
-        """Whether it has ended, or does so in a moment."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_ENDS_IN_S)
-        return self._process.returncode is not None
-
     def _send(self, frame: bytes) -> None:
         with self._sending, suppress(OSError):  # A server that is gone: `answer` notices.
             self._link.sendall(frame)
@@ -280,13 +260,7 @@ class _Command:
 
 def _free_port() -> int:
     """Return a port that nobody listens on now."""
-    for _ in range(100):
-        port = random.SystemRandom().choice(_PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with suppress(OSError), socket.create_server((HOST, port)):
             return port
     raise OSError(f"no free port of {_PORTS.start} to {_PORTS.stop - 1} was found")

@@ -84,27 +84,28 @@ def _unpack_alone(archive: Path, target: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar.gz into a new folder; refuse what is too large or would leave the folder."""
+    """Unpack a tar.gz into a new folder; refuse what is too large, no file, or leads outside."""
     folder.mkdir(mode=0o700)
     limit = UnpackLimit(archive.name, archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
-    files: set[PurePosixPath] = set()
     try:
         with _Bounded(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as members:
             for count, member in enumerate(members, 1):
                 if count > MEMBERS_MAX:
                     raise ModelError(f"{archive.name} holds more than {MEMBERS_MAX} members")
-                place = _inside(archive, member.name)
-                target = folder / place
+                if problem := _problem(member):
+                    raise ModelError(f"{archive.name} holds {member.name[:80]!r}, {problem}")
+                target = folder / member.name
                 if member.isdir():
                     target.mkdir(parents=True, exist_ok=True)
                     continue
+                limit.take(member.size)  # As it says itself; no more of it is read.
+                source = members.extractfile(member)
+                assert source is not None  # It is a regular file.
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.unlink(missing_ok=True)
-                if member.isreg():
-                    _write(archive, members, member, target, limit)
-                else:
-                    _link(archive, member, folder, files, target)
-                files.add(place)
+                with source, target.open("xb") as sink:
+                    shutil.copyfileobj(source, sink, _CHUNK)
+                target.chmod(0o700 if member.mode & stat.S_IXUSR else 0o600)
     except (tarfile.TarError, gzip.BadGzipFile, EOFError) as error:
         raise ModelError(f"{archive.name} is no whole tar.gz ({error})") from error
     except OSError as error:
@@ -116,48 +117,12 @@ def unpack(archive: Path, folder: Path) -> None:
         ) from error
 
 
-def _inside(archive: Path, name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name:
-        raise ModelError(f"{archive.name} holds {name[:80]!r}; expected paths inside the archive")
-    return path
-
-
-def _write(
-    archive: Path,
-    members: tarfile.TarFile,
-    member: tarfile.TarInfo,
-    target: Path,
-    limit: UnpackLimit,
-) -> None:
-    """Write a member's bytes."""
-    if member.size < 0:  # It would allow as many more.
-        raise ModelError(f"{archive.name} holds {member.name[:80]!r} of {member.size} bytes")
-    limit.take(member.size)  # As it says itself; no more of it is read.
-    source = members.extractfile(member)
-    assert source is not None  # It is a regular file.
-    with source, target.open("xb") as sink:
-        shutil.copyfileobj(source, sink, _CHUNK)
-    target.chmod(0o700 if member.mode & stat.S_IXUSR else 0o600)
-
-
-def _link(
-    archive: Path,
-    member: tarfile.TarInfo,
-    folder: Path,
-    files: set[PurePosixPath],
-    target: Path,
-) -> None:
-    """Unpack a link as a copy of its file. No link is ever made, so none can lead outside."""
-    if not member.islnk() and not member.issym():
-        raise ModelError(
-            f"{archive.name} holds {member.name[:80]!r}, a device or pipe; expected files"
-        )
-    start = "" if member.islnk() else str(PurePosixPath(member.name).parent)
-    named = PurePosixPath(os.path.normpath(os.path.join(start, member.linkname)))  # noqa: PTH118 - no path of this machine
-    if named not in files:
-        raise ModelError(
-            f"{archive.name} holds {member.name[:80]!r}, a link to {member.linkname[:80]!r}; "
-            "expected links to files that stand before them in the archive"
-        )
-    target.hardlink_to(folder / named)
+def _problem(member: tarfile.TarInfo) -> str:
+    """Return why a member is not unpacked, or an empty text."""
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or "\0" in member.name:
+        return "a path outside of it"
+    if not member.isreg() and not member.isdir():
+        return "a link, device or pipe; expected files (tar --dereference writes those of links)"
+    # Less than nothing would allow as many bytes more.
+    return f"of {member.size} bytes" if member.size < 0 else ""

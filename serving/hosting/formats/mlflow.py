@@ -63,25 +63,17 @@ class PyfuncModel:
         """Predict each row, as ``mlflow models serve`` does."""
         if self._inputs.table is not None:
             sent: Any = np.asarray(rows, dtype=np.float64).astype(self._inputs.table)
-        else:
-            sent = self._typed(pd.DataFrame(rows))
+        else:  # Of exactly the types that MLflow checks for.
+            sent = pd.DataFrame(rows)
+            for name, kind in zip(self._inputs.names, self._inputs.types, strict=True):
+                # A missing one would become true.
+                if kind == "boolean" and sent[name].isna().any():
+                    raise ModelError(f'column "{name}" takes no missing values')
+                sent[name] = sent[name].astype(TYPES[kind][0])
         found = self._model.predict(sent)
         if isinstance(found, pd.DataFrame):
             return found.iloc[:, 0].to_numpy() if found.shape[1] == 1 else found.to_numpy()
         return found
-
-    def _typed(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return rows of exactly the types that MLflow checks for."""
-        columns = {}
-        for name, kind in zip(self._inputs.names, self._inputs.types, strict=True):
-            try:
-                # A missing one would become true, or false.
-                if kind == "boolean" and rows[name].isna().any():
-                    raise ValueError("a value is missing")  # noqa: TRY301 - told as others are
-                columns[name] = rows[name].astype(TYPES[kind][0])
-            except (TypeError, ValueError) as error:
-                raise ModelError(f'column "{name}" takes {kind} ({error})') from error
-        return pd.DataFrame(columns) if columns else rows
 
 
 def read(folder: Path) -> object:

@@ -44,25 +44,19 @@ class OnnxModel:
                     "expected tables of numbers, text or truth values (rows, columns)"
                 )
         self._is_matrix = len(self._inputs) == 1  # Which is taken by position, whatever its name.
-        # Some are exported for one row at a time.
-        self._is_of_one_row = self._inputs[0].shape[0] == 1
         self._metadata = session.get_modelmeta().custom_metadata_map
         self._read_columns()
         self._read_outputs(labels)
 
     def predict(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
         """Predict the class, or the number, of each row."""
-        found = np.asarray(self._run(self._feed(rows), [self._label])[0])
+        found = np.asarray(self._session.run([self._label], self._feed(rows))[0])
         labels: np.ndarray = found if self.classes_ is None else self.classes_[self._places(found)]
         return labels
 
-    def _predict_proba(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
-        """Return the probability of each class, shape (rows, classes)."""
-        return self._predict_both(rows)[1]
-
     def _predict_both(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - a frame or an array
         """Return the class of each row and the probability of each class, of one run."""
-        labels, chances = self._run(self._feed(rows), [self._label, self._probability])
+        labels, chances = self._session.run([self._label, self._probability], self._feed(rows))
         if isinstance(chances, list):
             table = np.array([[row[one] for one in self.classes_.tolist()] for row in chances])
         else:
@@ -141,7 +135,8 @@ class OnnxModel:
             )
         if len(outputs) > 1:
             self._probability = outputs[1].name
-            self.predict_proba, self.predict_both_ = self._predict_proba, self._predict_both
+            self.predict_both_ = self._predict_both
+            self.predict_proba = lambda rows: self._predict_both(rows)[1]
 
     def _feed(self, rows: Any) -> dict[str, np.ndarray]:  # noqa: ANN401 - a frame or an array
         if self._is_matrix:
@@ -168,21 +163,6 @@ class OnnxModel:
             return found.astype(kind)
         except (TypeError, ValueError) as error:
             raise ModelError(f'input "{one.name}" takes numbers ({error})') from error
-
-    def _run(self, feed: dict[str, np.ndarray], outputs: list[str]) -> list[Any]:
-        if not self._is_of_one_row:
-            return list(self._session.run(outputs, feed))
-        count = len(next(iter(feed.values())))
-        parts = [
-            self._session.run(outputs, {name: rows[at : at + 1] for name, rows in feed.items()})
-            for at in range(count)
-        ]
-        return [
-            [one for part in column for one in part]
-            if isinstance(column[0], list)
-            else np.concatenate(column)
-            for column in zip(*parts, strict=True)
-        ]
 
 
 def _class_labels(model: Any) -> list[Any] | None:  # noqa: ANN401 - foreign object

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -53,15 +54,9 @@ def _model_in(folder: Path, shown: str) -> object:
 
 def _require_installed(file: Path) -> None:
     """Refuse what asks for packages that are not there, or for others than are there."""
-    if not file.is_file():
-        return
-    try:
-        text = file.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelError(f"code/requirements.txt is not UTF-8 ({error})") from error
-    lines = [line.partition(" #")[0].strip() for line in text.splitlines()]
-    asked = [line for line in lines if line and not line.startswith("#")]
-    if missing := [why for line in asked if (why := _missing(line))]:
+    text = file.read_text("utf-8", errors="replace") if file.is_file() else ""
+    lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in text.splitlines())
+    if missing := [why for line in lines if line and (why := _missing(line))]:
         raise ModelError(
             f"code/requirements.txt asks for {', '.join(missing[:5])[:300]}, and driftline "
             "installs nothing; install them where models run"
@@ -72,14 +67,10 @@ def _missing(line: str) -> str:
     """Return what of a line of requirements is not installed here; "" if all is."""
     try:
         asked = Requirement(line)
-    except InvalidRequirement:  # An option of pip, or a file.
-        return line
-    if asked.marker is not None and not asked.marker.evaluate():
-        return ""
-    try:
+        if asked.marker is not None and not asked.marker.evaluate():
+            return ""
         found = version(asked.name)
-    except PackageNotFoundError:
+    except (InvalidRequirement, PackageNotFoundError):  # Of an option of pip, too.
         return line
-    if asked.url is not None or not asked.specifier.contains(found, prereleases=True):
-        return f"{line} ({found} is installed)"
-    return ""
+    is_met = asked.url is None and asked.specifier.contains(found, prereleases=True)
+    return "" if is_met else f"{line} ({found} is installed)"

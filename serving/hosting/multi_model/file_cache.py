@@ -12,11 +12,10 @@ import errno
 import os
 import shutil
 import stat
-import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -67,12 +66,10 @@ class FileCache:
         self._parent = folder / COPIES
         # Made for the first copy: where it cannot be, who asks is told, and other endpoints go on.
         self._own: tuple[Path, int] | None = None
-        self._beginning = threading.Lock()
         self._copies: OrderedDict[str, ModelCopy] = OrderedDict()  # The last used is the last.
         self._running: dict[str, asyncio.Task[None]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "model-files")
-        self.used_bytes = 0
-        """The bytes of all copies, and of those that are being made."""
+        self._used_bytes = 0  # Of copies that are being made or removed, too.
 
     @asynccontextmanager
     async def copy(
@@ -120,16 +117,16 @@ class FileCache:
             await asyncio.to_thread(remove_folder, *self._own)
 
     def _remove(self, copy: ModelCopy) -> asyncio.Future[None]:
-        self.used_bytes -= copy.size
+        self._used_bytes -= copy.size
         loop, folder = asyncio.get_running_loop(), copy.path.parent
         return loop.run_in_executor(self._threads, shutil.rmtree, folder, True)
 
     async def _look(self, name: str) -> None:
         """Drop a copy whose file was removed."""
-        loop, copy = asyncio.get_running_loop(), self._copies.get(name)
-        if copy is None or loop.time() < copy.look_s:
+        now_s, copy = asyncio.get_running_loop().time(), self._copies.get(name)
+        if copy is None or now_s < copy.look_s:
             return
-        copy.look_s = loop.time() + LOOK_EVERY_S  # Others go on meanwhile.
+        copy.look_s = now_s + LOOK_EVERY_S  # Others go on meanwhile.
         try:
             async with asyncio.timeout(_LOOK_S):
                 await self._in_thread(name, self._size, name)
@@ -146,34 +143,43 @@ class FileCache:
                 f"{self._disk_bytes:,} (disk_limit_mb)"
             )
         removed = self._make_room(name, size)
-        self.used_bytes += size
+        self._used_bytes += size
         try:
             await asyncio.gather(*removed)
             path = await self._in_thread(name, self._copy, name, size)
         except BaseException:
-            self.used_bytes -= size
+            self._used_bytes -= size
             raise
         look_s = asyncio.get_running_loop().time() + LOOK_EVERY_S
         self._copies[name] = ModelCopy(path, size, look_s)
 
-    def _make_room(self, name: str, size: int) -> list[asyncio.Future[None]]:
+    def _make_room(self, name: str, size: int) -> Sequence[asyncio.Future[None]]:
         """Remove the copies that were asked for longest ago and that nobody uses."""
-        unused = [other for other, copy in self._copies.items() if not copy.users]
-        free = sum(self._copies[other].size for other in unused)
-        if self.used_bytes - free + size > self._disk_bytes:
+        removed, left = [], self._used_bytes + size
+        for other, copy in self._copies.items():
+            if left > self._disk_bytes and not copy.users:
+                removed.append(other)
+                left -= copy.size
+        if left > self._disk_bytes:
             raise UnavailableError(
                 f'model "{name}": all of the disk that models may have is in use by those that are '
                 "being asked; ask again"
             )
-        removed = []
-        while self.used_bytes + size > self._disk_bytes:
-            removed.append(self._remove(self._copies.pop(unused.pop(0))))
-        return removed
+        return [self._remove(self._copies.pop(other)) for other in removed]
 
     async def _in_thread(self, name: str, work: Callable[[*Given], Done], *given: *Given) -> Done:
         """Do something with a file, and say the disk's errors in a sentence."""
         try:
+            if self._own is None:
+                self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._own = new_folder(self._parent)
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        except FileNotFoundError:
+            # SageMaker's words, then what mends it.
+            raise NotFoundError(
+                f'Failed to download model data: there is no model "{name}" below the endpoint\'s '
+                "model_data_prefix; put it there, or name another"
+            ) from None
         except OSError as error:
             raise UnavailableError(
                 f'model "{name}" cannot be copied ({error.strerror or error})'
@@ -185,11 +191,8 @@ class FileCache:
         return size
 
     def _copy(self, name: str, size: int) -> Path:
+        assert self._own is not None
         # A folder of its own: the same name may still be used from another one.
-        with self._beginning:
-            if self._own is None:
-                self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._own = new_folder(self._parent)
         target = self._own[0] / uuid.uuid4().hex
         target.mkdir()
         path = target / Path(name).name
@@ -198,30 +201,26 @@ class FileCache:
             with closing(self._opened(name)[0]) as source, path.open("xb") as sink:
                 while left and (chunk := source.read(min(left, _CHUNK))):
                     left -= sink.write(chunk)
+            if left != 1:
+                raise UnavailableError(  # noqa: TRY301 - removed as after others
+                    f'model "{name}" changed while it was copied; ask again'
+                )
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
-        if left != 1:
-            shutil.rmtree(target, ignore_errors=True)
-            raise UnavailableError(f'model "{name}" changed while it was copied; ask again')
         return path
 
     def _opened(self, name: str) -> tuple[BinaryIO | pa.NativeFile, int]:
         """Open a model's file; return it with its size."""
         if self._remote is None:
+            self._check(self._source)
             stream = _open_inside(self._source, name)
-            # Now that no link is on the way: what is out of reach is told with the server's path.
-            try:
-                self._check(self._source / name)
-            except BaseException:
-                stream.close()
-                raise
             return stream, os.fstat(stream.fileno()).st_size
         place = self._remote / name
         try:
             found = place.system.open_input_file(place.path)
-        except FileNotFoundError as error:
-            raise _missing(name) from error
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise storage_error(place.shown, error) from error
         return found, found.size()
@@ -229,41 +228,21 @@ class FileCache:
 
 def _open_inside(folder: Path, name: str) -> BinaryIO:
     """Open a regular file below a folder; no link leads anywhere on the way."""
-    *folders, last = name.split("/")
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # A pipe that nobody writes to would keep whoever opens it.
+    how = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    found = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for part in folders:
-            inner = _open_part(name, part, os.O_DIRECTORY, place)
-            os.close(place)
-            place = inner
-        # A pipe that nobody writes to would keep whoever opens it.
-        found = _open_part(name, last, os.O_NONBLOCK, place)
-    except FileNotFoundError:
-        raise _missing(name) from None
-    finally:
-        os.close(place)
-    if not stat.S_ISREG(os.fstat(found).st_mode):
-        os.close(found)
-        raise _missing(name)
-    return os.fdopen(found, "rb")
-
-
-def _open_part(name: str, part: str, how: int, place: int) -> int:
-    try:
-        return os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | how, dir_fd=place)
+        for part in name.split("/"):
+            outer = found
+            found = os.open(part, how, dir_fd=outer)
+            os.close(outer)
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise FileNotFoundError
+        return os.fdopen(found, "rb")
     except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-            raise
-        if stat.S_ISLNK(os.stat(part, dir_fd=place, follow_symlinks=False).st_mode):
+        os.close(found)
+        if error.errno == errno.ELOOP:
             raise InputError(
                 f'model "{name}": "{part}" is a link; expected files and folders'
             ) from None
-        raise FileNotFoundError from None
-
-
-def _missing(name: str) -> NotFoundError:
-    # SageMaker's words, then what mends it.
-    return NotFoundError(
-        f'Failed to download model data: there is no model "{name}" below the endpoint\'s '
-        "model_data_prefix; put it there, or name another"
-    )
+        raise FileNotFoundError if error.errno == errno.ENOTDIR else error from None

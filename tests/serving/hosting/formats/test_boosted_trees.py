@@ -62,7 +62,7 @@ def test_categories_that_xgboost_cuts_are_refused_and_others_are_whole(words, tm
 
     assert sorted(categories_of(whole)["word"]) == sorted(words)
     load_predictor(tmp_path / "m.txt", trust_pickle=False)
-    with pytest.raises(InputError, match=r'column "word" of the model: xgboost \S+ cuts names'):
+    with pytest.raises(InputError, match='column "word" of the model: xgboost cuts'):
         load_predictor(tmp_path / "m.json", trust_pickle=False)
 
 

@@ -105,11 +105,10 @@ def test_classes_that_nobody_names_are_numbers_from_0_and_others_are_refused(tmp
     assert named.predict(row).predictions == ["yes"]
 
 
-@pytest.mark.parametrize("rows", [None, 1])
-def test_a_regressor_answers_numbers(rows, tmp_path):
+def test_a_regressor_answers_numbers(tmp_path):
     model = LinearRegression().fit(VALUES, SCORE)
 
-    predictor = load(to_onnx(model, initial_types=[("X", FloatTensorType([rows, 3]))]), tmp_path)
+    predictor = load(to_onnx(model, initial_types=[("X", FloatTensorType([None, 3]))]), tmp_path)
     answer = predictor.predict(columns(VALUES[:7]))
 
     assert predictor.description.classes == ()

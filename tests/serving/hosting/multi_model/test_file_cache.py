@@ -58,7 +58,7 @@ def test_who_was_asked_for_longest_ago_makes_room_on_the_disk(models: Path, tmp_
             assert await fetch(files, name) is not None
         assert await fetch(files, "a.skops") is None
         await fetch(files, "d.skops")
-        assert files.used_bytes == 3 * SIZE
+        assert files._used_bytes == 3 * SIZE
         return copies(tmp_path)
 
     assert using(models, tmp_path, work) == {"a.skops", "c.skops", "d.skops"}
@@ -84,7 +84,7 @@ def test_what_finds_no_room_leaves_the_other_copies(models: Path, tmp_path: Path
             with pytest.raises(UnavailableError, match="in use"):
                 await fetch(files, "large.skops")
         assert await fetch(files, "a.skops") is None
-        return files.used_bytes
+        return files._used_bytes
 
     assert using(models, tmp_path, work) == 3 * SIZE
 
@@ -106,7 +106,7 @@ def test_what_is_dropped_is_copied_anew_and_stays_for_who_uses_it(
         async with asyncio.timeout(30):  # A thread removes it, for whom nobody waits.
             while half.path.exists():
                 await asyncio.sleep(0.01)
-        assert files.used_bytes == 2 * SIZE
+        assert files._used_bytes == 2 * SIZE
 
     using(models, tmp_path, work)
 
