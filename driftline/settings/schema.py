@@ -74,7 +74,6 @@ Port = Annotated[int, Field(gt=0, le=65535)]
 Amount = Annotated[float, Field(gt=0)]
 Texts = Annotated[list[str], BeforeValidator(_listed)]
 ExternalUrl = Annotated[str, AfterValidator(_external_url)]
-_TOKEN_LENGTH = 32
 
 
 class Server(Section):
@@ -82,16 +81,10 @@ class Server(Section):
 
     host: str = _setting("127.0.0.1", "address that the server listens on")
     port: Port = _setting(8080, "port that the server listens on")
-    external_url: ExternalUrl = _setting(
-        "", "https:// address of the proxy, with authentication, before the server"
-    )
-    tls_cert_file: str = _setting(
-        "", "certificate (PEM, with its chain) of server and dashboard; empty: http"
-    )
+    external_url: ExternalUrl = _setting("", "https:// address of the proxy before the server")
+    tls_cert_file: str = _setting("", "certificate (PEM) of server and dashboard; empty: http")
     tls_key_file: str = _setting("", "its key (PEM); empty: in the certificate's file")
-    tls_ca_file: str = _setting(
-        "", "authorities (PEM) by which clients check the certificate; empty: the usual"
-    )
+    tls_ca_file: str = _setting("", "authorities (PEM) that clients trust; empty: the usual")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -105,9 +98,7 @@ class Dashboard(Section):
 
     host: str = _setting("127.0.0.1", "address that the dashboard listens on")
     port: Port = _setting(8081, "port that the dashboard listens on")
-    external_url: ExternalUrl = _setting(
-        "", "https:// address of the proxy before the dashboard; links in messages begin with it"
-    )
+    external_url: ExternalUrl = _setting("", "https:// address of its proxy, for links too")
 
 
 class Storage(Section):
@@ -121,11 +112,7 @@ class Storage(Section):
         "how buckets are opened: endpoint_url, region, access_key_id, secret_access_key, ...; what "
         "is missing comes from AWS's environment",
     )
-    local_dir: str = _setting(
-        "",
-        "folder of this machine for spool, database file and models that are served; empty: the "
-        "root, or .driftline with a root elsewhere",
-    )
+    local_dir: str = _setting("", "folder of this machine; empty: a local root, or .driftline")
 
 
 class Database(Section):
@@ -140,18 +127,11 @@ class Capture(Section):
     """How requests and responses are recorded."""
 
     spool_dir: str = _setting("", "folder of the spool; empty: spool in [storage] local_dir")
-    spool_max_bytes: Count = _setting(
-        2 << 30, "bytes the spool may take; above it drops are counted"
-    )
+    spool_max_bytes: Count = _setting(2 << 30, "bytes the spool may take; drops are counted")
     max_body_bytes: Count = _setting(1 << 20, "bytes kept of each body; true lengths always are")
-    headers: Texts = _setting(
-        list(DEFAULT_HEADERS),
-        "request headers recorded beside content type and ids; never such as carry credentials",
-    )
+    headers: Texts = _setting([*DEFAULT_HEADERS], "request headers recorded; no credentials")
     commit_interval_s: Amount = _setting(10.0, "longest time that a record waits for its table")
-    retention_days: Count = _setting(
-        90, "days that captured records, their labels, alarm history and notifications are kept"
-    )
+    retention_days: Count = _setting(90, "days that records, labels and notifications are kept")
     erasure_days: Count = _setting(
         30, "days that what comes under erased ids is dropped; longer than Kafka and spools keep it"
     )
@@ -159,12 +139,9 @@ class Capture(Section):
         [], "what is taken out of records; see docs/redaction.md"
     )
     redact_names: Texts = _setting(
-        list(SECRET_NAMES),
-        "texts under these names (* is anything) are masked, in JSON and CSV with a header",
+        [*SECRET_NAMES], "texts under these names (* is anything) are masked, in JSON and CSV"
     )
-    redact_keys: str = _secret(
-        "", "keys that redaction hashes under, ID:KEY, …; better in a file: redact_keys_file"
-    )
+    redact_keys: str = _secret("", "keys that redaction hashes under, ID:KEY, …")
 
 
 class Kafka(Section):
@@ -189,38 +166,25 @@ class Auth(Section):
 
     mode: Literal["off", "token", "proxy", "oidc"] = _setting(
         "off",
-        '"off": this machine only; "token": with a token; "proxy": with a token, or through a '
-        'proxy that says who it is; "oidc": with a token, or logged in to the dashboard by OpenID '
-        "Connect",
+        '"off": this machine only; "token": with a token; "proxy", "oidc": also through a proxy '
+        "that says who asks, or by a log-in to the dashboard",
     )
     token: str = _secret("", "token that commands and clients show; empty: that of token_file")
     token_file: str = _setting(
         "",
-        "file with the token of an admin, valid on every server of the database and shown by "
-        'commands of this machine; made at the first start; "": access.token in the local folder',
+        "file with an admin's token, made at the first start and shown by commands of this "
+        'machine; "": access.token in the local folder',
     )
-    hosts: Texts = _setting(
-        [], "names of this machine by which others ask, without port, such as drift.example.org"
-    )
+    hosts: Texts = _setting([], "names of this machine by which others ask, without port")
     proxy_networks: Texts = _setting([], "networks (CIDR) of proxies that say who asks")
-    proxy_secret_file: str = _setting(
-        "", "file with the secret that such a proxy sends as X-Driftline-Proxy-Secret"
-    )
+    proxy_secret_file: str = _setting("", "file with its X-Driftline-Proxy-Secret")
     oidc_issuer: str = _setting("", "https://… address of the provider of OpenID Connect")
     oidc_client_id: str = _setting("", "what the provider knows the dashboard by")
-    oidc_client_secret_file: str = _setting(
-        "", "file with the secret that it shares with the provider; empty: none, PKCE alone"
-    )
-    oidc_scopes: Texts = _setting(
-        ["openid", "profile", "email"], "what the dashboard asks the provider to tell"
-    )
-    oidc_user_claim: str = _setting(
-        "email", 'claim of the ID token that names the person; "email" must be verified'
-    )
+    oidc_client_secret_file: str = _setting("", "file with its secret; empty: PKCE alone")
+    oidc_scopes: Texts = _setting(["openid", "profile", "email"], "what the dashboard asks for")
+    oidc_user_claim: str = _setting("email", "claim that names the person; an email is verified")
     oidc_groups_claim: str = _setting("groups", "claim of the ID token with the person's groups")
-    group_roles: Texts = _setting(
-        [], 'roles of a group of people, such as "on-call=operator"; one entry a role'
-    )
+    group_roles: Texts = _setting([], 'roles of groups of people, such as "on-call=operator"')
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -238,26 +202,14 @@ class Auth(Section):
 class Serving(Section):
     """How models are run."""
 
-    trust_pickle: bool = _setting(
-        False, "load models that can run any code: pickles, joblib, model.tar.gz, MLflow"
-    )
-    trust_commands: bool = _setting(
-        False, "run models that are programs: whoever may apply resources can then run any"
-    )
-    data_dirs: Texts = _setting(
-        [],
-        "folders and URIs that models and reference data may be read from; empty: any but hidden "
-        "ones and the system's",
-    )
+    trust_pickle: bool = _setting(False, "load models that can run any code, such as pickles")
+    trust_commands: bool = _setting(False, "run models that are programs, which can do anything")
+    data_dirs: Texts = _setting([], "folders and URIs of models and data; empty: all but hidden")
     output_dirs: Texts = _setting(
-        [],
-        "folders and URIs that transform jobs and asynchronous invocations may write to, besides "
-        "the folder outputs of the storage root",
+        [], "folders and URIs that jobs may write to, besides outputs in the storage root"
     )
     timeout_s: Amount = _setting(60.0, "longest time that one invocation may take")
-    serverless_idle_s: Amount = _setting(
-        300.0, "seconds without a request after which a worker of a serverless variant ends"
-    )
+    serverless_idle_s: Amount = _setting(300.0, "seconds until an idle serverless worker ends")
     max_request_bytes: Count = _setting(25 << 20, "bytes a request body may have")
 
 
@@ -267,12 +219,8 @@ class Scheduler(Section):
     clock: Annotated[str, Field(pattern="^(system|file:.+)$")] = _setting(
         "system", '"system", or "file:PATH" with the time as text, for replays'
     )
-    scripts_dir: str = _setting(
-        "", "folder of the record scripts that monitors may name; empty: they may name none"
-    )
-    commands_dir: str = _setting(
-        "", "folder of the programs that monitors of the kind command may run; empty: none"
-    )
+    scripts_dir: str = _setting("", "folder of monitors' record scripts; empty: none may run")
+    commands_dir: str = _setting("", "folder of monitors' programs; empty: none may run")
 
 
 class Query(Section):
@@ -280,32 +228,27 @@ class Query(Section):
 
     connections: dict[str, str] = _secret(
         {},
-        "their URLs by the names that sources of monitors use, in lower case, such as "
-        "postgresql://user:password@host/db; better by the environment",
+        "their URLs by the names, in lower case, that sources of monitors use; better by the "
+        "environment",
     )
 
 
 class Metrics(Section):
     """Where processes that answer nothing else show their counters to Prometheus."""
 
-    host: str = _setting(
-        "127.0.0.1", "address that /metrics of these processes listens on; others want a token"
-    )
-    token: str = _secret(
-        "", "token that /metrics of these processes asks for; better by the environment or a file"
-    )
+    host: str = _setting("127.0.0.1", "address of /metrics; others than this one want a token")
+    token: str = _secret("", "token that /metrics asks for; better in a file")
     port: Annotated[int, Field(ge=0, le=65_531)] = _setting(
         8082,
-        "port of the sidecar's /metrics; the sink's is one above it, that of background two above, "
-        "that of alarms in a process of their own four above; 0: none",
+        "port of the sidecar's /metrics; above it: sink 1, background 2, alarms alone 4; 0: none",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if len(self.token) < _TOKEN_LENGTH and (self.token or not is_loopback(self.host)):
+        if len(self.token) < 32 and (self.token or not is_loopback(self.host)):
             raise ValueError(
-                f'host "{self.host}": addresses other than loopback need a token of '
-                f"{_TOKEN_LENGTH} characters or more; openssl rand -hex 32 prints one"
+                f'host "{self.host}": addresses other than loopback need a token of 32 characters '
+                "or more; openssl rand -hex 32 prints one"
             )
         return self
 
@@ -313,22 +256,14 @@ class Metrics(Section):
 class Log(Section):
     """How processes log."""
 
-    format: Literal["text", "json"] = _setting(
-        "text", '"text" for people, or "json": one object a line'
-    )
+    format: Literal["text", "json"] = _setting("text", '"text", or "json": one object a line')
 
 
 class Notify(Section):
     """Whom messages may go to."""
 
-    allow_networks: Texts = _setting(
-        [], "private networks that webhooks may reach, such as 10.1.0.0/16; others are refused"
-    )
-    commands: Texts = _setting(
-        [], "what channels of type command may run, such as page=/usr/local/bin/page --loud"
-    )
+    allow_networks: Texts = _setting([], "private networks that webhooks may reach (CIDR)")
+    commands: Texts = _setting([], "what channels may run, such as page=/usr/local/bin/page")
     secrets_key: str = _secret(
-        "",
-        "keys that seal channels' secrets, the first one; better in a file: secrets_key_file; "
-        "empty: that of channels.key in local_dir, made when it is missing",
+        "", "keys that seal channels' secrets, the first one; empty: channels.key in local_dir"
     )

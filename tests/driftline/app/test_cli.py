@@ -1,12 +1,9 @@
-import inspect
 import os
 import shlex
 import subprocess
 import sys
 
 import pytest
-
-from driftline.app.cli import build
 
 # What Typer itself brings: it reads the words of a command with pydantic.
 TYPER = {
@@ -74,15 +71,3 @@ def test_a_closed_output_is_no_defect() -> None:
     )
 
     assert found.returncode == 0
-
-
-def test_every_command_that_prints_can_print_json() -> None:
-    for name in ("alarm", "channel", "delete", "delivery", "silence"):
-        app = build(name)
-        groups = [one.typer_instance for one in app.registered_groups]
-        commands = [one for part in (app, *groups) for one in part.registered_commands]
-
-        assert commands
-        for one in commands:
-            assert one.callback is not None
-            assert "as_json" in inspect.signature(one.callback).parameters, one.name

@@ -43,15 +43,6 @@ def test_a_new_installation_has_no_defect_and_each_warning_has_its_mend(settings
     assert all(one.mend for one in found.values() if one.verdict != "ok")
 
 
-def test_a_database_that_does_not_answer_is_a_defect_without_its_password(settings):
-    environment = {"DRIFTLINE_DATABASE__URL": "postgresql://me:hushhush@127.0.0.1:1/none"}
-
-    found = findings_of(load(settings.file, environment=environment))["database"]
-
-    assert found.verdict == "defect"
-    assert "hushhush" not in f"{found.found}{found.mend}"
-
-
 def test_a_folder_that_others_may_read_is_a_defect(settings):
     settings.spool_dir.mkdir()
     settings.spool_dir.chmod(0o755)  # Whatever umask an earlier test has left.

@@ -15,7 +15,6 @@ from driftline.app.cli import build
 from driftline.app.client.connection import refusal
 from driftline.app.exit_codes import exit_code
 from driftline.errors import (
-    ConflictError,
     DriftlineError,
     InputError,
     UnavailableError,
@@ -26,14 +25,7 @@ from tests.servers.ports import free_port
 
 
 @pytest.mark.parametrize(
-    "words",
-    [
-        "invoke flights table.csv",
-        "get monitor",
-        "monitor executions daily",
-        "capture export flights -o out",
-        "truth load table.csv --endpoint flights",
-    ],
+    "words", ["get monitor", "capture export flights -o out", "invoke flights table.csv"]
 )
 def test_a_command_ends_with_4_when_no_server_answers(
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -51,17 +43,14 @@ def test_a_command_ends_with_4_when_no_server_answers(
     ("error", "code"),
     [
         (InputError("a"), 2),
-        (ConflictError("a"), 2),
         (UndecidedError("a"), 3),
         (DriftlineError("a"), 3),
         (ZeroDivisionError("a"), 3),
         (ProgrammingError("SELECT", None, Exception("no such column")), 3),
-        (FileNotFoundError(2, "No such file or directory"), 3),
         (UnavailableError("a"), 4),
         (OSError(28, "No space left on device"), 4),
         (socket.gaierror(-2, "Name or service not known"), 4),
         (TimeoutError(), 4),
-        (ConnectionRefusedError(111, "Connection refused"), 4),
         (OperationalError("SELECT", None, Exception("connection refused")), 4),
     ],
 )
@@ -72,9 +61,8 @@ def test_each_error_has_its_code(error: Exception, code: int) -> None:
 @pytest.mark.parametrize(
     ("status", "word", "code"),
     [
-        (400, "bad_request", 2), (404, "not_found", 2), (409, "conflict", 2),
-        (409, "undecided", 3), (500, "internal", 3),
-        (503, "unavailable", 4), (429, "throttled", 4), (504, "timed_out", 4),
+        (400, "bad_request", 2), (409, "conflict", 2), (409, "undecided", 3),
+        (500, "internal", 3), (503, "unavailable", 4), (429, "throttled", 4),
     ],
 )  # fmt: skip
 def test_what_a_server_refuses_has_the_code_of_its_reason(
@@ -83,7 +71,6 @@ def test_what_a_server_refuses_has_the_code_of_its_reason(
     response = httpx.Response(status, json={"error": {"code": word, "message": "why"}})
 
     assert exit_code(refusal(response)) == code
-    assert str(refusal(response)) == "why"
 
 
 def test_an_output_on_a_full_disk_is_4(tmp_path: Path) -> None:
@@ -92,7 +79,6 @@ def test_an_output_on_a_full_disk_is_4(tmp_path: Path) -> None:
     found = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
 
     assert found.returncode == 4
-    assert "No space left on device" in found.stderr
     assert "Traceback" not in found.stderr
 
 

@@ -29,17 +29,13 @@ def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Pat
         supervisor.stop()
 
 
-@pytest.mark.parametrize("section", ["server", "dashboard"])
-def test_a_listener_for_others_is_refused_before_anything_starts(
-    tmp_path: Path, section: str
-) -> None:
-    (tmp_path / "driftline.toml").write_text(f'[{section}]\nhost = "0.0.0.0"\n')
+def test_a_listener_for_others_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "driftline.toml").write_text('[dashboard]\nhost = "0.0.0.0"\n')
 
     found = driftline("up", cwd=tmp_path, timeout=60)
 
     assert found.returncode == 2
-    assert f'[{section}] host "0.0.0.0": ' in found.stderr
-    assert len(found.stderr.splitlines()) == 1
+    assert "[dashboard] host" in found.stderr
     assert [one.name for one in tmp_path.iterdir()] == ["driftline.toml"]
 
 
