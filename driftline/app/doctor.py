@@ -15,8 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.tokens import read_token
 from driftline.app.access import provider, trusted_proxy
+from driftline.app.client.client import Client
 from driftline.app.client.connection import trusted_certificates
-from driftline.app.installation import another_installation
+from driftline.app.installation import require_same
 from driftline.app.processes import IN_THE_CLEAR, kafka_options
 from driftline.database.engine import sqlite_file, using_database
 from driftline.database.migrations import known_revisions, stored_revision
@@ -164,8 +165,10 @@ def _monitors(settings: Settings, now: datetime) -> Finding:
 
 def _server(settings: Settings) -> Finding:
     found = _process("server", f"{settings.server_url}/readyz", settings)
-    other = another_installation(settings) if found.verdict == "ok" else ""
-    return Finding("server", "defect", other, "set another [server] port") if other else found
+    if found.verdict == "ok":
+        with Client(settings.server_url, settings=lambda: settings) as client:
+            require_same(client, settings)
+    return found
 
 
 def _process(name: str, url: str, settings: Settings) -> Finding:

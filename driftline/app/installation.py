@@ -19,21 +19,21 @@ class WrongServerError(InputError):
     """The server that answers belongs to another installation than the settings."""
 
 
-def another_installation(settings: Settings) -> str:
-    """Return which other installation answers at the settings' address; "" if none does."""
-    with Client(settings.server_url, settings=lambda: settings) as client:
-        return _another(client, settings)
-
-
 def require_same(client: Client, settings: Settings) -> None:
     """Refuse a server that belongs to another installation than the settings.
 
     Without a settings file and a database nothing is installed here, and any server passes.
     """
-    if other := _another(client, settings):
+    expected = installation_id(settings)
+    if expected is None and settings.file is None:
+        return
+    served = client.installation()
+    if served["id"] != expected:
+        ours = f"of {settings.file}" if settings.file else f"in {settings.root}"
         raise WrongServerError(
-            f"{other}; to use yours, set another [server] port and run: driftline up; to use this "
-            f"server, add --server {client.server}"
+            f"the server at {client.server} belongs to another installation (data in "
+            f"{served['storage']}) than the one {ours}; to use yours, set another [server] port "
+            f"and run: driftline up; to use this server, add --server {client.server}"
         )
 
 
@@ -52,18 +52,3 @@ def installation_id(settings: Settings) -> str | None:
         raise UnavailableError(failure_sentence(engine, error)) from error
     finally:
         engine.dispose()
-
-
-def _another(client: Client, settings: Settings) -> str:
-    expected = installation_id(settings)
-    if expected is None and settings.file is None:
-        return ""
-    served = client.installation()
-    if served["id"] == expected:
-        return ""
-    ours = f"of {settings.file}" if settings.file else f"in {settings.root}"
-    state = "" if expected else ", which was never started"
-    return (
-        f"the server at {client.server} belongs to another installation (data in "
-        f"{served['storage']}) than the one {ours}{state}"
-    )

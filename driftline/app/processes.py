@@ -472,7 +472,6 @@ def _as_process(name: str, settings_file: Path | None, link: int) -> Iterator[Se
             log.error("%s", error)
         else:
             log.exception("process=%s failed", name)
-
         sys.exit(exit_code(error))
 
 

@@ -30,7 +30,7 @@ ROLES = {
     "local": {"server": "server", "capture": "background", **_ALWAYS},
     "kafka": {"server": "server", "sidecar": "sidecar", "sink": "sink", **_ALWAYS},
 }
-PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
 STOP_S = 15.0
 # Modules that processes import, by the process; all share them.
@@ -126,7 +126,7 @@ class Supervisor:
             for name, one in self._running.items():
                 if one.restart_at_s is None and one.process.poll() is not None:
                     failures = 0 if now_s - one.started_s > STEADY_S else one.failures + 1
-                    pause_s = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
+                    pause_s = min(2.0**failures, LONGEST_PAUSE_S)
                     code = one.process.returncode
                     log.error("process=%s ended code=%s restart_in_s=%.0f", name, code, pause_s)
                     one.failures, one.restart_at_s = failures, now_s + pause_s

@@ -267,3 +267,21 @@ class Notify(Section):
     secrets_key: str = _secret(
         "", "keys that seal channels' secrets, the first one; empty: channels.key in local_dir"
     )
+
+
+class Sections(Section):
+    """All settings, section by section."""
+
+    server: Server = Field(default_factory=Server)
+    dashboard: Dashboard = Field(default_factory=Dashboard)
+    storage: Storage = Field(default_factory=Storage)
+    database: Database = Field(default_factory=Database)
+    capture: Capture = Field(default_factory=Capture)
+    kafka: Kafka = Field(default_factory=Kafka)
+    auth: Auth = Field(default_factory=Auth)
+    serving: Serving = Field(default_factory=Serving)
+    scheduler: Scheduler = Field(default_factory=Scheduler)
+    query: Query = Field(default_factory=Query)
+    metrics: Metrics = Field(default_factory=Metrics)
+    notify: Notify = Field(default_factory=Notify)
+    log: Log = Field(default_factory=Log)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -21,23 +22,7 @@ from driftline.capture.tap.place import CapturePlace
 from driftline.database.urls import without_password
 from driftline.errors import InputError
 from driftline.loopback import is_loopback
-from driftline.settings.schema import (
-    Auth,
-    Capture,
-    Dashboard,
-    Database,
-    Kafka,
-    Log,
-    Metrics,
-    Notify,
-    Query,
-    Scheduler,
-    Section,
-    Server,
-    Serving,
-    Storage,
-    is_secret,
-)
+from driftline.settings.schema import Dashboard, Section, Sections, Server, Storage, is_secret
 from driftline.storage import SECRET_OPTIONS, is_remote
 from driftline.validation import expected, nearest
 
@@ -53,22 +38,9 @@ class SettingsError(InputError):
     """A settings file, an environment variable or a flag is wrong."""
 
 
-class Settings(Section):
-    """All settings, section by section, and where each value came from."""
+class Settings(Sections):
+    """All settings, where each value came from, and what follows from them."""
 
-    server: Server = Field(default_factory=Server)
-    dashboard: Dashboard = Field(default_factory=Dashboard)
-    storage: Storage = Field(default_factory=Storage)
-    database: Database = Field(default_factory=Database)
-    capture: Capture = Field(default_factory=Capture)
-    kafka: Kafka = Field(default_factory=Kafka)
-    auth: Auth = Field(default_factory=Auth)
-    serving: Serving = Field(default_factory=Serving)
-    scheduler: Scheduler = Field(default_factory=Scheduler)
-    query: Query = Field(default_factory=Query)
-    metrics: Metrics = Field(default_factory=Metrics)
-    notify: Notify = Field(default_factory=Notify)
-    log: Log = Field(default_factory=Log)
     folder: Path = Field(default_factory=Path.cwd)
     file: Path | None = None
     sources: dict[str, str] = Field(default_factory=dict)
@@ -185,14 +157,10 @@ class Settings(Section):
         return (self.folder / (unquote(parts.path) if parts.scheme else text)).resolve()
 
 
+@cache
 def sections() -> dict[str, type[Section]]:
     """Return each section's model by its name."""
-    kinds = {name: field.annotation for name, field in Settings.model_fields.items()}
-    return {
-        name: kind
-        for name, kind in kinds.items()
-        if isinstance(kind, type) and issubclass(kind, Section)
-    }
+    return {name: type(kind) for name, kind in Sections()}
 
 
 def load(
@@ -217,14 +185,6 @@ def load(
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for source, base, path, value in written:
-        if path[0] not in sections():
-            raise SettingsError(
-                f'{source}: section "{path[0]}" is unknown; {nearest(path[0], sections())}'
-            )
-        if len(path) == 1:
-            if value == {}:
-                continue
-            raise SettingsError(f"{source}: [{path[0]}] is not a section of keys")
         if secret := _secret_of_file(path):
             path = secret
             secret_files.append(base / str(value))
@@ -236,11 +196,17 @@ def load(
             table = table[name]
         table[path[-1]] = value
         sources[".".join(path[:2])] = source
-    about = {"folder": folder, "file": chosen if is_there else None, "sources": sources}
     try:
-        return Settings.model_validate({**values, **about, "secret_files": tuple(secret_files)})
+        found = Sections.model_validate(values)
     except ValidationError as error:
         raise _sentence(error.errors(include_url=False)[0], values, sources) from None
+    return Settings(
+        **dict(found),
+        folder=folder,
+        file=chosen if is_there else None,
+        sources=sources,
+        secret_files=tuple(secret_files),
+    )
 
 
 def describe(settings: Settings) -> list[dict[str, Any]]:
@@ -294,11 +260,12 @@ def _leaves(
 
 def _secret_of_file(path: tuple[str, ...]) -> tuple[str, ...]:
     """Return the path of the secret that KEY_FILE is the file of; () where it is none's."""
-    known, secret = sections()[path[0]].model_fields, (*path[:-1], path[-1].removesuffix("_file"))
-    if secret == path or (len(path) == 2 and path[1] in known):
+    section, *keys = path
+    known = sections()[section].model_fields if section in sections() else {}
+    if not keys or not keys[-1].endswith("_file") or keys[-1] in known:
         return ()
-    field = known.get(secret[1])
-    return secret if field is not None and is_secret(field) else ()
+    keys[-1] = keys[-1].removesuffix("_file")
+    return (section, *keys) if keys[0] in known and is_secret(known[keys[0]]) else ()
 
 
 def _read_secret(file: Path, where: str) -> str:
@@ -316,15 +283,17 @@ def _sentence(
     error: ErrorDetails, values: Mapping[str, Any], sources: Mapping[str, str]
 ) -> SettingsError:
     """Say which setting is wrong, where it was set, and what was expected."""
-    section, *path = map(str, error["loc"])
+    section, key, *_ = *map(str, error["loc"]), ""
+    name = f"{section}.{key}"
+    where = next((at for one, at in sources.items() if f"{one}.".startswith(name)), "settings")
+    if section not in sections():
+        return SettingsError(
+            f'{where}: section "{section}" is unknown; {nearest(section, sections())}'
+        )
     known, words = sections()[section].model_fields, expected(dict(error))
-    if not path:  # What is wrong of several together.
-        return SettingsError(f"[{section}] {words}")
-    key = path[0]
-    where = f"{sources[f'{section}.{key}']}: [{section}]"
-    if key not in known:
-        return SettingsError(f'{where} "{key}" is unknown; {nearest(key, known)}')
+    if error["type"] == "extra_forbidden":
+        return SettingsError(f'{where}: [{section}] "{key}" is unknown; {nearest(key, known)}')
     if error["type"] != "value_error":  # Those are our own words.
-        shown = "" if is_secret(known[key]) else f"{values[section][key]!r}; "
+        shown = f"{values[section][key]!r}; " if key and not is_secret(known[key]) else ""
         words = f"{shown}expected {words}"
-    return SettingsError(f"{where} {key}: {words}")
+    return SettingsError(f"{where}: [{section}] {key}: {words}" if key else f"[{section}] {words}")

@@ -98,7 +98,7 @@ def get(*headers: bytes, path: bytes = b"/") -> bytes:
     return b"\r\n".join((b"GET " + path + b" HTTP/1.1", b"Host: x", *headers, b"", b""))
 
 
-@pytest.mark.parametrize("cut", [False, True], ids=["at once", "in pieces"])
+@pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize(
     "sent",
     [
@@ -151,7 +151,6 @@ def test_an_answer_half_sent_is_not_followed_by_a_refusal() -> None:
 @pytest.mark.parametrize(
     ("sent", "more"),
     [(b"", b""), (b"GET / HTTP/1.1\r\nX: loc", b""), (b"GET / HTTP/1.1\r\nX: ", b"x")],
-    ids=["nothing", "a part", "a byte now and then"],
 )
 def test_a_connection_that_keeps_us_waiting_is_closed(sent: bytes, more: bytes) -> None:
     with answering(sizes, head_timeout_s=0.3) as port, connect(port) as connection:

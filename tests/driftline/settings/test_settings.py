@@ -38,7 +38,7 @@ def test_environment_overrides_file_and_flag_both_and_every_value_tells_its_sour
     [
         ("[server]\nprot = 1\n", '"prot" is unknown; the nearest known one is "port"'),
         ("[sever]\nport = 1\n", '"sever" is unknown; the nearest known one is "server"'),
-        ("[file]\nx = 1\n", '"file"'),
+        ("[sources]\nx = 'y'\n", '"sources"'),
         ("[server]\nport = {}\n", "port"),
         ('[server]\nport = "x"\n', "a whole number"),
         ("[server]\nport = 70000\n", "65535 or less"),
