@@ -26,11 +26,9 @@ from driftline.ending import run_and_end
 # Arrow to read a help page.
 _FILES = {
     "running": "demo up server sidecar sink scheduler alarms dashboard proxy",
-    "init": "init",
-    "import_sagemaker": "import",
+    "init": "init import",
     "resources": "deploy invoke apply get delete",
-    "jobs": "transform job logs",
-    "model": "model",
+    "model": "model transform job logs",
     "documents": "baseline check",
     "monitor": "monitor",
     "alarm": "alarm channel silence delivery detector metric",

@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from driftline.errors import InputError
 from driftline.formats.syntax import syntax_fault
 from driftline.validation import require_unicode
-
-_SCHEDULE_IN_BRACES = re.compile(r"\{[^{}\n]*?:\s*((?:cron|rate)\([^()\n]*,[^()\n]*\))")
-
-
-_FOREIGN = {f"tag:yaml.org,2002:{kind}" for kind in ("binary", "omap", "pairs", "set", "timestamp")}
-
-
-@cache
-def _plain_loader() -> Any:  # noqa: ANN401 - a class of yaml's
-    """Return what reads what JSON can hold, and times as texts: the server reads them itself."""
-    import yaml  # Here and below: commands that read no such file need none of it.
-
-    class Plain(yaml.SafeLoader):
-        pass
-
-    Plain.yaml_constructors = {
-        tag: made for tag, made in yaml.SafeLoader.yaml_constructors.items() if tag not in _FOREIGN
-    }
-    Plain.yaml_implicit_resolvers = {
-        first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    return Plain
 
 
 def read(file: Path | str) -> bytes:
@@ -84,19 +59,12 @@ def read_resources(file: Path | str) -> list[dict[str, Any]]:
 
 
 def _yaml_documents(file: Path | str, text: str) -> list[Any]:
-    import yaml
+    import yaml  # Here: commands that read no such file need none of it.
 
     try:
-        return [entry for entry in yaml.load_all(text, _plain_loader()) if entry]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = _unquoted(text) or syntax_fault(error, text)
+        documents = [entry for entry in yaml.safe_load_all(text) if entry]
+        # Times as texts: the server reads them itself.
+        return list(json.loads(json.dumps(documents, default=str)))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        reason = syntax_fault(error, text)
         raise InputError(f"{file}: no YAML or JSON of resources: {reason}") from error
-
-
-def _unquoted(text: str) -> str:
-    """Return which schedule in braces needs quotes: YAML ends a value there at each comma."""
-    found = _SCHEDULE_IN_BRACES.search(text)
-    if found is None:
-        return ""
-    line = text.count("\n", 0, found.start(1)) + 1
-    return f'line {line}: {found[1]} in {{ }} needs quotes: "{found[1]}"'

@@ -1,15 +1,123 @@
-"""Commands for model files."""
+"""Commands about models: files that they score, what they print, and other formats of them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations, command_named
 from driftline.app.commands.output import Answer
+from driftline.app.exit_codes import UNDECIDED
+from driftline.app.progress import progress
 from driftline.errors import InputError
+from driftline.storage import is_remote
 
 model = options.Group(help="Convert model files.")
+job = options.Group(help="Score files in the background of a server.")
+
+_TYPES = {
+    ".csv": "text/csv",
+    ".jsonl": "application/jsonlines",
+    ".ndjson": "application/jsonlines",
+    ".json": "application/json",
+    ".parquet": "application/x-parquet",
+}
+
+
+def _job(found: Mapping[str, Any], _asked: object = None) -> Answer:
+    """Exit code 3 where a job failed or was stopped."""
+    status, counts = found["transform_job_status"], found["progress"]
+    counts = counts or {"records": 0, "files_done": 0, "files": 0}
+    line = (
+        f"{status}: {counts['records']:,} records, {counts['files_done']:,} of "
+        f"{counts['files']:,} files in {found['transform_output']['s3_output_path']}"
+    )
+    shown = filter(None, [line, found["failure_reason"]])
+    return Answer(found, shown, UNDECIDED if status in ("Failed", "Stopped") else 0)
+
+
+def _printed(found: Sequence[Mapping[str, Any]], _asked: object) -> Answer:
+    """Show lines in their order, as files have them."""
+    lines = found[::-1]
+    places = ["/".join(filter(None, (one["variant"], one["container"]))) for one in lines]
+    return Answer(lines, (
+        f"{one['time'].replace('+00:00', 'Z')} {place} {one['worker']} {one['message']}"
+        for one, place in zip(lines, places, strict=True)
+    ))  # fmt: skip
+
+
+def transform(
+    model: Annotated[str, "Model file, or a folder with one."],
+    data: options.Data,
+    output: Annotated[str, "-o --output", "Folder or URI of the outputs."],
+    content_type: Annotated[str | None, "Of the files [by their name]."] = None,
+    join_source: Annotated[Literal["Input", "None"], "Input: keep it beside the answer."] = "None",
+    input_filter: Annotated[str, "JSONPath: what the model gets."] = "$",
+    output_filter: Annotated[str, "JSONPath: what is written."] = "$",
+    skip_header: Annotated[
+        bool, "--skip-header", "Leave out the first record of each file."
+    ] = False,
+    config_file: options.SettingsFile = None,
+) -> Answer:
+    """Score files by a model: one output a file, in order.
+
+    The model runs in a process of its own, without a server.
+
+    Example: driftline transform model.skops today.csv --skip-header -o scores
+    """
+    # Imported here: what runs models is slow to import.
+    from pydantic import ValidationError
+
+    from driftline.serving.hosting.formats.table import find_model, require_trusted
+    from driftline.serving.resources.worker_spec import WorkerSpec
+    from driftline.serving.transform.definition import TransformJobSpec
+    from driftline.serving.transform.scoring import score_here
+    from driftline.validation import told
+
+    kind = content_type or _type_of(data)
+    split = "Line" if kind in ("text/csv", "application/jsonlines") else "None"
+    *places, target = [
+        one if is_remote(one) else str(Path(one).absolute()) for one in (*data, output)
+    ]
+    try:
+        spec = TransformJobSpec.model_validate({
+            "transform_job_name": re.sub(r"[^A-Za-z0-9]+", "-", Path(model).stem).strip("-")[:63]
+            or "model",
+            "model_name": model,
+            "transform_input": {
+                "data_source": {"s3_data_source": {"s3_uri": places}},
+                "content_type": kind,
+                "compression_type": "Gzip" if all(one.endswith(".gz") for one in data) else "None",
+                "split_type": split,
+                "skip_header": skip_header,
+            },
+            "transform_output": {"s3_output_path": target, "assemble_with": split},
+            "data_processing": {
+                "input_filter": input_filter,
+                "output_filter": output_filter,
+                "join_source": join_source,
+            },
+        })  # fmt: skip
+    except ValidationError as error:
+        raise InputError(f"transform: {told(error.errors()[0])}") from None
+    settings = options.load_settings(config_file)
+    options.open_places(*places, target, config_file=config_file)
+    found, trust = find_model(Path(model)), settings.serving.trust_pickle
+    require_trusted(found, trust_pickle=trust)
+    worker = WorkerSpec(str(found.path.absolute()), trust, None, name=found.path.name)
+    with progress("transform", unit="records") as advance:
+        files, records = score_here(
+            spec, worker, settings.local_dir / "transform", lambda count: advance(count, None)
+        )
+    return _job({
+        **spec.model_dump(mode="json"),
+        "transform_job_status": "Completed",
+        "failure_reason": None,
+        "progress": {"files": files, "files_done": files, "records": records},
+    })  # fmt: skip
 
 
 @model.command("convert")
@@ -54,3 +162,23 @@ def convert(
             f"{difference:.3g}"
         ],
     )
+
+
+def _type_of(data: Sequence[str]) -> str:
+    """Return the media type that names of files, or of files in a folder, stand for."""
+    from driftline.formats.data_files import data_files
+
+    names = {one.shown.removesuffix(".gz") for where in data for one in data_files(where)}
+    found = {_TYPES.get(Path(name).suffix.lower()) for name in names}
+    kind = found.pop() if len(found) == 1 else None
+    if kind is None:
+        raise InputError(
+            "the files' names do not say one format; expected --content-type, such as text/csv"
+        )
+    return kind
+
+
+add_operations(
+    job, "job", {"create": _job, "get": _job, "stop": lambda found, _: _job(found).shown}
+)
+logs = command_named("logs", _printed)

@@ -88,7 +88,8 @@ def print_table(given: Table) -> None:
         grid.add_column(Text(harmless(name)), overflow="fold")
     for row in given.rows:
         grid.add_row(*(Text(_cell(row.get(name))) for name in given.columns))
-    page = Console(width=terminal_width(), highlight=False)
+    # With a height, too: rich takes a dumb terminal to have 80 columns.
+    page = Console(width=terminal_width(), height=25, highlight=False)
     with page.capture() as shown:  # By itself, rich ends with 1 when nobody reads it.
         page.print(grid)
     typer.echo(shown.get(), nl=False)

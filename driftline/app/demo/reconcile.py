@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from driftline.app.demo.flights import LABEL, bug_days, is_between
+from driftline.app.demo.flights import LABEL, is_between
 from driftline.app.demo.receiver import Pager
 from driftline.app.demo.replay import ENDPOINT, WEEK, WINDOWS, Replay
 
@@ -44,6 +44,7 @@ def table_of(checks: Sequence[Check]) -> str:
 def reconcile(
     root: Path,
     replay: Replay,
+    faulty_days: Sequence[datetime],
     faulty: Mapping[str, np.ndarray],
     resources: Sequence[Mapping[str, Any]],
     pager: Pager,
@@ -52,7 +53,7 @@ def reconcile(
     days, weeks = (_executions(replay, monitor) for monitor in (DATA_QUALITY, MODEL_QUALITY))
     return [
         *requests(root, replay), *_windows(root, replay, days), *_labels(root, replay, weeks),
-        *_alarms(replay, resources, pager), *_planted(replay, faulty, days),
+        *_alarms(replay, resources, pager), *_planted(replay, faulty_days, faulty, days),
     ]  # fmt: skip
 
 
@@ -123,10 +124,12 @@ def _alarms(
 
 
 def _planted(
-    replay: Replay, faulty: Mapping[str, np.ndarray], executions: Mapping[datetime, Any]
+    replay: Replay,
+    days: Sequence[datetime],
+    faulty: Mapping[str, np.ndarray],
+    executions: Mapping[datetime, Any],
 ) -> Iterator[Check]:
     """Find the planted fault as the top cause of its days, and its rows among those shown."""
-    days = [day for day in bug_days(replay.end) if day >= replay.start]
     first = {event_id: replay.requests[at].first for at, event_id in replay.event_ids.items()}
     top = shown = right = 0
     for execution in (executions[day] for day in days if day in executions):

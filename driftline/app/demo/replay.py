@@ -12,8 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
 
 from driftline.app.client.client import Client
 from driftline.app.demo.flights import LABEL, requests_of
@@ -41,13 +44,16 @@ class Replay:
     """One replay of a span of flights; it counts what it sent apart from what driftline counts."""
 
     def __init__(
-        self, client: Client, start: datetime, end: datetime, table: pa.Table,
+        self, client: Client, root: Path, start: datetime, end: datetime, table: pa.Table,
         *, set_clock: Callable[[datetime], None], check: Callable[[], None],
     ) -> None:  # fmt: skip
         self.client, self.start, self.end, self.table = client, start, end, table
         self.requests = requests_of(table)
         self.event_ids: dict[int, str] = {}  # By request, from the header of its answer.
         self.labels_until = start  # All labels of earlier flights are loaded.
+        self._judged_until = dict.fromkeys(WINDOWS, start)
+        self._captured = str(root / "capture" / ENDPOINT)
+        self._stored: DeltaTable | None = None
         self._set_clock, self._check = set_clock, check
         self._labels: list[int | None] = table[LABEL].to_pylist()
         self._days: list[list[int]] = [[] for _ in range((end - start) // DAY)]
@@ -91,16 +97,23 @@ class Replay:
 
     def _pass_day(self, end: datetime, count: int) -> None:
         """Move the clock to the end of a day that is stored, the day before being judged."""
-        self._until(
-            f"{count} requests are stored",
-            lambda: self.client.capture_stats(ENDPOINT)["requests"] >= count,
-        )
+        rows = sum(one.last - one.first for one in self.requests[:count])
+        self._until(f"{rows} rows are stored", lambda: self._row_count() >= rows)
         while self.labels_until + DAY <= end - LABELS_KNOWN_AFTER:
             self._load_labels(self._days[(self.labels_until - self.start) // DAY])
             self.labels_until += DAY
         self._until("the day before is judged", lambda: self._is_judged(end - DAY))
         # Windows are run when their end has passed, so the clock stands a moment after midnight.
         self._set_clock(end + timedelta(minutes=1))
+
+    def _row_count(self) -> int:
+        """Count the rows of the table by its log alone, as this is asked a thousand times."""
+        try:
+            self._stored = self._stored or DeltaTable(self._captured)
+        except TableNotFoundError:
+            return 0
+        self._stored.update_incremental()
+        return int(self._stored.count())
 
     def _load_labels(self, day: list[int]) -> None:
         """Load the labels of a day's flights; a flight that never arrived has none."""
@@ -116,11 +129,13 @@ class Replay:
 
     def _is_judged(self, until: datetime) -> bool:
         """Whether the windows that are due by then are judged; each monitor judges in order."""
-        for monitor in WINDOWS:
-            if due := self.window_ends(monitor, until):
+        for monitor, known in self._judged_until.items():
+            due = self.window_ends(monitor, until)
+            if due and known < due[-1]:
                 newest = self.client.executions(monitor, limit=1)
                 if not newest or datetime.fromisoformat(newest[0]["window_end"]) < due[-1]:
                     return False
+                self._judged_until[monitor] = due[-1]
         return True
 
     def _is_evaluated(self) -> bool:

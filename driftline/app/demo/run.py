@@ -7,7 +7,6 @@ talks to it over HTTP as any client would.
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import secrets
@@ -17,8 +16,7 @@ import signal
 import socket
 import threading
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -63,36 +61,34 @@ allow_networks = ["127.0.0.0/8"]
 """
 
 
-def run_demo(*, days: int, browser: bool, stay: bool, folder: Path) -> int:
-    """Replay the last days of a year of flights; 0 when everything adds up, else 3."""
+def run_demo(
+    *, days: int, browser: bool, stay: bool, folder: Path, played: int | None = None
+) -> int:
+    """Replay the last days of a year of flights, or so many of these; 3 if it does not add up."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ends it as Ctrl-C does.
     console = Console(stderr=True, highlight=False)
-    folder, end = folder.resolve(), flights.year_end(datetime.now(UTC))
-    begin = end - timedelta(days=days)
-    with fresh_folder(folder):
-        settings_file = write_settings(folder)
-        # A DRIFTLINE_STORAGE__ROOT left in somebody's shell would send the flights elsewhere.
-        for name in [name for name in os.environ if name.startswith("DRIFTLINE_")]:
-            del os.environ[name]
-        os.environ["DRIFTLINE_POLL_S"] = "0.5"
-        settings = load(settings_file, environment={})
-        _write_clock(folder / "clock", begin)
-        supervisor = Supervisor(settings_file, log_folder=folder / "logs")
-        try:
-            agrees = _play(folder, settings, supervisor, console, begin, end)
-            if stay:
-                # The replay has its processes look for work all the time; at rest none should.
-                supervisor.stop()
-                del os.environ["DRIFTLINE_POLL_S"]
-                supervisor = Supervisor(settings_file, log_folder=folder / "logs")
-                supervisor.wait_ready()
-                console.print(f"dashboard {settings.dashboard_url}  (Ctrl-C ends the demo)")
-                if browser:
-                    webbrowser.open(settings.dashboard_url)
-                with suppress(KeyboardInterrupt):
-                    supervisor.watch(threading.Event())
-        finally:
-            supervisor.stop()
+    folder, year_end = folder.resolve(), flights.year_end(datetime.now(UTC))
+    begin = year_end - timedelta(days=days)
+    end = begin + timedelta(days=played or days)
+    make_folder(folder)
+    settings_file = write_settings(folder)
+    # A DRIFTLINE_STORAGE__ROOT left in somebody's shell would send the flights elsewhere.
+    for name in [name for name in os.environ if name.startswith("DRIFTLINE_")]:
+        del os.environ[name]
+    os.environ["DRIFTLINE_POLL_S"] = "0.5"
+    settings = load(settings_file, environment={})
+    _write_clock(folder / "clock", begin)
+    supervisor = Supervisor(settings_file, log_folder=folder / "logs")
+    try:
+        agrees = _play(folder, settings, supervisor, console, begin, end, year_end)
+        if stay:
+            console.print(f"dashboard {settings.dashboard_url}  (Ctrl-C ends the demo)")
+            if browser:
+                webbrowser.open(settings.dashboard_url)
+            with suppress(KeyboardInterrupt):
+                supervisor.watch(threading.Event())
+    finally:
+        supervisor.stop()
     console.print(f"look on: driftline up -c {shlex.quote(str(settings_file))}", soft_wrap=True)
     return 0 if agrees else 3
 
@@ -104,13 +100,15 @@ def _play(
     console: Console,
     begin: datetime,
     end: datetime,
+    year_end: datetime,
 ) -> bool:
     """Train, declare, send, wait and compare."""
     say = partial(console.print, soft_wrap=True, markup=False)
-    year = flights.load(end)
+    year = flights.load(year_end)
     traffic = year.filter(flights.is_between(year, begin, end))
-    table, faulty = flights.plant(traffic, end)
-    estimator, reference = model.train(flights.reference(year, end))
+    faulty_days = [day for day in flights.bug_days(year_end) if begin <= day < end]
+    table, faulty = flights.plant(traffic, year_end)
+    estimator, reference = model.train(flights.reference(year, year_end))
     files = {"model": folder / "flights.skops", "reference": folder / "reference.parquet"}
     skops.io.dump(estimator, files["model"])
     parquet.write_table(reference, files["reference"])
@@ -125,15 +123,15 @@ def _play(
         client.apply(declared)
         say(f"{len(declared)} resources applied")
         replay = Replay(
-            client, begin, end, table,
+            client, Path(settings.root), begin, end, table,
             set_clock=partial(_write_clock, folder / "clock"), check=supervisor.check,
         )  # fmt: skip
-        days = [f"{day:%d %B}" for day in flights.bug_days(end) if day >= begin]
+        days = [f"{day:%d %B}" for day in faulty_days]
         say(f"replaying {table.num_rows:,} flights as {len(replay.requests):,} requests")
         say(f"planted: EWR sends Celsius, and 9E comes as EDV, on {', '.join(days) or 'no day'}")
         with progress("replaying", unit="days", console=console) as advance:
             replay.run(advance)
-        checks = reconcile(Path(settings.root), replay, faulty, declared, pager)
+        checks = reconcile(Path(settings.root), replay, faulty_days, faulty, declared, pager)
     Console(highlight=False).print(table_of(checks), markup=False, soft_wrap=True)
     agrees = all(one.expected == one.found for one in checks)
     say("everything adds up" if agrees else "the accounts do NOT agree")
@@ -158,32 +156,20 @@ def declare(
     return found
 
 
-@contextmanager
-def fresh_folder(folder: Path) -> Iterator[None]:
-    """Empty a demo's folder, and lock it as long as the context lasts."""
+def make_folder(folder: Path) -> None:
+    """Make a demo's folder anew; one with anything of somebody else's is left alone."""
+    if folder.exists() and not (folder / MARKER).is_file() and any(folder.iterdir()):
+        raise ConflictError(
+            f"{folder} is not empty and not a demo's folder (it has no {MARKER}); nothing was "
+            "changed; choose another with --folder"
+        )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / MARKER).is_file() and any(folder.iterdir()):
-            raise ConflictError(
-                f"{folder} is not empty and not a demo's folder (it has no {MARKER}); "
-                "nothing was changed; choose another with --folder"
-            )
-        lock = (folder / MARKER).open("a")
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        (folder / MARKER).touch()
     except OSError as error:
         raise InputError(f"{folder}: cannot be used ({error.strerror})") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConflictError(
-                f"{folder}: a demo is running here; end it first, or choose another with --folder"
-            ) from None
-        for entry in folder.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            elif entry.name != MARKER:
-                entry.unlink()
-        yield
 
 
 def write_settings(folder: Path) -> Path:

@@ -16,10 +16,6 @@ from driftline.formats.json.parsing import fault_of
 
 # Longer files are data: captured lines, statistics.
 LONGEST_BYTES = 16 << 20
-# What baselines and executions leave beside the descriptions; none of them declares anything.
-DOCUMENTS = frozenset(
-    {"statistics.json", "constraints.json", "constraint_violations.json", "analysis.json"}
-)
 KINDS = {
     "DataQuality": "data-quality",
     "ModelQuality": "model-quality",
@@ -90,7 +86,7 @@ def read_descriptions(folder: Path) -> Descriptions:
         )
     found: Descriptions = {kind: {} for kind in _FORMS}
     for file in sorted(folder.rglob("*.json")):
-        if file.name in DOCUMENTS or file.stat().st_size > LONGEST_BYTES:
+        if file.stat().st_size > LONGEST_BYTES:
             continue
         try:
             parsed = json.loads(file.read_bytes())

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
@@ -49,14 +49,6 @@ _BUILT_IN = re.compile(r"/(sagemaker-model-monitor-)?analyzer|/sagemaker-clarify
 _DURATION = TypeAdapter(timedelta)
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A difference after the import, and what to do about it."""
-
-    subject: str
-    text: str
-
-
 @dataclass(slots=True)
 class Importer:
     """Makes the resources, what is left to do by hand, and the commands that come next.
@@ -70,7 +62,7 @@ class Importer:
     data: Mapping[str, str] = field(default_factory=dict)
     compat: bool = False
     resources: list[dict[str, Any]] = field(default_factory=list)
-    remarks: list[Remark] = field(default_factory=list)
+    remarks: list[dict[str, str]] = field(default_factory=list)  # What, and what there is to do.
     commands: list[str] = field(default_factory=list)
 
     def run(self) -> Importer:
@@ -88,27 +80,22 @@ class Importer:
         for name, alarm in self.found["alarms"].items():
             self._alarm("Alarm", name, alarm)
         for name, alarm in self.found["composites"].items():
-            self._alarm("CompositeAlarm", name, alarm)
-        for one in [*self.resources]:
-            try:
-                parse_resources([one])
-            except DriftlineError as error:
-                self._leave_out(one, str(error))
-        self._leave_out_composites()
-        self.resources = json.loads(json.dumps(self.resources, default=str))
+            self._composite(name, alarm)
         if not self.resources and not self.remarks:
             raise InputError("nothing to import")
         return self
 
     def _add(self, kind: str, name: str, spec: dict[str, Any]) -> None:
-        self.resources.append({"kind": kind, "name": name, "spec": spec})
+        one = json.loads(json.dumps({"kind": kind, "name": name, "spec": spec}, default=str))
+        try:
+            parse_resources([one])
+        except DriftlineError as error:
+            self._remark(f"{kind}/{name}", f"left out: {error}")
+        else:
+            self.resources.append(one)
 
     def _remark(self, subject: str, text: str) -> None:
-        self.remarks.append(Remark(subject, text))
-
-    def _leave_out(self, resource: Mapping[str, Any], why: str) -> None:
-        self.resources = [one for one in self.resources if one is not resource]
-        self._remark(f"{resource['kind']}/{resource['name']}", f"left out: {why}")
+        self.remarks.append({"what": subject, "todo": text})
 
     def _schedule(self, name: str, job: Job | None) -> None:
         """Add a monitor, and the baseline of the rows that its baselining job read."""
@@ -123,7 +110,8 @@ class Importer:
             text = "it watches batch transform, not an endpoint; declare it anew"
             self._remark(f"Monitor/{name}", text)
             return
-        processing = self._processing(job)
+        missing = job.baseline.get("BaseliningJobName")
+        processing = self.found["processing_jobs"].get(str(missing), {})
         inputs = processing.get("ProcessingInputs") or ()
         read = {one.get("InputName"): _text(one, "S3Input", "S3Uri") for one in inputs}
         if rows := self.data.get(name) or read.get("baseline_dataset_input"):
@@ -131,26 +119,12 @@ class Importer:
             self._add("Baseline", name, {"data": self.places.place(rows), **roles})
             self._monitor(name, schedule, job, str(endpoint))
             return
-        missing = job.baseline.get("BaseliningJobName")
-        missing = f'"{missing}"' if missing else f"that wrote {_constraints(job)}"
         self._remark(
             f"Baseline/{name}",
             "the rows that the baseline was made of are not known; name them by "
-            f"--data {name}=PLACE, or save the processing job {missing}, too. Until then "
+            f"--data {name}=PLACE, or save its processing job, too. Until then "
             f"Monitor/{name} is left out, and Endpoint/{endpoint} if no other schedule brings it",
         )
-
-    def _processing(self, job: Job) -> Document:
-        """Return the baselining job: that of the name, or the last that wrote the constraints."""
-        if name := job.baseline.get("BaseliningJobName"):
-            return self.found["processing_jobs"].get(str(name), {})
-        wrote = [
-            processing
-            for processing in self.found["processing_jobs"].values()
-            for one in (processing.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
-            if _text(one, "S3Output", "S3Uri").rstrip("/") == _constraints(job) != ""
-        ]
-        return max(wrote, key=lambda one: str(one.get("CreationTime")), default={})
 
     def _roles(self, name: str, job: Job, environment: Document) -> dict[str, Any]:
         """Return what columns are for, from Clarify's file, the job's input and its environment."""
@@ -206,11 +180,7 @@ class Importer:
         if job.longest_s is not None:
             spec["timeout_s"] = job.longest_s
         if late := job.input.get("EndTimeOffset"):
-            try:
-                spec["delay_s"] = -_DURATION.validate_python(late).total_seconds()
-            except ValidationError:
-                text = f'EndTimeOffset "{late}" is no duration; set delay_s, if results are late'
-                self._remark(f"Monitor/{name}", text)
+            spec["delay_s"] = -_DURATION.validate_python(late).total_seconds()
         for key, text in NOT_CARRIED_OVER.items():
             if value := job.input.get(key):
                 self._remark(f"Monitor/{name}", f'{key} "{value}" is not carried over: {text}')
@@ -244,14 +214,6 @@ class Importer:
             if uri := str(capture.get("DestinationS3Uri") or "").rstrip("/"):
                 place = self.places.place(f"{uri}/{endpoint}")
                 self.commands.append(f"driftline capture import {place} --endpoint {endpoint}")
-            sampled = capture.get("InitialSamplingPercentage", 100)
-            sampled = capture.get("CurrentSamplingPercentage", sampled)
-            if sampled < 100:
-                self._remark(
-                    f"Endpoint/{endpoint}",
-                    f"SageMaker captured {sampled}% of its requests; here the app that captures "
-                    f"decides: sampling_percentage={sampled} of dl.Capture",
-                )
         labels = {
             (uri, endpoint)
             for job in jobs
@@ -289,17 +251,17 @@ class Importer:
         }
         self._add(kind, name, spec)
 
-    def _leave_out_composites(self) -> None:
-        """Leave out composites on alarms that are left out: `apply` would refuse the whole file."""
-        while True:
-            alarms = {one["name"] for one in self.resources if one["kind"].endswith("Alarm")}
-            composites = [one for one in self.resources if one["kind"] == "CompositeAlarm"]
-            lacking = ((one, _watched(one["spec"]) - alarms) for one in composites)
-            one, missing = next((pair for pair in lacking if pair[1]), (None, set()))
-            if one is None:
-                return
-            names = ", ".join(sorted(missing))
-            self._leave_out(one, f"it names {names}, which was left out or not saved")
+    def _composite(self, name: str, alarm: Document) -> None:
+        """Add a composite; not on alarms that are left out: `apply` would refuse the whole file."""
+        known = {one["name"] for one in self.resources} | set(self.found["composites"])
+        watched = set(Rule.parse(str(alarm["AlarmRule"]).strip()).names)
+        if suppressor := alarm.get("ActionsSuppressor"):
+            watched.add(alarm_name(str(suppressor)))
+        if missing := ", ".join(sorted(watched - known)):
+            text = f"left out: it names {missing}, which was left out or not saved"
+            self._remark(f"CompositeAlarm/{name}", text)
+        else:
+            self._alarm("CompositeAlarm", name, alarm)
 
 
 def _text(document: Document, *path: str) -> str:
@@ -307,16 +269,3 @@ def _text(document: Document, *path: str) -> str:
     for key in path[:-1]:
         document = document.get(key) or {}
     return str(document.get(path[-1]) or "")
-
-
-def _constraints(job: Job) -> str:
-    """Return the folder of the constraints that a job judges by."""
-    return _text(job.baseline, "ConstraintsResource", "S3Uri").rpartition("/")[0]
-
-
-def _watched(spec: Mapping[str, Any]) -> set[str]:
-    """Return the alarms that a composite's rule is about, and that which holds it back."""
-    suppressor = spec.get("actions_suppressor")
-    return {*Rule.parse(spec["alarm_rule"].strip()).names} | (
-        {alarm_name(suppressor)} if suppressor else set()
-    )

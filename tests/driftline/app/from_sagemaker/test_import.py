@@ -2,132 +2,175 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from driftline.app.cli import build
 from driftline.app.from_sagemaker.descriptions import Places, read_descriptions
 from driftline.app.from_sagemaker.mapping import Importer
+from driftline.baseline.store import Baseline
 from driftline.errors import ConflictError
 from driftline.monitors.check import check
 from driftline.serving.resources.resources import parse_resources
-from tests.driftline.app.from_sagemaker.saved import copy_bucket, save
+from tests.churn import captured_churn
+
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "monitors"
 
 
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bucket")
-    copy_bucket(folder)
-    return folder / "b"
+def definition(prefix: str, name: str, **more: Any) -> dict[str, Any]:
+    """Return a description of a job definition, by botocore 1.44.5's output shapes."""
+    endpoint = {"EndpointName": "churn", "LocalPath": "/opt/ml/processing/input/endpoint"}
+    image = {"ImageUri": "1.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-model-monitor-analyzer"}
+    return {
+        "JobDefinitionName": name,
+        f"{prefix}AppSpecification": image,
+        f"{prefix}JobInput": {"EndpointInput": endpoint},
+        **more,
+    }
 
 
-def imported(tmp_path, *maps, compat=False, **data):
-    save(tmp_path)
-    return imported_again(tmp_path, *maps, compat=compat, **data)
+def schedule(name: str, kind: str, job: str, expression: str = "cron(0 * ? * * *)") -> Any:
+    """Return a description of a schedule."""
+    return {
+        "MonitoringScheduleName": name,
+        "MonitoringScheduleStatus": "Scheduled",
+        "MonitoringType": kind,
+        "MonitoringScheduleConfig": {
+            "ScheduleConfig": {"ScheduleExpression": expression},
+            "MonitoringJobDefinitionName": job,
+            "MonitoringType": kind,
+        },
+        "EndpointName": "churn",
+    }
 
 
-def imported_again(tmp_path, *maps, compat=False, **data):
-    found = read_descriptions(tmp_path / "saved")
-    return Importer(found, Places.of(maps), data, compat).run()
-
-
-def change(tmp_path, name, edit):
-    """Save the descriptions, one of them changed."""
-    file = save(tmp_path) / name
-    document = json.loads(file.read_text())
-    edit(document)
-    file.write_text(json.dumps(document))
-
-
-def by_name(resources):
-    return {f"{one['kind']}/{one['name']}": one["spec"] for one in resources}
-
-
-def remarks(found):
-    return {one.subject: one.text for one in found.remarks}
-
-
-def test_a_schedule_is_a_monitor_with_its_endpoint_and_baseline(tmp_path):
-    found = by_name(imported(tmp_path, compat=True).resources)
-
-    assert found["Monitor/churn-quality"] == {
-        "kind": "data-quality", "endpoint": "churn", "baseline": "churn-quality",
-        "schedule": "cron(0 * ? * * *)", "compat": True,
+def alarm(name: str, namespace: str, metric: str) -> dict[str, Any]:
+    """Return one of the alarms that describe-alarms lists."""
+    return {
+        "AlarmName": name, "AlarmArn": f"arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}",
+        "ActionsEnabled": True, "OKActions": [], "InsufficientDataActions": [],
+        "AlarmActions": ["arn:aws:sns:eu-west-1:123456789012:on-call"],
+        "StateValue": "OK", "StateReason": "…", "MetricName": metric, "Namespace": namespace,
+        "Statistic": "Average", "Period": 3600, "EvaluationPeriods": 3, "DatapointsToAlarm": 2,
+        "Dimensions": [{"Name": "Endpoint", "Value": "churn"},
+                       {"Name": "MonitoringSchedule", "Value": "churn-quality"}],
+        "Threshold": 0.1, "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
     }  # fmt: skip
-    assert found["Baseline/churn-quality"] == {"data": "s3://b/train/train.csv"}
-    assert found["Endpoint/churn"] == {"baseline": "churn-quality"}
 
 
-def test_label_and_facets_come_from_clarifys_file(tmp_path):
-    def edit(definitions):
-        definitions[0]["DataQualityAppSpecification"]["ConfigUri"] = "s3://b/bias/config.json"
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """Descriptions of an endpoint with its monitors and alarms, in several files."""
+    baseline = {"BaseliningJobName": "churn-baseline"}
+    quality = definition("DataQuality", "churn-data", DataQualityBaselineConfig=baseline)
+    quality["DataQualityAppSpecification"]["ConfigUri"] = "s3://b/bias/config.json"
+    model = definition("ModelQuality", "churn-model")
+    model["ModelQualityAppSpecification"]["ProblemType"] = "BinaryClassification"
+    model["ModelQualityJobInput"]["EndpointInput"] |= {
+        "InferenceAttribute": "guess", "ProbabilityAttribute": "0",
+        "ProbabilityThresholdAttribute": 0.8, "EndTimeOffset": "-PT1H",
+    }  # fmt: skip
+    rows = {"S3Uri": "s3://b/train/train.csv"}
+    documents = {
+        "schedule.json": schedule("churn-quality", "DataQuality", "churn-data"),
+        "more/schedules.json": [
+            schedule("churn-model", "ModelQuality", "churn-model", "cron(0 0 ? * * *)"),
+            schedule("churn-bias", "ModelBias", "not-saved"),
+        ],
+        "definitions.json": [quality, model],
+        "endpoint.json": {
+            "EndpointName": "churn", "EndpointStatus": "InService",
+            "DataCaptureConfig": {"DestinationS3Uri": "s3://b/captured"},
+        },
+        "job.json": {
+            "ProcessingJobName": "churn-baseline", "AppSpecification": {},
+            "ProcessingInputs": [{"InputName": "baseline_dataset_input", "S3Input": rows}],
+        },
+        "alarms.json": {
+            "MetricAlarms": [
+                alarm("State_AL drifts", "aws/sagemaker/Endpoints/data-metrics",
+                      "feature_baseline_drift_State_AL"),
+                alarm("disk", "AWS/EC2", "VolumeWriteOps"),
+            ],
+            "CompositeAlarms": [
+                {"AlarmName": "any", "AlarmRule": 'ALARM("State_AL drifts") OR ALARM("disk")'}
+            ],
+        },
+        "notes.json": {"what": "not a description"},
+    }  # fmt: skip
+    for name, document in documents.items():
+        file = tmp_path / "saved" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(document))
+    return tmp_path / "saved"
 
-    change(tmp_path, "definitions.json", edit)
+
+def test_schedules_and_alarms_are_resources_that_can_be_declared(saved: Path) -> None:
     config = {
         "label": "churned", "label_values_or_threshold": [1],
         "facet": [{"name_or_index": "State", "value_or_threshold": ["AL"]}],
     }  # fmt: skip
-    (tmp_path / "copy" / "bias").mkdir(parents=True)
-    (tmp_path / "copy" / "bias" / "config.json").write_text(json.dumps(config))
+    (saved.parent / "bias").mkdir()
+    (saved.parent / "bias" / "config.json").write_text(json.dumps(config))
+    places = Places.of([f"s3://b={saved.parent}"])
 
-    unread = imported_again(tmp_path)
-    found = imported_again(tmp_path, f"s3://b={tmp_path / 'copy'}")
+    found = Importer(read_descriptions(saved), places, {"churn-model": "scored.csv"}, True).run()
 
-    assert any("s3://b/bias/config.json says label" in one.text for one in unread.remarks)
-    assert by_name(found.resources)["Baseline/churn-quality"]["label"] == "churned"
-    assert "Baseline/churn-quality" not in remarks(found)
-
-
-def test_the_roles_of_model_quality_come_from_its_job(tmp_path):
-    found = imported(tmp_path, **{"churn-model": "scored.csv"})
-    specs = by_name(found.resources)
-
+    parse_resources(found.resources)
+    specs = {f"{one['kind']}/{one['name']}": one["spec"] for one in found.resources}
+    remarks = {one["what"]: one["todo"] for one in found.remarks}
+    assert [key.partition("/")[0] for key in specs] == [
+        "Baseline", "Monitor", "Baseline", "Monitor", "Endpoint", "Alarm",
+    ]  # fmt: skip
+    assert specs["Monitor/churn-quality"] == {
+        "kind": "data-quality", "endpoint": "churn", "baseline": "churn-quality",
+        "schedule": "cron(0 * ? * * *)", "compat": True,
+    }  # fmt: skip
+    assert specs["Baseline/churn-quality"] == {
+        "data": f"{saved.parent}/train/train.csv", "label": "churned", "positive": "1",
+        "facet": ["State=AL"],
+    }  # fmt: skip
+    assert specs["Endpoint/churn"] == {"baseline": "churn-quality"}
     assert specs["Baseline/churn-model"] == {
         "data": "scored.csv", "prediction": "guess", "threshold": 0.8, "problem": "binary",
     }  # fmt: skip
     assert specs["Monitor/churn-model"]["delay_s"] == 3600
-    assert "probability is column 0" in remarks(found)["Baseline/churn-model"]
+    assert "probability is column 0" in remarks["Baseline/churn-model"]
+    assert {"Monitor/churn-bias", "Alarm/disk", "CompositeAlarm/any"} <= remarks.keys()
+    assert found.commands == [
+        f"driftline capture import {saved.parent}/captured/churn --endpoint churn"
+    ]
+    drifts = specs["Alarm/State_AL drifts"]
+    assert drifts["metric_name"] == "feature_baseline_drift_State_AL"
+    assert (drifts["evaluation_periods"], drifts["datapoints_to_alarm"]) == (3, 2)
+    assert not [key for key in drifts if key.startswith(("state", "alarm"))]
 
 
-def test_an_alarm_keeps_its_fields_and_leaves_its_state(tmp_path):
-    spec = by_name(imported(tmp_path).resources)["Alarm/State_AL drifts"]
+def test_a_captured_hour_is_judged_as_sagemaker_does_against_its_baseline(tmp_path: Path) -> None:
+    training = FIXTURES / "training-dataset-with-header.csv"
+    Baseline.fit(training, compat=True).save(tmp_path / "results")
+    rows = (FIXTURES / "test-dataset-input-cols.csv").read_text().split()
+    (tmp_path / "00-21-48-000-1.jsonl").write_text(captured_churn(rows))
 
-    assert spec["metric_name"] == "feature_baseline_drift_State_AL"
-    assert (spec["evaluation_periods"], spec["datapoints_to_alarm"], spec["period"]) == (3, 2, 3600)
-    assert spec["treat_missing_data"] == "notBreaching"
-    assert not [key for key in spec if key.startswith(("state", "alarm"))]
-
-
-def test_all_that_is_written_can_be_declared(tmp_path):
-    found = imported(tmp_path, compat=True, **{"churn-model": "scored.csv"})
-
-    kinds = [one.kind for one in parse_resources(found.resources)]
-
-    assert kinds == ["Baseline", "Baseline", "Endpoint", "Monitor", "Monitor", "Alarm"]
-
-
-def test_a_captured_hour_is_judged_as_sagemaker_does_against_its_baseline(bucket):
-    report = check(str(bucket / "captured" / "churn"), bucket / "results", compat=True)
+    report = check(str(tmp_path / "00-21-48-000-1.jsonl"), tmp_path / "results", compat=True)
 
     # 60 columns of the training rows hold whole numbers, of which the requests hold fractions.
     assert len(report.violations) == 60
 
 
-def test_the_command_writes_a_file_that_reads_well(tmp_path, bucket, monkeypatch, capsys):
-    from driftline.app.cli import build
-
-    monkeypatch.chdir(tmp_path)
-    save(tmp_path)
-    asked = ["import", "sagemaker", "saved", "--map", f"s3://b={bucket}", "-o", "churn.yaml"]
+def test_the_command_writes_a_file_once(saved: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(saved.parent)
+    asked = ["import", "sagemaker", "saved", "-o", "churn.yaml"]
 
     build("import")(asked, standalone_mode=False)
 
     written = Path("churn.yaml").read_text()
-    resources = list(yaml.safe_load_all(written))
-    assert [one["kind"] for one in resources] == ["Baseline", "Monitor", "Endpoint", "Alarm"]
-    assert resources[0]["spec"]["data"] == f"{bucket}/train/train.csv"
+    kinds = [one["kind"] for one in yaml.safe_load_all(written)]
+    assert kinds == ["Baseline", "Monitor", "Endpoint", "Alarm"]
     assert "# Monitor/churn-bias: its job definition" in written
-    shown = capsys.readouterr().out
-    assert "next: driftline apply -f churn.yaml" in shown
-    with pytest.raises(ConflictError, match="is there already"):
+    assert "next: driftline apply -f churn.yaml" in capsys.readouterr().out
+    with pytest.raises(ConflictError):
         build("import")(asked, standalone_mode=False)
