@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+from collections import Counter
 from collections.abc import Generator
 from contextlib import ExitStack
 from functools import cache
@@ -191,9 +192,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
     if not config.getoption("full"):
-        left = [item for item in items if item.get_closest_marker("full")]
+        kept, left = _usual(items)
         config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if not item.get_closest_marker("full")]
+        items[:] = kept
+
+
+def _usual(items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Part the tests of a usual run from those that ``--full`` adds, by their markers."""
+    kept, left, cases = list[pytest.Item](), list[pytest.Item](), Counter[str]()
+    for item in items:
+        is_left = item.get_closest_marker("full") is not None
+        if not is_left and (first := item.get_closest_marker("first")) is not None:
+            test = item.nodeid.partition("[")[0]
+            cases[test] += 1
+            is_left = cases[test] > first.args[0]
+        (left if is_left else kept).append(item)
+    return kept, left
 
 
 def _places(items: list[pytest.Item]) -> dict[Path, float]:

@@ -127,7 +127,8 @@ ASKED: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.first(1)
+@pytest.mark.parametrize("asked", sorted(ASKED))
 def test_whatever_else_a_check_is_asked_comes_out_the_same(
     folder: Path, one: Baseline, asked: str
 ) -> None:

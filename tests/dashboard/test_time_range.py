@@ -35,6 +35,7 @@ def test_what_is_no_span_is_told_in_a_sentence(seeded, asked):
     assert RANGE.get() is ALL
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("path", "inside", "outside"),
     [

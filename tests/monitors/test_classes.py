@@ -63,6 +63,7 @@ def usual(kind: str) -> dict[str, float | None]:
     return numbers(check(rows(2, 500, "int64", "int64"), fitted("int64", "int64"), kind=kind))
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("kind", ["model-quality", "bias"])
 @pytest.mark.parametrize(
     ("label", "said"),
@@ -93,6 +94,7 @@ def test_a_positive_class_that_never_comes_is_refused() -> None:
 GIVEN = ("0", "1"), ("0.0", "1.0"), ("false", "TRUE")
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("label", "given"),
     [

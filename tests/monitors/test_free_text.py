@@ -62,6 +62,7 @@ def test_other_rows_of_free_text_and_of_ids_are_quiet(folder: Path) -> None:
     assert _findings(folder, _frame(2)) == {}
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("column", ["review", "key"])
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.15])
 def test_one_new_value_in_a_column_of_many_values_pages(

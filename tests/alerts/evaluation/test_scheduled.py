@@ -186,6 +186,7 @@ def test_the_part_of_an_evaluator_that_died_is_taken_over_when_its_lease_ends(pl
     assert plant.to(tick + timedelta(seconds=passes.LEASE_S)) == [("hot", "ALARM")]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("backend", "treat"),
     [

@@ -109,6 +109,7 @@ def test_what_comes_late_is_read_at_once_and_packed_again(engine: Engine) -> Non
 
 # CloudWatch User Guide, "Metrics retention": 1 s for 3 h, 60 s for 15 d, 300 s for 63 d,
 # 3600 s for 455 d.
+@pytest.mark.first(9)
 @pytest.mark.parametrize(
     ("kept", "age", "level"),
     [

@@ -48,6 +48,7 @@ def deliver(engine, deliverer, clock, seconds):
 
 # Prometheus Alertmanager's notify/util.go and Grafana's receivers: after 5xx, 408 and 429 they try
 # again, after any other 4xx they do not.
+@pytest.mark.first(4)
 @one_database
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 422])
 def test_what_is_refused_for_good_is_given_up_at_once_and_holds_nobody_back(
@@ -71,8 +72,9 @@ def test_what_is_refused_for_good_is_given_up_at_once_and_holds_nobody_back(
     }
 
 
+@pytest.mark.first(4)
 @one_database
-@pytest.mark.parametrize("status", [301, 307, 408, 425, 429, 500, 502, 503, 504, 529])
+@pytest.mark.parametrize("status", [503, 429, 301, 408, 307, 425, 500, 502, 504, 529])
 def test_what_may_be_taken_later_is_tried_again(house, engine, evaluator, deliverer, pager, status):
     pager.script = [(status, {})]
     house.put(1)

@@ -170,7 +170,7 @@ def seqs(root: str) -> list[int]:
 
 
 @pytest.mark.parametrize("meta", ODD.values(), ids=ODD)
-@pytest.mark.parametrize("odd", [1, 4, 7])
+@pytest.mark.parametrize("odd", [4, *(pytest.param(at, marks=pytest.mark.full) for at in (1, 7))])
 def test_a_record_that_no_row_can_be_made_of_is_one_gap_and_stops_no_other(
     root: str,
     spool_dir: Path,

@@ -41,6 +41,7 @@ def _kept(table: str) -> list[str]:
     return sorted(path.name for path in Path(table, "_delta_log").glob("*.damaged"))
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("left", [b"", TORN, bytes(700)], ids=["empty", "torn", "zeros"])
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_damaged_entry_is_named_to_readers_and_replaced_by_the_sink(

@@ -124,7 +124,9 @@ HOSTILE: dict[str, tuple[bytes | Callable[[], bytes], str, str]] = {
 
 
 # As large as others, and read the same way.
-LARGE = {f"25 MiB of {what}" for what in ("lines", "quotes", "lists", "digits", "blank lines")}
+LARGE = {
+    f"25 MiB of {what}" for what in ("lines", "quotes", "lists", "digits", "blank lines", "commas")
+}
 
 
 @pytest.mark.parametrize(
@@ -263,6 +265,7 @@ print(pa.default_memory_pool().max_memory() >> 20)
 """
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("frames", "count"),
     [

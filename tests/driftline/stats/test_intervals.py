@@ -63,6 +63,7 @@ def test_limits_of_a_rare_share_hold_it_by_exact_enumeration(rows: int, share: f
     )
 
 
+@pytest.mark.first(6)
 @pytest.mark.parametrize("share", [0.02, 0.2, 0.5])
 @pytest.mark.parametrize("rows", [(40, 40), (15, 35), (100, 300)])
 def test_a_divergence_of_equal_groups_may_be_zero_by_exact_enumeration(
@@ -105,6 +106,7 @@ def test_limits_of_a_weighted_sum_are_newcombes_for_a_difference_and_open_withou
     assert high == pytest.approx(wilson(30, 80)[1])
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("cells", [(0.05, 0.1, 0.05, 0.8), (0.3, 0.1, 0.2, 0.4)])
 def test_limits_of_a_ratio_of_the_same_rows_hold_it_by_exact_enumeration(
     cells: tuple[float, ...],

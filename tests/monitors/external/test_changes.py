@@ -68,6 +68,7 @@ def scheduler(engine: Engine, root: str, tmp_path: Path, reference: Baseline, wr
     return step
 
 
+@pytest.mark.first(1)
 def test_the_scheduler_runs_each_window_once_and_again_where_rows_came(
     scheduler, tmp_path: Path, write
 ) -> None:

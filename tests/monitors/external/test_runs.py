@@ -127,6 +127,7 @@ def report(root: str, execution: Execution) -> dict[str, object]:
     return json.loads((Path(root) / execution.folder / "report.json").read_text())
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("write", "kind"),
     [*((form, "data-quality") for form in FORMS), (write_parquet, "model-quality")],
@@ -153,6 +154,7 @@ def documents(root: str, execution: Execution) -> dict[str, bytes]:
     return {one.name: one.read_bytes() for one in (Path(root) / execution.folder).iterdir()}
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("write", FORMS)
 def test_the_same_rows_give_the_same_digest_however_their_files_are_arranged(
     judge, tmp_path: Path, rng, write
@@ -349,6 +351,7 @@ def test_a_file_that_is_perhaps_still_written_is_waited_for(
     assert "begun" in failed.failure_reason
 
 
+@pytest.mark.first(2)
 @both_in_full
 @pytest.mark.parametrize("write", [write_parquet, write_csv, write_sqlite])
 def test_labels_of_another_table_are_joined_by_id_and_quality_is_estimated_until_they_come(

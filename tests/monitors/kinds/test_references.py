@@ -37,6 +37,7 @@ def test_a_reference_without_a_failure_is_no_proof_that_there_are_none() -> None
     assert not bad.passed
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(("reference_rows", "failures"), [(100, 0), (100, 1), (1_000, 0)])
 def test_beside_few_failures_more_rows_of_a_window_are_judged_no_worse(
     reference_rows: int, failures: int

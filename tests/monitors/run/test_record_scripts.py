@@ -128,6 +128,7 @@ def test_the_same_script_is_asked_once_and_a_changed_one_again(
     assert (first.row_count, changed.row_count) == (450, 500)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("allowed", "name", "told"),
     [

@@ -235,6 +235,7 @@ def test_a_scheduler_that_is_killed_loses_no_window_and_doubles_none(
     assert all(row.is_current for row in rows)
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("catch_up", "hours", "expected"),
     [("all", 3, [1, 2, 3, 4]), ("last", 3, [4]), ("none", 3, []), ("none", 0.1, [4])],

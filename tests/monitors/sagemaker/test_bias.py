@@ -84,6 +84,7 @@ def test_rows_of_the_reference_break_nothing_of_what_it_suggests(tmp_path: Path)
     assert not limited.passed
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_document_of_a_window_holds_smclarifys_values(case: dict) -> None:
     report = dl.check(people(), fitted(case), kind="bias", compat=True)

@@ -114,6 +114,7 @@ def objects(found):
     ]
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("name", DOCUMENTS)
 @given(place=st.integers(0, 10**6), key=st.text(min_size=1).map("own {}".format), value=values)
 def test_unknown_keys_survive_wherever_they_stand(name, place, key, value):

@@ -68,6 +68,7 @@ def test_both_signs_are_those_of_scikit_learns_neighbours() -> None:
     assert not ours.judged
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "case",
     [

@@ -86,6 +86,7 @@ def sensors() -> Baseline:
     return Baseline.fit(weather([8, 11, 14, 17, 20], 30 * 24, 2.0, seed=1), timestamp="ts")
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(("hours", "spread", "found"), [(1, 0.0, 0), (24, 2.0, 1)])
 @pytest.mark.parametrize("seed", [2, 3, 4])
 def test_an_hour_of_sensors_is_one_event_and_a_day_of_them_is_many(

@@ -60,6 +60,7 @@ def test_losses_are_predicted_from_the_inputs(of_values: Baseline) -> None:
     assert of(later)["estimated_mae"].value is not None
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("is_partly", [False, True])
 def test_errors_that_grow_at_the_same_inputs_are_told(of_values: Baseline, is_partly: bool) -> None:
     table = values(2_000, 3, spread=2.0)

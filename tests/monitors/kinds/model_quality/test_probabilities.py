@@ -36,6 +36,7 @@ def numbers(report: Report) -> dict[str, float | None]:
 IN_ORDER = dict(zip(CLASSES, CLASSES, strict=True))
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "names",
     [
@@ -217,6 +218,7 @@ def rare(rows: int, seed: int, factor: float) -> pa.Table:
     return pa.table({"late": late, "said": said, "chance": chance * factor})
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("has_label", [True, False])
 def test_scores_in_percent_are_impossible_ones(has_label: bool) -> None:
     roles = {"label": "late", "prediction": "said", "probability": "chance"}

@@ -130,6 +130,7 @@ def full() -> Baseline:
     return Baseline.fit(with_text(4_000, seed=20))
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("gone", ["x", "c", "h"])
 def test_what_is_missing_says_nothing_of_the_other_columns(full: Baseline, gone: str) -> None:
     frame = with_text(2_000, seed=21)
@@ -144,6 +145,7 @@ def test_what_is_missing_says_nothing_of_the_other_columns(full: Baseline, gone:
     assert not empty.details["worst"]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("value", ["new", None])
 def test_a_text_never_seen_or_a_first_gap_is_as_odd_as_half_a_row(
     full: Baseline, value: str | None
