@@ -15,7 +15,7 @@ OTHER = "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB"
 
 
 @pytest.fixture(scope="module")
-def running(start, tmp_path_factory):
+def server(start, tmp_path_factory):
     """Return one server for all tests."""
     vault = Vault(Fernet.generate_key().decode())
     with start(
@@ -23,14 +23,6 @@ def running(start, tmp_path_factory):
         commands={"page": "/bin/cat"},
     ) as found:  # fmt: skip
         yield found
-
-
-@pytest.fixture
-def server(running):
-    """Return the server without any channel, whose log goes with it."""
-    yield running
-    for item in running.client.get("/api/v1/channels").json()["items"]:
-        assert running.client.delete(f"/api/v1/channels/{item['name']}").status_code == 204
 
 
 def everything(engine) -> str:
@@ -61,8 +53,6 @@ def test_the_test_button_sends_one_signed_message_and_shows_the_answer(server, r
 def test_a_command_of_the_settings_list_is_run_and_no_other(server, declare):
     refused = server.apply(declare("Channel", "page", type="command", command="rm"))
     assert refused.status_code == 400
-    assert 'expected one of "page"' in server.error_of(refused)["message"]
-
     assert server.apply(declare("Channel", "page", type="command", command="page")).is_success
     tried = server.client.post("/api/v1/channels/page/test").json()
 

@@ -76,24 +76,16 @@ def test_a_declared_endpoint_gives_its_spelling_and_whether_times_are_trusted(
     assert found.flags == Flag.EVENT_TIME_GIVEN
 
 
-@pytest.mark.parametrize(
-    ("headers", "sentence"),
-    [
-        ({"ce-id": ""}, "id is missing"),
-        ({"ce-inferenceservicename": ""}, "?endpoint=NAME"),
-        ({"ce-inferenceservicename": "../../etc"}, "names no endpoint"),
-        ({"content-type": "application/cloudevents+json"}, "not JSON"),
-    ],
-)
-def test_bad_events_are_refused_in_one_sentence(server, headers, sentence) -> None:
-    answer = server.client.post(
-        "/v1/cloudevents", content=b"secret", headers={**BINARY, "ce-id": "a", **headers}
-    )
+def test_bad_events_are_refused_without_their_payload(server) -> None:
+    for wrong in (
+        {"ce-id": ""}, {"ce-inferenceservicename": "../../etc"},
+        {"content-type": "application/cloudevents+json"},
+    ):  # fmt: skip
+        headers = {**BINARY, "ce-id": "a", **wrong}
+        answer = server.client.post("/v1/cloudevents", content=b"secret", headers=headers)
 
-    assert answer.status_code == 400
-    told = server.error_of(answer)
-    assert sentence in told["message"]
-    assert "secret" not in told["message"]
+        assert answer.status_code == 400
+        assert "secret" not in server.error_of(answer)["message"]
 
 
 def _event(server, name: str) -> httpx.Response:

@@ -101,10 +101,9 @@ def walk(server, path):
             return found
 
 
-@pytest.mark.parametrize("token", ["x", "WzFd", "a" * 2001, "%00"])
-def test_a_wrong_token_is_refused_by_every_list(server, token):
+def test_a_wrong_token_is_refused_by_every_list(server):
     for path in LISTS:
-        asked = FILTERS.get(path, {}) | {"next_token": token}
-        answer = server.client.get(path.replace("{collection}", "alarms"), params=asked)
-        is_number = token == "WzFd" and answer.status_code == 200
-        assert answer.status_code == 400 or is_number, path
+        for token in ("x", "a" * 2001, "%00"):
+            asked = FILTERS.get(path, {}) | {"next_token": token}
+            answer = server.client.get(path.replace("{collection}", "alarms"), params=asked)
+            assert answer.status_code == 400, path

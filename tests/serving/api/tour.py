@@ -34,24 +34,12 @@ ALARM = {
     "comparison_operator": "GreaterThanThreshold",
     "alarm_actions": ["pager"],
 }
-# In the form of PutMetricAlarm, and one that is shown in the examples.
-REPLAYED = {
-    "AlarmName": "orders",
-    "Namespace": "Shop",
-    "MetricName": "Orders",
-    "Dimensions": [{"Name": "Region", "Value": "north"}],
-    "Statistic": "Sum",
-    "Period": 60,
-    "EvaluationPeriods": 1,
-    "Threshold": 100,
-    "ComparisonOperator": "GreaterThanThreshold",
-}
 POINTS = [
     {"Timestamp": f"2026-01-15T05:5{minute}:00Z", "Value": value}
     for minute, value in enumerate((90, 120))
 ]
 REPLAY = {
-    "alarm": REPLAYED,
+    "alarm": {**ALARM, "alarm_name": "orders"},
     "start": "2026-01-15T05:50:00Z",
     "end": "2026-01-15T05:52:00Z",
 }
