@@ -14,12 +14,7 @@ from driftline.errors import InputError, UnavailableError
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.worker_output import LogFile, OutputReader
-from driftline.serving.hosting.worker_process import (
-    STOP_GRACE_S,
-    WorkerProcess,
-    ended,
-    start_worker,
-)
+from driftline.serving.hosting.worker_process import STOP_GRACE_S, WorkerProcess, ended
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
@@ -152,8 +147,9 @@ class Child(asyncio.Protocol):
 
     def _fork(self, theirs: socket.socket) -> None:
         with theirs:
-            self._process, output = start_worker(self._spec, theirs)
-        OutputReader(self._spec, self.process_id, self._log_file).start(output)
+            self._process = WorkerProcess(self._spec, theirs)
+        output = OutputReader(self._spec, self.process_id, self._log_file)
+        output.start(self._process.output)
 
     @property
     def process_id(self) -> int:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,7 +34,7 @@ from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import DRAIN_S, Pool
 from driftline.serving.hosting.routing import Mirror, Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
-from driftline.serving.hosting.worker_output import LogFile, remove_unused
+from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_of
 from driftline.serving.resources.endpoints import (
@@ -48,10 +48,11 @@ from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 
+Read = TypeVar("Read")
+
 # SageMaker's words for the states of an endpoint, and ours for one that an app of its own answers.
 Status = Literal["Creating", "Updating", "InService", "Failed", "CapturedOnly"]
 
-RETRY_S = 2.0
 LONGEST_PAUSE_S = 30.0  # Between tries to start a model.
 # How long a server that begins is not ready while its models are loaded.
 FIRST_STARTS_S = 30.0
@@ -69,19 +70,18 @@ class Declared:
 
     variants: list[DesiredVariant]
     foreign: frozenset[str]  # Names without case.
-    waiting: frozenset[str] = frozenset()  # Of endpoints of which no generation became ready.
-    changes: int = 0  # The count of changes that it was read at.
+    waiting: frozenset[str]  # Of endpoints of which no generation became ready.
+    changes: int | None = None  # The count of changes that it was read at.
 
-    @classmethod
-    def read(cls, connection: Connection) -> Declared:
-        """Return what is declared now."""
-        changes = store.changes(connection)  # First: what changes meanwhile is read once more.
-        rows = store.list_kind(connection, "Endpoint")
-        running = [running_endpoint(row) for row in rows if row.made]
-        foreign = frozenset(one.name.casefold() for one in running if not variants_of(one.spec))
-        waiting = frozenset(row.name.casefold() for row in rows if not row.made)
-        variants = overridden(connection, running, list_desired(running))
-        return cls(variants, foreign, waiting, changes)
+
+def _read(connection: Connection) -> Declared:
+    changes = store.changes(connection)  # First: what changes meanwhile is read once more.
+    rows = store.list_kind(connection, "Endpoint")
+    running = [running_endpoint(row) for row in rows if row.made]
+    foreign = frozenset(one.name.casefold() for one in running if not variants_of(one.spec))
+    waiting = frozenset(row.name.casefold() for row in rows if not row.made)
+    variants = overridden(connection, running, list_desired(running))
+    return Declared(variants, foreign, waiting, changes)
 
 
 Key = tuple[str, str]  # Of a variant: endpoint and name, without case.
@@ -163,10 +163,9 @@ class EndpointReconciler:
         # No longer declared, and not stopped before requests go elsewhere.
         self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
-        self._declared = Declared([], frozenset())
+        self._declared = Declared([], frozenset(), frozenset())
         self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
         self._lock = asyncio.Lock()
-        self._is_read = False
         self._loads_until_s = 0.0
         # A bucket that does not answer leaves the others' threads alone.
         self._fetching = ThreadPoolExecutor(_FETCHES, "models")
@@ -179,7 +178,7 @@ class EndpointReconciler:
         """Return the endpoint that answers under a name, or raise why none does."""
         if (found := self.endpoint(name)) is not None:
             return found
-        if not self._is_read:
+        if self._declared.changes is None:
             raise UnavailableError(
                 "the server has yet to read which endpoints there are; ask again"
             )
@@ -234,10 +233,10 @@ class EndpointReconciler:
             Workers(
                 route.desired.endpoint,
                 route.desired.name,
-                pool.process_ids,
+                [child.process_id for child in pool.children],
                 hostname,
                 pool.spec.memory_bytes,
-                () if route.desired.worker.many_memory_mb is None else tuple(pool.model_counts),
+                tuple(child.model_count for child in pool.children if pool.spec.many_memory_mb),
             )
             for route in self._routes()
             for hostname, pool in route.pool.parts.items()
@@ -252,7 +251,7 @@ class EndpointReconciler:
         """
         is_loading = any(variant.is_starting for variant in self._variants.values())
         is_late = asyncio.get_running_loop().time() > self._loads_until_s
-        return self._is_read and (is_late or not is_loading)
+        return self._declared.changes is not None and (is_late or not is_loading)
 
     @property
     def readiness(self) -> dict[str, bool]:
@@ -262,49 +261,42 @@ class EndpointReconciler:
     async def refresh(self) -> None:
         """Bring the pools in line with what became ready; new ones start in the background."""
         async with self._lock:
-            self._declared = await asyncio.to_thread(self._read)
+            is_first = self._declared.changes is None
+            self._declared = await asyncio.to_thread(self._from_database, _read)
             desired = {one.key: one for one in self._declared.variants}
-            if not self._is_read:  # What was deleted while no server ran.
-                named = {endpoint for endpoint, _ in desired}
-                await asyncio.to_thread(remove_unused, self._context.model_logs_dir, named)
             for key in dict.fromkeys((*self._variants, *desired)):
                 self._step(key, desired.get(key), self._variants.get(key))
             self._publish()
-            if not self._is_read:
-                self._is_read = True
+            if is_first:
                 self._loads_until_s = asyncio.get_running_loop().time() + FIRST_STARTS_S
 
     async def run(self) -> None:
         """Bring the stored endpoints up as soon as the store answers, then follow its changes."""
         async with asyncio.TaskGroup() as loops:  # Where one fails, the other ends, too.
             loops.create_task(self._follow())
-            loops.create_task(self._look_at_models())
+            loops.create_task(self._clean())
 
-    async def _look_at_models(self) -> None:
+    async def _clean(self) -> None:
+        """Remove the models that nothing needs, and the folders of processes that were killed."""
         failures = FailedPasses(log, "models")
         while True:
+            with failures.noted(SQLAlchemyError, OSError):
+                for folder in (None, self._models.local_folder / COPIES):
+                    await asyncio.to_thread(remove_unused_folders, folder)
             await asyncio.sleep(LOOK_AT_MODELS_S)
             with failures.noted(SQLAlchemyError, OSError):
                 await asyncio.to_thread(self._remove_models)
 
     async def _follow(self) -> None:
-        while not self._is_read:
-            try:
-                await self.refresh()
-            except (SQLAlchemyError, OSError):
-                log.exception("event=endpoints-not-read")
-                await asyncio.sleep(RETRY_S)
-        for place in (None, self._models.local_folder / COPIES):  # Of what was killed.
-            await asyncio.to_thread(remove_unused_folders, place)
         failures = FailedPasses(log, "endpoints")
         while True:
-            await asyncio.sleep(FOLLOW_S)
             # What is served goes on as it is.
             with failures.noted(SQLAlchemyError, OSError):
                 if self._leaving:
                     self._publish()
-                if await asyncio.to_thread(self._has_changed):
+                if not await asyncio.to_thread(self._from_database, self.has_followed):
                     await self.refresh()
+            await asyncio.sleep(FOLLOW_S)
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""
@@ -312,22 +304,17 @@ class EndpointReconciler:
         for one in self._variants.values():
             self._cancel(one)
         await asyncio.gather(*starts, return_exceptions=True)
-        # Those that were replaced have less time left than they were given.
-        replaced = [*self._stopping.values()]
         for route in (*self._routes(), *self._leaving):
-            self._end(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else DRAIN_S)
+            self._end(route)
         self._variants, self._leaving, self._endpoints = {}, [], MappingProxyType({})
-        await asyncio.gather(*(pool.stop(drain_s=DRAIN_S) for pool in replaced))
-        await asyncio.gather(*self._stopping)
+        # Those that were replaced have less time left than they were given.
+        pools = [*self._stopping.values()]
+        await asyncio.gather(*self._stopping, *(pool.stop(drain_s=DRAIN_S) for pool in pools))
         self._fetching.shutdown(wait=False)
 
-    def _read(self) -> Declared:
+    def _from_database(self, read: Callable[[Connection], Read]) -> Read:
         with read_connection(self._context.engine) as connection:
-            return Declared.read(connection)
-
-    def _has_changed(self) -> bool:
-        with read_connection(self._context.engine) as connection:
-            return not self.has_followed(connection)
+            return read(connection)
 
     def _remove_models(self) -> None:
         running = [route.desired for route in (*self._routes(), *self._leaving)]
@@ -346,7 +333,12 @@ class EndpointReconciler:
         """Bring what runs for a variant a step nearer to what is declared."""
         if desired is None:
             assert actual is not None
-            self._remove(key, actual)
+            self._cancel(actual)
+            actual.log_file.remove()
+            del self._variants[key]
+            if actual.route is not None:
+                self._leaving.append(actual.route)
+                log.info("endpoint=%s variant=%s event=removed", *key)
             return
         if actual is None:
             log_file = LogFile(self._context.model_logs_of(desired.endpoint), desired.name)
@@ -384,7 +376,7 @@ class EndpointReconciler:
         start, pool = variant.start, variant.next_pool
         variant.start = variant.next_pool = variant.reason = None
         if start is not None and pool is not None:
-            start.add_done_callback(lambda _: self._end(pool))  # Nobody starts it any more.
+            start.add_done_callback(lambda _: self._stop_pool(pool))  # Nobody starts it any more.
             start.cancel()
 
     async def _start(self, variant: VariantRuntime, pool: Pool | Pipeline) -> None:
@@ -428,8 +420,7 @@ class EndpointReconciler:
             if id(route.pool) in asked:
                 self._leaving.append(route)
                 continue
-            # However long requests may take, each of which has an end; nobody waits for a shadow's.
-            self._end(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else math.inf)
+            self._end(route, math.inf)  # However long requests may take, each of which has an end.
 
     def _served(self, name: str, before: ServedEndpoint | None) -> ServedEndpoint | None:
         """Return an endpoint by what is declared and placed, and what it was before."""
@@ -448,16 +439,11 @@ class EndpointReconciler:
             shadow = None
         return ServedEndpoint.of(callers, shadow)
 
-    def _remove(self, key: Key, variant: VariantRuntime) -> None:
-        self._cancel(variant)
-        variant.log_file.remove()
-        del self._variants[key]
-        if variant.route is not None:
-            self._leaving.append(variant.route)
-            log.info("endpoint=%s variant=%s event=removed", *key)
+    def _end(self, route: Route, drain_s: float = DRAIN_S) -> None:
+        """Stop a pool beside all else; nobody waits for a shadow's answers."""
+        self._stop_pool(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else drain_s)
 
-    def _end(self, pool: Pool | Pipeline, drain_s: float = 0.0) -> None:
-        """Stop a pool beside all else."""
+    def _stop_pool(self, pool: Pool | Pipeline, drain_s: float = 0.0) -> None:
         task = asyncio.create_task(pool.stop(drain_s=drain_s))
         self._stopping[task] = pool
         task.add_done_callback(self._stopping.pop)

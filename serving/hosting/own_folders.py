@@ -19,7 +19,7 @@ from driftline.serving.hosting.formats.model_format import ModelError
 
 def own_folder() -> Path:
     """Return the folder in which all others lie."""
-    folder = _place()
+    folder = Path(tempfile.gettempdir()) / f"driftline-models-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
@@ -46,8 +46,6 @@ def remove_folder(folder: Path, lock: int) -> None:
 
 def remove_unused_folders(parent: Path | None = None) -> None:
     """Remove the folders that no process uses."""
-    if parent is None and not _place().exists():
-        return
     with suppress(OSError, ModelError):  # Whoever needs one is told.
         for path in (parent or own_folder()).glob("*.lock"):
             lock = lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,10 +57,6 @@ def remove_unused_folders(parent: Path | None = None) -> None:
             if not any(map(Path.exists, folders)):  # Else the next who looks tries again.
                 path.unlink(missing_ok=True)
             os.close(lock)
-
-
-def _place() -> Path:
-    return Path(tempfile.gettempdir()) / f"driftline-models-{os.getuid()}"
 
 
 def lock_file(path: Path, how: int) -> int | None:

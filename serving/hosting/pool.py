@@ -104,7 +104,8 @@ class Pool(Gate):
         super().__init__(name, spec, limits, noun)
         self.problem: str | None = None
         """Why a worker does not run."""
-        self._children: list[Child] = []
+        self.children: list[Child] = []
+        """The workers that can answer now."""
         self._any_ready = asyncio.Event()
         self._slots: dict[asyncio.Task[None], _Slot] = {}
         self._turns = asyncio.Semaphore(max(1, limits.maximum))
@@ -118,27 +119,17 @@ class Pool(Gate):
     @property
     def is_ready(self) -> bool:
         """Whether a request can be answered now, if need be by a worker that it starts."""
-        return bool(self._children) or (self._is_started and self.limits.is_elastic)
-
-    @property
-    def model_counts(self) -> list[int]:
-        """How many models each worker that can answer now has in memory."""
-        return [child.model_count for child in self._children]
+        return bool(self.children) or (self._is_started and self.limits.is_elastic)
 
     @property
     def instance_count(self) -> int:
         """How many workers can answer now."""
-        return len(self._children)
+        return len(self.children)
 
     @property
     def parts(self) -> Mapping[str, Pool]:
         """The pools of its containers, by hostname; itself where it has none."""
         return {"": self}
-
-    @property
-    def process_ids(self) -> list[int]:
-        """The process numbers of the workers that can answer now."""
-        return [child.process_id for child in self._children]
 
     async def start(self) -> None:
         """Start the workers that always run, and return when one is ready; the rest follow.
@@ -307,7 +298,7 @@ class Pool(Gate):
 
     def _chosen(self, model: str | None = None) -> Child | None:
         """Return the worker to ask; None while none runs, or none is idle that has to be."""
-        children = self._children
+        children = self.children
         if self.limits.is_elastic:
             idle = (child for child in children if not child.waiting_count)
             # One that always runs, or else the one that was asked last, so that others can end.
@@ -392,7 +383,7 @@ class Pool(Gate):
         # Before those who wait learn of the loss, so that none of them asks this worker again.
         child.when_gone = partial(self._forget, child)
         if not child.gone.is_set():
-            self._children = [*self._children, child]
+            self.children = [*self.children, child]
             self._any_ready.set()
         if not slot.ready.done():
             slot.ready.set_result(None)
@@ -419,8 +410,8 @@ class Pool(Gate):
             await child.report(child.ending)
 
     def _forget(self, child: Child) -> None:
-        self._children = [other for other in self._children if other is not child]
-        if not self._children:
+        self.children = [other for other in self.children if other is not child]
+        if not self.children:
             self._any_ready.clear()
 
 
@@ -439,16 +430,15 @@ async def _ask_copy(
         except UnansweredError:
             files.drop(target)  # A mended one may lie there since.
             raise
+    note = dict(reply.note or {})
+    if download_s is not None:
+        note["download_s"] = download_s
+    if note:
+        note["wait_s"] = note.get("wait_s", 0.0) + copied_s
     if reply.code == "not_loadable":
         files.drop(target)  # It may have become whole since it was copied.
         reply = replace(reply, code="model_error")
-    if reply.note is None and download_s is None:
-        return reply
-    note = dict(reply.note or {})
-    note["wait_s"] = note.get("wait_s", 0.0) + copied_s
-    if download_s is not None:
-        note["download_s"] = download_s
-    return replace(reply, note=note)
+    return replace(reply, note=note or None)
 
 
 async def describe_model(

@@ -86,7 +86,8 @@ class Predictor:
         self.description = replace(self.description, categories=texts or None)
         # Which take missing values, of truth values too, but no objects.
         self._is_boosted = hasattr(model, "get_booster") or hasattr(model, "booster_")
-        self._shown = _shown_classes(self.description, positive)
+        self.shown = _shown_classes(self.description, positive)
+        """The indices of the classes whose probabilities are answered."""
         self._prepare, last = None, model
         if type(model) is Pipeline and len(model.steps) > 1:
             # The steps before the last one are dear and are needed once for both answers.
@@ -122,14 +123,14 @@ class Predictor:
             if labels is None:
                 labels = self._predict(self.prepared(columns) if rows is None else rows)
             predictions = self._checked(np.asarray(labels), columns)
-        return Answer(predictions.tolist(), found[:, self._shown].tolist())
+        return Answer(predictions.tolist(), found[:, self.shown].tolist())
 
     def predict_numbers(self, names: Sequence[str], rows: np.ndarray) -> Answer:
         """Predict rows of float64, shape (rows, features): as their columns, but without these."""
         if self._chances is not None and self._names in (None, tuple(names)):
             found = self._quickly(rows.T)
             if found is not None and (predictions := self._most_probable(found)) is not None:
-                return Answer(predictions.tolist(), found[:, self._shown].tolist())
+                return Answer(predictions.tolist(), found[:, self.shown].tolist())
         return self.predict(dict(zip(names, rows.T, strict=True)))
 
     def _quickly(self, arrays: Arrays) -> np.ndarray | None:
@@ -161,12 +162,12 @@ class Predictor:
         if self._chances is not None:
             chances = np.asarray(self._chances(rows), dtype=np.float64)
             _require_shape(chances, columns, len(self.description.classes))
-            found: np.ndarray = chances[:, self._shown]
+            found: np.ndarray = chances[:, self.shown]
             return found
         predictions = self._checked(np.asarray(self._predict(rows)), columns)
         if not self.description.classes:
             return predictions.astype(np.float64).reshape(len(predictions), -1)
-        classes = np.asarray(self.model.classes_)[self._shown]
+        classes = np.asarray(self.model.classes_)[self.shown]
         return np.asarray(predictions[:, None] == classes[None, :], dtype=np.float64)
 
     def _checked(self, predictions: np.ndarray, columns: Columns) -> np.ndarray:
@@ -181,17 +182,6 @@ class Predictor:
         """Return the rows as the last step of the model takes them."""
         rows: Any = self._table(columns)
         return rows if self._prepare is None else self._prepare(rows)
-
-    @property
-    def positive(self) -> str:
-        """The class that is answered for, of two; "" where there are not two."""
-        classes = self.description.classes
-        return classes[self._shown[0]] if len(classes) == 2 else ""
-
-    @property
-    def shows_first_class(self) -> bool:
-        """Whether, of two classes, the first one's probability is answered."""
-        return len(self.description.classes) == 2 and self._shown == [0]
 
     def _table(self, columns: Columns) -> pd.DataFrame | np.ndarray:
         """Build what the model was fitted on: a data frame when it knows names, else an array.

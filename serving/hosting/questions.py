@@ -35,7 +35,7 @@ class Questions:
 
     def __init__(self, predictor: Predictor) -> None:
         os.nice(NICENESS)
-        self._predictor = predictor
+        self._predictor, self._has_two = predictor, len(predictor.description.classes) == 2
         self._own: OwnMethod | None = own_method(_booster_of(predictor.model))
 
     def answer(self, header: Mapping[str, Any], body: bytes) -> bytes:
@@ -58,14 +58,13 @@ class Questions:
 
     def _about(self) -> dict[str, Any]:
         description = self._predictor.description
-        several = len(description.classes) > 2
         units = "value"
         if description.classes:
             units = "probability" if description.has_probability else "class"
         return {
             "features": description.feature_names,
-            "labels": description.classes if several else (),
-            "positive": self._predictor.positive,
+            "labels": description.classes if len(description.classes) > 2 else (),
+            "positive": description.classes[self._predictor.shown[0]] if self._has_two else "",
             "units": units,
             "method": PERMUTATION if self._own is None else self._own.name,
             "method_units": units if self._own is None else self._own.units,
@@ -78,7 +77,7 @@ class Questions:
         first, rest = slice(0, count), slice(count, None)
         parts = [whole.iloc[one] if hasattr(whole, "iloc") else whole[one] for one in (first, rest)]
         values, base = self._own.contribute(*parts)
-        if values.shape[1] == 1 and self._predictor.shows_first_class:
+        if values.shape[1] == 1 and self._has_two and self._predictor.shown == [0]:
             return -values, (1.0 if self._own.units == "probability" else 0.0) - base
         return values, base
 

@@ -79,35 +79,29 @@ class Route:
 
     def target_model(self, header: str | None, container: str | None = None) -> str | None:
         """Return which model or container a request asks for; None where there is no choice."""
-        desired, worker = self.desired, self.desired.worker
-        hosts = () if worker.is_serial else tuple(host for host, _ in worker.containers)
+        worker, title = self.desired.worker, f'endpoint "{self.desired.endpoint}"'
+        has_models = worker.many_memory_mb is not None
+        parts = () if worker.is_serial else worker.containers
+        hosts = {host.casefold(): host for host, _ in parts}
         for text, name, has_choice in (
-            (header, HEADER, worker.many_memory_mb is not None),
-            (container, CONTAINER_HEADER, bool(hosts)),
-        ):
+            (header, HEADER, has_models), (container, CONTAINER_HEADER, bool(hosts)),
+        ):  # fmt: skip
             if text is not None and not has_choice:
+                raise InputError(f"{title} leaves no such choice; leave the header {name} out")
+        if hosts:
+            if (found := hosts.get((container or "").casefold())) is None:
                 raise InputError(
-                    f'{name} is given, and endpoint "{desired.endpoint}" leaves no such choice; '
-                    "leave the header out"
+                    f"{title} has the containers {', '.join(hosts.values())}; name one by the "
+                    f"header {CONTAINER_HEADER}"
                 )
-            if text is None and has_choice:
-                raise InputError(
-                    f'endpoint "{desired.endpoint}" has several models'
-                    f"{': ' * bool(hosts)}{', '.join(hosts)}; name one by the header {name}"
-                )
-        if header is not None:
-            target = checked_target_model(header)
-            require_servable(target, trust_pickle=self.pool.spec.trust_pickle)
-            return target
-        if container is None:
+            return found
+        if not has_models:
             return None
-        for host in hosts:
-            if host.casefold() == container.casefold():
-                return host
-        raise InputError(
-            f'{CONTAINER_HEADER} is "{container[:63]}"; endpoint "{desired.endpoint}" has '
-            f"{', '.join(hosts)}"
-        )
+        if header is None:
+            raise InputError(f"{title} has several models; name one by the header {HEADER}")
+        target = checked_target_model(header)
+        require_servable(target, trust_pickle=self.pool.spec.trust_pickle)
+        return target
 
     def captured_as(self, target_model: str | None) -> CaptureTarget:
         """Return what a request is recorded as; of many models or containers, the one asked."""
@@ -124,8 +118,8 @@ def _of_model(target: CaptureTarget, model: str) -> CaptureTarget:
 class ServedEndpoint:
     """The variants of one endpoint, and their shares of the requests.
 
-    ``bounds``: the cumulative shares of ``weighted``, the variants whose weight is above 0; they
-    end at 1; ``shadow``: what is asked copies of a share of the requests, ``mirrored``.
+    ``bounds``: the cumulative weights of ``weighted``, the variants whose weight is above 0, of
+    the largest; ``shadow``: what is asked copies of a share of the requests, ``mirrored``.
     """
 
     name: str
@@ -140,12 +134,10 @@ class ServedEndpoint:
         """Return the endpoint of some variants, at least one, in the order of their declaration."""
         found = tuple(routes)
         weighted = tuple(route for route in found if route.desired.weight > 0)
-        largest = max((route.desired.weight for route in weighted), default=1.0)
+        weights = [route.desired.weight for route in weighted]
         # Of the largest: a sum of very large weights would be infinite.
-        shares = [*accumulate(route.desired.weight / largest for route in weighted)]
-        bounds = tuple(share / shares[-1] for share in shares)
-        total = sum(route.desired.weight for route in weighted)
-        mirrored = shadow.desired.weight / total if shadow is not None and total else 0.0
+        bounds = tuple(accumulate(weight / max(weights) for weight in weights))
+        mirrored = shadow.desired.weight / sum(weights) if shadow is not None and weights else 0.0
         return cls(found[0].desired.endpoint, found, weighted, bounds, shadow, min(mirrored, 1.0))
 
     @property
@@ -160,14 +152,13 @@ class ServedEndpoint:
 
     def by_weight(self, draw: float) -> Route:
         """Return the variant that a number drawn from [0, 1) falls to."""
-        if len(self.weighted) == 1:
-            return self.weighted[0]
         if not self.weighted:
             raise ConflictError(
                 f'all variants of endpoint "{self.name}" have weight 0; name one by the header '
                 "X-Amzn-SageMaker-Target-Variant, or apply a weight"
             )
-        return self.weighted[bisect_right(self.bounds, draw, hi=len(self.bounds) - 1)]
+        last = len(self.bounds) - 1
+        return self.weighted[bisect_right(self.bounds, draw * self.bounds[last], hi=last)]
 
     def named(self, variant: str) -> Route:
         """Return a variant by its name, ignoring case."""

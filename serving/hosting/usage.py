@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -47,24 +47,23 @@ class Meter:
         Takes some milliseconds for each process, so it belongs into a thread.
         """
         before, self._before = self._before, {}
-        machine = machine_memory_bytes()
-        return [(one, list(self._used(one, before, machine))) for one in found]
-
-    def _used(
-        self, workers: Workers, before: dict[int, tuple[float, float]], machine: int
-    ) -> Iterator[Used]:
-        for process_id in workers.process_ids:
-            # What a command of a model started does its work.
-            family = {process_id, *descendants(process_id)}
-            with suppress(OSError, ValueError):  # It has just ended, or the system tells nothing.
-                cpu_s, now_s = sum(map(_cpu_s, family)), time.monotonic()
-                self._before[process_id] = cpu_s, now_s
-                last_s, since_s = before.get(process_id, (cpu_s, now_s))
-                if now_s > since_s:
-                    memory = sum(map(_memory_bytes, family))
-                    # Less than before where one that it started has ended, and nobody counts it.
-                    cpu = 100 * max(0.0, cpu_s - last_s) / (now_s - since_s)
-                    yield Used(cpu, 100 * memory / (workers.memory_bytes or machine))
+        machine, read = machine_memory_bytes(), []
+        for workers in found:
+            used: list[Used] = []
+            for process_id in workers.process_ids:
+                with suppress(OSError, ValueError):  # It has just ended, or nothing is told.
+                    # What a command of a model started does its work.
+                    family = {process_id, *descendants(process_id)}
+                    cpu_s, now_s = sum(map(_cpu_s, family)), time.monotonic()
+                    self._before[process_id] = cpu_s, now_s
+                    last_s, since_s = before.get(process_id, (cpu_s, now_s))
+                    memory = sum(map(_memory_bytes, family)) / (workers.memory_bytes or machine)
+                    if now_s > since_s:
+                        # Less than before where one that it started has ended.
+                        cpu = max(0.0, cpu_s - last_s) / (now_s - since_s)
+                        used.append(Used(100 * cpu, 100 * memory))
+            read.append((workers, used))
+        return read
 
 
 def machine_memory_bytes() -> int:

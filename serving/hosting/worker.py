@@ -105,26 +105,10 @@ class _Request:
 
     header: dict[str, Any]
     rows: Columns | np.ndarray
-    names: Sequence[str] = ()
-
-    @property
-    def row_count(self) -> int:
-        rows = self.rows
-        return len(rows if isinstance(rows, np.ndarray) else next(iter(rows.values())))
-
-    def columns(self) -> Columns:
-        rows = self.rows
-        return dict(zip(self.names, rows.T, strict=True)) if isinstance(rows, np.ndarray) else rows
-
-    def goes_with(self, other: _Request) -> bool:
-        """Whether both can be predicted together: their columns have equal names and types."""
-        if isinstance(self.rows, np.ndarray) and isinstance(other.rows, np.ndarray):
-            return True
-        one, two = (
-            [(name, values.dtype) for name, values in request.columns().items()]
-            for request in (self, other)
-        )
-        return one == two
+    names: Sequence[str]
+    row_count: int
+    # Requests of equal ones can be predicted together: names and types of columns; of arrays, None.
+    kind: list[tuple[str, np.dtype[Any]]] | None
 
 
 class Memory:
@@ -310,7 +294,7 @@ def _batches(requests: Iterable[_Request]) -> Iterator[list[_Request]]:
             or batch[0].header["exclusive"]
             or rows + request.row_count > MAX_BATCH_ROWS
             or len(batch) >= MAX_BATCH_REQUESTS
-            or not batch[0].goes_with(request)
+            or batch[0].kind != request.kind
         ):
             yield batch
             batch, rows = [], 0
@@ -331,7 +315,7 @@ def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
         numbers = read_numbers(body, form, expected, loaded.max_rows)
         if numbers is not None:
             rows = np.array([numbers], np.float64) if isinstance(numbers, list) else numbers
-            return _Request(header, rows, expected.names)
+            return _Request(header, rows, expected.names, len(rows), None)
     predictor = loaded.predictor
     columns = read_columns(
         body, form, expected, loaded.max_rows,
@@ -341,20 +325,22 @@ def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
     )  # fmt: skip
     if expected is None:
         predictor.require_taken(columns, are_named=are_named(columns))
-    return _Request(header, columns)
+    kind = [(name, values.dtype) for name, values in columns.items()]
+    return _Request(header, columns, (), len(next(iter(columns.values()))), kind)
 
 
 def _predict(predictor: Predictor, batch: Sequence[_Request], memory: Memory) -> Iterator[bytes]:
     """Predict requests together and give one frame for each."""
     try:
-        arrays = [one.rows for one in batch if isinstance(one.rows, np.ndarray)]
-        if len(arrays) == len(batch):
-            rows = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        parts: list[Any] = [one.rows for one in batch]
+        if batch[0].kind is None:
+            rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
             answer = predictor.predict_numbers(batch[0].names, rows)
         else:
-            parts = [one.columns() for one in batch]
-            together = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
-            answer = predictor.predict(together)
+            names = parts[0]
+            answer = predictor.predict(
+                {at: np.concatenate([one[at] for one in parts]) for at in names}
+            )
     # A model is foreign code and may raise anything; the caller gets its first sentence.
     except Exception as error:  # noqa: BLE001
         if len(batch) > 1:

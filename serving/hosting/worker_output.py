@@ -16,10 +16,9 @@ import json
 import logging
 import os
 import re
-import shutil
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -166,13 +165,6 @@ def read_lines(
     if before is not None:
         merged = (line for line in merged if (line.time, line.file) < before)
     return list(islice(merged, limit))
-
-
-def remove_unused(folder: Path, wanted: Collection[str]) -> None:
-    """Delete the logs of endpoints that are none, below the folder of all."""
-    for place in folder.glob("*"):
-        if place.is_dir() and place.name not in wanted:
-            shutil.rmtree(place, ignore_errors=True)
 
 
 def _lines(path: Path, since: datetime | None) -> Iterator[LogLine]:

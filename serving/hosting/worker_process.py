@@ -13,7 +13,6 @@ import threading
 import time
 from contextlib import suppress
 from functools import cache
-from typing import BinaryIO
 
 from driftline.forked import ALLOCATORS, Forked, ForkServer, name_process
 from driftline.orphans import FAREWELL_S, adopt_orphans, children, descendants
@@ -38,11 +37,25 @@ _SIGNALS = {one.value: f" ({one.name})" for one in signal.Signals}  # Those with
 class WorkerProcess:
     """One worker process as its server sees it."""
 
-    def __init__(self, spec: WorkerSpec, link: int, output: int) -> None:
+    def __init__(self, spec: WorkerSpec, theirs: socket.socket) -> None:
+        """Start a process that answers on a socket; ``output`` is what it prints.
+
+        It has no input and little of our environment. The first one waits for the fork server's
+        imports.
+        """
         self._server = fork_server()
-        with _lock:
-            self._forked: Forked = self._server.start(_work, spec, descriptors=(link, output))
-            _running.add(self.process_id)
+        reading, writing = os.pipe()
+        self.output = os.fdopen(reading, "rb", buffering=0)
+        try:
+            with _lock:
+                ends = theirs.fileno(), writing
+                self._forked: Forked = self._server.start(_work, spec, descriptors=ends)
+                _running.add(self.process_id)
+        except BaseException:
+            self.output.close()
+            raise
+        finally:
+            os.close(writing)
 
     @property
     def process_id(self) -> int:
@@ -56,8 +69,10 @@ class WorkerProcess:
 
     def end(self) -> None:
         """Kill the process at once, and with it what its model started."""
-        if self.exit_code is None:
-            _kill_session(self.process_id)
+        for kill in (os.killpg, os.kill):  # It leads its own session, or is about to.
+            with suppress(ProcessLookupError):
+                if self.exit_code is None:
+                    kill(self.process_id, signal.SIGKILL)
 
     def collect(self, grace_s: float) -> None:
         """Wait for the end of a process whose socket is closed; kill it, and what it left."""
@@ -87,23 +102,6 @@ def fork_server() -> ForkServer:
     return ForkServer(["driftline.serving.hosting.preload"], _variables)
 
 
-def start_worker(spec: WorkerSpec, theirs: socket.socket) -> tuple[WorkerProcess, BinaryIO]:
-    """Start a process that answers on a socket; return it, and what it prints.
-
-    It has no input and little of our environment. The first one waits for the fork server's
-    imports.
-    """
-    reading, writing = os.pipe()
-    output = os.fdopen(reading, "rb", buffering=0)
-    try:
-        return WorkerProcess(spec, theirs.fileno(), writing), output
-    except BaseException:
-        output.close()
-        raise
-    finally:
-        os.close(writing)
-
-
 def ended(code: int | None) -> str:
     """Return how a process ended, by its exit code as `subprocess` says it."""
     if code is None or code >= 0:
@@ -113,8 +111,7 @@ def ended(code: int | None) -> str:
 
 
 def _variables() -> dict[str, str]:
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return passed_on | _ONE_THREAD
+    return {k: v for k, v in os.environ.items() if k in PASSED_ON} | _ONE_THREAD
 
 
 def _work(spec: WorkerSpec, link: int, output: int) -> None:
@@ -130,13 +127,6 @@ def _work(spec: WorkerSpec, link: int, output: int) -> None:
     os.close(output)
     np.random.seed()  # noqa: NPY002 - of models that use the old generator: not all the same
     worker.main(link, spec)
-
-
-def _kill_session(process_id: int) -> None:
-    """Kill a process that leads its own session, or is about to, and the rest of that session."""
-    for kill in (os.killpg, os.kill):
-        with suppress(ProcessLookupError):
-            kill(process_id, signal.SIGKILL)
 
 
 def _end_leftovers(server: ForkServer) -> None:

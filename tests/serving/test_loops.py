@@ -14,15 +14,15 @@ def test_a_loop_that_a_fault_ended_is_begun_again_and_counted(
     monkeypatch.setattr(endpoint_reconciler, "FOLLOW_S", 0.01)
     looks = []
 
-    def look(reconciler: EndpointReconciler) -> bool:
+    def look(reconciler: EndpointReconciler, _: object) -> bool:
         if reconciler._context.root != str(tmp_path / "root"):
-            return False  # Another server of this process, which a whole session of tests uses.
+            return True  # Another server of this process, which a whole session of tests uses.
         looks.append(1)
         if len(looks) == 1:
             raise KeyError("flights")
-        return False
+        return True
 
-    monkeypatch.setattr(EndpointReconciler, "_has_changed", look)
+    monkeypatch.setattr(EndpointReconciler, "has_followed", look)
     with start(tmp_path) as server:
         until(lambda: len(looks) > 2)
 

@@ -89,7 +89,7 @@ def test_a_server_follows_what_another_changes_and_keeps_the_model_that_it_runs_
 
     # The other server looks at nothing for a while: as one that hangs, or is cut off.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EndpointReconciler, "_has_changed", lambda _: False)
+        patch.setattr(EndpointReconciler, "has_followed", lambda *_: True)
         updated = resource("Model", "flights", path=str(inverted))
         assert first.apply(updated).status_code == 200
         after = first.invoke("flights", ROW).content

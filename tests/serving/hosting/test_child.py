@@ -18,14 +18,18 @@ from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.serving.conftest import MODULES
 
 
-@pytest.fixture(params=["fork", pytest.param("run", marks=pytest.mark.full)])
-def forking(request, tmp_path, monkeypatch) -> WorkerSpec:
+@pytest.fixture
+def forking(tmp_path, monkeypatch) -> WorkerSpec:
     """Save a model that starts processes, by a module that workers can import."""
     monkeypatch.syspath_prepend(MODULES)
     monkeypatch.setattr(child_module, "STOP_GRACE_S", 0.5)
-    model = importlib.import_module("forking_model").Forking(request.param).fit()
+    model = importlib.import_module("forking_model").Forking("fork").fit()
     joblib.dump(model, tmp_path / "m.joblib")
     return WorkerSpec(str(tmp_path / "m.joblib"), trust_pickle=True)
+
+
+def ids(pool: Pool) -> list[int]:
+    return [child.process_id for child in pool.children]
 
 
 def is_running(process: int) -> bool:
@@ -39,7 +43,7 @@ def is_running(process: int) -> bool:
 
 async def replaced(pool: Pool, old: list[int]) -> None:
     """Wait for a new worker in the place of an old one."""
-    while pool.process_ids in ([], old):
+    while ids(pool) in ([], old):
         await asyncio.sleep(0.02)
 
 
@@ -58,17 +62,14 @@ def test_what_a_model_started_ends_when_its_worker_is_killed_or_stopped(forking,
     async def act(how: str) -> list[int]:
         worker = await Child.start(forking, timeout_s=60)
         found = [await ask(worker, b"0"), worker.process_id]
-        if how == "killed":
-            worker.kill()
-            await worker.gone.wait()
-        elif how == "killed by another":
+        if how == "killed by another":
             os.kill(worker.process_id, signal.SIGKILL)
             await worker.gone.wait()
         await worker.stop()
         await worker.stop()
         return found
 
-    for how in ("killed", "killed by another", "stopped"):
+    for how in ("killed by another", "stopped"):
         for process in asyncio.run(asyncio.wait_for(act(how), 60)):
             until(lambda process=process: not is_running(process))
 
@@ -85,7 +86,7 @@ def test_what_a_model_started_ends_with_a_worker_that_fails(forking, until, time
     async def act() -> list[int]:
         pool = Pool("forking", forking, Limits(timeout_s=60))
         await pool.start()
-        found, worker = [await ask(pool, b"0")], pool.process_ids
+        found, worker = [await ask(pool, b"0")], ids(pool)
         # For this request alone: the first answer of a worker may take longer.
         usual, pool.limits = pool.limits, Limits(timeout_s=timeout_s)
         with pytest.raises(error):

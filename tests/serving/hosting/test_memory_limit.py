@@ -56,27 +56,3 @@ def test_a_model_that_needs_more_is_refused_when_it_is_applied(server, tmp_path)
 
     assert refused.status_code == 400
     assert TOO_SMALL in server.error_of(refused)["message"]
-
-
-def test_many_models_of_one_worker_share_the_limit(server, tmp_path):
-    prefix = tmp_path / "models"
-    prefix.mkdir()
-    for name in ("one", "other"):
-        pack(prefix / f"{name}.tar.gz", {"code/inference.py": TAKE})
-    pack(prefix / "large.tar.gz", {"code/inference.py": LARGE})
-    many = {"mode": "MultiModel", "model_data_prefix": str(prefix), "memory_limit_mb": 512}
-    server.apply(
-        resource("Model", "work", memory_size_in_mb=1024, **many),
-        resource("Endpoint", "work", model="work"),
-    )
-
-    def ask(name, size):
-        headers = {"X-Amzn-SageMaker-Target-Model": f"{name}.tar.gz"}
-        return server.invoke("work", size, **headers)
-
-    assert [ask(name, "1").status_code for name in ("one", "other")] == [200, 200]
-    refused, not_loaded = ask("one", "1500"), ask("large", "1")
-    assert (refused.status_code, not_loaded.status_code) == (424, 424)
-    assert server.error_of(refused)["message"].startswith(TOO_SMALL)
-    assert "MemoryError" in server.error_of(not_loaded)["message"]
-    assert [ask(name, "1").status_code for name in ("one", "other")] == [200, 200]

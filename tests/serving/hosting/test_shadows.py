@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -13,18 +11,14 @@ import skops.io
 from scipy import stats
 from sklearn.tree import DecisionTreeClassifier
 
-import driftline as dl
-from driftline.app.client.client import Client
 from driftline.capture.audit.report import report
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import Dataset
 from tests.serving.conftest import NOW
 from tests.serving.hosting.test_variants import HEADER, ROW, Traffic, variant
 
-DAY = datetime(2026, 1, 14, tzinfo=UTC)
 # Requests after which copies are waited for: fewer than may be open, however slow the shadow is.
 BURST = 50
-WINDOW = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +96,13 @@ def settled(server: Any, name: str, until: Any) -> dict[str, Any]:
     return state_of(server, name)["green"]
 
 
-@pytest.mark.parametrize("weight", [0.25, 1.0])
 def test_the_share_of_its_weight_is_mirrored_and_captured_beside_what_callers_got(
-    server: Any, put: Any, until: Any, weight: float, request: Any
+    server: Any, put: Any, until: Any
 ) -> None:
     name = put(
-        variant("blue", model_name="right"), shadow=variant("green", weight, model_name="wrong")
+        variant("blue", model_name="right"), shadow=variant("green", 0.5, model_name="wrong")
     )
-    sent = 10_000 if request.config.getoption("full") else 100
+    sent = 100
 
     answers = []
     for at in range(sent):
@@ -119,12 +112,9 @@ def test_the_share_of_its_weight_is_mirrored_and_captured_beside_what_callers_go
 
     assert {answer.headers[HEADER] for answer in answers} == {"blue"}
     assert {answer.text for answer in answers} == {answers[0].text}
-    assert (shadow["share"], shadow["shadow"], shadow["dropped"]) == (weight, True, 0)
-    if weight < 1:
-        # Fails by chance once in a million runs.
-        assert stats.binomtest(shadow["mirrored"], sent, weight).pvalue > 1e-6
-    else:
-        assert shadow["mirrored"] == sent
+    assert (shadow["share"], shadow["shadow"], shadow["dropped"]) == (0.5, True, 0)
+    # Fails by chance once in a million runs.
+    assert stats.binomtest(shadow["mirrored"], sent, 0.5).pvalue > 1e-6
     found = records(server, name)
     own = [row for row in found if not row["flags"] & Flag.SHADOW]
     copies = [row for row in found if row["flags"] & Flag.SHADOW]
@@ -142,16 +132,8 @@ def test_the_share_of_its_weight_is_mirrored_and_captured_beside_what_callers_go
     assert (counts["seen"], counts["requests"], counts["shadows"]) == (sent, sent, len(copies))
     metrics = server.client.get("/metrics").text
     assert f'driftline_invocations_total{{code="200",endpoint="{name}"}} {sent}.0' in metrics
-
-
-def test_a_caller_cannot_ask_a_shadow(server: Any, put: Any) -> None:
-    name = put(variant("blue", model_name="right"), shadow=variant("green", model_name="wrong"))
-
-    answer = server.invoke(name, ROW, x_amzn_sagemaker_target_variant="green")
-
-    assert answer.status_code == 400
-    assert "has blue" in server.error_of(answer)["message"]
-    assert "green" not in server.error_of(answer)["message"].partition("has blue")[2]
+    # A caller cannot ask it.
+    assert server.invoke(name, ROW, x_amzn_sagemaker_target_variant="green").status_code == 400
 
 
 def test_a_shadow_that_hangs_or_crashes_holds_no_caller_up(
@@ -201,61 +183,5 @@ def test_a_shadow_is_promoted_and_a_variant_is_renamed_without_a_failed_request(
     assert {status for status, _ in traffic.answers} == {200}
     assert Counter(variant for _, variant in traffic.answers[at : at + 30])["blue"] <= 2
     assert promoted == workers
-    assert set(state_of(server, name)) == {"third", "fourth"}
-
-
-def test_a_monitor_of_the_shadow_finds_its_fault_and_others_do_not_see_it(
-    server: Any, put: Any, declare: Any, trained: Any, until: Any, tmp_path: Any
-) -> None:
-    chance = trained.model.predict_proba(trained.inputs)[:, 1]
-    scored = trained.frame.assign(answer=(chance > 0.5).astype("int64"), chance=chance)
-    scored.to_parquet(tmp_path / "scored.parquet", index=False)
-    roles = {"label": "late", "prediction": "answer", "probability": "chance"}
-    baseline = declare("Baseline", "scored", data=str(tmp_path / "scored.parquet"), **roles)
-    assert server.apply(baseline).status_code == 200
-    name = put(
-        variant("blue", model_name="right"), shadow=variant("green", model_name="wrong"),
-        baseline="scored", trust_event_time=True,
-    )  # fmt: skip
-    watched = {"of-all": None, "of-blue": "blue", "of-green": "green"}
-    monitors = [
-        declare("Monitor", one, endpoint=name, baseline="scored", variant=of)
-        for one, of in watched.items()
-    ]
-    for monitor in monitors:
-        monitor["spec"]["kind"] = "model-quality"
-    applied = server.apply(*monitors)
-    assert applied.status_code == 200, applied.text
-    sent = trained.frame.head(200).dropna()
-    for number in range(len(sent)):
-        row = sent.iloc[number : number + 1][list(trained.inputs.columns)]
-        answer = server.invoke(
-            name,
-            row.to_csv(header=False, index=False),
-            x_driftline_event_time=(DAY + timedelta(hours=7, seconds=number)).isoformat(),
-            x_amzn_sagemaker_inference_id=f"i{number}",
-        )
-        assert answer.status_code == 200
-        if number % BURST == BURST - 1:
-            settled(server, name, until)
-    assert settled(server, name, until)["mirrored"] == len(sent)
-    server.sink_all()
-    with closing(Client(server.url)) as client:
-        client.put_truth(name, {f"i{at}": late for at, late in enumerate(sent["late"].tolist())})
-
-    ran = {
-        one: server.client.post(f"/api/v1/monitors/{one}/run", json=WINDOW).json()
-        for one in watched
-    }
-    compared = dl.compare(
-        f"{server.root}/capture/{name}", dl.Baseline.fit(scored, **roles), metric="accuracy"
-    )
-
-    counts = {one: (run["row_count"], run["failure_reason"]) for one, run in ran.items()}
-    assert counts == dict.fromkeys(watched, (len(sent), None))
-    assert ran["of-green"]["status"] == "CompletedWithViolations"
-    assert ran["of-all"]["status"] == ran["of-blue"]["status"] == "Completed"
-    # The shadow's answers are compared with the production variant's to the same requests.
-    assert (compared.decision, compared.winner) == ("winner", "blue")
-    assert [one.rows for one in compared.variants] == [len(sent)] * 2
-    assert compared.differences[0].units == len(sent)
+    status = server.client.get(f"/api/v1/endpoints/{name}").json()["status"]
+    assert {one["name"] for one in status["variants"]} == {"third", "fourth"}

@@ -15,7 +15,7 @@ import pytest
 
 from driftline.orphans import children
 from driftline.serving.hosting.asked_models import open_model
-from driftline.serving.hosting.worker_process import PASSED_ON, fork_server, start_worker
+from driftline.serving.hosting.worker_process import PASSED_ON, WorkerProcess, fork_server
 from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.servers.commands import talking
 
@@ -40,9 +40,9 @@ def started(slow_model):
         ours, theirs = socket.socketpair()
         ours.settimeout(60)
         with theirs:
-            process, output = start_worker(WorkerSpec(str(slow_model), trust_pickle=True), theirs)
+            process = WorkerProcess(WorkerSpec(str(slow_model), trust_pickle=True), theirs)
         made.append((process, ours))
-        output.close()
+        process.output.close()
         assert ours.recv(1 << 16)  # It has loaded its model.
         return made[-1]
 
@@ -100,12 +100,12 @@ def test_one_that_a_model_stopped_is_replaced_when_a_worker_has_to_end(started, 
 
 SERVER = """
 import socket, sys
-from driftline.serving.hosting.worker_process import start_worker
+from driftline.serving.hosting.worker_process import WorkerProcess
 from driftline.serving.resources.worker_spec import WorkerSpec
 ours, theirs = socket.socketpair()
 spec = WorkerSpec(FILE, trust_pickle=True)
-started = [start_worker(spec, theirs) for _ in range(2)]
-idle, stopped = (process.process_id for process, _ in started)
+started = [WorkerProcess(spec, theirs) for _ in range(2)]
+idle, stopped = (process.process_id for process in started)
 print(idle, stopped, flush=True)
 sys.stdin.read()
 """
