@@ -1,8 +1,7 @@
-"""Runs hourly windows of many monitors by a fake clock; counts what is lost, doubled, out of order.
+"""Runs hourly windows of many monitors by a fake clock; counts what is lost or doubled.
 
 python bench/scheduling.py alone 720            one scheduler on SQLite, in order of priority
 python bench/scheduling.py together 720 200     three and two servers on PostgreSQL, and kill -9
-python bench/scheduling.py ordered 720 200      four, of windows that wait for others, two at once
 
 Windows are recorded as those without rows are, but not read. With a number of seconds at the end no
 hour of the month begins later; the hours that were run are then counted.
@@ -53,24 +52,11 @@ def together(folder: Path, hours: int, kills: int, most_s: float = math.inf) -> 
         return found
 
 
-def ordered(folder: Path, hours: int, kills: int, most_s: float = math.inf) -> dict[str, object]:
-    with running() as postgres:
-        url = postgres.url(postgres.new_database())
-        campaign = Campaign(url, folder, MONITORS, is_judged=False, waits=True)
-        told = campaign.together(hours, schedulers=4, kills=kills, seed=SEED, most_s=most_s)
-        expected = {"windows expected": MONITORS * told["hours"]}
-        found = {**told, **expected, **campaign.doubles()}
-        campaign.engine.dispose()
-    return found
-
-
 def main() -> None:
     name, *numbers = sys.argv[1:]
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        found = {"alone": alone, "together": together, "ordered": ordered}[name](
-            Path(folder), *map(int, numbers)
-        )
+        found = {"alone": alone, "together": together}[name](Path(folder), *map(int, numbers))
     cpu = sum(
         sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )

@@ -7,11 +7,11 @@ when a baseline is made, and stored with it.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
 from typing import Any, Literal, TypedDict, get_args
 
 from driftline.classes import class_text
@@ -35,36 +35,24 @@ INTERVAL = re.compile(r"\[\s*(\S+?)\s*,\s*(\S+?)\s*\)")
 class Facet:
     """A column by whose values groups of people, or of anything, are compared.
 
-    Parameters
-    ----------
-    column
-        Name of the column.
-    values
-        The group that is looked at; all other rows are the other group. Without values each value
-        is compared with the rest.
-    threshold
-        For a column of numbers: the group is the rows above it, strictly.
-    intervals
-        For a column of numbers: each holds a group, its lower end included, its upper end not.
-    also
-        Further facets: the groups are the rows of a group of each, such as women above 40.
-
-    References
-    ----------
     SageMaker Clarify's ``facet``: ``name_or_index`` and ``value_or_threshold``; listed values are
     the group that may be at a disadvantage (d).
     """
 
     column: str
+    # The group that is looked at; all other rows are the other one. None: each value against the
+    # rest.
     values: tuple[str, ...] = ()
-    threshold: float | None = None
+    threshold: float | None = None  # The group is the rows above it, strictly.
+    # Each holds a group, its lower end included, its upper end not.
     intervals: tuple[tuple[float, float], ...] = ()
+    # The groups are the rows of a group of each, such as women above 40.
     also: tuple[Facet, ...] = ()
 
     def __post_init__(self) -> None:
         ends = sorted(self.intervals)
         is_empty = any(not low < high for low, high in ends)
-        if is_empty or any(after < high for (_, high), (after, _) in pairwise(ends)):
+        if is_empty or any(after < high for (_, high), (after, _) in itertools.pairwise(ends)):
             raise InputError(
                 f'facet "{self}": expected intervals with the lower end first that do not overlap; '
                 "name others in a facet of their own"
@@ -105,18 +93,11 @@ class Facet:
     @classmethod
     def of(cls, column: str, listed: Sequence[str]) -> Facet:
         """Make a facet of one column, of values or of intervals such as ``[18,30)``."""
-        intervals = tuple(
-            (float(found[1]), float(found[2]))
-            for value in listed
-            if (found := INTERVAL.fullmatch(value)) and _is_number(found[1], found[2])
-        )
-        if intervals and len(intervals) < len(listed):
-            raise InputError(
-                f'facet "{column}={",".join(listed)}": intervals beside other values; expected one '
-                "of both"
-            )
-        values = () if intervals else tuple(dict.fromkeys(listed))
-        return cls(column, values, intervals=tuple(dict.fromkeys(intervals)))
+        distinct = tuple(dict.fromkeys(listed))
+        ends = [found.groups() for value in distinct if (found := INTERVAL.fullmatch(value))]
+        if ends and len(ends) == len(distinct) and _is_number(*itertools.chain(*ends)):
+            return cls(column, intervals=tuple((float(low), float(high)) for low, high in ends))
+        return cls(column, distinct)
 
     def __str__(self) -> str:
         """Write the facet as `parse` reads it."""
@@ -210,55 +191,33 @@ class RoleArguments(UntimedRoleArguments, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The columns by role.
-
-    Parameters
-    ----------
-    label, prediction, probability
-        The true answer, the model's answer, its probability: one column, one for each class, or
-        a column of lists of all classes' in their order.
-    id_column, timestamp, exclude
-        What identifies, when it happened, what is left out of all checks.
-    problem
-        What the model answers; None: as the data says.
-    positive, also_positive
-        The class that counts as positive; None: as words and scores tell, else it is asked for.
-        Label and prediction may write it differently (1 and "approve"): further values of it.
-    threshold
-        With a probability and no prediction: positive above it, strictly. None: 0.5, or what the
-        baseline was made with.
-    categorical
-        Columns whose values are codes, whatever their type: judged by level, not as quantities.
-    context
-        Features that the others are judged given, such as a holiday or a region.
-    facets, group
-        Columns by which groups are compared; ``group`` is the one that CDDL and CDDPL stratify by.
-    weight
-        How much each row counts in metrics of model quality; None: every row once.
-    quantiles
-        Columns of forecast quantiles by their level, rising: ``((0.1, "p10"), (0.9, "p90"))``. One
-        of them may be the prediction.
-    bias_metrics
-        The metrics of bias that Clarify's configuration asks for, by name or by stage
-        (``pre_training_bias``); empty: all.
-    """
+    """The columns by role."""
 
     label: str | None = None
     prediction: str | None = None
+    # One column, one for each class, or a column of lists of all classes' in their order.
     probability: tuple[str, ...] = ()
     id_column: str | None = None
     timestamp: str | None = None
-    exclude: tuple[str, ...] = ()
-    problem: Problem | None = None
+    exclude: tuple[str, ...] = ()  # Left out of all checks.
+    problem: Problem | None = None  # None: as the data says.
+    # The class that counts as positive; None: 1 beside 0, else it is asked for. Label and
+    # prediction may write it differently (1 and "approve"): further values of it.
     positive: str | None = None
     also_positive: tuple[str, ...] = ()
+    # With a probability and no prediction: positive above it, strictly. None: 0.5, or what the
+    # baseline was made with.
     threshold: float | None = None
     facets: tuple[Facet, ...] = ()
-    group: str | None = None
-    categorical: tuple[str, ...] = ()
-    weight: str | None = None
+    group: str | None = None  # What CDDL and CDDPL stratify by.
+    categorical: tuple[str, ...] = ()  # Judged by level, not as quantities, whatever their type.
+    weight: str | None = None  # How much each row counts in metrics of model quality.
+    # Columns of forecast quantiles by their level, rising: ``((0.1, "p10"), (0.9, "p90"))``. One
+    # of them may be the prediction.
     quantiles: tuple[tuple[float, str], ...] = ()
-    context: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()  # Features that the others are judged given, such as a holiday.
+    # Of bias, by name or by stage (``pre_training_bias``), as Clarify's configuration asks for
+    # them; empty: all.
     bias_metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

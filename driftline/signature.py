@@ -39,50 +39,27 @@ SIGNATURE_FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name as the user knows it, and where it lies in the capture table.
-
-    Parameters
-    ----------
-    name
-        As in the reference data, any text.
-    column
-        Name in the capture table: ``feature_<slug>``, ``prediction``, ``probability[_<slug>]``,
-        ``quantile_<slug>``.
-    type
-        Type of the values; what does not fit it is kept as text and counted.
-    role
-        What the column is for; only ``feature`` columns are inputs of the model.
-    levels
-        The values that a text column took in the reference, when there are few.
-    classes
-        For a prediction or probability: the class labels, as text, in the model's order.
-    former
-        Names in the capture table under which earlier versions stored it as another type, newest
-        first.
-    data_type
-        Type of the values in the data and for the model, where the column was declared categorical
-        and is judged as text; None: `type` is both.
-    unjudged
-        Why the values are not judged, where the column is neither id, time nor excluded.
-    unit
-        Of a feature's times in the data, and for the model; None: microseconds.
-    missing
-        What stands for a feature's missing truth values in the data, and for the model; None: None.
-    """
+    """One column: its name as the user knows it, and where it lies in the capture table."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
-    name: str
+    name: str  # As in the reference data, any text.
+    # In the capture table: ``feature_<slug>``, ``prediction``, ``probability[_<slug>]``, …
     column: str
-    type: ColumnType
-    role: Role = "feature"
+    type: ColumnType  # What does not fit it is kept as text and counted.
+    role: Role = "feature"  # Only features are inputs of the model.
+    # The values that a text column took in the reference, when there are few.
     levels: tuple[str, ...] | None = None
+    # For a prediction or probability: the class labels, as text, in the model's order.
     classes: tuple[str, ...] | None = None
+    # Where earlier versions stored it as another type in the capture table, newest first.
     former: tuple[str, ...] = ()
+    # In the data and for the model, where it was declared categorical and is judged as text.
     data_type: ColumnType | None = None
+    # Why the values are not judged, where the column is neither id, time nor excluded.
     unjudged: str | None = None
-    unit: TimeUnit | None = None
-    missing: Missing | None = None
+    unit: TimeUnit | None = None  # Of a feature's times in the data; None: microseconds.
+    missing: Missing | None = None  # What stands for a feature's missing truth values; None: None.
 
     @property
     def sent_type(self) -> ColumnType:
@@ -105,27 +82,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What goes into and comes out of an endpoint, or what columns a baseline describes.
+    """What goes into and comes out of an endpoint, or what columns a baseline describes."""
 
-    Parameters
-    ----------
-    features
-        The columns of the data in their order; those of role ``feature`` are the model's inputs.
-    outputs
-        Prediction, probability and quantile columns, in the order in which the model answers them.
-    event_time, inference_id
-        Names of the columns that carry the time of the event and the caller's id, if any.
-    context
-        Names of the features that the others are judged given, such as a holiday.
-    version
-        Counts up when a type or a name changes.
-    """
-
-    features: tuple[Column, ...]
-    outputs: tuple[Column, ...] = ()
+    features: tuple[Column, ...]  # In their order; those of role ``feature`` are inputs.
+    outputs: tuple[Column, ...] = ()  # In the order in which the model answers them.
     event_time: str | None = None
     inference_id: str | None = None
-    version: int = 1
+    version: int = 1  # Counts up when a type or a name changes.
+    # Names of the features that the others are judged given, such as a holiday.
     context: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -48,7 +48,6 @@ LONGEST_RUN_S = 86_400
 HIGHEST_PRIORITY = 1000
 # SageMaker's limits of ContainerArguments.
 MOST_WORDS, LONGEST_WORD = 50, 256
-MOST_UPSTREAM = 50  # Each window that is run looks at all of them.
 NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
 
 # Who takes the marks of a removed monitor back.
@@ -88,8 +87,6 @@ class MonitorDefinition:
     catch_up: str = "all"
     timeout_s: float = 86_400.0  # A window that takes longer has failed.
     priority: int = 0  # Among windows that are due, the higher first.
-    # Monitors whose windows up to the end of one of this one's are run before it.
-    depends_on: tuple[str, ...] = ()
     compat: bool = False
     rules: tuple[Mapping[str, object], ...] = ()  # Plain JSON values (docs/rules.md).
     segments: tuple[str, ...] | None = None  # None: those of the baseline.
@@ -237,27 +234,6 @@ class MonitorDefinition:
                 f'monitor "{self.name}": priority {self.priority}; '
                 f"expected -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}"
             )
-        if self.depends_on:
-            self._check_upstream()
-
-    def _check_upstream(self) -> None:
-        where, names = f'monitor "{self.name}": depends_on', [*map(str.casefold, self.depends_on)]
-        if self.name.casefold() in names:
-            raise DefinitionError(f"{where} names the monitor itself; expected others")
-        if len(names) > MOST_UPSTREAM or len(names) > len(set(names)):
-            raise DefinitionError(
-                f"{where} has {len(names)} names; expected at most {MOST_UPSTREAM}, each once"
-            )
-        if self.schedule.strip().casefold() == "external":
-            raise DefinitionError(
-                f'{where} with schedule "external"; expected another schedule: who starts the runs '
-                "of this one also starts them in order"
-            )
-        if self.catch_up == "none":
-            raise DefinitionError(
-                f'{where} with catch_up "none", which passes by each window whose upstream takes '
-                'more than ten minutes; expected "all" or "last"'
-            )
 
     @property
     def kind_value(self) -> Kind:
@@ -390,7 +366,6 @@ def _values(definition: MonitorDefinition) -> dict[str, object]:
     return {
         **found, "tags": dict(definition.tags), "rules": rules, "segments": segments,
         "source": source, "command": None if definition.command is None else [*definition.command],
-        "depends_on": [*definition.depends_on] or None,
     }  # fmt: skip
 
 
@@ -400,5 +375,5 @@ def from_row(row: Row[tuple[object, ...]]) -> MonitorDefinition:
     found = {one.name: stored[one.name] for one in fields(MonitorDefinition)}
     segments = None if found["segments"] is None else tuple(found["segments"])
     command = None if found["command"] is None else tuple(found["command"])
-    lists = {"rules": tuple(found["rules"]), "depends_on": tuple(found["depends_on"] or ())}
-    return MonitorDefinition(**{**found, **lists, "segments": segments, "command": command})
+    rules = tuple(found["rules"])
+    return MonitorDefinition(**{**found, "rules": rules, "segments": segments, "command": command})

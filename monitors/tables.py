@@ -42,7 +42,6 @@ definitions = Table(
     Column("timeout_s", Float, nullable=False, server_default="86400"),
     Column("priority", Integer, nullable=False, server_default="0"),
     # Names of monitors; none: null.
-    Column("depends_on", JSON(none_as_null=True)),
     Column("compat", Boolean, nullable=False),
     Column("rules", JSON, nullable=False),
     # Without any: those of the baseline.

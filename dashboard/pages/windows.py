@@ -63,7 +63,6 @@ def monitor_page(
         f"{monitor.kind} of {declared.subject}",
         f"baseline {declared.baseline}",
         say.schedule_text(declared.schedule, declared.time_zone),
-        *([f"after {', '.join(declared.depends_on)}"] if declared.depends_on else []),
         f"false alarms allowed: {say.number(declared.false_alarms_per_year)} a year",
     ]
     steps: list[str | tuple[str, str]] = [monitor.name]

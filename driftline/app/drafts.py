@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
@@ -56,10 +55,6 @@ def draft_resources(
     found.append(_resource("Endpoint", name, {**endpoint, "baseline": name}))
     monitors = monitor_resources(name, roles, has_model=model is not None)
     if channel_url is not None:
-        if urlsplit(channel_url).scheme not in ("http", "https"):
-            raise InputError(
-                f'channel "{channel_url}"; expected a URL such as https://example.org/hook'
-            )
         found.insert(0, _resource("Channel", name, {"type": "webhook", "url": channel_url}))
         for alarm in (one for one in monitors if one["kind"] == "Alarm"):
             alarm["spec"]["alarm_actions"] = [name]
@@ -78,15 +73,6 @@ def monitor_resources(name: str, roles: Roles, *, has_model: bool) -> list[dict[
             found.append(_resource("Monitor", monitor, spec))
             found += [_alarm(name, monitor, kind, alarm) for alarm in kind.default_alarms]
     return found
-
-
-def left_out(roles: Roles) -> list[tuple[str, str]]:
-    """Return the kinds that a model with these roles gets no monitor of, and what each needs."""
-    return [
-        (kind.name, kind.needs)
-        for kind in all_kinds()
-        if kind.needs and kind.is_deployable is not None and not kind.is_deployable(roles, True)
-    ]
 
 
 def roles_spec(roles: Roles) -> dict[str, Any]:

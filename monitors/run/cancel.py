@@ -20,8 +20,7 @@ from driftline.monitors.executions import STOPPED, Overtaken, current, find, rec
 from driftline.monitors.run.asked_windows import withdraw
 from driftline.monitors.run.described import describe
 from driftline.monitors.run.progress import ask_to_stop, list_runs
-from driftline.monitors.run.status import state_of, states_of
-from driftline.monitors.run.upstream import Upstream
+from driftline.monitors.run.status import state_of
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +72,6 @@ class Pending:
 
     start: datetime
     end: datetime
-    waits_for: str | None  # A monitor that has windows to run before.
 
 
 def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> list[Pending]:
@@ -86,10 +84,7 @@ def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> lis
         known = current(connection, definition.name, window)
         if known is not None:
             return []
-        names = [definition.name, *definition.depends_on]
-        upstream = Upstream(connection, states_of(connection, names))
-    waits_for = upstream.first_unfinished(definition, window)
-    return [Pending(window.start, window.end, waits_for)]
+    return [Pending(window.start, window.end)]
 
 
 def _cancel(

@@ -45,7 +45,6 @@ from driftline.monitors.executions import (
     FAILED,
     NO_LABELS,
     STOPPED,
-    UNFINISHED,
     Execution,
     Overtaken,
     current,
@@ -86,7 +85,6 @@ from driftline.monitors.run.past_windows import (
 )
 from driftline.monitors.run.progress import Progress, Stopped
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
-from driftline.monitors.run.upstream import why_not_run
 from driftline.monitors.tables import executions
 from driftline.signature import Signature
 from driftline.tracing import note, span
@@ -121,7 +119,6 @@ class Job:
     access: Access = UNLIMITED  # What a table may be read from.
     timer: Callable[[], float] = time.monotonic  # Seconds, for the limit of the run.
     is_scheduled: bool = False  # Then a window that was cancelled stays so.
-    keeps_order: bool = False  # Then it is not judged where its upstream has no result.
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +229,6 @@ def _attempt(job: Job, progress: Progress) -> Execution:
         record, job.engine, timetable=job.definition.timetable, before=current_id,
         progress=progress,
     )  # fmt: skip
-    if (held_back := _held_back(job, current_id)) is not None:
-        return _fail(keep, job, "", "", held_back, progress)
     progress.note(progress.stage)
     try:
         baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
@@ -278,19 +273,6 @@ def _judge(context: RunContext) -> Report:
         raise
     except (InputError, UndecidedError) as error:
         raise NotJudgedError(error) from error
-
-
-def _held_back(job: Job, current_id: str | None) -> NotJudgedError | None:
-    """Return why a window is not judged now: what it depends on has no result, nor has itself."""
-    if not (job.keeps_order and job.definition.depends_on):
-        return None
-    with read_connection(job.engine) as connection:
-        standing = None if current_id is None else find(connection, current_id)
-        if standing is not None and standing.status not in UNFINISHED:
-            return None
-        found = why_not_run(connection, job.definition, job.window)
-    # Alarms on the upstream tell of it already.
-    return found and NotJudgedError(found[1], status=found[0], is_published=False)
 
 
 def evaluate(context: RunContext) -> Report:

@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.run.status import OVERDUE_AFTER, MonitorState, list_states
-from driftline.monitors.run.upstream import Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class Overdue:
     endpoint: str
     window: Window
     due_at: datetime  # The window's end and the monitor's delay.
-    failure: str | None  # Why it could not be run, where that was tried, or what it waits for.
+    failure: str | None  # Why it could not be run, where that was tried.
 
 
 def overdue(
@@ -32,15 +31,12 @@ def overdue(
     ``known`` are the states of all monitors, if already read.
     """
     found, states = [], list_states(connection) if known is None else known
-    upstream = Upstream(connection, states)
     for state in states:
         definition = state.definition
         delay = timedelta(seconds=definition.delay_s)
         window = state.without_missed(now - delay).next_window()
         if window is not None and window.end + delay + OVERDUE_AFTER < now:
-            due_at, failure = window.end + delay, state.failure
-            if (other := upstream.first_unfinished(definition, window)) is not None:
-                failure = f'waits for monitor "{other}"'
-            late = Overdue(definition.name, definition.endpoint, window, due_at, failure)
+            due_at = window.end + delay
+            late = Overdue(definition.name, definition.endpoint, window, due_at, state.failure)
             found.append(late)
     return found

@@ -40,7 +40,6 @@ from driftline.monitors.run.asked_windows import AskedWindow
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import RETENTION
 from driftline.monitors.run.status import LONGEST_REST, MonitorState, MonitorStates
-from driftline.monitors.run.upstream import Upstream
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -99,7 +98,6 @@ class Scheduler:
         self._baselines = baselines or BaselineCache()
         self.drift_tests = DriftTestCache()
         self._states = MonitorStates()
-        self._upstream: Upstream  # As of the look that is going on.
         # When each monitor's tables were looked at last; only what is found is written down.
         self._looked_at: dict[str, datetime] = {}
 
@@ -120,16 +118,13 @@ class Scheduler:
     def step(self, stop: threading.Event | None = None) -> list[Execution]:
         """Run everything that is due now, and return the executions.
 
-        Monitors of higher priority come first; the windows of each run in order, after those that
-        they depend on.
+        Monitors of higher priority come first; the windows of each run in order.
         """
         stop = stop or threading.Event()
         with read_connection(self.engine) as connection:
             found = self._states.read(connection)
-            self._upstream = Upstream(connection, found)
-        # What waits for others comes behind them, so that its turn is in the same look.
-        found.sort(key=lambda one: (-one.definition.priority, bool(one.definition.depends_on)))
-        known = self._upstream.states
+        found.sort(key=lambda one: -one.definition.priority)
+        known = {one.definition.name for one in found}
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
         ran: list[Execution] = []
         for state in found:
@@ -179,7 +174,6 @@ class Scheduler:
                             window,
                             now=self.now,
                             is_scheduled=not is_asked,
-                            keeps_order=True,
                             signature=signature,
                             baselines=self._baselines.get,
                             predict=predict,
@@ -218,9 +212,7 @@ class Scheduler:
         if window is None or window.end > until:  # Then none was missed, either.
             return False
         window = state.without_missed(until).next_window()
-        if window is None or window.end > until or state.rests(moment):
-            return False
-        return self._upstream.first_unfinished(state.definition, window) is None
+        return window is not None and window.end <= until and not state.rests(moment)
 
     def _is_touched(self, state: MonitorState, moment: datetime) -> bool:
         """Return whether windows that were run are to be run again, without the lease."""
@@ -262,7 +254,7 @@ class Scheduler:
             return
         windows = [*islice(state.without_missed(until).due_windows(until), WINDOWS_PER_TURN)]
         for window in windows:
-            if stop.is_set() or self._upstream.first_unfinished(definition, window) is not None:
+            if stop.is_set():
                 return
             execution = self._judge(definition, window, judge)
             if isinstance(execution, Exception):
@@ -274,7 +266,6 @@ class Scheduler:
             if not self._keep(definition, is_last=is_last, **done):
                 return
             state = replace(state, begin=window.end, attempts=0)
-            self._upstream.states[definition.name] = state
             yield execution
 
     def _put_off(self, state: MonitorState, error: Exception) -> None:

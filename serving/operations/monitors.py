@@ -181,7 +181,7 @@ def cancel_monitor(
 
 @operation(
     "GET /monitors/{name}/progress", role="viewer", command="monitor progress",
-    columns="status window_start stage rows_read started_at start end waits_for",
+    columns="status window_start stage rows_read started_at start end",
 )  # fmt: skip
 def progress(services: Services, name: Name) -> Progress:
     """List the windows that are being judged, for two seconds at least, and what waits.
@@ -310,7 +310,7 @@ def _run_some(job: Job, windows: Sequence[Window]) -> list[Execution]:
     """Run windows until the request has lasted long enough; one at a time, beside the scheduler."""
     end, ran = time.monotonic() + BACKFILL_S, list[Execution]()
     for window in windows:
-        ran.append(run(replace(job, window=window, keeps_order=True)))
+        ran.append(run(replace(job, window=window)))
         if time.monotonic() >= end:
             break
     return ran

@@ -37,7 +37,6 @@ from driftline.serving.provisioning.files import look_at
 from driftline.serving.provisioning.plan import Action, Change, Key, apply_defaults, make_plan
 from driftline.serving.provisioning.targets import require_targets
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import require_not_captured_into
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
@@ -114,7 +113,7 @@ class Applier:
         allowed = context.settings.notify.allow_networks
         await require_targets(resources, context.commands, allowed)
         # A store that does not answer must hold up no transaction.
-        contents = {_key(one): await look_at(one, context) for one in resources}
+        contents = {(one.kind, one.key): await look_at(one, context) for one in resources}
         changes, pending = await asyncio.to_thread(
             self._store, resources, contents, known, dry_run=dry_run
         )
@@ -123,13 +122,10 @@ class Applier:
             if any(one.resource.kind == "Endpoint" for one in changes):
                 await self._reconciler.refresh()  # Callers are told that it is on its way.
             for one in changes:
-                log.info("kind=%s name=%s action=%s", *_key(one.resource), one.action)
+                log.info("%s action=%s", one.resource, one.action)
         return Applied(
             dry_run,
-            [
-                AppliedChange(one.action, one.resource.kind, one.resource.name, one.fields)
-                for one in changes
-            ],
+            [AppliedChange(one.action, *one.key, one.fields) for one in changes],
             [PendingResource(row.kind, row.name, row.generation) for row in pending],
         )
 
@@ -197,10 +193,15 @@ class Applier:
         self, connection: Connection, change: Change, lease: Mapping[str, Any]
     ) -> Definition | None:
         """Write one resource's row, and hand it to the package that acts on it at once."""
-        row, before, now = _row(change), change.before, self._context.now()
+        resource, before, now = change.resource, change.before, self._context.now()
+        who, definition = CURRENT.get(), definition_of(resource)
+        row = Stored(
+            resource.kind, resource.name, resource.owner, resource.tags, change.spec,
+            made={} if before is None else before.made,  # What runs goes on.
+            content=change.content, applied_by={"subject": who.subject, "via": who.via},
+        )  # fmt: skip
         if row.kind in CONTROLLED:
             row = replace(row, phase="Pending", **lease)
-        definition = definition_of(change.resource)
         store.put_row(connection, row, now)
         if isinstance(definition, Channel):
             put_channel(connection, definition, now, vault=self._context.vault)
@@ -221,8 +222,6 @@ class Applier:
             row = store.get(connection, kind, name)
             if users := store.users_of(connection, kind, name):
                 raise ConflictError(f"{row} is needed by {users[0]}; delete or change that first")
-            if kind == "Endpoint":
-                require_not_captured_into(connection, row.name)
             was_ready = kind != "Monitor" or definition_made_at(connection, row.name) is not None
             if was_ready and kind in _DELETE:
                 _DELETE[kind](connection, row.name, now)
@@ -254,21 +253,6 @@ def _pending(connection: Connection, resources: Sequence[Resource]) -> list[Stor
     rows += (user for one in unfinished for user in store.users_of(connection, one.kind, one.name))
     found = {(one.kind, one.name): one for one in rows if one.kind in CONTROLLED}
     return sorted(found.values(), key=lambda one: KINDS.index(one.kind))
-
-
-def _row(change: Change) -> Stored:
-    """Return what is stored of a change; what runs goes on."""
-    resource, who = change.resource, CURRENT.get()
-    return Stored(
-        resource.kind, resource.name, resource.owner, resource.tags, change.spec,
-        made={} if change.before is None else change.before.made,
-        content=change.content,
-        applied_by={"subject": who.subject, "via": who.via},
-    )  # fmt: skip
-
-
-def _key(resource: Resource) -> Key:
-    return resource.kind, resource.key
 
 
 def _check(resource: Resource) -> None:

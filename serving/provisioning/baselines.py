@@ -31,9 +31,8 @@ from driftline.monitors.captured_baseline import (
     rows_origin,
 )
 from driftline.monitors.definitions import list_definitions, put_definition
-from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.attribution.explaining import explain_reference
-from driftline.monitors.kinds.catalog import complete, require_answerable
+from driftline.monitors.kinds.catalog import complete
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
@@ -42,8 +41,7 @@ from driftline.serving.provisioning.making import Finish, Made, Wanted
 from driftline.serving.provisioning.signatures import positive_class
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
-from driftline.serving.resources.resources import key_of
-from driftline.serving.resources.specs import BaselineSpec, CapturedData, baseline_and_pin
+from driftline.serving.resources.specs import BaselineSpec, CapturedData
 from driftline.serving.resources.store import Stored
 from driftline.serving.resources.worker_spec import WorkerSpec
 
@@ -72,7 +70,6 @@ def promote_version(
         name = store.get_ready(connection, "Baseline", name).name
     version = baselines.find_version(context.root, name, wanted).version
     loaded = baselines.get(context.root, name, version)
-    _require_answerable(context, name, loaded)
     with context.engine.begin() as connection:
         store.hold_all(connection)
         row = store.get_ready(connection, "Baseline", name)
@@ -108,27 +105,6 @@ def _require_in_use(row: Stored, before: str) -> None:
         )
 
 
-def _require_answerable(context: ServerContext, name: str, version: Baseline) -> None:
-    """Refuse a version with which all windows of a monitor would fail with a question.
-
-    Monitors that are not ready are left to their own check. None is named: it may belong to an
-    endpoint that the caller may not see.
-    """
-    key, following = key_of("Baseline", name), set[str]()
-    with read_connection(context.engine) as connection:
-        for row in store.list_kind(connection, "Monitor"):
-            used, pin = baseline_and_pin(row.spec["baseline"])
-            if row.phase == "Ready" and pin is None and key_of("Baseline", used) == key:
-                following.add(row.spec["kind"])
-    for kind in map(kind_named, sorted(following)):
-        if not kind.uses_labels:
-            continue
-        try:
-            require_answerable(version, kind)
-        except InputError as error:
-            raise InputError(f"{error}; a {kind.name} monitor follows the baseline") from error
-
-
 def _move(
     connection: Connection,
     row: Stored,
@@ -162,7 +138,6 @@ def make_baseline(context: ServerContext, row: Stored, is_wanted: Wanted) -> Fin
     is_same = bool(before) and parts.items() <= before.items()
     if not (is_same and _deciding(before["spec"]) == _deciding(row.spec)):
         baseline, origin = _fitted(context, spec, model)
-        _require_answerable(context, row.name, baseline)
         if not is_wanted() or _model(context, spec) != model:
             return None
         version = baselines.put(context.root, row.name, baseline, context.now, origin)

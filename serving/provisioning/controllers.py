@@ -1,10 +1,9 @@
 """Controllers: what brings about the resources that are declared, row by row.
 
 A row whose phase is Pending belongs to the server that it was applied at, which renews its lease;
-the rows of a server that died are free for the others. A maker does the long work of a row, such as
-to load a model or fit a baseline, each in a task of its own; what came of it is then checked and
-stored in one transaction. What runs is the last generation that became ready: one that fails leaves
-it alone. Nothing here is kept in memory that the rows do not say, so a server that starts goes on
+the rows of a server that ended are free for the others. A maker does the long work of a row; what
+came of it is then checked and stored in one transaction. What runs is the last generation that
+became ready. Nothing is kept in memory that the rows do not say, so a server that starts goes on
 where another one was killed.
 """
 
@@ -94,19 +93,11 @@ class Controllers:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), LOOK_S)
         finally:
+            # Others take over when the leases run out; what a thread makes is thrown away.
             for task in self._tasks.values():
                 task.cancel()
-            await asyncio.shield(self._leave())
-
-    async def _leave(self) -> None:
-        if self._tasks:  # What a thread still makes is thrown away.
-            await asyncio.wait(self._tasks.values(), timeout=_LEAVE_S)
-        with suppress(SQLAlchemyError):
-            await asyncio.to_thread(self._release)
-
-    def _release(self) -> None:
-        with self._context.engine.begin() as connection:
-            store.release(connection, self._owner)
+            if self._tasks:
+                await asyncio.wait(self._tasks.values(), timeout=_LEAVE_S)
 
     async def _step(self) -> None:
         """Begin what nothing stands in the way of, and end what is no longer wanted."""
@@ -193,11 +184,9 @@ class Controllers:
     def _fail(self, row: Stored, error: Exception) -> None:
         """Store why a generation cannot become ready; the one before goes on."""
         reason, is_again = str(error), not isinstance(error, DriftlineError) or error.retriable
-        if isinstance(error, FileNotFoundError) and error.filename is not None:
-            is_again = False
-            reason = f"{error.filename}: no such file or folder; put it there and apply again"
-        elif isinstance(error, OSError):
-            reason = f"the storage root fails ({error})"
+        if isinstance(error, OSError):
+            is_again = not isinstance(error, FileNotFoundError)
+            reason = f"a file or the storage root fails ({error})"
         elif not isinstance(error, DriftlineError):
             log.error("%s", row, exc_info=error)
             reason = "a fault of driftline; the server's log has it"

@@ -54,7 +54,6 @@ def monitor_of(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
         "rules": tuple(RuleSet.of(spec.rules, where="spec.rules").to_list()),
         "segments": None if spec.segments is None else tuple(spec.segments),
         "command": None if spec.command is None else tuple(spec.command),
-        "depends_on": tuple(spec.depends_on),
     }
     baseline, pin = baseline_and_pin(spec.baseline)
     return MonitorDefinition(

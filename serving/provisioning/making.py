@@ -61,8 +61,6 @@ Maker = Callable[[ServerContext, Stored, Wanted], Awaitable[Finish | None]]
 def obstacle(connection: Connection, row: Stored) -> str:
     """Return why a row cannot come about now: `WAITS`, a sentence, or "" where it can."""
     for kind, name in store.needs(row.kind, row.spec):
-        if kind == "Monitor":  # Only its windows wait for those of another.
-            continue
         needed = store.find(connection, kind, name)
         if needed is None:
             return f'{kind} "{name}" does not exist'

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from typing import Any, Literal
 
@@ -63,6 +62,11 @@ class Change:
     fields: tuple[str, ...]  # Each change in a line.
 
     @property
+    def key(self) -> Key:
+        """The resource's kind and name, as declared."""
+        return self.resource.kind, self.resource.name
+
+    @property
     def action(self) -> Action:
         """What applying it does."""
         if self.before is None:
@@ -100,10 +104,7 @@ class Wanted:
 
 
 def apply_defaults(connection: Connection, resources: Sequence[Resource]) -> list[Resource]:
-    """Fill in what alarms of a monitor leave out, and what the config of an endpoint says.
-
-    Monitors that others depend on are named as they were declared, whatever the case.
-    """
+    """Fill in what alarms of a monitor leave out, and what the config of an endpoint says."""
     wanted = Wanted(connection, resources)
 
     def filled(resource: Resource) -> Spec:
@@ -113,9 +114,6 @@ def apply_defaults(connection: Connection, resources: Sequence[Resource]) -> lis
             case ConfiguredEndpoint() as spec:
                 config = wanted.get(resource, "EndpointConfig", spec.config)[1]
                 return ResolvedEndpoint.of(spec, config)
-            case MonitorSpec() as spec:
-                found = [wanted.find("Monitor", name) or (name, {}) for name in spec.depends_on]
-                return spec.model_copy(update={"depends_on": [name for name, _ in found]})
         return resource.spec
 
     return [replace(one, spec=filled(one)) for one in resources]
@@ -147,8 +145,6 @@ def make_plan(
                 "change: declare one under another name, and name that in the Endpoint's config"
             )
         changes.append(Change(resource, spec, before, content, fields))
-    if any(isinstance(one.spec, MonitorSpec) and one.spec.depends_on for one in resources):
-        _require_order(wanted)
     return changes
 
 
@@ -206,24 +202,6 @@ def _check_modes(wanted: Wanted, user: str, spec: Mapping[str, Any]) -> None:
                 f'{user}: {field} with Model "{name}" of mode {found["mode"]}; expected one of '
                 f"mode {' or '.join(modes)}"
             )
-
-
-def _require_order(wanted: Wanted) -> None:
-    """Refuse monitors that depend on each other in a circle."""
-    rows = store.list_kind(wanted.connection, "Monitor")
-    waits = {row.name: row.spec["depends_on"] for row in rows}
-    for one in wanted.declared.values():
-        if isinstance(one.spec, MonitorSpec):
-            waits[one.name] = one.spec.depends_on
-    try:
-        TopologicalSorter(waits).prepare()
-    except CycleError as error:
-        # By graphlib each is before the next one; each of these waits for the next.
-        circle = list(reversed(error.args[1]))
-        raise ResourceError(
-            f'Monitor "{circle[0]}": spec.depends_on makes a circle, {" -> ".join(circle)}; '
-            "expected monitors that do not wait for each other"
-        ) from error
 
 
 def _filled(

@@ -84,7 +84,6 @@ def endpoint_signature(
     inputs = declared.as_sent().inputs
     require_match(inputs, description)
     positive = positive_class(declared, description, chosen=chosen)
-    _require_classes(declared, description["classes"], chosen)
     outputs = _named(declared.outputs, _outputs(declared, description, positive))
     return replace(declared, features=inputs, outputs=_free(outputs, inputs))
 
@@ -152,18 +151,6 @@ def positive_class(
     return (_own(classes, named) or classes[1:])[0]
 
 
-def _require_classes(declared: Signature, classes: Sequence[str], chosen: object) -> None:
-    """Refuse a model whose answers can never be those of the reference, nor named by its labels."""
-    answers = [column for column in declared.outputs if column.role == "prediction"]
-    known = [one for column in answers for one in column.classes or ()]
-    if known and classes and not _own(classes, [*known, *_listed(chosen)]):
-        raise InputError(
-            f"the model answers {', '.join(classes[:8])}, the reference's predictions are "
-            f"{', '.join(known[:8])}; name the positive value of both, such as "
-            f"positive: [{known[-1]}, {classes[-1]}], or bring the reference to the model's values"
-        )
-
-
 def _listed(chosen: object) -> list[object]:
     return chosen if isinstance(chosen, list) else [] if chosen is None else [chosen]
 
@@ -174,29 +161,24 @@ def _own(classes: Sequence[str], names: Sequence[object]) -> list[str]:
 
 
 def require_match(inputs: Sequence[Column], description: Description) -> None:
-    """Refuse a model that takes other columns than the signature names, or of other types."""
+    """Refuse a model that takes other columns than the signature names, or knows other values."""
     description = _named_as(inputs, description)
     names, count = description["feature_names"], description["feature_count"]
     given = {column.name: column for column in inputs}
+    problem = ""
     if names is not None and set(names) != set(given):
         lacking = ", ".join([name for name in names if name not in given][:10])
         extra = ", ".join([name for name in given if name not in names][:10])
-        parts = [f"the signature lacks {lacking}"] if lacking else []
-        parts += [f"the model does not know {extra}"] if extra else []
-        raise InputError(
-            f"the model's columns are not the signature's: {'; '.join(parts)}; "
-            "exclude columns of the reference, rename them as the model does, or name their roles"
+        problem = (
+            f"the signature lacks {lacking or 'none'}; the model does not know {extra or 'none'}"
         )
-    if names is None and count not in (None, len(given)):
+    elif names is None and count not in (None, len(given)):
+        problem = f"the model takes {count} columns, the signature has {len(given)}"
+    if problem:
         raise InputError(
-            f"the model takes {count} columns, the signature has {len(given)}; "
-            "exclude columns of the reference, or name their roles"
+            f"the model's columns are not the signature's: {problem}; exclude columns of the "
+            "reference, rename them as the model does, or name their roles"
         )
-    for name, kind in zip(names or given, description.get("feature_types") or (), strict=False):
-        if (given[name].type == "string") != (kind == "string"):
-            raise InputError(
-                f'the model takes {kind} as "{name}", the signature has {given[name].type}'
-            )
     for name, categories in description["categories"].items():
         levels = given[name].levels or () if name in given else ()
         texts = {*map(class_text, levels)}

@@ -19,8 +19,8 @@ from pyarrow import fs
 
 from driftline.errors import ConflictError, InputError, UnavailableError
 from driftline.formats.data_files import data_files
-from driftline.formats.location import Location, is_pattern, locate
-from driftline.serving.resources.reach import Reach, absolute
+from driftline.formats.location import Location, locate
+from driftline.serving.resources.reach import Reach
 from driftline.storage import is_remote, open_uri, storage_error
 
 # Of a folder: beyond, somebody has named a folder of other things.
@@ -141,6 +141,8 @@ def _errors_of(place: Location) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not is_remote(place.shown):
+            raise
         raise storage_error(place.shown, error) from error
 
 
@@ -171,55 +173,33 @@ def _fetch(place: Location, target: Path) -> None:
 
 
 def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
-    """Return a digest that changes when reference data change.
+    """Return a digest of the names, sizes and modification times of reference data.
 
-    It covers the names and all bytes of local files (a path, a folder, a glob, or a list of them),
-    and the names, sizes and modification times of other URIs. Only files that are read count, and
-    all must be regular and within reach.
+    Only files that are read count, and all must be within reach.
     """
     sources = [data] if isinstance(data, str) else list(data)
     if not sources:
         raise InputError("data: no paths; expected at least one file or folder")
     found = hashlib.blake2b(digest_size=16)
     for source in sources:
-        if is_remote(source):
-            reach.check_uri(source)
-            found.update(_remote(source).encode())
-            continue
-        path = absolute(source, "data")
-        reach.check(path)
-        files = _local_files(path)
-        folder = path if path.is_dir() else path.parent
-        for file in files:
-            reach.check(file)
-            if len(files) > 1:
-                found.update(os.fsencode(os.path.relpath(file, folder)) + b"\0")
-            found.update(_file_digest(file))
+        reach.check_data(source)
+        for info in _files_of(source):
+            if not is_remote(source):
+                reach.check(Path(info.path))
+            found.update(repr((info.path, info.size, info.mtime_ns)).encode())
     return found.hexdigest()
 
 
-def _local_files(path: Path) -> list[Path]:
-    """List the files that reading these data may open, links to folders followed as there."""
-    if (path / "_delta_log").is_dir():  # The table's log says which ones are rows.
-        infos = locate(path).listing(recursive=True)
-        return sorted(Path(info.path) for info in infos if info.is_file)
-    return sorted(Path(file.path) for file in data_files(path))
-
-
-def _remote(uri: str) -> str:
-    """Describe what lies at a URI without reading it."""
-    try:
-        system, path = open_uri(uri)
-        infos = system.get_file_info([path])
-        if infos[0].type == fs.FileType.Directory:
-            infos = system.get_file_info(fs.FileSelector(path, recursive=True))
-        elif infos[0].type == fs.FileType.NotFound and is_pattern(uri):
-            infos = system.get_file_info([one.path for one in data_files(uri)])
-    except OSError as error:
-        raise storage_error(f"data {uri}", error) from error
-    if all(info.type == fs.FileType.NotFound for info in infos):
-        raise InputError(f"data {uri}: no such file or folder")
-    return repr(sorted((info.path, info.size, info.mtime_ns) for info in infos if info.is_file))
+def _files_of(source: str) -> list[fs.FileInfo]:
+    """List the files that reading these data may open."""
+    place = locate(source)
+    with _errors_of(place):
+        # A table's log says which ones are rows.
+        if (place / "_delta_log").kind == fs.FileType.Directory:
+            infos = place.listing(recursive=True)
+        else:
+            infos = place.system.get_file_info([one.path for one in data_files(source)])
+    return sorted((info for info in infos if info.is_file), key=lambda info: info.path)
 
 
 def model_files(model: Path) -> Mapping[str, Path]:

@@ -21,12 +21,8 @@ class ServerlessConfig(Spec):
 
     @model_validator(mode="after")
     def _require_room(self) -> Self:
-        provisioned, most = self.provisioned_concurrency, self.max_concurrency
-        if provisioned is not None and provisioned > most:
-            raise ValueError(
-                f"provisioned_concurrency {provisioned} and max_concurrency {most}; expected at "
-                "most as many"
-            )
+        if (self.provisioned_concurrency or 0) > self.max_concurrency:
+            raise ValueError("expected provisioned_concurrency of at most max_concurrency")
         return self
 
 
@@ -49,8 +45,6 @@ class Instances(_Variant):
 
 class Serverless(_Variant):
     """One model behind an endpoint whose workers start with requests, and its share."""
-
-    form = " beside serverless_config"
 
     serverless_config: ServerlessConfig
 
@@ -109,19 +103,13 @@ class EndpointConfigSpec(Spec):
         variants, shadows = self.production_variants, self.shadow_production_variants
         require_distinct("variant_name", [one.variant_name for one in (*variants, *shadows)])
         if len(variants) > 1 and (shadows or self.async_inference_config is not None):
-            what = "shadow_production_variants" if shadows else "async_inference_config"
-            raise ValueError(
-                f"{what} beside {len(variants)} production_variants; expected one variant"
-            )
+            raise ValueError("expected one variant beside a shadow, or to answer asynchronously")
         weight = variants[0].initial_variant_weight
-        for shadow in shadows:
-            own = shadow.initial_variant_weight
-            if not weight or own > weight:
-                raise ValueError(
-                    f'initial_variant_weight {own:g} of shadow "{shadow.variant_name}" and '
-                    f'{weight:g} of "{variants[0].variant_name}"; the share that is mirrored is '
-                    "the first divided by the second, expected 0 to 1"
-                )
+        if any(not weight or one.initial_variant_weight > weight for one in shadows):
+            raise ValueError(
+                "the share that is mirrored is initial_variant_weight of the shadow divided by "
+                "that of the variant; expected 0 to 1"
+            )
         return self
 
 
@@ -140,15 +128,10 @@ class _Endpoint(Spec):
 class ExternalEndpoint(_Endpoint):
     """The name under which the requests of an app of one's own are captured."""
 
-    form = " in an Endpoint without a model, of which the app that captures decides the rest"
-
     @model_validator(mode="after")
     def _require_signature(self) -> Self:
         if self.baseline is None and self.signature is None:
-            raise ValueError(
-                "no model, config, baseline or signature; expected models to serve, or the "
-                "baseline or signature of what an app of your own is captured as"
-            )
+            raise ValueError("expected a model, production_variants, config, baseline or signature")
         return self
 
 
@@ -172,8 +155,6 @@ class ServedEndpoint(_Endpoint, EndpointConfigSpec):
 
 class ConfiguredEndpoint(_Endpoint):
     """An endpoint that an EndpointConfig says the models of."""
-
-    form = " beside config"
 
     config: str
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
-from driftline.errors import ConflictError, InputError, UnavailableError, UndecidedError
+from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import model_folder
 from driftline.serving.resources.endpoint_specs import (
@@ -61,19 +61,6 @@ class DesiredVariant:
     def key(self) -> tuple[str, str]:
         """Endpoint and variant as they are compared, ignoring case."""
         return self.endpoint.casefold(), self.name.casefold()
-
-
-def require_not_captured_into(connection: Connection, endpoint: str) -> None:
-    """Refuse to delete an endpoint into whose table a transform job still captures."""
-    jobs = transform_jobs.c
-    running = select(jobs.name, jobs.spec["data_capture_config"]["endpoint_name"].as_string())
-    query = running.where(jobs.ended_at.is_(None)).order_by(jobs.created_at, jobs.key)
-    for job, captured_as in connection.execute(query):
-        if captured_as is not None and captured_as.casefold() == endpoint.casefold():
-            raise ConflictError(
-                f'Endpoint "{endpoint}" is needed by the transform job "{job}", which captures '
-                f"into it; wait until it has ended, or stop it first: driftline job stop {job}"
-            )
 
 
 def list_desired(endpoints: Iterable[store.Stored]) -> list[DesiredVariant]:

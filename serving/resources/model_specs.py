@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from driftline.serving.resources.spec import Name, Spec, field_of, require_distinct
-from driftline.validation import shown
 
 SINGLE_MODEL: Literal["SingleModel"] = "SingleModel"
 MULTI_MODEL = "MultiModel"
@@ -16,7 +15,6 @@ MULTI_MODEL = "MultiModel"
 TRANSFORM_VARIANT = "transform"
 # Modes of several containers: asked one after another, or each by its name.
 SERIAL, DIRECT = "Serial", "Direct"
-MODES = (SINGLE_MODEL, MULTI_MODEL, SERIAL, DIRECT)
 
 
 class ContainerSpec(Spec):
@@ -43,8 +41,6 @@ class FileModel(_Model):
 class ProgramModel(_Model):
     """A program that answers GET /ping and POST /invocations, and the files it answers from."""
 
-    form = " beside command"
-
     mode: Literal["SingleModel"] = SINGLE_MODEL
     path: str
     # The program and its arguments.
@@ -54,8 +50,6 @@ class ProgramModel(_Model):
 class MultiModel(_Model):
     """Many models below a prefix."""
 
-    form = f" in mode {MULTI_MODEL}"
-
     mode: Literal["MultiModel"]
     # A folder, or a URI of a bucket's, below which the models' files lie.
     model_data_prefix: str
@@ -64,21 +58,9 @@ class MultiModel(_Model):
     memory_limit_mb: Annotated[int, Field(ge=16, le=1 << 20)] = 1024
     disk_limit_mb: Annotated[int, Field(ge=1, le=1 << 24)] = 10_240
 
-    @model_validator(mode="after")
-    def _require_memory(self) -> Self:
-        size, of_models = self.memory_size_in_mb, self.memory_limit_mb
-        if size is not None and size <= of_models:
-            raise ValueError(
-                f"memory_size_in_mb {size} is no more than memory_limit_mb {of_models}, what "
-                "models in memory may take; a worker needs more than its models"
-            )
-        return self
-
 
 class Pipeline(Spec):
     """Several models, asked one after another (Serial) or each by its name (Direct)."""
-
-    form = " of several containers"
 
     mode: Literal["Serial", "Direct"]
     # SageMaker's bounds.
@@ -86,14 +68,12 @@ class Pipeline(Spec):
 
     @model_validator(mode="after")
     def _require_names(self) -> Self:
-        names = [one.container_hostname for one in self.containers if one.container_hostname]
-        lacking = len(self.containers) - len(names)
-        if lacking and (names or self.mode == DIRECT):
-            wanted = (
-                "mode Direct needs it of all" if self.mode == DIRECT else "expected all, or none"
+        names = [one.container_hostname for one in self.containers]
+        if None in names and (any(names) or self.mode == DIRECT):
+            raise ValueError(
+                "containers: expected container_hostname of all; in Serial, or of none"
             )
-            raise ValueError(f"containers: {lacking} have no container_hostname; {wanted}")
-        require_distinct("container_hostname", names)
+        require_distinct("container_hostname", filter(None, names))
         return self
 
 
@@ -104,13 +84,6 @@ def _model_form(given: object) -> str:
     return "<file>" if field_of(given, "command") is None else "<program>"
 
 
-def _require_mode(given: object) -> object:
-    mode = field_of(given, "mode") or SINGLE_MODEL
-    if mode not in MODES:
-        raise ValueError(f"mode {shown(mode)}; expected {' or '.join(MODES)}")
-    return given
-
-
 Model = Annotated[
     Annotated[FileModel, Tag("<file>")]
     | Annotated[ProgramModel, Tag("<program>")]
@@ -118,7 +91,6 @@ Model = Annotated[
     | Annotated[Pipeline, Tag("<Serial>")]
     | Annotated[Pipeline, Tag("<Direct>")],
     Discriminator(_model_form),
-    BeforeValidator(_require_mode),
 ]
 
 

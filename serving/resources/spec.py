@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from driftline.capture.tap.target import is_name
 from driftline.validation import nearest, shown
 
-# A time without a zone is one in UTC, and is shown as such.
-Moment = Annotated[
-    datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))
-]
-
 
 def _in_utc(time: datetime) -> datetime:
     try:
-        return time.astimezone(UTC)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError as error:
         raise ValueError("expected a time within the years 1 to 9999 in UTC") from error
 
 
-UtcMoment = Annotated[Moment, AfterValidator(_in_utc)]
+# A time without a zone is one in UTC.
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class Spec(BaseModel):
@@ -32,18 +28,13 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    # How a sentence names one form of several.
-    form: ClassVar[str] = ""
-
     @model_validator(mode="before")
     @classmethod
     def _require_known_keys(cls, given: object) -> object:
         """Refuse an unknown key with the known one that is most like it."""
         for key in given if isinstance(given, Mapping) else ():
             if key not in cls.model_fields:
-                raise ValueError(
-                    f"unknown key {shown(key)}{cls.form}; {nearest(str(key), cls.model_fields)}"
-                )
+                raise ValueError(f"unknown key {shown(key)}; {nearest(str(key), cls.model_fields)}")
         return given
 
 

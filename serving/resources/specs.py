@@ -30,7 +30,7 @@ from driftline.alerts.notify.receivers.webhook import FORMATS
 from driftline.monitors.kind import DEFAULT_KIND
 from driftline.serving.resources.endpoint_specs import Endpoint, EndpointConfigSpec
 from driftline.serving.resources.model_specs import Model
-from driftline.serving.resources.spec import Moment, Spec, UtcMoment
+from driftline.serving.resources.spec import Moment, Spec
 
 Kind = Literal[
     "Model", "Baseline", "EndpointConfig", "Endpoint", "Channel", "Monitor", "Alarm",
@@ -48,7 +48,7 @@ def baseline_and_pin(text: str) -> tuple[str, str | None]:
 
 
 # Rows that an endpoint captured in a time that is over; "from" is no name that a class can give.
-_SPAN: dict[str, Any] = {"endpoint": (str, ...), "from": (UtcMoment, ...), "to": (UtcMoment, ...)}
+_SPAN: dict[str, Any] = {"endpoint": (str, ...), "from": (Moment, ...), "to": (Moment, ...)}
 CapturedData: Any = create_model("CapturedData", __base__=Spec, **_SPAN)
 # So that what is wrong with one form is not told as if it were the other.
 ReferenceData = Annotated[
@@ -128,8 +128,6 @@ class MonitorSpec(Spec):
     catch_up: str = "all"
     timeout_s: Annotated[float, Field(allow_inf_nan=False)] = 86_400.0
     priority: int = 0
-    # Monitors whose windows are run before (docs/monitors.md#monitors-that-wait-for-others).
-    depends_on: list[str] = []
     start: Moment | None = None
     # Of schedule NOW: the window that its one run looks at, relative to when it was applied.
     data_analysis_start_time: str | None = None

@@ -72,8 +72,7 @@ class Stored:
     @property
     def running(self) -> Mapping[str, Any]:
         """The spec of a Model or an Endpoint that became ready last; {} if none did."""
-        found: Mapping[str, Any] = self.made.get("spec", {})
-        return found
+        return dict(self.made.get("spec", {}))
 
     def __str__(self) -> str:
         return f'{self.kind} "{self.name}"'
@@ -119,10 +118,7 @@ def get_ready(connection: Connection, kind: Kind, name: str) -> Stored:
 
 def not_ready(row: Stored) -> ConflictError:
     """Return what a use of a resource is refused with of which no generation became ready."""
-    return ConflictError(
-        f"{row} is not ready yet: its phase is {row.phase}; driftline get {row.kind} {row.name} "
-        "says why"
-    )
+    return ConflictError(f"{row} is not ready yet: its phase is {row.phase}; its status says why")
 
 
 class ChangedError(ConflictError):
@@ -132,17 +128,13 @@ class ChangedError(ConflictError):
 def require_edition(
     connection: Connection, kind: Kind, name: str, known: frozenset[str] | None
 ) -> None:
-    """Refuse to change a resource whose etag is not one of the caller's.
-
-    With an empty set the resource must not exist yet.
-    """
+    """Refuse to change a resource whose etag is not one of the caller's; {}: it must be new."""
     if known is None:
         return
     found = find(connection, kind, name)
-    if not known:
-        if found is not None:
-            raise ChangedError(f'{kind} "{name}" is there already; choose another name')
-    elif found is None or found.edition not in known:
+    if not known and found is not None:
+        raise ChangedError(f'{kind} "{name}" is there already; choose another name')
+    if known and (found is None or found.edition not in known):
         now = "does not exist" if found is None else f"is of generation {found.generation}"
         raise ChangedError(f'{kind} "{name}" {now}, which is not what If-Match says; get it again')
 
@@ -167,20 +159,16 @@ def list_page(
 
     Those whose names begin so, of an owner, that have all of these tags.
     """
-    table = resources.c
+    table, start, wanted = resources.c, key_of(kind, prefix), dict(tags or {}).items()
     query = select(resources).where(table.kind == kind, is_behind(after, [table.key]))
-    if prefix:
-        query = query.where(table.key.startswith(key_of(kind, prefix), autoescape=True))
-    if owner is not None:
-        query = query.where(table.owner == owner)
     query = query.order_by(table.key).execution_options(yield_per=limit)
-    wanted = dict(tags or {}).items()
     with connection.execute(query) as rows:
-        # LIKE knows no case in SQLite; tags stand inside of the row.
         fitting = (
             row
             for row in rows
-            if row.key.startswith(key_of(kind, prefix)) and wanted <= dict(row.tags).items()
+            if row.key.startswith(start)
+            and owner in (None, row.owner)
+            and wanted <= dict(row.tags).items()
         )
         return [_read(row) for row in islice(fitting, limit)]
 
@@ -192,23 +180,20 @@ def hold_all(connection: Connection) -> None:
 
 def put_row(connection: Connection, resource: Stored, now: datetime) -> None:
     """Store what is declared; one of the same name is replaced and its generation counts up."""
-    values = {
-        one.name: getattr(resource, one.name)
-        for one in fields(Stored)
-        if one.name not in ("kind", "generation", "created_at", "observed_generation")
-    }
+    before = find(connection, resource.kind, resource.name)
+    generation = 1 if before is None else before.generation + 1
+    values = {one.name: getattr(resource, one.name) for one in fields(Stored)}
     values |= {key: dict(values[key]) for key in ("tags", "spec", "content", "made", "applied_by")}
-    values["updated_at"] = now
-    is_ready = resource.phase == "Ready"
-    if find(connection, resource.kind, resource.name) is not None:
-        generation = resources.c.generation + 1
-        values |= {"observed_generation": generation} if is_ready else {}
-        write(connection, resource, **values, generation=generation)
-    else:
-        values |= {"kind": resource.kind, "key": key_of(resource.kind, resource.name)}
-        values |= {"observed_generation": 1 if is_ready else None}
-        connection.execute(insert(resources).values(**values, generation=1, created_at=now))
+    values |= {"generation": generation, "updated_at": now}
+    values["created_at"] = now if before is None else before.created_at
+    observed = None if before is None else before.observed_generation
+    values["observed_generation"] = generation if resource.phase == "Ready" else observed
+    if before is None:
+        key = key_of(resource.kind, resource.name)
+        connection.execute(insert(resources).values(**values, key=key))
         count_change(connection, resource.kind)
+    else:
+        write(connection, resource, **values)
 
 
 def write(connection: Connection, resource: Stored, **values: object) -> None:
@@ -243,12 +228,6 @@ def _is_for(owner: str, now: datetime) -> ColumnElement[bool]:
     is_unfinished, until = resources.c.phase.in_(UNFINISHED), resources.c.lease_until
     is_free = LEASE.is_free(now) | LEASE.is_owned(owner)
     return (is_unfinished & is_free) | (~is_unfinished & (until <= now))
-
-
-def release(connection: Connection, owner: str) -> None:
-    """Release the unfinished resources that a server brings about."""
-    own = update(resources).where(resources.c.phase.in_(UNFINISHED), LEASE.is_owned(owner))
-    connection.execute(own.values(**FREE))
 
 
 def users_of(connection: Connection, kind: Kind, name: str) -> list[Stored]:
@@ -297,16 +276,13 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
         found = [("Model", spec["model"])]
     elif kind == "Model":
         found = [("Model", name) for name in containers_of(spec).values()]
-    elif kind == "Endpoint":
+    elif kind in ("Endpoint", "EndpointConfig"):
         found = [("Model", variant["model_name"]) for variant in variants_and_shadows(spec)]
-        found += [("Baseline", spec["baseline"]), ("EndpointConfig", spec.get("config"))]
-    elif kind == "EndpointConfig":
-        found = [("Model", variant["model_name"]) for variant in variants_and_shadows(spec)]
+        found += [("Baseline", spec.get("baseline")), ("EndpointConfig", spec.get("config"))]
     elif kind == "Monitor":
         found = [
             ("Endpoint", spec["endpoint"]),
             ("Baseline", baseline_and_pin(spec["baseline"])[0]),
-            *(("Monitor", name) for name in spec["depends_on"]),
         ]
     elif kind in ALARM_KINDS:
         lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
@@ -55,21 +55,6 @@ def test_bytes_that_were_changed_in_the_bucket_are_not_served(
         store.fetch(file)
 
     assert list(store.path(file).parent.iterdir()) == []
-
-
-def test_what_was_put_can_be_removed_and_nothing_else_is(
-    s3_root: str, s3_server: S3Server, model: Path, tmp_path: Path
-) -> None:
-    store = ModelStore(s3_root, tmp_path / "one")
-    kept, removed = (store.put(name, model, model_digest(model)) for name in ("a", "b"))
-
-    store.remove(str(PurePosixPath(removed).parent))
-
-    assert len(_files(s3_server, s3_root)) == 1
-    assert store.path(kept).exists()
-    assert not store.path(removed).parents[1].exists()
-    store.remove(str(PurePosixPath(kept).parent))
-    assert _files(s3_server, s3_root) == []
 
 
 @pytest.fixture

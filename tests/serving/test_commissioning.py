@@ -1,4 +1,4 @@
-"""A monitor's standing with its baseline over HTTP and on the command line."""
+"""Baselines of captured rows: made for a monitor, as a candidate, or declared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 PATH = "/api/v1/monitors/quality"
-JOINT = {"kind": "joint", "endpoint": "flights", "baseline": "flights"}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +18,6 @@ def server(start, trained, declare, tmp_path_factory):
         answer = found.apply(
             *trained.flights(trust_event_time=True),
             declare("Monitor", "quality", endpoint="flights", baseline="flights"),
-            {"kind": "Monitor", "name": "pairs", "spec": JOINT},
         )
         assert answer.status_code == 200, answer.text
         rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
@@ -38,17 +36,12 @@ def judge(server, day: int) -> dict:
 def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
     few = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-14T02:00:00Z"}
     time = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-17T00:00:00Z"}
-    far = {**time, "from": "0001-01-01T00:00:00+14:00"}
 
     refused = server.client.post(f"{PATH}/baseline", json=few)
-    unheard = server.client.post(f"{PATH}/baseline", json=far)
     made = server.client.post(f"{PATH}/baseline", json=time).json()
     ran = judge(server, 2)
 
     assert refused.status_code == 409
-    assert "40 rows were captured" in refused.json()["error"]["message"]
-    assert unheard.status_code == 400
-    assert "expected one within the years 1 to 9999" in server.error_of(unheard)["message"]
     assert made["row_count"] == 1440
     assert ran["baseline_version"] == made["version"]
     assert ran["status"] == "Completed"
@@ -63,7 +56,6 @@ def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
     path, before = "/api/v1/baselines/flights", in_use()
     made = server.client.post(f"{path}/versions", json={"endpoint": "flights", **time}).json()
     between = in_use()
-    neither = server.client.post(f"{path}/versions", json=time)
     again = {"monitor": "quality", **time, "promote": True}
     promoted = server.client.post(f"{path}/versions", json=again).json()
     after = in_use()
@@ -73,7 +65,6 @@ def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
     assert made["origin"]["endpoint"] == "flights"
     assert (between, after) == (before, made["version"])
     assert promoted["number"] == made["number"]
-    assert "expected endpoint or monitor" in server.error_of(neither)["message"]
 
 
 def test_a_baseline_is_declared_of_captured_rows(server, declare):
@@ -83,12 +74,8 @@ def test_a_baseline_is_declared_of_captured_rows(server, declare):
     answer, again = server.apply(resource), server.apply(resource)
     found = server.client.get("/api/v1/baselines/mid-january/versions").json()["items"]
     later = server.apply(declare("Baseline", "later", data={**span, "to": "2999-01-01"}))
-    wrong = server.apply(
-        declare("Baseline", "later", data={**span, "to": "9999-12-31T23:59-12:00"})
-    )
 
     assert answer.status_code == 200, answer.text
     assert again.json()["changes"][0]["action"] == "unchanged"
     assert [one["row_count"] for one in found] == [600]
-    assert (later.status_code, "is not over yet" in later.text) == (400, True)
-    assert (wrong.status_code, "years 1 to 9999" in wrong.text) == (400, True)
+    assert later.status_code == 400

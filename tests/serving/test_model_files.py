@@ -42,14 +42,12 @@ def predict(
     return driftline("transform", model, "rows.csv", "-o", "scores", cwd=folder)
 
 
-@pytest.mark.parametrize("form", ["ubj", "pickle"])
-def test_xgboosts_artefact_answers_as_the_booster(form, tmp_path):
+def test_xgboosts_artefact_answers_as_the_booster(tmp_path):
     labels = (ROWS[:, 0] > 0).astype(int)
     booster = xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(ROWS, labels), 5)
-    content = pickle.dumps(booster) if form == "pickle" else bytes(booster.save_raw(form))
 
     rows = "".join(f"{first},{second}\n" for first, second in ROWS[:5])
-    answer = predict(pack(tmp_path, {"xgboost-model": content}), rows, trust=True)
+    answer = predict(pack(tmp_path, {"xgboost-model": pickle.dumps(booster)}), rows, trust=True)
 
     assert answer.returncode == 0, answer.stdout
     scores = np.loadtxt(tmp_path / "scores" / "rows.csv.out", delimiter=",", ndmin=2)
@@ -91,9 +89,6 @@ def onnx_model(
         ("initializer", "beside"),
         ("constant", "above"),
         ("initializer", "absolute"),
-        pytest.param("constant", "beside", marks=pytest.mark.full),
-        pytest.param("initializer", "above", marks=pytest.mark.full),
-        pytest.param("constant", "absolute", marks=pytest.mark.full),
     ],
 )
 def test_an_onnx_model_reads_no_other_file(kind, place, tmp_path):

@@ -75,11 +75,11 @@ def resources(declare: Any, folder: Path, **monitor: Any) -> list[dict[str, Any]
     ("given", "kind"),
     [
         *(({key: name}, "script") for key in ("preprocess", "postprocess")
-          for name in ("../evil.py", "evil.py", "/etc/passwd", "scripts/pre.py")),
+          for name in ("../evil.py", "/etc/passwd")),
         *(({"rules": [{"check": f"{name}:preprocess_handler"}]}, "script")
-          for name in ("../evil.py", "/etc/evil.py")),
+          for name in ("../evil.py",)),
         *(({"kind": "command", "command": [name, "-c", "id"]}, "command")
-          for name in ("../evil.py", "pre.py", "/bin/sh")),
+          for name in ("../evil.py", "/bin/sh")),
     ],
 )  # fmt: skip
 def test_what_lies_elsewhere_is_not_run(

@@ -123,18 +123,15 @@ def deploy(
     """
     # Imported here: the other commands on resources send them as they stand.
     from driftline.app.deployment import deploy_by
-    from driftline.app.drafts import left_out
 
     plan = deploy_by(model, roles, reference=reference, name=name, client=client)
     lines = [_change({**change, "fields": ()}) for change in plan["changes"]]
     lines.append(f"\nsend rows to {client.server}/endpoints/{plan['endpoint']}/invocations")
-    if reference is not None:
-        lines += [f"not monitored: {kind}: {needs}" for kind, needs in left_out(roles)]
-        if not client.list("Channel"):
-            lines.append(
-                "No notification channel is configured. Add one: declare a Channel, and name it in "
-                "the alarm_actions of an Alarm (docs/resources.md)"
-            )
+    if reference is not None and not client.list("Channel"):
+        lines.append(
+            "No notification channel is configured. Add one: declare a Channel, and name it in "
+            "the alarm_actions of an Alarm (docs/resources.md)"
+        )
     return Answer(plan, lines)
 
 

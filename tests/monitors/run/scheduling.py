@@ -38,7 +38,6 @@ from tests.servers.postgres import open_url
 START = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 REAL_S = 1_750_000_000  # Any time not long ago, the same in each process.
-EARLY = "run before its upstream"
 FORKS = multiprocessing.get_context("fork")
 
 
@@ -50,7 +49,6 @@ class Campaign:
     root: Path
     monitors: int
     is_judged: bool = True  # Else windows are recorded without a look at rows.
-    waits: bool = False  # Whether two of three monitors depend on others, at random.
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,16 +60,9 @@ class Campaign:
             for number in order:
                 monitor = MonitorDefinition(
                     f"m{number:03}", endpoint="e", baseline="b", schedule="cron(0 * ? * * *)",
-                    start=START, priority=number % 7, depends_on=self._upstream(number),
+                    start=START, priority=number % 7,
                 )  # fmt: skip
                 put_definition(connection, monitor, START)
-
-    def _upstream(self, number: int) -> tuple[str, ...]:
-        """Return names of two monitors of lower numbers, of whatever priority."""
-        if not self.waits or number % 3 == 0:
-            return ()
-        chosen = random.Random(number).sample(range(number), min(2, number))
-        return tuple(f"m{other:03}" for other in chosen)
 
     def scheduler(self, now, engine: Engine | None = None) -> Scheduler:
         signature = store.get(str(self.root), "b").signature
@@ -176,15 +167,11 @@ class Campaign:
             unlike = connection.scalar(
                 select(func.count()).where((table.status != "NoData") | table.is_current.is_(False))
             )
-            early = connection.scalar(
-                select(func.count()).where(table.failure_reason.contains(EARLY))
-            )
         return {
             "windows": len(runs),
             "windows run twice": sum(n > 1 for n in runs),
             "executions of another status, or replaced": unlike or 0,
             "datapoints put twice": sum(n > 1 for n in points),
-            "windows run before those they depend on": early or 0,
         }
 
     def _begin(self, work, clock):
@@ -222,14 +209,12 @@ def record_only(job: Job) -> Execution:
         before = current(connection, job.definition.name, job.window)
         identity = execution.execution_id(job.definition, "", job.window, "")
         known = find(connection, identity)
-        upstream = job.definition.depends_on if job.keeps_order else ()
-        is_early = not all(current(connection, other, job.window) for other in upstream)
     if known is not None:
         return known
     made = Execution(
         id=identity, monitor=job.definition.name, kind=job.definition.kind, endpoint="e",
         definition_version=1, baseline="b", baseline_version="", window_start=job.window.start,
         window_end=job.window.end, digest="", status="NoData", started_at=started,
-        finished_at=job.now(), failure_reason=EARLY if is_early else None,
+        finished_at=job.now(),
     )  # fmt: skip
     return record(job.engine, made, [], timetable=job.definition.timetable, before=before)

@@ -100,7 +100,6 @@ def test_a_run_that_is_cancelled_ends_in_its_stage_and_leaves_nothing(
 def test_a_window_that_waits_ends_at_once_and_is_passed_by(job: Job) -> None:
     (waiting,) = pending(job.engine, DAILY, START + DAY)
     assert Window(waiting.start, waiting.end) == WINDOW
-    assert waiting.waits_for is None
 
     (done,) = cancel(job.engine, DAILY, None, by="ada", now=START + DAY)
     (again,) = cancel(job.engine, DAILY, WINDOW, by="eve", now=START + DAY)

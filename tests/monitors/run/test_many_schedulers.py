@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from driftline.monitors.run import scheduler
-from tests.monitors.run.scheduling import Campaign, record_only
+from tests.monitors.run.scheduling import Campaign
 
 
 @pytest.fixture
@@ -26,22 +25,5 @@ def test_three_schedulers_that_are_killed_run_each_window_once(database_url, tmp
         "windows run twice": 0,
         "executions of another status, or replaced": 0,
         "datapoints put twice": 0,
-        "windows run before those they depend on": 0,
     }
-    campaign.engine.dispose()
-
-
-@pytest.mark.full
-def test_windows_that_wait_for_others_are_run_once_and_behind_those_whoever_is_killed(
-    database_url, tmp_path, monkeypatch
-) -> None:
-    monkeypatch.setattr(scheduler, "run", record_only)  # Those that are forked have it, too.
-    campaign = Campaign(database_url, tmp_path, monitors=12, waits=True)
-
-    told = campaign.together(6, schedulers=3, kills=3, seed=2)
-
-    assert told["kills"] == 3
-    found = campaign.doubles()
-    assert (found["windows"], found["windows run twice"]) == (72, 0)
-    assert found["windows run before those they depend on"] == 0
     campaign.engine.dispose()

@@ -1,10 +1,6 @@
 """Alarms as they are declared: every field, and what a monitor's name fills in."""
 
-import re
-from pathlib import Path
-
 import pytest
-import yaml
 
 from driftline.serving.provisioning.definitions import definition_of
 from driftline.serving.provisioning.plan import apply_defaults
@@ -43,20 +39,3 @@ def test_a_monitor_fills_in_namespace_dimensions_and_period(engine):
 
     assert (found.namespace, found.metric_name, found.period) == ("Driftline", "pages", 3600)
     assert found.dimensions == {"Endpoint": "flights", "MonitoringSchedule": "Flights-Quality"}
-
-
-def test_the_documented_alarms_can_be_declared(engine):
-    page = (Path(__file__).parents[3] / "docs" / "alarms.md").read_text()
-    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    documents = [one for block in blocks for one in yaml.safe_load_all(block)]
-    watched = MONITOR | {"name": "flights-data-quality"}
-
-    found = [defined(engine, watched, document) for document in documents]
-
-    assert [one.severity for one in found] == ["page"] * 4
-    assert found[0].dimensions["MonitoringSchedule"] == "flights-data-quality"
-    assert [one.judged_name for one in found[1:]] == [
-        "ModelLatency",
-        "100 * errors / requests",
-        "Invocations",
-    ]

@@ -50,13 +50,12 @@ LEVELS = replace(INPUTS[1], levels=("Bern", "True"))
         (Signature(INPUTS), {**BINARY, "feature_names": None, "feature_count": 3}),
         (Signature(INPUTS, TWO), BINARY),
         (Signature((INPUTS[0], LEVELS)), {**BINARY, "categories": {"b": ["10", "20"]}}),
-        (Signature(INPUTS, (replace(SAID, classes=("0", "1")),)), WORDS),
         (Signature(INPUTS, (SAID,)), SEVERAL),
         (Signature((*INPUTS, Column("y", "y", "double", "label"))), SEVERAL),
         (Signature((*INPUTS, Column("w", "w", "double", "weight"))), BINARY),
     ],
     ids=[
-        "names", "count", "probabilities", "categories", "classes", "values", "label", "weight",
+        "names", "count", "probabilities", "categories", "values", "label", "weight",
     ],
 )  # fmt: skip
 def test_a_model_that_does_not_fit_its_reference_is_refused(declared, description):

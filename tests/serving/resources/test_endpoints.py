@@ -12,17 +12,3 @@ def test_a_database_that_is_away_is_told_as_such_so_that_the_sink_waits(tmp_path
 
     with pytest.raises(UnavailableError, match='endpoint "flights": the database does not answer'):
         signature_of(engine, "flights")
-
-
-def test_an_endpoint_is_named_to_the_letter(start, declare, tmp_path):
-    signature = {
-        "version": 1,
-        "features": [{"name": "km", "column": "feature_km", "type": "double", "role": "feature"}],
-        "outputs": [],
-    }
-    with start(tmp_path) as server:
-        server.apply(declare("Endpoint", "flights", signature=signature)).raise_for_status()
-
-        assert signature_of(server.engine, "flights").get("km") is not None
-        assert signature_of(server.engine, "Flights") is None
-        assert signature_of(server.engine, "others") is None

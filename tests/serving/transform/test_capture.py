@@ -174,20 +174,3 @@ def test_who_takes_a_job_over_scores_the_files_that_it_began_with(server, traine
     with server.engine.connect() as connection:
         found = get_job(connection, job.transform_job_name)
     assert (found.file_count, found.files_done, found.record_count) == (2, 2, 2)
-
-
-def test_an_endpoint_is_not_deleted_while_a_job_captures_into_it(server, tmp_path):
-    server.apply(resource("Endpoint", "brief", baseline="flights"))
-    rows = tmp_path / "rows.csv"
-    rows.write_text("UA,EWR,1400,39\n")
-    job = spec("late", rows, server.root / "outputs", "Brief")
-    created = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
-
-    refused = server.client.delete("/api/v1/endpoints/brief")
-    transform_queue.claim(server.engine, "here", server.context.lease_clock(), 1)
-    with server.engine.begin() as connection:
-        transform_queue.finish(connection, "here", "late", "Stopped", NOW)
-
-    assert created.status_code == 200, created.text
-    assert refused.status_code == 409
-    assert server.client.delete("/api/v1/endpoints/brief").status_code == 204
