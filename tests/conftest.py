@@ -62,7 +62,6 @@ TOGETHER = {
     "broker": (
         "tests/capture/line/test_kafka",
         "tests/capture/line/test_soak.py",
-        "tests/driftline/app/test_doctor.py",
         "tests/journeys/test_full_disk.py",
         "tests/journeys/test_kills.py",
         "tests/journeys/test_redaction.py",

@@ -408,17 +408,3 @@ def make_topics(options: KafkaOptions) -> None:
             log.info("topics made names=%s", ",".join(missing))
     finally:
         admin.close()
-
-
-def find_partitions(options: KafkaOptions) -> int | None:
-    """Return how many partitions the topic has; None when there is no such topic."""
-    try:
-        admin = connect(KafkaAdminClient, **options.configured(request_timeout_ms=5_000))
-        try:
-            if options.topic not in admin.list_topics():
-                return None
-            return len(admin.describe_topics([options.topic])[0]["partitions"])
-        finally:
-            admin.close()
-    except (KafkaError, OSError) as error:
-        raise options.trouble(error) from error

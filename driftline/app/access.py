@@ -18,7 +18,8 @@ from driftline.access.principal import (
     system_user,
 )
 from driftline.access.tokens import read_token, register_token, token_of_file
-from driftline.settings.settings import Settings, SettingsError
+from driftline.errors import InputError
+from driftline.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def provider(settings: Settings) -> Provider | None:
     if auth.mode != "oidc":
         return None
     if not is_safe(auth.oidc_issuer):
-        raise SettingsError(f'[auth] oidc_issuer = "{auth.oidc_issuer}"; expected https://…')
+        raise InputError(f'[auth] oidc_issuer = "{auth.oidc_issuer}"; expected https://…')
     file = auth.oidc_client_secret_file
     return Provider(
         auth.oidc_issuer,

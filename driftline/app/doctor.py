@@ -18,7 +18,7 @@ from driftline.app.access import provider, trusted_proxy
 from driftline.app.client.client import Client
 from driftline.app.client.connection import trusted_certificates
 from driftline.app.installation import require_same
-from driftline.app.processes import IN_THE_CLEAR, kafka_options
+from driftline.app.processes import IN_THE_CLEAR
 from driftline.database.engine import sqlite_file, using_database
 from driftline.database.migrations import known_revisions, stored_revision
 from driftline.errors import DriftlineError, UnavailableError
@@ -35,6 +35,10 @@ LITTLE_SHARE = 0.05
 ANSWER_WITHIN_S = 3.0
 
 
+class ConcernError(DriftlineError):
+    """What works and should be looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one examination found."""
@@ -47,92 +51,76 @@ class Finding:
 
 def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Finding]:
     """Examine the machine, the stores and the processes, one finding after the other."""
-    for folder in _disks(settings):
+    disks = {settings.local_dir, settings.spool_dir}
+    if not is_remote(settings.root):
+        disks.add(Path(settings.root))
+    if file := sqlite_file(settings.database_url):
+        disks.add(file.absolute().parent)
+    for folder in sorted(disks):
         yield _look("disk", partial(_disk, folder))
     use_options(settings.storage.options)
     if is_remote(settings.root):
         yield _look("store", partial(_store, settings.root))
-    if settings.transport == "kafka":
-        yield _look("kafka", partial(_kafka, settings))
     yield _look("access", partial(_access, settings))
     database = _look("database", partial(_database, settings))
     yield database
     if database.verdict == "ok":
         yield _look("monitors", partial(_monitors, settings, now()))
     yield _look("server", partial(_server, settings))
-    yield _look("dashboard", partial(_process, "dashboard", f"{settings.dashboard_url}/", settings))
+    yield _look("dashboard", partial(_ask, f"{settings.dashboard_url}/", settings))
 
 
-def _look(what: str, look: Callable[[], Finding]) -> Finding:
-    """Return what a look finds; an error is a defect, whose fix stands behind its "; "."""
+def _look(what: str, look: Callable[[], str]) -> Finding:
+    """Return what a look finds; its error is a sentence whose fix stands behind its "; "."""
     try:
-        return look()
+        return Finding(what, "ok", look())
     except (DriftlineError, OSError, SQLAlchemyError) as error:
         found, _, mend = str(error).partition("\n")[0].partition("; ")
-        return Finding(what, "defect", found, mend or "let this user in, or correct the settings")
+        verdict: Verdict = "warning" if isinstance(error, ConcernError) else "defect"
+        return Finding(what, verdict, found, mend or "let this user in, or correct the settings")
 
 
-def _disks(settings: Settings) -> list[Path]:
-    """Return the local folders that are written to."""
-    disks = [settings.local_dir, settings.spool_dir]
-    if not is_remote(settings.root):
-        disks.append(Path(settings.root))
-    if file := sqlite_file(settings.database_url):
-        disks.append(file.absolute().parent)
-    return list(dict.fromkeys(disks))
-
-
-def _disk(folder: Path) -> Finding:
+def _disk(folder: Path) -> str:
     if failure := disk_failure(folder):
         raise UnavailableError(failure)
     there = next(one for one in (folder, *folder.parents) if one.exists())
     if there == folder and folder.stat().st_mode & 0o007:
-        found = f"{folder} is open to all users of this machine, and holds raw bodies"
-        return Finding("disk", "defect", found, f"chmod -R o= {folder}")
+        raise UnavailableError(
+            f"{folder} is open to all users of this machine, and holds raw bodies; "
+            f"chmod -R o= {folder}"
+        )
     space = shutil.disk_usage(there)
     found = f"{bytes_text(space.free)} free of {bytes_text(space.total)} for {folder}"
     if space.free < max(LITTLE_BYTES, LITTLE_SHARE * space.total):
-        return Finding("disk", "warning", found, "make room, or move it")
-    return Finding("disk", "ok", found)
+        raise ConcernError(f"{found}; make room, or move it")
+    return found
 
 
-def _store(root: str) -> Finding:
+def _store(root: str) -> str:
     if failure := bucket_failure(root):
         raise UnavailableError(failure)
-    return Finding("store", "ok", f"{root} answers")
+    return f"{root} answers"
 
 
-def _access(settings: Settings) -> Finding:
-    """Return who is let in, and what is wrong with the secrets of it."""
+def _access(settings: Settings) -> str:
+    """Return who is let in; refuse secrets that others may read."""
     mode, file = settings.auth.mode, settings.token_file
     if mode == "off":
-        return Finding("access", "ok", '"off": this machine only, and nobody shows who they are')
+        return '"off": this machine only, and nobody shows who they are'
     if mode == "proxy":
         trusted_proxy(settings)
     provider(settings)
     if file.exists():
         read_token(file)
     if clear := settings.in_the_clear:
-        return Finding("access", "warning", " and ".join(clear), IN_THE_CLEAR)
-    return Finding("access", "ok", f'"{mode}": who asks shows a token; own token in {file}')
+        raise ConcernError(f"{' and '.join(clear)}: {IN_THE_CLEAR}")
+    return f'"{mode}": who asks shows a token; own token in {file}'
 
 
-def _kafka(settings: Settings) -> Finding:
-    """Ask the broker for the topic that lies between sidecar and sink."""
-    # The client takes a while to load, and only this transport needs it.
-    from driftline.capture.line.kafka import find_partitions
-
-    count, topic = find_partitions(kafka_options(settings)), settings.kafka.topic
-    if count is None:
-        mend = "start what makes it: driftline up --only sidecar,sink; or correct [kafka] topic"
-        return Finding("kafka", "defect", f'there is no topic "{topic}"', mend)
-    return Finding("kafka", "ok", f'topic "{topic}": {count} partitions')
-
-
-def _database(settings: Settings) -> Finding:
+def _database(settings: Settings) -> str:
     file = sqlite_file(settings.database_url)
     if file is not None and not file.exists():  # Opening it would make it.
-        return Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
+        raise UnavailableError(f"{file}: not there yet; driftline migrate")
     with using_database(settings.database_url, read_only=True) as engine:
         with engine.connect() as connection:
             revision, known = stored_revision(connection), known_revisions()
@@ -140,49 +128,45 @@ def _database(settings: Settings) -> Finding:
     if revision != known[0]:
         is_unknown = revision is not None and revision not in known
         mend = "install the version that made it" if is_unknown else "driftline migrate"
-        found = f"{shown}: schema {revision or 'empty'}, not {known[0]}"
-        return Finding("database", "defect", found, mend)
-    return Finding("database", "ok", f"{shown}, schema {revision}")
+        raise UnavailableError(f"{shown}: schema {revision or 'empty'}, not {known[0]}; {mend}")
+    return f"{shown}, schema {revision}"
 
 
-def _monitors(settings: Settings, now: datetime) -> Finding:
+def _monitors(settings: Settings, now: datetime) -> str:
     with (
         using_database(settings.database_url, read_only=True) as engine,
         engine.connect() as connection,
     ):
         known, late = len(list_definitions(connection)), overdue(connection, now)
-    if not late:
-        return Finding("monitors", "ok", f"{known} declared, none overdue")
-    worst = max(late, key=lambda one: now - one.due_at)
-    return Finding(
-        "monitors",
-        "defect",
-        f"{len(late)} of {known} overdue; {worst.monitor} since {worst.due_at:%Y-%m-%d %H:%M}"
-        + (f": {worst.failure}" if worst.failure else ""),
-        "see that the scheduler runs: driftline up --only scheduler",
-    )
+    if late:
+        first = min(late, key=lambda one: one.due_at)
+        why = f": {first.failure}".replace("; ", ", ") if first.failure else ""
+        raise UnavailableError(
+            f"{len(late)} of {known} overdue, {first.monitor} since {first.due_at:%Y-%m-%d %H:%M}"
+            f"{why}; see that the scheduler runs: driftline up --only scheduler"
+        )
+    return f"{known} declared, none overdue"
 
 
-def _server(settings: Settings) -> Finding:
-    found = _process("server", f"{settings.server_url}/readyz", settings)
-    if found.verdict == "ok":
-        with Client(settings.server_url, settings=lambda: settings) as client:
-            require_same(client, settings)
+def _server(settings: Settings) -> str:
+    found = _ask(f"{settings.server_url}/readyz", settings)
+    with Client(settings.server_url, settings=lambda: settings) as client:
+        require_same(client, settings)
     return found
 
 
-def _process(name: str, url: str, settings: Settings) -> Finding:
+def _ask(url: str, settings: Settings) -> str:
     """Ask a process at its address."""
     try:
         verify = trusted_certificates(url, settings.ca_file)
         answer = httpx.get(url, timeout=ANSWER_WITHIN_S, follow_redirects=False, verify=verify)
     except httpx.HTTPError as error:
-        return Finding(name, "warning", f"{url} does not answer ({error})", "driftline up")
+        raise ConcernError(f"{url} does not answer ({error}); driftline up") from error
     is_json = answer.headers.get("content-type", "") == "application/json"
     if answer.status_code >= 500 or (is_json and len(answer.json()) > 1):
-        found = f"{url}: {answer.status_code} {answer.text[:200]}"
-        return Finding(name, "defect", found, "see its log")
-    return Finding(name, "ok", f"{url} answers")
+        said = answer.text[:200].replace("; ", ", ")
+        raise UnavailableError(f"{url}: {answer.status_code} {said}; see its log")
+    return f"{url} answers"
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:

@@ -5,7 +5,6 @@ Run as a module it works on a job: ``python -m driftline.app.processes JOB OWNER
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -30,7 +29,7 @@ from driftline.ending import run_and_end
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.forked import ALLOCATORS
 from driftline.loopback import require_loopback
-from driftline.settings.settings import Settings, SettingsError, describe, load
+from driftline.settings.settings import Settings, describe, load
 from driftline.storage import make_files_private, use_options
 from driftline.tracing import tracing
 from driftline.validation import told
@@ -288,9 +287,7 @@ def redactor(settings: Settings) -> Redactor | None:
         found = Redactor(read, read_keys(capture.redact_keys), capture.redact_names)
     except ValidationError as error:
         first = told(dict(error.errors(include_url=False)[0]))
-        raise SettingsError(f"[capture] redact: {first}") from error
-    except InputError as error:
-        raise SettingsError(str(error)) from error
+        raise InputError(f"[capture] redact: {first}") from error
     for endpoint, side in found.unguarded():
         log.warning(
             'redaction of "%s": all rules for a %s are optional, so bodies of another shape pass '
@@ -439,20 +436,12 @@ def _alarm_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
 def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str] = ()) -> None:
     """Be one process of an installation until told to stop."""
     os.environ.update(ALLOCATORS | os.environ)  # Of libraries that are loaded from now on.
-    # What is imported stays; to look through it for garbage is a fifth of the start.
-    gc.disable()
-
-    def started() -> None:
-        gc.freeze()
-        gc.enable()
-        ready()
-
     alone = {"server": run_server, "dashboard": run_dashboard, "sidecar": run_sidecar}
     with tracing(name):
         if name in alone:
-            alone[name](settings, started)
+            alone[name](settings, ready)
         else:
-            run_background(settings, roles, started)
+            run_background(settings, roles, ready)
 
 
 @contextmanager

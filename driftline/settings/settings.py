@@ -34,10 +34,6 @@ FILE_NAME = "driftline.toml"
 HIDDEN = "***"
 
 
-class SettingsError(InputError):
-    """A settings file, an environment variable or a flag is wrong."""
-
-
 class Settings(Sections):
     """All settings, where each value came from, and what follows from them."""
 
@@ -151,9 +147,7 @@ class Settings(Sections):
     def _path(self, text: str) -> Path:
         parts = urlsplit(text)
         if parts.scheme not in ("", "file"):
-            raise SettingsError(
-                f'"{text}" is no folder of this machine; give a path or a file: URI'
-            )
+            raise InputError(f'"{text}" is no folder of this machine; give a path or a file: URI')
         return (self.folder / (unquote(parts.path) if parts.scheme else text)).resolve()
 
 
@@ -242,9 +236,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"{file}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise SettingsError(f"{file}: not TOML ({error})") from error
+        raise InputError(f"{file}: not TOML ({error})") from error
 
 
 def _leaves(
@@ -273,27 +267,27 @@ def _read_secret(file: Path, where: str) -> str:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise SettingsError(f"{where}: {file} cannot be read ({reason})") from error
+        raise InputError(f"{where}: {file} cannot be read ({reason})") from error
     if not text:
-        raise SettingsError(f"{where}: {file} is empty")
+        raise InputError(f"{where}: {file} is empty")
     return text
 
 
 def _sentence(
     error: ErrorDetails, values: Mapping[str, Any], sources: Mapping[str, str]
-) -> SettingsError:
+) -> InputError:
     """Say which setting is wrong, where it was set, and what was expected."""
     section, key, *_ = *map(str, error["loc"]), ""
     name = f"{section}.{key}"
     where = next((at for one, at in sources.items() if f"{one}.".startswith(name)), "settings")
     if section not in sections():
-        return SettingsError(
+        return InputError(
             f'{where}: section "{section}" is unknown; {nearest(section, sections())}'
         )
     known, words = sections()[section].model_fields, expected(dict(error))
     if error["type"] == "extra_forbidden":
-        return SettingsError(f'{where}: [{section}] "{key}" is unknown; {nearest(key, known)}')
+        return InputError(f'{where}: [{section}] "{key}" is unknown; {nearest(key, known)}')
     if error["type"] != "value_error":  # Those are our own words.
         shown = f"{values[section][key]!r}; " if key and not is_secret(known[key]) else ""
         words = f"{shown}expected {words}"
-    return SettingsError(f"{where}: [{section}] {key}: {words}" if key else f"[{section}] {words}")
+    return InputError(f"{where}: [{section}] {key}: {words}" if key else f"[{section}] {words}")

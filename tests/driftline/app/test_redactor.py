@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from driftline.app.processes import redactor
-from driftline.settings.settings import Settings, SettingsError, describe, load
+from driftline.errors import InputError
+from driftline.settings.settings import Settings, describe, load
 
 HASH = '[[capture.redact]]\nendpoint = "flights"\nfield = "/a"\naction = "hash"\n'
 KEY = "k1:0123456789abcdef"
@@ -22,7 +23,7 @@ def _settings(folder: Path, text: str, keys: str = "") -> Settings:
 
 @pytest.mark.parametrize("keys", ["", "k1", "k 1:0123456789abcdef", "k1:short", f"{KEY},{KEY}"])
 def test_a_bad_or_missing_key_is_refused_without_being_shown(tmp_path: Path, keys: str) -> None:
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(InputError) as told:
         redactor(_settings(tmp_path, HASH, keys))
 
     assert "0123456789abcdef" not in str(told.value)
@@ -35,7 +36,7 @@ def test_a_rule_of_no_meaning_is_refused(tmp_path: Path, line: str) -> None:
     rule |= dict([line.split(" = ")])
     text = "\n".join(f"{name} = {value}" for name, value in rule.items())
 
-    with pytest.raises(SettingsError):
+    with pytest.raises(InputError):
         redactor(_settings(tmp_path, f"[[capture.redact]]\n{text}\n"))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.errors import InputError
-from driftline.settings.settings import SettingsError, describe, load
+from driftline.settings.settings import describe, load
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -89,7 +89,7 @@ def test_secrets_may_come_from_files_that_environment_or_settings_name(tmp_path:
     assert (found.kafka.sasl_password, found.query.connections) == ("hidden", {"house": "hidden"})
     assert {one.name for one in found.secret_files} == {"url", "key"}
     (tmp_path / "key").unlink()
-    with pytest.raises(SettingsError):
+    with pytest.raises(InputError):
         load(file, environment={})
 
 
@@ -132,7 +132,7 @@ def test_passwords_are_never_shown() -> None:
     ],
 )
 def test_a_wrong_secret_is_refused_without_being_shown(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SettingsError) as raised:
+    with pytest.raises(InputError) as raised:
         load(_file(tmp_path, text), environment={})
 
     assert "123456" not in "".join(traceback.format_exception(raised.value))
@@ -141,6 +141,6 @@ def test_a_wrong_secret_is_refused_without_being_shown(tmp_path: Path, text: str
 def test_metrics_for_others_want_a_token_that_nobody_guesses(tmp_path: Path) -> None:
     file = _file(tmp_path, '[metrics]\nhost = "0.0.0.0"\n')
 
-    with pytest.raises(SettingsError, match=r"^\[metrics\]"):
+    with pytest.raises(InputError, match=r"^\[metrics\]"):
         load(file, environment={})
     assert load(file, environment={"DRIFTLINE_METRICS__TOKEN": "t" * 32}).metrics.token
