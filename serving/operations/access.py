@@ -120,7 +120,10 @@ def end_sessions(
     log.record(connection, "delete", f"Sessions/{subject}", services.context.now(), after=after)
 
 
-@operation("GET /audit", role="admin", command="audit")
+@operation(
+    "GET /audit", role="admin", command="audit",
+    columns="at who=subject action target status before after",
+)  # fmt: skip
 def audit(
     connection: Connection,
     page: Latest,

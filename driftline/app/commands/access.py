@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from driftline.access.changes import changed_fields
 from driftline.app.commands import options
 from driftline.app.commands.operations import add_operations, command_named, lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table, harmless
+from driftline.app.commands.output import Answer, harmless
 
 if TYPE_CHECKING:
     from driftline.access.principal import Role
@@ -45,16 +43,6 @@ def token_create(
     return Answer(found, [found["token"]])
 
 
-def _audited(entries: Sequence[Mapping[str, Any]], _asked: object) -> Iterable[str | Table]:
-    rows = []
-    for one in entries:
-        # Of a request the method and its own path.
-        done = " ".join(f"{one['action'].partition(' /')[0]} {one['target']}".split())
-        changes = changed_fields(one["before"], one["after"])
-        rows.append({**one, "who": one["subject"], "what": "\n  ".join([done, *changes])})
-    return lines_of(rows, "at who what status")
-
-
 add_operations(token, "token")
-audit = command_named("audit", _audited)
+audit = command_named("audit")
 whoami = command_named("whoami")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from driftline.app.commands import options
 from driftline.app.commands.files import read_document
-from driftline.app.commands.operations import add_operations, lines_of, text_of
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table, harmless_json
 from driftline.app.exit_codes import UNAVAILABLE, UNDECIDED
@@ -20,12 +20,6 @@ silence = options.Group(help="Messages that are held back; `driftline apply` dec
 delivery = options.Group(help="Messages: how they fare, and why.")
 detector = options.Group(help="Learn what is usual for a metric, for alarms beside a band.")
 metric = options.Group(help="Read metrics.")
-
-_POINTS_SHOWN = 20
-# The sentences of an explanation, by what each says; the first and the last ones.
-_STATE = {"because": "reason", "watches": "condition", "periods": "marks"}
-_CAUSE = {"cause": "cause", "window": "window", "page": "page", "rows": "rows"}
-_NEXT = {"next": "next_evaluation", "problem": "problem", "no actions": "actions_reason"}
 
 
 def _switch(word: str, about: str, *, enabled: bool) -> Callable[..., Answer]:
@@ -52,7 +46,6 @@ for _word, _about in {
 @alarm.command()
 def replay(
     file: Annotated[str, "FILE", "JSON with the alarm and its data; - reads stdin."],
-    changes: Annotated[bool, "--changes", "Print only evaluations that change the state."] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Evaluate an alarm on given datapoints, one JSON line for each evaluation.
@@ -61,41 +54,14 @@ def replay(
     "datapoints" (or "series" by id for metric math), or PutCompositeAlarm's under "composite" with
     "children", and "start" and "end". With "explain": true each line says which rule decided.
 
-    Example: driftline alarm replay drift.json --changes
+    Example: driftline alarm replay drift.json
     """
     # Imported here: the evaluation needs numpy, the options do not.
     from driftline.alerts.evaluation.replay import replay as evaluations
 
     for one in evaluations(read_document(file)):
-        line = one.as_dict()
-        if not changes or line["state"] != line["previous"]:
-            sys.stdout.write(harmless_json(json.dumps(line, ensure_ascii=False)) + "\n")
-
-
-def explained(found: Mapping[str, Any], _asked: object = None) -> Iterator[str | Table]:
-    """Write the explanation of an alarm's state."""
-    yield f"{found['name']}: {found['state']} since {text_of(found['since'])}"
-    yield from _parts(found, _STATE)
-    if found["points"]:
-        columns = "start mark value lower upper judged=is_counted"
-        yield from lines_of(found["points"][-_POINTS_SHOWN:], columns)
-    for one in found["children"]:
-        yield f"{'true ' if one['holds'] else 'false'} {one['condition']}"
-        for child in one["alarms"]:
-            yield f"      {child['name']}: {child['state']} since {text_of(child['since'])}"
-    yield from _parts(found, {"decided by": "decided", **_CAUSE})
-    if (last := found["last_alarm"]) is not None:
-        yield f"last alarm: {text_of(last['since'])} to {text_of(last['until'])}"
-        yield from _parts(last, _CAUSE)
-    yield from _parts(found, _NEXT)
-    for one in found["findings"]:
-        yield from _parts(one, {"no data": "problem", "fix": "mend", "similar": "similar"})
-    if found["actions"]:
-        yield from lines_of(found["actions"], "channel status why")
-
-
-def _parts(found: Mapping[str, Any], names: Mapping[str, str]) -> Iterable[str | Table]:
-    return lines_of({label: found[name] for label, name in names.items()})
+        line = json.dumps(one.as_dict(), ensure_ascii=False)
+        sys.stdout.write(harmless_json(line) + "\n")
 
 
 def _tested(found: Mapping[str, Any], _asked: object) -> Answer:
@@ -113,7 +79,7 @@ def _statistics(found: Mapping[str, Any], _asked: object) -> Iterable[str | Tabl
     ])  # fmt: skip
 
 
-add_operations(alarm, "alarm", {"explain": explained})
+add_operations(alarm, "alarm")
 add_operations(channel, "channel", {"test": _tested})
 add_operations(silence, "silence")
 add_operations(delivery, "delivery")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,10 +16,6 @@ from driftline.roles import Roles
 
 if TYPE_CHECKING:
     from driftline.app.from_sagemaker.mapping import Importer
-    from driftline.app.init import Trial
-
-SHOWN_CAUSES = 5
-SEEN_WIDTH = 150
 
 
 def init(
@@ -43,6 +38,7 @@ def init(
     """
     # The work is imported where it begins: the options need none of it.
     from driftline.app.commands.documents import told
+    from driftline.app.commands.verdict import report_lines
     from driftline.app.drafts import draft_resources, endpoint_name
     from driftline.app.init import draft_text, try_out, write_draft
     from driftline.formats.source import open_source
@@ -66,7 +62,8 @@ def init(
     lines = [
         *told(trial.baseline),
         f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms",
-        *_of_trial(trial),
+        f"\nchecked {trial.note}:",
+        *report_lines(trial.report),
     ]
     if "# TODO" in file.read_text(encoding="utf-8"):
         typer.echo(f"{file} lists as TODO what no flag said", err=True)
@@ -74,18 +71,6 @@ def init(
         typer.echo("its alarms notify nobody: name a webhook with --channel URL", err=True)
     typer.echo(f"next: driftline up, then: driftline apply -f {file}", err=True)
     return Answer(value, lines)
-
-
-def _of_trial(trial: Trial) -> Iterator[str]:
-    """Print what the check of the newest rows has found."""
-    from driftline.monitors.report.ranking import findings
-
-    found = trial.report
-    yield f"\nchecked {trial.note}:"
-    yield found.headline if found.violations else found.summary
-    for one in findings(found.violations)[:SHOWN_CAUSES]:
-        cause = f"{one.first.feature_name}: {one.cause}"
-        yield f"  {shorten(cause, SEEN_WIDTH, placeholder=' …')}"
 
 
 import_ = options.Group(help="Bring monitors of another service here.", name="import")

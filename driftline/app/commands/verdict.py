@@ -57,7 +57,7 @@ def show(report: Report | Reports, formats: Sequence[str], output: str | None) -
     spoken = next((one for one in formats if one not in FILES), None)
     if spoken is not None:
         value = report.to_dict() if spoken == "json" else None
-        Answer(value, _lines(report)).print(as_json=spoken == "json")
+        Answer(value, report_lines(report)).print(as_json=spoken == "json")
     elif written:
         print_text(f"{', '.join(written)}: {report.headline}")
     else:
@@ -74,10 +74,10 @@ def _document(report: Report | Reports, form: str) -> str:
     return junit(report.values(), report.refused)
 
 
-def _lines(report: Report | Reports) -> Iterator[str | Table]:
+def report_lines(report: Report | Reports) -> Iterator[str | Table]:
     """Return a sentence, then what is violated and the numbers, what matters first."""
-    if report.decided or report.violations:  # Otherwise the error says why.
-        yield report.headline
+    is_judged = report.decided or bool(report.violations)
+    yield report.headline if is_judged else report.undecided_line
     if isinstance(report, Report):
         yield from _violations(report)
         for side in side_tables(report):

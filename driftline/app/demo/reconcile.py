@@ -89,7 +89,6 @@ def _windows(root: Path, replay: Replay, days: Mapping[datetime, Any]) -> Iterat
     sums = [round(point["sum"]) for point in answer["datapoints"]]
     yield Check("rows judged", replay.table.num_rows, rows, "sent; rows of all windows")
     yield Check("violations published", sum(counts), sum(sums), "documents; datapoints")
-    yield Check("days with violations", sum(map(bool, counts)), sum(map(bool, sums)), "of both")
 
 
 def _labels(root: Path, replay: Replay, weeks: Mapping[datetime, Any]) -> Iterator[Check]:

@@ -9,7 +9,7 @@ import pytest
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.explain import Explanation, explain
-from driftline.app.commands.alarm import explained
+from driftline.app.commands.operations import lines_of
 
 LINK = "/monitors/flights%20dq?window=20130101T000000Z&feature=air%20temp#rows"
 NOTE = {
@@ -45,7 +45,7 @@ def test_an_alarm_says_its_cause_and_where_the_rows_are(house, evaluator, why):
     assert (found.state, found.cause) == ("ALARM", NOTE["cause"])
     assert (found.window, found.page, found.rows) == (WINDOW, PAGE, ROWS)
     assert found.last_alarm is None
-    lines = [one for one in explained(found.as_dict()) if isinstance(one, str)]
+    lines = [one for one in lines_of(found.as_dict()) if isinstance(one, str)]
     # Whoever copies them must not find them folded.
     assert {"window: 2013-01-01 00:00:00", f"page: {PAGE}", f"rows: {ROWS}"} <= {*lines}
 
