@@ -1,6 +1,6 @@
 """What an alarm would have done with other values, over what is stored; changes nothing.
 
-Evaluated as live alarms are, so what is shown is what ``driftline alarm preview`` would print.
+Evaluated as live alarms are, so what is shown is what an alarm would do.
 """
 
 from __future__ import annotations

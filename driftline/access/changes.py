@@ -6,9 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# Of one entry: what is longer reads better as JSON.
-_MOST = 8
-_LONGEST = 60
+_LONGEST = 60  # What is longer reads better as JSON.
 
 
 def changed_fields(
@@ -19,11 +17,9 @@ def changed_fields(
         return
     old, new = (dict(_fields(side or {})) for side in (before, after))
     changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    for name in changed[:_MOST]:
+    for name in changed:
         was = f"{_short(old[name])} -> " if name in old else ""
         yield f"{name}: {was}{_short(new.get(name))}"
-    if len(changed) > _MOST:
-        yield f"and {len(changed) - _MOST} more fields; driftline audit --json shows them"
 
 
 def _fields(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:

@@ -31,7 +31,7 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 
 # Periods that one request may look at: about a second of the process that answers inference, too;
-# `driftline alarm replay` takes longer ones.
+# the command takes longer ones.
 _LONGEST = 200_000
 
 Name = Annotated[str, "The alarm's name; metric or composite."]
@@ -47,25 +47,6 @@ def replay_alarm(document: Document) -> list[Line]:
     "state"}]}, "start", "end"}`; one item for each evaluation.
     """
     return list(replay.replay(document, longest=_LONGEST))
-
-
-@operation(
-    "POST /alarms/preview", role="viewer", command="alarm preview",
-    columns="time state previous reason",
-)  # fmt: skip
-def preview_alarm(
-    services: Services,
-    connection: Connection,
-    document: Annotated[dict[str, Any], Body(description="The alarm, start and end.")],
-) -> list[Line]:
-    """Evaluate an alarm on what is stored for its metrics; it need not be declared.
-
-    `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
-    evaluation. With `"explain": true` each says which rule decided, over what.
-
-    Example: driftline alarm preview drift.json
-    """
-    return list(replay.preview(connection, document, longest=_LONGEST, bands=services.bands))
 
 
 @operation(

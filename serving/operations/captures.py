@@ -20,7 +20,7 @@ from driftline.capture.erasure.erasing import Erased
 from driftline.capture.erasure.erasing import erase as erase_stored
 from driftline.capture.erasure.erasures import Kind, erasure_counts
 from driftline.capture.events.cloudevents import read_events
-from driftline.capture.events.pairing import Expected, Outcome
+from driftline.capture.events.pairing import Expected
 from driftline.capture.line.table_maintenance import NAMES
 from driftline.capture.sagemaker import export
 from driftline.capture.sagemaker.importing import Stored as StoredLines
@@ -39,6 +39,7 @@ from driftline.serving.known import known_endpoint
 from driftline.serving.operations.authorization import require_endpoint
 from driftline.serving.operations.registry import (
     End,
+    Json,
     Page,
     Paging,
     Prefix,
@@ -52,9 +53,6 @@ from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature, signature_of
 
 Endpoint = Annotated[str, "The endpoint's name."]
-
-# Of two erasures at once one would do its work twice.
-_turn = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,22 +165,21 @@ def erase(
     condition = None
     if where is not None:
         condition = row_condition(require_signature(context.engine, name or ""), where)
-    with _turn:
-        erased = erase_stored(
-            context.root,
-            context.spool_dir / NAMES,
-            ids,
-            now=context.now(),
-            keep=timedelta(days=context.settings.capture.erasure_days),
-            endpoint=name,
-            where=condition,
-            windows=partial(clear_windows, context.engine, context.root),
-            requests=partial(clear_requests, context.engine),
-            spool_dir=context.spool_dir,
-            dry_run=dry_run,
-        )
-        if not dry_run:
-            remove_files(context.engine, context.lease_clock())
+    erased = erase_stored(
+        context.root,
+        context.spool_dir / NAMES,
+        ids,
+        now=context.now(),
+        keep=timedelta(days=context.settings.capture.erasure_days),
+        endpoint=name,
+        where=condition,
+        windows=partial(clear_windows, context.engine, context.root),
+        requests=partial(clear_requests, context.engine),
+        spool_dir=context.spool_dir,
+        dry_run=dry_run,
+    )
+    if not dry_run:
+        remove_files(context.engine, context.lease_clock())
     # How much was erased, and nothing of what.
     counts = {key: value for key, value in asdict(erased).items() if key != "until"}
     target = "Endpoint/" + name if name else "Endpoints"
@@ -218,14 +215,6 @@ class CapturedHours(Page[export.Hour]):
     endpoint: str
     before: datetime
     erased_from: datetime | None
-
-
-@dataclass(frozen=True)
-class Received:
-    """What became of each cloud event."""
-
-    events: int
-    outcomes: Sequence[Outcome]
 
 
 @operation("GET /endpoints/{name}/capture/import", role="ingest", of="name")
@@ -328,7 +317,7 @@ def receive_cloudevents(
     expect: Annotated[
         Expected, Query(description="What the logger sends of each inference.")
     ] = "both",
-) -> Received:
+) -> Json:
     """Record the inferences that KServe's logger tells of; set it as the logger's url.
 
     Takes CloudEvents of type org.kubeflow.serving.inference.request and .response, in binary,
@@ -352,7 +341,7 @@ def receive_cloudevents(
         ) from error
     if "dropped" in outcomes:
         raise UnavailableError("dropped and counted: the spool takes nothing now")
-    return Received(len(outcomes), outcomes)
+    return {"events": len(outcomes), "outcomes": outcomes}
 
 
 def _target(services: Services, name: str) -> CaptureTarget:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
-from sqlalchemy import Connection, Insert, insert, select
+from sqlalchemy import Connection, Engine, Insert, insert, select
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
@@ -20,13 +20,11 @@ from driftline.serving.asynchronous.dispatch import KEPT
 from driftline.serving.asynchronous.outcome import AsyncStatus
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.worker_output import LogLine, read_lines
-from driftline.serving.operations.registry import Latest, Page, Time, operation
+from driftline.serving.operations.registry import Json, Latest, Page, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_and_shadows
-from driftline.serving.resources.endpoints import DesiredVariant
 from driftline.serving.tables import async_requests
 
 # SageMaker's, in bytes and seconds.
@@ -41,13 +39,6 @@ _TYPES = ("content-type", "accept")
 
 def _header(name: str, about: str, **limits: Any) -> Any:  # noqa: ANN401 - FastAPI's
     return Header(alias=f"x-amzn-sagemaker-{name}", description=about, **limits)
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """An asynchronous invocation that was accepted."""
-
-    InferenceId: str
 
 
 @dataclass(frozen=True)
@@ -110,14 +101,20 @@ async def invoke_async(
     timeout_s: Annotated[
         int, _header("invocationtimeoutseconds", "Seconds that the model may take.", ge=1, le=3600)
     ] = _TIMEOUT_S,
-) -> Annotated[Response, Accepted]:
+) -> Annotated[Response, Json]:
     """Accept an invocation, of a body or of a file, and answer it later by a file.
 
     As InvokeEndpointAsync does: the headers of the answer say where it will lie.
     """
     context, body = services.context, await request.body()
-    desired, config = _asynchronous(services.reconciler, name)
-    endpoint = desired.endpoint
+    served = services.reconciler.served(name)
+    desired = served.routes[0].desired
+    config, endpoint = desired.answers_later, desired.endpoint
+    if config is None:
+        raise InputError(
+            f'endpoint "{endpoint}" answers at once; ask its path /invocations, or apply it with '
+            "async_inference_config"
+        )
     _require_one_input(body, location)
     if location is not None:
         context.reach.check_object(location, endpoint)
@@ -131,7 +128,7 @@ async def invoke_async(
         failure_location=failure, timeout_s=timeout_s, received_at=now,
         expires_at=now + timedelta(seconds=ttl_s), status="Queued", next_attempt_at=now,
     )  # fmt: skip
-    await run_in_threadpool(_store, context, accepted)
+    await run_in_threadpool(_store, context.engine, accepted)
     services.later.look()
     headers = {
         "x-amzn-sagemaker-outputlocation": answer, "x-amzn-sagemaker-failurelocation": failure
@@ -191,6 +188,11 @@ def _outputs(context: ServerContext, output: Mapping[str, Any], id_: str) -> tup
     return f"{answers}/{id_}.out", f"{failures}/{id_}-error.out"
 
 
+def _store(engine: Engine, accepted: Insert) -> None:
+    with engine.begin() as connection:
+        connection.execute(accepted)
+
+
 def _require_one_input(body: bytes, location: str | None) -> None:
     if bool(body) == (location is not None):
         raise InputError(
@@ -202,23 +204,6 @@ def _require_one_input(body: bytes, location: str | None) -> None:
             f"the body has {len(body)} bytes, the limit is {_BODY_MAX}; put it into a file, "
             "and name that by X-Amzn-SageMaker-InputLocation"
         )
-
-
-def _store(context: ServerContext, accepted: Insert) -> None:
-    with context.engine.begin() as connection:
-        connection.execute(accepted)
-
-
-def _asynchronous(reconciler: EndpointReconciler, name: str) -> tuple[DesiredVariant, Any]:
-    """Return the variant of an endpoint that answers later, and how it does."""
-    served = reconciler.served(name)
-    desired = served.routes[0].desired
-    if desired.answers_later is None:
-        raise InputError(
-            f'endpoint "{served.name}" answers at once; ask POST /endpoints/{served.name}/'
-            "invocations, or apply it with async_inference_config"
-        )
-    return desired, desired.answers_later
 
 
 @operation("GET /logs", role="viewer", command="logs", of="endpoint")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Path, Response
 from fastapi.responses import StreamingResponse
@@ -30,7 +30,6 @@ from driftline.monitors.executions import (
     Execution,
     Status,
     get_execution,
-    inputs_of,
     list_executions,
 )
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
@@ -326,13 +325,6 @@ def _span(start: datetime | None, end: datetime | None) -> Window | None:
 ExecutionId = Annotated[str, "The execution's id."]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DescribedExecution(EndedExecution):
-    """One run of a monitor, and what it read."""
-
-    inputs: Mapping[str, Any] | None
-
-
 @operation(
     "GET /monitors/{name}/executions", role="viewer", command="monitor executions",
     columns="window=window_start status rows=row_count violations=violation_count execution=id "
@@ -358,10 +350,9 @@ def executions(
 
 
 @operation("GET /executions/{execution_id}", role="viewer")
-def execution(connection: Connection, execution_id: ExecutionId) -> DescribedExecution:
-    """Return one execution, and what it read."""
-    found = get_execution(connection, execution_id)
-    return DescribedExecution.of(found, inputs=inputs_of(connection, found.id))
+def execution(connection: Connection, execution_id: ExecutionId) -> EndedExecution:
+    """Return one execution."""
+    return EndedExecution.of(get_execution(connection, execution_id))
 
 
 @operation(

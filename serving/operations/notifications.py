@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -24,13 +22,6 @@ from driftline.serving.operations.services import Services
 
 Channel = Annotated[str, "The channel's name."]
 MessageId = Annotated[str, "The message's id; `driftline delivery list` shows it."]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CarryingDelivery(sent.Delivery):
-    """One message, and those that it carries."""
-
-    carries: Sequence[sent.Delivery]
 
 
 @operation("POST /channels/{name}/test", role="operator", command="channel test")
@@ -114,17 +105,14 @@ def deliveries(
 
 
 @operation(
-    "GET /deliveries/{message_id}", role="viewer", command="delivery get",
-    columns="id alarm=alarm_name state created_at",
+    "GET /deliveries/{message_id}", role="viewer", command="delivery get"
 )  # fmt: skip
-def delivery(connection: Connection, message_id: MessageId) -> CarryingDelivery:
-    """Show one message, and those that it carries.
+def delivery(connection: Connection, message_id: MessageId) -> sent.Delivery:
+    """Show one message; `driftline delivery list --carrier ID` lists those that it carries.
 
     Example: driftline delivery get msg_01...
     """
-    found = sent.get_delivery(connection, message_id)
-    carried = sent.list_deliveries(connection, carrier_id=message_id, limit=1000)
-    return CarryingDelivery(**asdict(found), carries=carried)
+    return sent.get_delivery(connection, message_id)
 
 
 @operation("POST /deliveries/{message_id}/redeliver", role="operator", command="delivery redeliver")

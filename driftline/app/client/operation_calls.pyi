@@ -38,13 +38,6 @@ class OperationCalls(ServerCalls):
         "state"}]}, "start", "end"}`; one item for each evaluation.
         """
 
-    def preview_alarm(self, document: Any) -> list[Json]:
-        """Evaluate an alarm on what is stored for its metrics; it need not be declared.
-        
-        `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
-        evaluation. With `"explain": true` each says which rule decided, over what.
-        """
-
     def alarms(self, *, kind: Literal['metric', 'composite'] | None = ..., state: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'] | None = ..., prefix: str = ..., channel: str | None = ..., tag: Sequence[str] = ..., limit: int | None = ...) -> list[Json]:
         """List alarms of all kinds by name, with their states."""
 
@@ -232,7 +225,7 @@ class OperationCalls(ServerCalls):
         """List the executions of a monitor, newest window first; windows that begin in a span."""
 
     def execution(self, execution_id: str) -> Json:
-        """Return one execution, and what it read."""
+        """Return one execution."""
 
     def execution_log(self, execution_id: str) -> list[Json]:
         """Show the log of an execution: its stages and counts, never values of rows."""
@@ -260,7 +253,7 @@ class OperationCalls(ServerCalls):
         """List messages that were sent, are to be sent or were held back, newest first."""
 
     def delivery(self, message_id: str) -> Json:
-        """Show one message, and those that it carries."""
+        """Show one message; `driftline delivery list --carrier ID` lists those that it carries."""
 
     def redeliver(self, message_id: str) -> Json:
         """Queue a message again that was given up or held back."""

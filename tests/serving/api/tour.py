@@ -250,7 +250,6 @@ def _visit_metrics(call: Tour) -> None:
 
 def _visit_alarms(call: Tour) -> None:
     call.api("POST /alarms/replay", json={**REPLAY, "datapoints": POINTS})
-    call.api("POST /alarms/preview", json=REPLAY)
     state = {"state_value": "ALARM", "state_reason": "a drill"}
     call.api("PUT /alarms/{name}/state", "orders", json=state)
     call.api("GET /alarms/{name}/explain", "orders")
