@@ -188,6 +188,8 @@ def _typed_array(values: np.ndarray, column: Column) -> np.ndarray:
     if kind == "b":
         # Bytes other than 0 and 1 are no truth values to numpy.
         values = np.ascontiguousarray(values).view(np.uint8) != 0
+    if column.type == "timestamp" and kind == "M" and "[" in values.dtype.name:
+        return _as_fitted(values.astype("datetime64[us]"), column)
     try:
         if kind == "U":
             require_unicode(values)

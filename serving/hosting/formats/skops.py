@@ -19,7 +19,7 @@ from functools import partial, reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any, Final
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 import scipy.special
@@ -109,8 +109,6 @@ def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
     with ZipFile(file) as archive:
         limit = UnpackLimit("it", file.stat().st_size, ALWAYS_ALLOWED_BYTES)
         try:
-            limit.take_members(archive)
-            limit.take(_JSON_RATIO * archive.getinfo("schema.json").file_size)
             return _Builder(archive, limit).model()
         except ModelError as error:
             raise ModelError(f"{file.name}: {error}") from error
@@ -166,11 +164,22 @@ class _Builder:
 
     def model(self) -> Any:  # noqa: ANN401 - foreign object
         """Return what the archive holds."""
-        schema = json.loads(self._archive.read("schema.json"))
+        text = self._member("schema.json")
+        self._limit.take(_JSON_RATIO * len(text))
+        schema = json.loads(text)
         protocol = schema.get("protocol")
         if type(protocol) is not int or protocol not in _PROTOCOLS:
             raise ModelError(f"protocol {protocol!r} of skops is not read, only 1 and 2")
         return self.build(schema)
+
+    def _member(self, name: str) -> bytes:
+        """Read a member of the archive; no more of it than it says."""
+        member = self._archive.getinfo(name)
+        if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise ModelError(f'"{name[:80]}" is compressed other than by deflate')
+        self._limit.take(member.file_size)
+        with self._archive.open(member) as stream:
+            return stream.read(member.file_size)  # Without a size, any would be unpacked first.
 
     def build(self, node: Any) -> Any:  # noqa: ANN401 - JSON, a foreign object
         """Return the object of a node."""
@@ -220,9 +229,8 @@ class _Builder:
                 objects[place] = reduce(getitem, place, items)
             return objects
         _require(node["type"] == "numpy", f"an array has the type {node['type']}")
-        name = str(node["file"])
-        self._limit.take(self._archive.getinfo(name).file_size)
-        found = np.lib.format.read_array(io.BytesIO(self._archive.read(name)), allow_pickle=False)
+        content = io.BytesIO(self._member(str(node["file"])))
+        found = np.lib.format.read_array(content, allow_pickle=False)
         return found if kind is np.ndarray else found[()]
 
     def masked_array_node(self, node: Node, _: Any) -> np.ma.MaskedArray[Any, Any]:  # noqa: ANN401
