@@ -20,7 +20,7 @@ from driftline.errors import InputError
 from driftline.estimators.own_methods import OwnMethod, own_method
 from driftline.formats.arrow_types import missing_of
 from driftline.serving.bodies.rows import NO_TEXT, Columns, with_nan
-from driftline.serving.hosting.formats.lightgbm import LightgbmModel
+from driftline.serving.hosting.formats.boosted_trees import LightgbmModel
 from driftline.serving.hosting.frames import respond
 from driftline.serving.hosting.predictor import Predictor
 from driftline.signature import Missing

@@ -1,21 +1,16 @@
 """Model files, given to the command line as a server would read them: SageMaker's, strangers'."""
 
 import io
-import json
 import pickle
 import subprocess
 import tarfile
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-import skops.io
 import xgboost
 from onnx import TensorProto, helper
-from sklearn.linear_model import LinearRegression
 
 from tests.servers.commands import driftline
 
@@ -102,49 +97,3 @@ def test_an_onnx_model_reads_no_other_file(kind, place, tmp_path):
     assert answer.returncode == 2
     assert "external data" in answer.stderr
     assert not any((tmp_path / "models").glob("scores/*"))
-
-
-TOO_MANY_BYTES = 520 << 20
-ZEROS = bytes(8 << 20)
-
-
-def write_zeros(archive: zipfile.ZipFile, name: str) -> None:
-    """Write an array of more zeros than a small file may unpack to; packed it is half a MiB."""
-    header = io.BytesIO()
-    shape = {"descr": "<f8", "fortran_order": False, "shape": (TOO_MANY_BYTES // 8,)}
-    np.lib.format.write_array_header_1_0(header, shape)
-    with archive.open(name, "w", force_zip64=True) as member:
-        member.write(header.getvalue())
-        for _ in range(TOO_MANY_BYTES // len(ZEROS)):
-            member.write(ZEROS)
-
-
-def skops_bomb(file: Path, kind: str) -> None:
-    """Write a model whose coefficients are a bomb: plain, or of false size."""
-    model = LinearRegression().fit(np.eye(3), [1.0, 2.0, 3.0])
-    packed = zipfile.ZIP_DEFLATED
-    with (
-        zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as before,
-        zipfile.ZipFile(file, "w", packed, compresslevel=1) as after,
-    ):
-        schema = json.loads(before.read("schema.json"))
-        bomb = schema["content"]["content"]["coef_"]["file"]
-        for member in before.infolist():
-            if member.filename != bomb:
-                after.writestr(member.filename, before.read(member))
-        write_zeros(after, bomb)
-        if kind == "of false size":
-            known = before.read(bomb)
-            said = after.getinfo(bomb)
-            said.file_size, said.CRC = 6, zlib.crc32(known[:6])
-
-
-@pytest.mark.parametrize("kind", [pytest.param("plain", marks=pytest.mark.full), "of false size"])
-def test_a_small_skops_file_does_not_unpack_to_gigabytes(kind, tmp_path):
-    skops_bomb(tmp_path / "m.skops", kind)
-    assert (tmp_path / "m.skops").stat().st_size < 8 << 20
-
-    answer = predict(tmp_path / "m.skops")
-
-    assert answer.returncode == 2
-    assert "too large unpacked" in answer.stderr

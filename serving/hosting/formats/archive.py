@@ -17,15 +17,32 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.formats.unpack_limit import UnpackLimit
 from driftline.serving.hosting.own_folders import lock_file, own_folder, remove_unused_folders
 
 MEMBERS_MAX = 10_000
+RATIO_MAX = 10  # Models hardly ever reach it.
 ALWAYS_ALLOWED_BYTES = 2 << 30
 _READ_MAX = 16 << 20  # At once: of headers, which tarfile reads whole.
 _CHUNK = 1 << 20
 # Of members, such as a file where a folder is.
 _NO_PLACE = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
+class UnpackLimit:
+    """The bytes that one archive may still unpack to: ten times its size, or ``floor`` if more."""
+
+    def __init__(self, name: str, packed_bytes: int, floor: int) -> None:
+        self._left = max(RATIO_MAX * packed_bytes, floor)
+        self._refusal = (
+            f"{name} is too large unpacked; expected at most {RATIO_MAX} times its "
+            f"{packed_bytes} bytes, or {floor >> 20} MiB"
+        )
+
+    def take(self, size: int) -> None:
+        """Count bytes that are about to be unpacked, or refuse them."""
+        self._left -= size
+        if self._left < 0:
+            raise ModelError(self._refusal)
 
 
 class _Bounded(gzip.GzipFile):

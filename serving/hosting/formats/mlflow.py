@@ -18,9 +18,8 @@ import pandas as pd
 import yaml
 
 from driftline.fitted import feature_count, feature_names
-from driftline.serving.hosting.formats.lightgbm import LightgbmModel
+from driftline.serving.hosting.formats.boosted_trees import LightgbmModel, estimator_of
 from driftline.serving.hosting.formats.model_format import ModelError, SignedModel, library
-from driftline.serving.hosting.formats.xgboost import estimator_of
 from driftline.signature import names_among
 
 # Of MLflow's types of columns: numpy's, and the signature's.

@@ -26,8 +26,8 @@ import scipy.special
 import sklearn.utils
 from sklearn.base import BaseEstimator
 
+from driftline.serving.hosting.formats.archive import UnpackLimit
 from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.formats.unpack_limit import UnpackLimit
 
 ALWAYS_ALLOWED_BYTES = 512 << 20  # Of memory.
 _JSON_RATIO = 8  # Bytes of Python's objects for one of their text.

@@ -22,14 +22,18 @@ MODEL_FORMATS: Mapping[str, ModelFormat] = {
     "pickle": ModelFormat(
         (".joblib", ".pkl", ".pickle"), "joblib:load", runs_code=True, noun="a pickle"
     ),
-    "xgboost": ModelFormat((".ubj", ".json"), f"{_HERE}.xgboost:read", has_common_suffix=True),
+    "xgboost": ModelFormat(
+        (".ubj", ".json"), f"{_HERE}.boosted_trees:read_xgboost", has_common_suffix=True
+    ),
     "xgboost-model": ModelFormat(
         ("xgboost-model",),
-        f"{_HERE}.xgboost:read_artefact",
+        f"{_HERE}.boosted_trees:read_xgboost_artefact",
         runs_code=True,
         noun="SageMaker's file of xgboost, which may be a pickle",
     ),
-    "lightgbm": ModelFormat((".txt",), f"{_HERE}.lightgbm:read", has_common_suffix=True),
+    "lightgbm": ModelFormat(
+        (".txt",), f"{_HERE}.boosted_trees:read_lightgbm", has_common_suffix=True
+    ),
     "onnx": ModelFormat((".onnx",), f"{_HERE}.onnx:read"),
     ARCHIVE: ModelFormat(
         (".tar.gz", ".tgz"), f"{_HERE}.sagemaker:read", runs_code=True, noun="an archive"

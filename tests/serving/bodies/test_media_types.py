@@ -5,7 +5,6 @@ from driftline.serving.bodies.media_types import (
     UnsupportedMediaError,
     answer_form,
     body_form,
-    text_form,
 )
 
 
@@ -51,9 +50,3 @@ def test_the_best_accepted_type_is_answered(accept, asked, form):
             answer_form(accept, asked)
     else:
         assert answer_form(accept, asked) == form
-
-
-def test_labels_come_as_text_only():
-    assert text_form("text/csv") == "csv"
-    with pytest.raises(UnsupportedMediaError, match=r"application/json or application/jsonlines$"):
-        text_form("application/x-npy")

@@ -9,16 +9,6 @@ from hypothesis import strategies as st
 from driftline.serving.bodies.predictions import Answer, class_text, write_answer
 
 
-def test_a_part_is_the_rows_between():
-    part = Answer([1, 2, 3], [[0.1], [0.2], [0.3]]).part(1, 2)
-
-    assert part == Answer([2], [[0.2]])
-
-
-def test_an_answer_without_rows_is_no_line():
-    assert write_answer(Answer([]), "csv") == write_answer(Answer([]), "jsonlines") == b""
-
-
 def test_lists_are_lists_in_json_and_their_text_in_csv_without_what_is_no_number():
     answer = Answer([[1.5, float("nan")], ["b", 'a"'], []])
 

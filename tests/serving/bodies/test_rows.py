@@ -1,5 +1,4 @@
 import json
-import math
 import string
 
 import numpy as np
@@ -22,16 +21,6 @@ COLUMNS = rows_of(
     Column("temp", "feature_temp", "double"),
     Column("is_hub", "feature_is_hub", "bool"),
 )
-
-
-def test_csv_gives_each_column_its_type():
-    found = read_columns(b"UA,1400,39.02,true\nAA,200,,false\n", "csv", COLUMNS)
-
-    assert found["carrier"].tolist() == ["UA", "AA"]
-    assert found["distance"].dtype == np.int64
-    assert found["temp"][0] == 39.02
-    assert math.isnan(found["temp"][1])
-    assert found["is_hub"].tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -60,49 +49,34 @@ def test_all_shapes_of_json_give_the_same_row(document):
     }
 
 
-def _bodies(count: int) -> dict[str, tuple[str, bytes]]:
-    """One column in every form of so many rows."""
-    tensor = {"name": "n", "shape": [count], "datatype": "INT64", "data": [1] * count}
-    documents = {
-        "lists": {"instances": [[1]] * count},
-        "objects": [{"n": 1}] * count,
-        "objects, some with more": [{"n": 1}, {"n": 1, "m": 2}] * (count // 2)
-        + [[1]] * (count % 2),
-        "values": [1] * count,
-        "columns": {"n": [1] * count},
-        "a frame": {"dataframe_split": {"columns": ["n"], "data": [[1]] * count}},
-        "tensors": {"inputs": [tensor]},
-    }
-    return {
-        name: ("json", json.dumps(document).encode()) for name, document in documents.items()
-    } | {
-        "CSV": ("csv", b"1\n" * count),
-        "JSON Lines": ("jsonlines", b"[1]\n" * count),
-    }
+BODIES = {
+    "lists": lambda count: {"instances": [[1]] * count},
+    "objects": lambda count: [{"n": 1}] * count,
+    "values": lambda count: [1] * count,
+    "columns": lambda count: {"n": [1] * count},
+    "a frame": lambda count: {"dataframe_split": {"columns": ["n"], "data": [[1]] * count}},
+    "tensors": lambda count: {
+        "inputs": [{"name": "n", "shape": [count], "datatype": "INT64", "data": [1] * count}]
+    },
+    "csv": lambda count: b"1\n" * count,
+    "jsonlines": lambda count: b"[1]\n" * count,
+}
 
 
-def _one_column(max_rows: int) -> RequestRows:
+@pytest.mark.parametrize("name", BODIES)
+def test_more_rows_than_the_limit_are_refused_in_every_form(name):
     signature = Signature((Column("n", "feature_n", "int64"),))
-    return RequestRows(signature, is_strict=True, max_rows=max_rows)
+    rows = RequestRows(signature, is_strict=True, max_rows=10)
+    form = name if name in ("csv", "jsonlines") else "json"
+    ten, eleven = (
+        found if isinstance(found := BODIES[name](count), bytes) else json.dumps(found).encode()
+        for count in (10, 11)
+    )
 
-
-@pytest.mark.parametrize("name", _bodies(2))
-def test_more_rows_than_the_limit_are_refused_in_every_form(name: str) -> None:
-    rows = _one_column(10)
-    form, body = _bodies(10)[name]
-    assert read_columns(body, form, rows, 10)["n"].tolist() == [1] * 10
-
-    form, body = _bodies(11)[name]
-    with pytest.raises(RowLimitError, match="more than 10 rows; send them in several"):
-        read_columns(body, form, rows, 10)
-
-
-@pytest.mark.parametrize("name", ["CSV", "JSON Lines", "lists", "objects"])
-def test_without_a_signature_the_limit_of_rows_is_the_same(name: str) -> None:
-    form, body = _bodies(11)[name]
-
-    with pytest.raises(RowLimitError):
-        read_columns(body, form, None, 10)
+    assert read_columns(ten, form, rows, 10)["n"].tolist() == [1] * 10
+    for expected in (rows,) if name == "values" else (rows, None):  # Which are one row, too.
+        with pytest.raises(RowLimitError, match="more than 10 rows; send them in several"):
+            read_columns(eleven, form, expected, 10)
 
 
 @pytest.mark.parametrize(
@@ -112,13 +86,10 @@ def test_without_a_signature_the_limit_of_rows_is_the_same(name: str) -> None:
         (b"carrier,distance,temp,is_hub\n", 'row 1, column "distance": "distance" is not a number'),
         (b"is_hub,carrier,distance,temp\ntrue,UA,1", "row 1 has 3 values; expected 4 (is_hub, c"),
         (b"UA,1,2,perhaps", 'row 1, column "is_hub": "perhaps" is not true or false'),
-        (b"UA,1,2", "row 1 has 3 values; expected 4"),
         (b"UA,1,2,true\n\nUA,1,2,true", "row 2 is empty"),
         (b"UA,1_000,2,true", '"1_000" is not a number'),
-        ("UA,١,2,true".encode(), "is not a number"),
         (b'UA,1,2,"true', "not CSV"),
         (b"", "empty"),
-        (b" \n ", "empty"),
         (b"\xff\xfe", "not UTF-8"),
     ],
 )
@@ -134,9 +105,7 @@ def test_bad_csv_is_one_sentence_that_names_the_place(body, sentence):
     [
         ("5", 'a single JSON value; expected a row, a list of rows or {"instances": [rows]}'),
         ('{"instances": 5}', "none of the signature's fields"),
-        ('{"features": null}', "none of the signature's fields"),
         ('["UA", 1, 2]', "row 1 has 3 values; expected 4 (carrier, distance, temp, is_hub)"),
-        ("[]", "no rows"),
         ('{"instances": []}', "no rows"),
         ('[{"carrier": "UA"}]', 'row 1 has no "distance"'),
         ('["UA", 1, [2], true]', "row 1 is"),
@@ -186,29 +155,18 @@ documents = st.recursive(
 )
 
 
-@given(documents, st.sampled_from(["json", "jsonlines"]), st.booleans())
-def test_any_json_is_read_or_refused_in_one_sentence(document, form, is_known):
-    body = json.dumps(document).encode()
-
-    _read_or_refuse(body, form, is_known=is_known)
-
-
-@given(st.binary(max_size=60), st.sampled_from(["csv", "json", "jsonlines"]), st.booleans())
-def test_any_bytes_are_read_or_refused_in_one_sentence(body, form, is_known):
-    _read_or_refuse(body, form, is_known=is_known)
-
-
 cells = st.text(string.printable + "é١\x00", max_size=6)
+lines = st.lists(st.lists(cells, min_size=3, max_size=5).map(",".join), max_size=4)
 
 
-@given(st.lists(st.lists(cells, min_size=3, max_size=5), max_size=4), st.booleans())
-def test_any_csv_is_read_or_refused_in_one_sentence(rows, is_known):
-    body = "\n".join(",".join(row) for row in rows).encode()
-
-    _read_or_refuse(body, "csv", is_known=is_known)
-
-
-def _read_or_refuse(body, form, *, is_known):
+@given(
+    documents.map(lambda document: json.dumps(document).encode())
+    | lines.map(lambda found: "\n".join(found).encode())
+    | st.binary(max_size=60),
+    st.sampled_from(["csv", "json", "jsonlines"]),
+    st.booleans(),
+)
+def test_any_body_is_read_or_refused_in_one_sentence(body, form, is_known):
     try:
         found = read_columns(body, form, COLUMNS if is_known else None)
     except RowsError as refusal:

@@ -116,16 +116,3 @@ def test_errors_of_functions_keep_their_status_and_types_come_through(
     )
     assert broken.status_code == 424
     assert server.error_of(broken)["message"].startswith("Received server error (500) from the")
-
-
-def test_its_answers_are_not_explained(
-    server: Any, declare: Any, trained: Any, tmp_path: Path
-) -> None:
-    model = artefact(trained, tmp_path)
-    refused = server.apply(
-        declare("Model", "flights", path=str(model)),
-        declare("Baseline", "flights", data=str(trained.reference), label="late", model="flights"),
-    )
-
-    assert refused.status_code == 400
-    assert "functions of its own (inference.py)" in server.error_of(refused)["message"]

@@ -32,9 +32,10 @@ def columns(values):
     return {f"_c{place}": column.astype(np.float64) for place, column in enumerate(values.T)}
 
 
-@pytest.mark.parametrize("zipmap", [True, False])
-@pytest.mark.parametrize("kind", [LogisticRegression, RandomForestClassifier])
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    ("kind", "classes", "zipmap"),
+    [(LogisticRegression, 2, True), (RandomForestClassifier, 3, False)],
+)
 def test_a_classifier_answers_as_scikit_learn_does(kind, classes, zipmap, tmp_path):
     labels = np.digitize(SCORE, [0, 1][: classes - 1])
     model = kind().fit(VALUES, labels)
@@ -55,7 +56,7 @@ def test_a_classifier_answers_as_scikit_learn_does(kind, classes, zipmap, tmp_pa
 
 
 @pytest.mark.parametrize("zipmap", [True, False])
-@pytest.mark.parametrize("labels", [("no", "yes"), (1, 2), (-1, 1)])
+@pytest.mark.parametrize("labels", [("no", "yes"), (-1, 1)])
 def test_classes_are_those_that_the_model_names(labels, zipmap, tmp_path):
     model = LogisticRegression().fit(VALUES, np.where(SCORE > 0, *reversed(labels)))
 
@@ -115,48 +116,26 @@ def test_a_regressor_answers_numbers(tmp_path):
     np.testing.assert_allclose(answer.predictions, model.predict(VALUES[:7]), atol=1e-5)
 
 
-def mixed():
-    """Fit and convert a pipeline of text and numbers, each an input by name."""
-    random = np.random.default_rng(4)
-    frame = pd.DataFrame(
-        {"carrier": random.choice(["UA", "AA"], 100), "distance": random.normal(size=100)}
-    )
+def test_inputs_by_name_are_the_columns(tmp_path):
+    frame = pd.DataFrame({"carrier": ["UA", "AA"] * 50, "distance": np.arange(100.0)})
     prepare = ColumnTransformer(
         [("text", OneHotEncoder(), ["carrier"]), ("numbers", StandardScaler(), ["distance"])]
     )
-    model = make_pipeline(prepare, LogisticRegression()).fit(frame, frame["distance"] > 0)
-    types = [
-        ("carrier", StringTensorType([None, 1])),
-        ("distance", FloatTensorType([None, 1])),
-    ]
-    return frame, model, to_onnx(model, initial_types=types)
+    model = make_pipeline(prepare, LogisticRegression()).fit(frame, frame["distance"] > 50)
+    types = [("carrier", StringTensorType([None, 1])), ("distance", FloatTensorType([None, 1]))]
+    predictor = load(to_onnx(model, initial_types=types), tmp_path)
+    text, numbers = frame["carrier"].to_numpy(), frame["distance"].to_numpy()
 
-
-def test_inputs_by_name_are_the_columns(tmp_path):
-    frame, model, converted = mixed()
-    predictor = load(converted, tmp_path)
-
-    answer = predictor.predict({name: frame[name].to_numpy() for name in ("distance", "carrier")})
+    answer = predictor.predict({"distance": numbers, "carrier": text})
 
     assert predictor.description.feature_names == ("carrier", "distance")
     assert predictor.description.feature_types == ("string", "double")
-    np.testing.assert_allclose(
-        np.ravel(answer.probabilities), model.predict_proba(frame)[:, 1], atol=1e-5
-    )
-
-
-def test_values_that_do_not_fit_are_refused_by_the_inputs_name(tmp_path):
-    frame, _, converted = mixed()
-    predictor = load(converted, tmp_path)
-
+    expected = model.predict_proba(frame)[:, 1]
+    np.testing.assert_allclose(np.ravel(answer.probabilities), expected, atol=1e-5)
     with pytest.raises(ModelError, match='input "distance" takes numbers'):
-        predictor.predict(
-            {"carrier": frame["carrier"].to_numpy(), "distance": frame["carrier"].to_numpy()}
-        )
+        predictor.predict({"carrier": text, "distance": text})
     with pytest.raises(ModelError, match='input "carrier" takes text'):
-        predictor.predict(
-            {"carrier": frame["distance"].to_numpy(), "distance": frame["distance"].to_numpy()}
-        )
+        predictor.predict({"carrier": numbers, "distance": numbers})
 
 
 def test_without_onnx_runtime_the_sentence_says_what_to_install(tmp_path, monkeypatch):

@@ -4,11 +4,9 @@ import sys
 import joblib
 import numpy as np
 import pytest
-import xgboost
 
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.table import (
-    MODEL_FORMATS,
     model_formats,
     model_suffixes,
 )
@@ -20,11 +18,6 @@ from tests.plugged import plugged_in
 def _fresh_table():
     yield
     model_formats.cache_clear()
-
-
-def numbers(rows=40, width=3, seed=1):
-    random = np.random.default_rng(seed)
-    return random.normal(size=(rows, width)), random.integers(0, 3, rows)
 
 
 def test_pickles_are_refused_unless_they_are_trusted(trained, tmp_path):
@@ -52,17 +45,6 @@ def test_a_folder_with_one_model_file_is_that_model(trained, tmp_path):
     assert load_predictor(tmp_path, trust_pickle=False).description.kind == "classifier"
     (tmp_path / "b.skops").write_bytes(trained.file.read_bytes())
     with pytest.raises(ModelError, match=r"2 model files \(a.skops, b.skops\)"):
-        load_predictor(tmp_path, trust_pickle=False)
-
-
-def test_a_folder_with_nothing_but_boosted_trees_is_that_model(tmp_path):
-    values, labels = numbers()
-    model = xgboost.XGBClassifier(n_estimators=2).fit(values, labels)
-    model.save_model(tmp_path / "m.json")
-
-    assert load_predictor(tmp_path, trust_pickle=False).description.classes == ("0", "1", "2")
-    (tmp_path / "requirements.txt").write_text("xgboost")
-    with pytest.raises(ModelError, match=r"2 model files \(m.json, requirements.txt\)"):
         load_predictor(tmp_path, trust_pickle=False)
 
 
@@ -104,20 +86,6 @@ def test_a_format_of_another_package_is_an_entry_point(tmp_path):
         predictor = load_predictor(tmp_path / "m.acme", trust_pickle=False)
 
     assert list(predictor.predict({"_c0": np.array([1.5, 2.0])}).predictions) == [3.0, 4.0]
-
-
-@pytest.mark.parametrize(
-    ("source", "logged"),
-    [("FORMAT = 1", "is no ModelFormat"), ("raise SystemExit(1)", "cannot be loaded")],
-)
-def test_formats_go_on_without_one_that_is_broken(source, logged, tmp_path, caplog):
-    entry_points = "[driftline.model_formats]\ntorn = torn_models:FORMAT\n"
-
-    with plugged_in(tmp_path, "torn_models", source, entry_points):
-        model_formats.cache_clear()
-        assert list(model_formats()) == list(MODEL_FORMATS)
-
-    assert logged in caplog.text
 
 
 def test_the_server_reads_the_table_without_a_library_of_models():

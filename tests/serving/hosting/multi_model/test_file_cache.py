@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.errors import NotFoundError, UnavailableError
 from driftline.serving.hosting.multi_model.file_cache import (
     COPIES,
     FileCache,
 )
-from driftline.serving.resources.reach import Reach
 from tests.servers.s3 import S3Server
 
 SIZE = 1000
@@ -65,16 +64,6 @@ def test_who_was_asked_for_longest_ago_makes_room_on_the_disk(models: Path, tmp_
     assert list((tmp_path / COPIES).iterdir()) == []
 
 
-def test_where_no_folder_can_be_made_only_who_asks_is_told(models: Path, tmp_path: Path) -> None:
-    (tmp_path / "full").write_text("a file where a folder is to be")
-
-    async def work(files: FileCache) -> None:
-        with pytest.raises(UnavailableError, match="cannot be copied"):
-            await fetch(files, "a.skops")
-
-    using(models, tmp_path / "full", work)
-
-
 def test_what_finds_no_room_leaves_the_other_copies(models: Path, tmp_path: Path) -> None:
     (models / "large.skops").write_bytes(b"l" * 2 * SIZE)
 
@@ -109,26 +98,6 @@ def test_what_is_dropped_is_copied_anew_and_stays_for_who_uses_it(
         assert files._used_bytes == 2 * SIZE
 
     using(models, tmp_path, work)
-
-
-def test_a_link_out_of_reach_is_refused_as_any_link_and_without_the_servers_path(
-    models: Path, tmp_path: Path
-) -> None:
-    (models / "zero.skops").symlink_to("/dev/zero")
-
-    async def work() -> None:
-        files = FileCache(str(models), tmp_path, 3 * SIZE, Reach(folders=(str(models),)).check)
-        try:
-            async with files.copy("zero.skops"):
-                pass
-        finally:
-            await files.close()
-
-    with pytest.raises(InputError) as refused:
-        asyncio.run(work())
-    assert str(refused.value) == (
-        'model "zero.skops": "zero.skops" is a link; expected files and folders'
-    )
 
 
 @pytest.mark.s3
