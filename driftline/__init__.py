@@ -10,55 +10,35 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from driftline.app.client.client import Client
-    from driftline.app.deployment import deploy
-    from driftline.baseline.profiling import profile
-    from driftline.baseline.store import Baseline
-    from driftline.capture.tap.logger import Logger
-    from driftline.capture.tap.tap import Capture
-    from driftline.errors import DriftlineError, InputError
-    from driftline.formats.source import Files
-    from driftline.monitors.backtest.backtest import backtest
-    from driftline.monitors.backtest.options import BacktestOptions
-    from driftline.monitors.backtest.outcome import Backtest
-    from driftline.monitors.check import check, check_all
-    from driftline.monitors.distance import distance, distances
-    from driftline.monitors.drift_test.budget import Budget
-    from driftline.monitors.kinds.outliers.table import outlier_scores
-    from driftline.monitors.monitor import Monitor
-    from driftline.monitors.report.report import Report
-    from driftline.monitors.report.reports import Reports
-    from driftline.monitors.results.violation import Violation
-    from driftline.monitors.variants.comparison import VariantComparison, compare
-    from driftline.stats.distances.distance import Distance
-
-__all__ = [
-    "Backtest",
-    "BacktestOptions",
-    "Baseline",
-    "Budget",
-    "Capture",
-    "Client",
-    "Distance",
-    "DriftlineError",
-    "Files",
-    "InputError",
-    "Logger",
-    "Monitor",
-    "Report",
-    "Reports",
-    "VariantComparison",
-    "Violation",
-    "backtest",
-    "check",
-    "check_all",
-    "compare",
-    "deploy",
-    "distance",
-    "distances",
-    "outlier_scores",
-    "profile",
-]
+    from driftline.app.client.client import Client as Client
+    from driftline.app.deployment import deploy as deploy
+    from driftline.baseline.profiling import profile as profile
+    from driftline.baseline.store import Baseline as Baseline
+    from driftline.capture.tap.logger import Logger as Logger
+    from driftline.capture.tap.tap import Capture as Capture
+    from driftline.errors import DriftlineError as DriftlineError
+    from driftline.errors import InputError as InputError
+    from driftline.formats.source import Files as Files
+    from driftline.monitors.backtest.backtest import backtest as backtest
+    from driftline.monitors.backtest.options import BacktestOptions as BacktestOptions
+    from driftline.monitors.backtest.outcome import Backtest as Backtest
+    from driftline.monitors.check import check as check
+    from driftline.monitors.check import check_all as check_all
+    from driftline.monitors.distance import distance as distance
+    from driftline.monitors.distance import distances as distances
+    from driftline.monitors.drift_test.budget import Budget as Budget
+    from driftline.monitors.kinds.outliers.table import outlier_scores as outlier_scores
+    from driftline.monitors.monitor import Monitor as Monitor
+    from driftline.monitors.report.report import Report as Report
+    from driftline.monitors.report.reports import Reports as Reports
+    from driftline.monitors.results.violation import Violation as Violation
+    from driftline.monitors.variants.comparison import (
+        VariantComparison as VariantComparison,
+    )
+    from driftline.monitors.variants.comparison import (
+        compare as compare,
+    )
+    from driftline.stats.distances.distance import Distance as Distance
 
 __version__ = "0.1.0"
 
@@ -85,6 +65,9 @@ _HOMES = {
     "driftline.monitors.variants.comparison": "VariantComparison compare",
     "driftline.stats.distances.distance": "Distance",
 }
+
+
+__all__ = sorted(" ".join(_HOMES.values()).split())
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ import socket
 import sys
 import traceback
 
-from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
+from driftline.errors import DriftlineError, InputError, UnavailableError
 
 INPUT = 2
 UNDECIDED = 3
@@ -34,8 +34,6 @@ def exit_code(error: BaseException) -> int:
     """Return the code that a process ends with because of an error."""
     if isinstance(error, InputError):
         return INPUT
-    if isinstance(error, UndecidedError):
-        return UNDECIDED
     return UNAVAILABLE if isinstance(error, UnavailableError) or is_outage(error) else UNDECIDED
 
 
@@ -66,10 +64,6 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, SQLAlchemyError) and is_disconnect(error)
 
 
-def error_of(code: int | None, message: str) -> DriftlineError:
+def error_of(code: int, message: str) -> DriftlineError:
     """Return the error for the exit code of another process, so that this one ends with it too."""
-    kinds: dict[int | None, type[DriftlineError]] = {
-        INPUT: InputError,
-        UNAVAILABLE: UnavailableError,
-    }
-    return kinds.get(code, DriftlineError)(message)
+    return {INPUT: InputError, UNAVAILABLE: UnavailableError}.get(code, DriftlineError)(message)
