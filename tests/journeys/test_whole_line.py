@@ -150,7 +150,7 @@ def test_the_resources_of_the_docs_can_be_declared_after_the_readmes_deploy(
     shop: Installation,
 ) -> None:
     text = (Path(__file__).parents[2] / "docs" / "resources.md").read_text()
-    (shop.folder / "docs.yaml").write_text(text.split("```yaml\n")[2].split("```")[0])
+    (shop.folder / "docs.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
     deploy(shop, "model")
 
     shop.done("apply", "-f", "docs.yaml")

@@ -54,8 +54,6 @@ commit_interval_s = 0.5
 retention_days = 400
 [scheduler]
 clock = {clock}
-[alarms]
-retention_days = 400
 [notify]
 allow_networks = ["127.0.0.0/8"]
 """
