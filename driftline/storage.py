@@ -8,7 +8,6 @@ process: its storage root and the data that it is pointed at.
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,13 +25,10 @@ if TYPE_CHECKING:
 # The names are delta-rs's and Polars's without their "aws_".
 _NAMES = (
     "endpoint_url", "region", "access_key_id", "secret_access_key", "session_token", "allow_http",
-    "virtual_hosted_style_request", "skip_signature",
+    "skip_signature",
 )  # fmt: skip
-_FLAGS = ("allow_http", "virtual_hosted_style_request", "skip_signature")
+_FLAGS = ("allow_http", "skip_signature")
 SECRET_OPTIONS = ("access_key_id", "secret_access_key", "session_token")
-
-# Google's and Azure's are opened as their environment says: both libraries look there.
-_SCHEMES = ("s3", "gs", "abfss")
 
 _CONNECT_S = 5
 _ANSWER_S = 30
@@ -50,13 +46,12 @@ def check_options(options: Mapping[str, object]) -> dict[str, str]:
     """Return options as text, checked; a refusal never shows a value."""
     found: dict[str, str] = {}
     for name, value in options.items():
+        text = str(value).lower() if isinstance(value, bool) else value
         if name not in _NAMES:
             raise InputError(f'options: "{name}" is unknown; {nearest(name, _NAMES)}')
-        text = str(value).lower() if isinstance(value, bool) else value
-        if not isinstance(text, str):
-            raise InputError(f'options: "{name}": expected text in quotes')
-        if name in _FLAGS and text not in ("true", "false"):
-            raise InputError(f'options: "{name}": expected true or false')
+        if not isinstance(text, str) or (name in _FLAGS and text not in ("true", "false")):
+            expected = "true or false" if name in _FLAGS else "text in quotes"
+            raise InputError(f'options: "{name}": expected {expected}')
         found[name] = text
     if ("access_key_id" in found) != ("secret_access_key" in found):
         raise InputError(
@@ -71,24 +66,18 @@ def check_uri(where: str) -> None:
     """Refuse a URI that names no bucket, or holds more than a path, such as credentials."""
     parts = urlsplit(where)
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    if parts.scheme not in _SCHEMES:
-        raise InputError(
-            f'"{shown}": expected a folder, or a URI that begins with '
-            f"{', '.join(f'{one}://' for one in _SCHEMES)} or file:"
-        )
+    if parts.scheme != "s3":
+        raise InputError(f'"{shown}": expected a folder, or a URI that begins with s3:// or file:')
     if not parts.hostname:
         raise InputError(f'"{shown}" names no bucket; expected such as s3://bucket/folder')
-    if "=" in parts.query or (parts.scheme == "s3" and "@" in parts.netloc):
+    if "=" in parts.query or "@" in parts.netloc:
         raise InputError(f'"{shown}": keys and options stand in [storage] options, not in the URI')
 
 
 def _check_endpoint(endpoint: str, *, is_open: bool) -> None:
     parts = urlsplit(endpoint)
     if parts.username or parts.password:
-        raise InputError(
-            "options: endpoint_url holds a user or password; expected access_key_id and "
-            "secret_access_key"
-        )
+        raise InputError("options: endpoint_url holds a user or password; use access_key_id")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
         raise InputError(
             f'options: endpoint_url "{endpoint}"; expected such as https://minio.example:9000'
@@ -132,19 +121,16 @@ def open_uri(where: str) -> tuple[fs.FileSystem, str]:
 
     if "://" not in where and not where.startswith("file:"):
         return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
+    if not where.startswith("file:"):
+        # pyarrow opens more: "local:///etc" is a folder of this machine under another name.
+        check_uri(where)
+        # Not as a URL: names of objects may hold "?" and "#", as patterns do.
+        path = where.partition("://")[2].rstrip("/")
+        return _s3(tuple(sorted(_effective(path.partition("/")[0]).items()))), path
     try:
-        if not where.startswith("file:"):
-            # pyarrow opens more: "local:///etc" is a folder of this machine under another name.
-            check_uri(where)
-        if urlsplit(where).scheme == "s3":
-            return _open_s3(where)
         filesystem, path = fs.FileSystem.from_uri(where)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise InputError(
-            f'"{where}": expected a path or a URI such as s3://bucket/folder ({error})'
-        ) from error
-    except OSError as error:
-        raise storage_error(where, error) from error
+        raise InputError(f'"{where}": expected a path, or a URI of a file ({error})') from error
     return filesystem, str(path)
 
 
@@ -185,27 +171,15 @@ def delta_options(where: str) -> dict[str, str] | None:
     """Return delta-rs's options for a path or URI; None for folders of this machine."""
     if not is_remote(where):
         return None
-    bounds = {
+    found = {f"aws_{name}": value for name, value in _effective(urlsplit(where).netloc).items()}
+    return found | {
         "connect_timeout": f"{_CONNECT_S}s",
         "timeout": f"{_ANSWER_S}s",
         "max_retries": str(_ATTEMPTS),
         "retry_timeout": f"{_RETRY_S}s",
+        # A commit is one conditional put, which S3 refuses to the second of two writers.
+        "conditional_put": "etag",
     }
-    if urlsplit(where).scheme != "s3":
-        return bounds
-    found = _effective(urlsplit(where).netloc)
-    endpoint = found.pop("endpoint_url", "")
-    if endpoint:
-        if found.get("virtual_hosted_style_request") == "true":
-            # delta-rs wants the name of the bucket in it, pyarrow puts it there.
-            endpoint = endpoint.replace("://", f"://{urlsplit(where).netloc}.", 1)
-        found["endpoint_url"] = endpoint
-    # A commit is one conditional put, which S3 and its like refuse to the second of two writers.
-    return (
-        bounds
-        | {f"aws_{name}": value for name, value in found.items()}
-        | {"conditional_put": "etag"}
-    )
 
 
 def storage_error(where: str, error: BaseException) -> UnavailableError:
@@ -214,15 +188,8 @@ def storage_error(where: str, error: BaseException) -> UnavailableError:
     for signs, sentence in _TROUBLES:
         if any(sign in said for sign in signs):
             return UnavailableError(f"{where}: {sentence}")
-    return UnavailableError(f"{where}: the storage refuses or does not answer ({_gist(said)})")
-
-
-def _gist(said: str) -> str:
-    """Return what a store said, without the wrapping that libraries put around it."""
-    if told := re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", said):
-        return f"{told[1]}: {told[2]}"
-    lines = (re.sub(r"\x1b\[\d*m|↳", "", line).strip() for line in said.splitlines())
-    return " - ".join(line for line in lines if line)[:300]
+    said = " ".join(said.split())[:300]
+    return UnavailableError(f"{where}: the storage refuses or does not answer ({said})")
 
 
 _TROUBLES = (
@@ -231,7 +198,7 @@ _TROUBLES = (
         "the storage cannot be reached; see that it runs, or correct its endpoint_url",
     ),
     (
-        ("NoSuchBucket", "NO_SUCH_BUCKET"),
+        ("NoSuchBucket", "NO_SUCH_BUCKET", "not found"),
         "there is no such bucket; make it, or correct the URI",
     ),
     (
@@ -257,13 +224,6 @@ def _effective(bucket: str) -> dict[str, str]:
         for variable in variables:
             if name not in found and os.environ.get(variable):
                 found[name] = os.environ[variable]
-    # delta-rs would send the environment's token with keys that it does not belong to.
-    is_foreign = "access_key_id" in found and "session_token" not in found
-    if is_foreign and os.environ.get("AWS_SESSION_TOKEN"):
-        raise InputError(
-            "[storage] options hold keys of their own, and AWS_SESSION_TOKEN is set, which "
-            "belongs to others; unset it, or give session_token, too"
-        )
     if "endpoint_url" in found:
         is_open = "true" in (found.get("allow_http"), os.environ.get("AWS_ALLOW_HTTP", "").lower())
         _check_endpoint(found["endpoint_url"], is_open=is_open)
@@ -272,13 +232,6 @@ def _effective(bucket: str) -> dict[str, str]:
     if "region" not in found:
         found["region"] = _region(bucket)
     return found
-
-
-def _open_s3(where: str) -> tuple[fs.FileSystem, str]:
-    # Not as a URL: names of objects may hold "?" and "#", as patterns do.
-    path = where.partition("://")[2].rstrip("/")
-    filesystem = _s3(tuple(sorted(_effective(path.partition("/")[0]).items())))
-    return filesystem, path
 
 
 @lru_cache(maxsize=8)
@@ -296,7 +249,6 @@ def _s3(options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
         region=found["region"],
         scheme=endpoint.scheme or "https",
         endpoint_override=endpoint.netloc or None,
-        force_virtual_addressing=found.get("virtual_hosted_style_request") == "true",
         connect_timeout=_CONNECT_S,
         # A small file is then one request, in place of three.
         allow_delayed_open=True,
@@ -312,7 +264,4 @@ def _region(bucket: str) -> str:
     try:
         return str(fs.resolve_s3_region(bucket))
     except OSError as error:
-        is_absent = "not found" in str(error)
-        raise storage_error(
-            f"s3://{bucket}", OSError("NoSuchBucket") if is_absent else error
-        ) from error
+        raise storage_error(f"s3://{bucket}", error) from error

@@ -3,17 +3,14 @@
 A span names endpoints, monitors, alarms and channels, counts and statuses: never a header, query,
 body, row or message. Until a process is traced (`tracing`), spans do nothing, and nothing of the
 SDK is imported. A collector that is away, slow or refuses costs spans and never work: they wait in
-a bounded queue, a thread sends them, and the log reports losses now and then.
+a bounded queue, and a thread sends them.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import threading
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -21,8 +18,7 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-    from opentelemetry.sdk.trace.export import SpanExportResult
+    from opentelemetry.sdk.trace import TracerProvider
 
     from driftline.loopback import App, Message, Receive, Scope, Send
 
@@ -32,17 +28,14 @@ Value = str | int | float
 Kind = Literal["INTERNAL", "SERVER", "CLIENT"]
 # Of W3C Trace Context, as a header and as a key beside what is stored.
 TRACEPARENT = "traceparent"
-STATUS = "http.response.status_code"
 
 # Alone, whatever OTEL_PROPAGATORS says: baggage of callers may hold anything.
 _W3C = TraceContextTextMapPropagator()
 _NOTHING = trace.NoOpTracer()
 # One; set where a process begins, as the options of buckets are.
 _tracers: list[trace.Tracer] = [_NOTHING]
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 # A process that ends waits so long for a collector to take the last spans.
-_LAST_S = 2.0
-_REPORT_EVERY_S = 600.0
+_LAST_S = 2
 
 
 @contextmanager
@@ -51,71 +44,41 @@ def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterat
 
     Call it after a fork: the sending thread belongs to the process that started it.
     """
-    variable = _asked_by(environment)
-    provider = _provider(process, variable) if variable else None
+    is_asked = any(environment.get(f"OTEL_EXPORTER_OTLP_{one}ENDPOINT") for one in ("", "TRACES_"))
+    is_off = environment.get("OTEL_SDK_DISABLED") == "true"
+    is_off |= environment.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
+    provider = _provider(process) if is_asked and not is_off else None
     if provider is None:
         yield
         return
     _tracers[0] = provider.get_tracer("driftline")
-    log.info("process=%s is traced, as %s asks", process, variable)
+    log.info("process=%s is traced", process)
     try:
         yield
     finally:
         _tracers[0] = _NOTHING
-        # In a thread, for an exporter waits for its collector for ten seconds and more.
-        last = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
-        last.start()
-        last.join(_LAST_S)
+        provider.shutdown()
 
 
-def _asked_by(environment: Mapping[str, str]) -> str:
-    """Return the variable that asks for traces; "" when none does, or one forbids them."""
-    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return ""
-    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    if exporter == "otlp":
-        return "OTEL_TRACES_EXPORTER"
-    return "" if exporter else next((one for one in _ENDPOINTS if environment.get(one)), "")
-
-
-def _provider(process: str, variable: str) -> TracerProvider | None:
+def _provider(process: str) -> TracerProvider | None:
     """Build what makes spans and sends them, all by the environment; None where it is missing."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
         from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
         log.warning(
-            "%s is set, but %s is not installed, so nothing is traced; run: "
-            'pip install "driftline[otel]"',
-            variable, error.name,
-        )  # fmt: skip
+            'nothing is traced: %s is not installed; run: pip install "driftline[otel]"', error.name
+        )
         return None
-
-    class Exporter(OTLPSpanExporter):
-        reported_s = -math.inf
-
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            result = super().export(spans)
-            now = time.monotonic()
-            if result is not SpanExportResult.SUCCESS and now - self.reported_s >= _REPORT_EVERY_S:
-                self.reported_s = now
-                log.warning(
-                    "event=spans-lost: the OpenTelemetry collector does not take them; check it, "
-                    "or %s; the work goes on",
-                    _ENDPOINTS[1],
-                )
-            return result
-
     # It would log each attempt, with whatever the collector answered.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    name = os.environ.get("OTEL_SERVICE_NAME", "driftline")
     try:
-        resource = Resource.create({"driftline.process": process})
-        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
-            resource = resource.merge(Resource({SERVICE_NAME: "driftline"}))
+        resource = Resource.create({"driftline.process": process, SERVICE_NAME: name})
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(Exporter()))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=_LAST_S)))
     # A number, a file of certificates, or a plug-in that is not installed.
     except (ValueError, OSError, RuntimeError) as error:
         log.warning("nothing is traced, for OTEL_… variables cannot be used: %s", error)
@@ -136,10 +99,10 @@ def span(
         name,
         _W3C.extract({TRACEPARENT: parent}) if parent and isinstance(parent, str) else None,
         trace.SpanKind[kind],
-        _named(attributes),
         record_exception=False,
         set_status_on_exception=False,
     ) as recorded:
+        note(recorded, **attributes)
         try:
             yield recorded
         except BaseException as error:
@@ -149,14 +112,15 @@ def span(
 
 
 def note(recorded: trace.Span, **attributes: Value) -> None:
-    """Add attributes to those that a span began with."""
-    recorded.set_attributes(_named(attributes))
+    """Add attributes to a span."""
+    named = {f"driftline.{name}": value for name, value in attributes.items() if value != ""}
+    recorded.set_attributes(named)
 
 
 def note_end(recorded: trace.Span, status: int | None, *, is_error: bool) -> None:
     """Add how a span ended: its status of HTTP, if there is one, and whether that is an error."""
     if status is not None:
-        recorded.set_attribute(STATUS, status)
+        recorded.set_attribute("http.response.status_code", status)
     if is_error:
         recorded.set_status(trace.StatusCode.ERROR)
 
@@ -166,10 +130,6 @@ def carrier() -> dict[str, str]:
     found: dict[str, str] = {}
     _W3C.inject(found)
     return found
-
-
-def _named(attributes: Mapping[str, Value]) -> dict[str, Value]:
-    return {f"driftline.{name}": value for name, value in attributes.items() if value != ""}
 
 
 def traced(app: App, endpoint_of: Callable[[Scope], str | None]) -> App:

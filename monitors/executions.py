@@ -28,10 +28,9 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.tables.storage import list_folders
 from driftline.capture.windows.window import Window
+from driftline.database.dialects import advisory_lock, upsert
 from driftline.database.engine import read_connection
-from driftline.database.locks import advisory_lock
 from driftline.database.paging import Place, is_behind
-from driftline.database.upserts import upsert
 from driftline.errors import NotFoundError, UnavailableError
 from driftline.formats.location import locate
 from driftline.monitors.kind import OWN_METRICS

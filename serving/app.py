@@ -104,8 +104,7 @@ def create_app(context: ServerContext) -> App:
         ),
         health=health,
         exposition=Exposition(
-            context, registry, lambda: tap.counters, health=health,
-            readiness=lambda: reconciler.readiness,
+            context, registry, health=health, readiness=lambda: reconciler.readiness,
         ),
     )  # fmt: skip
     api = _api(services, (reconciler, controllers, traffic, health))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from driftline.database.probe import write_failure
+from driftline.database.dialects import write_failure
 from driftline.serving.context import ServerContext
 from driftline.storage import bucket_failure, disk_failure, is_remote, open_uri
 

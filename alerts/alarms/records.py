@@ -19,7 +19,7 @@ from driftline.alerts.alarms.stored import AlarmStanding, StoredAlarm, readable
 from driftline.alerts.documents import Time
 from driftline.alerts.errors import AlarmError, AlarmInUse
 from driftline.alerts.tables import links
-from driftline.database.locks import advisory_lock
+from driftline.database.dialects import advisory_lock
 from driftline.database.paging import Place, is_behind
 
 # Kinds of alarms, as stored.

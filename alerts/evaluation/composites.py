@@ -49,8 +49,8 @@ from driftline.alerts.evaluation import wording
 from driftline.alerts.notify.event import alarm_path, cause_source, plain_cause
 from driftline.alerts.notify.pipeline import notify
 from driftline.alerts.tables import alarms, history
+from driftline.database.dialects import advisory_lock
 from driftline.database.engine import read_connection
-from driftline.database.locks import advisory_lock
 
 # CloudWatch User Guide, "Composite alarms".
 _PARENTS_MAX = 150

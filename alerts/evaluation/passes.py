@@ -25,9 +25,9 @@ from driftline.alerts.evaluation.due import (
     ticks,
 )
 from driftline.alerts.tables import passes
+from driftline.database.dialects import upsert
 from driftline.database.engine import read_connection
 from driftline.database.leases import Lease, renewing
-from driftline.database.upserts import upsert
 
 LEASE_S = 10
 _LEASE = Lease(passes.c.owner, passes.c.lease_until, timedelta(seconds=LEASE_S))

@@ -15,8 +15,7 @@ from driftline.alerts.math.band import BandModel
 from driftline.alerts.math.detector import Configuration, Detector, Subject
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.tables import detectors, models
-from driftline.database.locks import advisory_lock
-from driftline.database.upserts import upsert
+from driftline.database.dialects import advisory_lock, upsert
 
 # CloudWatch API, AnomalyDetectorStateValue.
 PENDING = "PENDING_TRAINING"

@@ -24,7 +24,7 @@ from driftline.alerts.metrics.identity import chunks, ids_of
 from driftline.alerts.metrics.putting import append
 from driftline.alerts.tables import SLOT_S, requests, samples
 from driftline.alerts.tables import metrics as metric_table
-from driftline.database.upserts import upsert
+from driftline.database.dialects import upsert
 
 # How long the id of a request is known; it is forgotten at the next upkeep after that.
 REQUEST_KEPT: Final = timedelta(hours=1)

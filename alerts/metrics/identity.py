@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.tables import metrics as metric_table
-from driftline.database.upserts import upsert
+from driftline.database.dialects import upsert
 
 # SQLite takes at most 999 variables a statement in its older builds.
 KEYS_PER_QUERY: Final = 500

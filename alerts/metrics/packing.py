@@ -19,8 +19,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, select
 from driftline.alerts.metrics.block import SPANS_S, Block
 from driftline.alerts.tables import SLOT_S, blocks, datapoints, samples
 from driftline.alerts.tables import metrics as metric_table
-from driftline.database.locks import advisory_lock
-from driftline.database.upserts import upsert
+from driftline.database.dialects import advisory_lock, upsert
 
 # To which period each is rolled up.
 NEXT_LEVEL: Final[Mapping[int, int]] = {1: 60, 60: 300, 300: 3600}

@@ -29,7 +29,7 @@ from driftline.alerts.metrics.statistic import STATISTICS, check_statistic
 from driftline.alerts.tables import blocks, samples
 from driftline.alerts.tables import datapoints as datapoint_table
 from driftline.alerts.tables import metrics as metric_table
-from driftline.database.locks import advisory_lock
+from driftline.database.dialects import advisory_lock
 
 _SOURCE_MAX = 255
 

@@ -33,7 +33,7 @@ from driftline.alerts.notify.rows import (
 )
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import groups
-from driftline.database.locks import advisory_lock
+from driftline.database.dialects import advisory_lock
 
 _ROWS_MAX = 2_000
 _NAME_MAX = 255

@@ -38,8 +38,8 @@ from driftline.alerts.notify.rows import (
     supersede,
 )
 from driftline.alerts.notify.silences import Silences
+from driftline.database.dialects import advisory_lock
 from driftline.database.leases import Lease
-from driftline.database.locks import advisory_lock
 from driftline.tracing import TRACEPARENT
 
 # What all callers need of the outbox, wherever it is written.

@@ -4,8 +4,8 @@ A record is known by its event id: what the table has already is counted and lef
 come again, under another name, packed, or joined with others. The new records of one call are one
 commit, as a spool of its own: its id derives from the event ids, its sequence numbers are 1 to n,
 and its watermark is n. A call that is repeated because its answer was lost finds its records there;
-one that is killed has left none; and the audit of spools adds up. What is stored piece by piece, as
-by a transform job, is one spool of all pieces (LineStore). Rules of redaction apply as in capture.
+one that is killed has left none; and the audit of spools adds up. Rules of redaction apply as in
+capture.
 """
 
 from __future__ import annotations
@@ -82,84 +82,36 @@ def store_lines(
 
     Event and arrival time are the line's inferenceTime; the latency is unknown.
     """
-    return LineStore(root, endpoint, variant=variant, redactor=redactor).store(lines, signature)
-
-
-class LineStore:
-    """Stores the records of capture lines that an endpoint's table does not have.
-
-    With a ``name`` all that is stored under it is one spool, whose watermark moves with each
-    commit. Everybody who stores under a name stores the same lines in the same order, from wherever
-    they begin: after the first line that the table lacks, it lacks all. From there on ids are no
-    longer looked up, until a commit is refused because another process moved the watermark.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        endpoint: str,
-        *,
-        variant: str,
-        redactor: Redactor | None,
-        name: str | None = None,
-    ) -> None:
-        self._root, self._endpoint = root, endpoint
-        self._variant, self._redactor = variant, redactor
-        self._dataset = Dataset(root, endpoint, writer=f"import-{uuid.uuid4().hex[:12]}")
-        self._spool = None if name is None else str(uuid.uuid5(_IMPORTS, f"{endpoint}/{name}"))
-        # Where the spool stands, once the table lacks all that comes; None: look.
-        self._stands: int | None = None
-
-    def store(self, lines: Sequence[bytes], signature: Signature | None) -> Stored:
-        """Store the records that are new, in one commit."""
-        read = _read(lines, self._endpoint, self._variant)
-        erased = _erased(self._root, self._endpoint, read.found)
-        for _ in range(_MAX_ATTEMPTS):
-            new, before = self._new(read.found)
-            spool = self._spool or _spool_of(self._endpoint, new)
-            rows, unreadable = _rows(
-                self._dataset,
-                new,
-                _Place(spool, before, self._variant, is_job=self._spool is not None),
-                signature,
-                self._redactor,
-            )
-            if unreadable:
-                # Left out from the start, so that the sequence numbers have no hole.
-                read.refuse(unreadable, "no row can be made of it")
+    dataset = Dataset(root, endpoint, writer=f"import-{uuid.uuid4().hex[:12]}")
+    read = _read(lines, endpoint, variant)
+    erased = _erased(root, endpoint, read.found)
+    for _ in range(_MAX_ATTEMPTS):
+        new = _unknown(dataset, read.found)
+        spool = _spool_of(endpoint, new)
+        rows, unreadable = _rows(dataset, new, spool, variant, signature, redactor)
+        if unreadable:
+            # Left out from the start, so that the sequence numbers have no hole.
+            read.refuse(unreadable, "no row can be made of it")
+            continue
+        if new:
+            try:
+                dataset.append(rows, {spool: len(new)}, after={spool: 0})
+            except WatermarkMovedError:
+                # The same lines came twice at once; what the other one stored is known now.
+                dataset.refresh()
                 continue
-            if new:
-                is_last_new = self._spool is not None and new[-1] is [*read.found.values()][-1]
-                self._stands = None  # Should it not be known whether this commit took place.
-                try:
-                    end = before + len(new)
-                    self._dataset.append(rows, {spool: end}, after={spool: before})
-                except WatermarkMovedError:
-                    # The same lines came twice at once; what the other one stored is known now.
-                    self._dataset.refresh()
-                    continue
-                self._stands = end if is_last_new else None
-            known_count = read.count - len(read.bad) - erased - len(new)
-            log.info(
-                "import endpoint=%s records=%d known=%d", self._endpoint, len(new), known_count
-            )
-            return Stored(
-                lines=read.count,
-                imported=len(new),
-                rows=rows.num_rows,
-                known=known_count,
-                erased=erased,
-                unparsed=_unparsed(rows),
-                bad=tuple(sorted(read.bad, key=lambda line: line.index)),
-            )
-        raise ConflictError(f'import into "{self._endpoint}": others import the same; try again')
-
-    def _new(self, found: dict[str, CaptureLine]) -> tuple[list[CaptureLine], int]:
-        """Return the records that the table lacks, in the order of the lines, and the watermark."""
-        if self._stands is not None:
-            return list(found.values()), self._stands
-        new = _unknown(self._dataset, found)
-        return new, 0 if self._spool is None else self._dataset.watermark(self._spool)
+        known_count = read.count - len(read.bad) - erased - len(new)
+        log.info("import endpoint=%s records=%d known=%d", endpoint, len(new), known_count)
+        return Stored(
+            lines=read.count,
+            imported=len(new),
+            rows=rows.num_rows,
+            known=known_count,
+            erased=erased,
+            unparsed=_unparsed(rows),
+            bad=tuple(sorted(read.bad, key=lambda line: line.index)),
+        )
+    raise ConflictError(f'import into "{endpoint}": others import the same; try again')
 
 
 @dataclass(slots=True)
@@ -230,24 +182,11 @@ def _unknown(dataset: Dataset, records: dict[str, CaptureLine]) -> list[CaptureL
     return [line for event_id, line in records.items() if event_id not in stored]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where records are stored: after which number of a spool, and as answers of which variant.
-
-    ``is_job``: whether a job answered them, whose signature is not the endpoint's: its CSV has the
-    columns in the model's order.
-    """
-
-    spool: str
-    before: int
-    variant: str
-    is_job: bool
-
-
 def _rows(
     dataset: Dataset,
     lines: Sequence[CaptureLine],
-    place: _Place,
+    spool: str,
+    variant: str,
     signature: Signature | None,
     redactor: Redactor | None,
 ) -> tuple[pa.Table, set[str]]:
@@ -255,10 +194,9 @@ def _rows(
 
     Return also the ids of those that no row can be built of.
     """
-    first = place.before + 1
     frames = [
-        frame_of(line, seq, endpoint=dataset.endpoint, variant=place.variant)
-        for seq, line in enumerate(lines, first)
+        frame_of(line, seq, endpoint=dataset.endpoint, variant=variant)
+        for seq, line in enumerate(lines, 1)
     ]
     if redactor is not None:
         frames = redactor.frames(frames)
@@ -267,22 +205,14 @@ def _rows(
             replace(line, custom_attributes=()) if frame.flags & _REDACTED else line
             for line, frame in zip(lines, frames, strict=True)
         ]
-    built = build_rows(
-        Records.of((place.spool, frame) for frame in frames), dataset.settle(signature)
-    )
+    built = build_rows(Records.of((spool, frame) for frame in frames), dataset.settle(signature))
     rows = built.rows
     at = rows.column_names.index("latency_us")
     rows = rows.set_column(at, rows.schema.field(at), pa.nulls(rows.num_rows, pa.int64()))
     forms = [
-        form_of(lines[row["spool_seq"] - first], row["inference_id"])
-        if row["row_index"] == 0
-        else None
+        form_of(lines[row["spool_seq"] - 1], row["inference_id"]) if row["row_index"] == 0 else None
         for row in rows.select(["spool_seq", "row_index", "inference_id"]).to_pylist()
     ]
-    if place.is_job:
-        at = rows.column_names.index("signature_digest")
-        nothing = pa.nulls(rows.num_rows, pa.string())
-        rows = rows.set_column(at, rows.schema.field(at), nothing)
     if any(forms):
         rows = rows.append_column(FORM, pa.array(forms, pa.string()))
     return rows, {frame.meta["event_id"] for _, frame in built.unreadable}

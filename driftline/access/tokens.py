@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from driftline.access.audit import record
 from driftline.access.principal import Principal, Role, checked_roles
 from driftline.access.tables import sessions, tokens
+from driftline.database.dialects import upsert
 from driftline.database.paging import Place, is_behind
-from driftline.database.upserts import upsert
 from driftline.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from driftline.validation import nearest
 

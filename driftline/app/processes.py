@@ -227,7 +227,6 @@ def run_transform(settings: Settings, name: str, owner: str) -> None:
     from driftline.database.engine import using_database
     from driftline.serving.resources.artifacts import ModelStore
     from driftline.serving.resources.worker_spec import WorkerSpec
-    from driftline.serving.transform.capture import JobCapture
     from driftline.serving.transform.jobs import TransformJob
     from driftline.serving.transform.run import Surroundings, run_job
 
@@ -246,7 +245,7 @@ def run_transform(settings: Settings, name: str, owner: str) -> None:
     with using_database(settings.database_url) as engine:
         around = Surroundings(
             engine, owner, settings.local_dir / "transform", DatabaseClock(engine), find_model,
-            partial(JobCapture, settings.root, redactor(settings)), reach(settings),
+            reach(settings),
         )  # fmt: skip
         run_job(name, around)
 

@@ -2,8 +2,8 @@
 
 SQLite by default: write-ahead log; writers queue for the lock at once (BEGIN IMMEDIATE) instead of
 failing half way, and wait for it up to thirty seconds. PostgreSQL by URL: READ COMMITTED, and
-advisory locks guard what must not happen twice (driftline/database/locks.py). A process that ends
-in order leaves everything in the SQLite file itself, so that a copy of it alone is whole.
+advisory locks guard what must not happen twice (dialects.py). A process that ends in order leaves
+everything in the SQLite file itself, so that a copy of it alone is whole.
 """
 
 from __future__ import annotations

@@ -7,19 +7,24 @@ identify items. Offsets would shift.
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
+from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic_core import to_json
 from sqlalchemy import Column, ColumnElement, literal, true, tuple_
 
 from driftline.errors import InputError
 
 Place = tuple[str | int | datetime, ...]
 
-# The greatest whole number that databases take.
-_INTEGER_MAX = (1 << 63) - 1
+# What databases take.
+_FIELDS = {
+    datetime: AwareDatetime,
+    int: Annotated[int, Field(ge=0, lt=1 << 63)],
+    str: Annotated[str, Field(pattern=r"^[^\x00]*$")],
+}
 
 
 def is_behind(
@@ -37,35 +42,19 @@ def is_behind(
 
 def token_of(place: Place) -> str:
     """Write a place as a token."""
-    plain = [one.isoformat() if isinstance(one, datetime) else one for one in place]
-    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(to_json(place)).decode().rstrip("=")
 
 
 def place_of(token: str | None, *kinds: type) -> Place | None:
     """Read the position from a page token, by the types of its values."""
     if token is None:
         return None
+    values: Any = tuple.__class_getitem__(tuple(_FIELDS[kind] for kind in kinds))
     try:
-        text = token + "=" * (-len(token) % 4)
-        given = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
-        return tuple(_read(one, kind) for one, kind in zip(given, kinds, strict=True))
-    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
+        text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        found: Place = TypeAdapter(values).validate_json(text, strict=True)
+        return tuple(one.astimezone(UTC) if isinstance(one, datetime) else one for one in found)
+    except (ValueError, OverflowError):
         raise InputError(
             f'next_token "{token[:80]}"; expected that of the page before of the same list'
         ) from None
-
-
-def _read(value: object, kind: type) -> str | int | datetime:
-    """Read one value; what no database takes is refused here."""
-    if kind is datetime and isinstance(value, str):
-        moment = datetime.fromisoformat(value)
-        moment.utctimetuple()  # Refuses what is no time of UTC's years 1 to 9999.
-        if moment.tzinfo is not None:
-            return moment
-    elif kind is int and type(value) is int and 0 <= value <= _INTEGER_MAX:
-        return value
-    elif kind is str and isinstance(value, str) and "\0" not in value:
-        value.encode()  # Refuses half of a surrogate pair.
-        return value
-    raise ValueError(value)

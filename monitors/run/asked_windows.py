@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from driftline.capture.windows.window import Window
-from driftline.database.upserts import upsert
+from driftline.database.dialects import upsert
 from driftline.monitors.tables import asked_windows
 
 _table = asked_windows.c

@@ -21,8 +21,8 @@ from driftline.baseline.times import EPOCH
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.tables.storage import open_storage, reaching
 from driftline.capture.windows.window import Window
+from driftline.database.dialects import write_anew
 from driftline.database.engine import read_connection
-from driftline.database.rewriting import write_anew
 from driftline.formats.location import locate
 from driftline.monitors.executions import COLUMNS, NO_LABELS, Execution
 from driftline.monitors.kind import all_kinds

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, or_, update
 
 from driftline.capture.windows.changes import Position
+from driftline.database.dialects import upsert
 from driftline.database.leases import Lease, renewing
-from driftline.database.upserts import upsert
 from driftline.monitors.executions import set_aside_open
 from driftline.monitors.run.status import MonitorState, with_state
 from driftline.monitors.tables import leases

@@ -29,8 +29,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.windows.window import Window
 from driftline.database.clock import database_time
+from driftline.database.dialects import upsert
 from driftline.database.leases import repeating
-from driftline.database.upserts import upsert
 from driftline.errors import UndecidedError
 from driftline.monitors.tables import executions, runs
 

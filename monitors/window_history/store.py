@@ -23,7 +23,7 @@ from sqlalchemy import Connection, and_, delete, insert, not_, select
 
 from driftline.baseline.hour_marks import Marks
 from driftline.capture.windows.window import Window
-from driftline.database.upserts import upsert
+from driftline.database.dialects import upsert
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts

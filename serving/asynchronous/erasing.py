@@ -20,8 +20,8 @@ from driftline.alerts import tables as alert_tables
 from driftline.alerts.metrics.identity import chunks
 from driftline.alerts.notify.erasing import clear_told
 from driftline.capture.erasure.clearing import ClearedRequests
+from driftline.database.dialects import write_anew
 from driftline.database.engine import read_connection
-from driftline.database.rewriting import write_anew
 from driftline.formats.location import locate
 from driftline.serving.asynchronous.outcome import message_number
 from driftline.serving.tables import async_requests, transform_jobs

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -35,28 +35,25 @@ AsyncStatus = Literal["Queued", "Completed", "Failed", "Expired", "Erased"]
 # A row of the table of requests.
 AsyncRequest = Row[Any]
 _WITHHELD = "the failure location says why"
+_UNITS = {
+    "ApproximateAgeOfOldestRequest": "Seconds",
+    **dict.fromkeys(("TimeInBacklog", "TotalProcessingTime"), "Milliseconds"),
+}
 
 
 def notify(
-    connection: Connection,
-    channel: str,
-    request: AsyncRequest,
-    status: AsyncStatus,
-    now: datetime,
-    reason: str | None,
-) -> bool:
+    connection: Connection, channel: str, request: AsyncRequest, status: AsyncStatus,
+    now: datetime, reason: str | None,
+) -> bool:  # fmt: skip
     """Queue the notification of an outcome; False when its channel does not exist or is off."""
     query = select(tables.channels).where(tables.channels.c.name == channel)
     row = connection.execute(query).one_or_none()
     if row is None or not row.enabled:
         log.warning("endpoint=%s channel=%s event=not-notified", request.endpoint, channel)
         return False
-    style = Style.of(row)
-    message_id = new_message_id(now)
-    message = render_event(
-        _event(request, status, now, reason if style.has_values else reason and _WITHHELD),
-        message_id=message_id, style=style,
-    )  # fmt: skip
+    style, message_id = Style.of(row), new_message_id(now)
+    event = _event(request, status, now, reason if style.has_values else reason and _WITHHELD)
+    message = render_event(event, message_id=message_id, style=style)
     about = {
         "alarm_id": message_number(request.id),
         "alarm_name": f"asynchronous {request.endpoint}",
@@ -71,26 +68,22 @@ def notify(
 
 
 def message_number(id_: str) -> int:
-    """Return what messages about an invocation have in place of an alarm.
-
-    Each of its own, so that none waits for another one.
-    """
+    """Return what messages about an invocation have in place of an alarm: each one of its own."""
     return -2 - (uuid.UUID(id_).int >> 66)
 
 
 def _event(request: AsyncRequest, status: AsyncStatus, now: datetime, reason: str | None) -> Event:
     is_well = status == "Completed"
-    parameters = {
-        "contentType": request.headers.get("content-type"),
-        "endpointName": request.endpoint,
-        "inputLocation": request.input_location,
-    }
     data: dict[str, Any] = {
         "awsRegion": REGION,
         "eventTime": now.isoformat(),
         "receivedTime": request.received_at.isoformat(),
         "invocationStatus": "Completed" if is_well else "Failed",
-        "requestParameters": parameters,
+        "requestParameters": {
+            "contentType": request.headers.get("content-type"),
+            "endpointName": request.endpoint,
+            "inputLocation": request.input_location,
+        },
         "inferenceId": request.inference_id,
         "eventVersion": "1.0",
         "eventSource": "aws:sagemaker",
@@ -112,29 +105,22 @@ def _event(request: AsyncRequest, status: AsyncStatus, now: datetime, reason: st
 
 
 def measure(
-    connection: Connection,
-    request: AsyncRequest,
-    status: AsyncStatus,
-    now: datetime,
-    *,
-    variant: str,
-    began_at: datetime,
-    is_notified: bool,
-) -> None:
+    connection: Connection, request: AsyncRequest, status: AsyncStatus, now: datetime, *,
+    variant: str, began_at: datetime, is_notified: bool,
+) -> None:  # fmt: skip
     """Add the metrics of one outcome."""
-    dimensions = {"EndpointName": request.endpoint, "VariantName": variant}
-    backlog_ms = (began_at - request.received_at).total_seconds() * 1000
-    whole_ms = (now - request.received_at).total_seconds() * 1000
-    found: list[tuple[str, float, str | None]] = [
+    backlog_s = (began_at - request.received_at).total_seconds()
+    values = {
         # SageMaker's guide spells it with three s; alarms may name either.
-        *((name, 1.0, None) for name in ("InvocationsProcessed", "InvocationsProcesssed")),
-        ("InvocationFailures", float(status == "Failed"), None),
-        ("ExpiredRequests", float(status == "Expired"), None),
-        ("NotificationFailures", float(not is_notified), None),
-        ("TimeInBacklog", max(0.0, backlog_ms), "Milliseconds"),
-        ("TotalProcessingTime", max(0.0, whole_ms), "Milliseconds"),
-    ]
-    add(connection, _points(found, dimensions, now), now=now)
+        **dict.fromkeys(("InvocationsProcessed", "InvocationsProcesssed"), 1.0),
+        "InvocationFailures": status == "Failed",
+        "ExpiredRequests": status == "Expired",
+        "NotificationFailures": not is_notified,
+        "TimeInBacklog": max(0.0, backlog_s * 1000),
+        "TotalProcessingTime": max(0.0, (now - request.received_at).total_seconds() * 1000),
+    }
+    points = _points(values, now, EndpointName=request.endpoint, VariantName=variant)
+    add(connection, points, now=now)
 
 
 def measure_backlogs(connection: Connection, instances: Mapping[str, int], now: datetime) -> None:
@@ -149,23 +135,22 @@ def measure_backlogs(connection: Connection, instances: Mapping[str, int], now: 
     }
     for endpoint, workers in instances.items():
         count, age_s = waiting.get(endpoint, (0, 0.0))
-        values: list[tuple[str, float, str | None]] = [
-            ("ApproximateBacklogSize", count, None),
-            ("ApproximateAgeOfOldestRequest", max(0.0, age_s), "Seconds"),
-            ("HasBacklogWithoutCapacity", count > 0 and not workers, None),
-        ]
+        values = {
+            "ApproximateBacklogSize": count,
+            "ApproximateAgeOfOldestRequest": max(0.0, age_s),
+            "HasBacklogWithoutCapacity": count > 0 and not workers,
+        }
         if workers:  # Without an instance there is no such number.
-            values.append(("ApproximateBacklogSizePerInstance", count / workers, None))
-        points = _points(values, {"EndpointName": endpoint}, now)
+            values["ApproximateBacklogSizePerInstance"] = count / workers
+        points = _points(values, now, EndpointName=endpoint)
         add(connection, points, f"async-{endpoint}-{now.isoformat()}", now=now)
 
 
-def _points(
-    values: Iterable[tuple[str, float, str | None]], dimensions: Mapping[str, str], now: datetime
-) -> list[Datapoint]:
+def _points(values: Mapping[str, float], now: datetime, **dimensions: str) -> list[Datapoint]:
     return [
         Datapoint(
-            NAMESPACE, name, dict(dimensions), now, values=[float(value)], counts=[1.0], unit=unit
+            NAMESPACE, name, dimensions, now, values=[float(value)], counts=[1.0],
+            unit=_UNITS.get(name),
         )
-        for name, value, unit in values
-    ]
+        for name, value in values.items()
+    ]  # fmt: skip

@@ -218,24 +218,19 @@ class Invocations:
     ) -> tuple[Reply, bytes, float]:
         """Return what the model answers, and the seconds that it took."""
         pool, desired = call.route.pool, call.route.desired
-        form, answer, event_time, encoding = _headers(scope)
+        form, answer, encoding, event_time = _headers(scope)
         if not desired.worker.reads_bodies:
             read_form = body_form(form)
             form, answer = read_form, answer_form(answer, read_form)
-        is_packed = is_packing(encoding)
-        if (
-            desired.trust_event_time
-            and event_time is not None
-            and parse_event_time(event_time) is None
-        ):
+        is_packed, limit = is_packing(encoding), self._limit
+        if desired.trust_event_time and event_time and parse_event_time(event_time) is None:
             raise InputError(
                 f'X-Driftline-Event-Time is "{event_time[:40]}"; '
                 "expected a time with zone such as 2013-01-15T06:00:00Z"
             )
-        limit, timeout_s = self._limit, self._body_timeout_s
         # Another variant may take this one's place before the body is here.
         with pool.expecting():
-            body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
+            body = await read_body(scope, receive, limit=limit, timeout_s=self._body_timeout_s)
             call.asked_s = time.perf_counter()
             content = body
             if is_packed:
@@ -258,22 +253,21 @@ def _target(route: Route, scope: Scope) -> str | None:
     return route.target_model(_header(scope, _MODEL), _header(scope, _CONTAINER))
 
 
-def _headers(scope: Scope) -> tuple[str, str, str | None, str]:
-    """Pick the headers that matter here: type, accepted types, event time, encoding."""
-    content_type = accept = encoding = ""
-    event_time: str | None = None
+def _headers(scope: Scope) -> tuple[str, str, str, str]:
+    """Return the headers that matter here: type, accepted types, encoding, event time."""
+    content_type = accept = encoding = event_time = ""
     for name, value in scope["headers"]:
         if name == b"content-type":
             content_type = value.decode("latin-1")
         elif name == b"accept":
             accept = f"{accept},{value.decode('latin-1')}" if accept else value.decode("latin-1")
-        elif name == b"x-driftline-event-time":
-            event_time = value.decode("latin-1")
         elif name == b"content-encoding":
             encoding = value.decode("latin-1")
+        elif name == b"x-driftline-event-time":
+            event_time = value.decode("latin-1")
         elif name in _REFUSED:
             raise InputError(f"{_REFUSED[name]} is not supported; send the request without it")
-    return content_type, accept, event_time, encoding
+    return content_type, accept, encoding, event_time
 
 
 async def _discard(_message: Message) -> None:

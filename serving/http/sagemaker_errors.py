@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 from urllib.parse import quote
 
 from driftline.loopback import App, Message, Receive, Scope, Send
@@ -53,45 +52,31 @@ class SageMakerErrors:
             await self.app(scope, receive, send)
             return
         start: Message | None = None
-        body = b""
 
         async def told(message: Message) -> None:
-            nonlocal start, body
+            nonlocal start
             if message["type"] == "http.response.start" and message["status"] >= 400:
-                start = message  # Its length is known with its body.
+                start = message  # Its length is known with its body, which comes in one piece.
             elif start is None:
                 await send(message)
             else:
-                body += message.get("body", b"")
-                if not message.get("more_body"):
-                    await _send(start, body, asked[1], send)
+                for part in _rewritten(start, message["body"], asked[1]):
+                    await send(part)
 
         await self.app(scope, receive, told)
 
 
-async def _send(start: Message, body: bytes, endpoint: str, send: Send) -> None:
+def _rewritten(start: Message, body: bytes, endpoint: str) -> tuple[Message, Message]:
     status = start["status"]
     code = _CODES.get(status, "ValidationError" if status < 500 else "InternalFailure")
     found = json.loads(body)
-    said = start.pop(_ORIGINAL, None)
-    members = _members(status, code, found["error"]["message"], endpoint, said)
-    body = json.dumps(found | members).encode()
+    found["Message"] = message = found["error"]["message"]
+    if code == _MODEL_ERROR:
+        # SageMaker's words for a model that raised, and for one that did not answer in time.
+        original = start.pop(_ORIGINAL, (0 if status == 504 else 500, message))
+        found["OriginalStatusCode"], found["OriginalMessage"] = original
+        found["LogStreamArn"] = f"/api/v1/logs?endpoint={quote(endpoint, safe='')}"
+    body = json.dumps(found).encode()
     headers = [one for one in start["headers"] if one[0] != b"content-length"]
     headers += [(b"content-length", b"%d" % len(body)), (b"x-amzn-errortype", code.encode())]
-    await send({**start, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _members(
-    status: int, code: str, message: str, endpoint: str, said: tuple[int, str] | None
-) -> dict[str, Any]:
-    if code != _MODEL_ERROR:
-        return {"Message": message}
-    # SageMaker's words for a model that raised, and for one that did not answer in time.
-    original, words = said or (0 if status == 504 else 500, message)
-    return {
-        "Message": message,
-        "OriginalStatusCode": original,
-        "OriginalMessage": words,
-        "LogStreamArn": f"/api/v1/logs?endpoint={quote(endpoint, safe='')}",
-    }
+    return {**start, "headers": headers}, {"type": "http.response.body", "body": body}

@@ -18,6 +18,7 @@ from collections import Counter as Counts
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -151,15 +152,16 @@ class Traffic:
         self._minutes: dict[_Key, _Minute] = {}
         self._waiting: deque[tuple[str, dict[_Key, _Minute]]] = deque()
         self.counters = dict.fromkeys(_COUNTED, 0)  # What could not be told, since the start.
-        self._answers = Counter(
+        # Kept by their labels: to look one up costs as much as to count.
+        self._answers = cache(Counter(
             "driftline_invocations", "Invocations answered, by endpoint and status.",
             ["endpoint", "code"], registry=registry,
-        )  # fmt: skip
-        self._seconds = Histogram(
+        ).labels)  # fmt: skip
+        self._seconds = cache(Histogram(
             "driftline_invocation_seconds",
             "Time from an invocation's first byte to the last byte of its answer.",
             ["endpoint"], buckets=_BUCKETS_S, registry=registry,
-        )  # fmt: skip
+        ).labels)  # fmt: skip
         self._copies = Counter(
             "driftline_shadow_invocations",
             "Copies of invocations that a shadow answered, by status; dropped: it was not asked.",
@@ -173,8 +175,8 @@ class Traffic:
         if answered.is_copy:
             self._copies.labels(endpoint, answered.variant, str(status or "dropped")).inc()
         else:  # Of an endpoint that does not exist, the name is empty.
-            self._answers.labels(endpoint, str(status)).inc()
-            self._seconds.labels(endpoint).observe(seconds)
+            self._answers(endpoint, status).inc()
+            self._seconds(endpoint).observe(seconds)
         if endpoint:
             key = int(self._now().timestamp() // 60), endpoint, answered.variant
             minute = self._minute(key)

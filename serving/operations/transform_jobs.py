@@ -14,19 +14,13 @@ from driftline.errors import InputError
 from driftline.serving.operations.authorization import withheld
 from driftline.serving.operations.registry import Latest, Page, operation
 from driftline.serving.operations.services import Services
-from driftline.serving.provisioning.signatures import job_signature
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
+from driftline.serving.resources.endpoint_specs import variants_of
 from driftline.serving.resources.endpoints import models_of, running_endpoint
-from driftline.serving.resources.model_specs import TRANSFORM_VARIANT, command_of
+from driftline.serving.resources.model_specs import command_of
 from driftline.serving.transform import jobs
-from driftline.serving.transform.definition import (
-    DataCaptureConfig,
-    JobStatus,
-    TransformJobSpec,
-)
+from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.serving.transform.jobs import PinnedModel, TransformJob
-from driftline.signature import Signature
 
 Name = Annotated[str, "The job's name; `driftline job list` shows it."]
 
@@ -71,8 +65,7 @@ def create_transform_job(
     now = context.lease_clock()
     with context.engine.begin() as connection:
         store.hold_all(connection)  # So that no model is removed that was just chosen.
-        spec, model = _captured(connection, spec, _pinned(connection, spec))
-        jobs.create_job(connection, spec, model, now)
+        jobs.create_job(connection, spec, _pinned(connection, spec), now)
         job = jobs.get_job(connection, spec.transform_job_name)
     services.jobs.look()
     return _shown(job)
@@ -129,36 +122,6 @@ def _shown(job: TransformJob) -> DescribedJob:
         transform_start_time=job.started_at,
         transform_end_time=job.ended_at,
         progress=None if count is None else JobProgress(count, job.files_done, job.record_count),
-    )
-
-
-def _captured(
-    connection: Connection, spec: TransformJobSpec, model: PinnedModel
-) -> tuple[TransformJobSpec, PinnedModel]:
-    """Name the endpoint of a job's captured rows as it is declared, and what they consist of."""
-    if spec.captured_as is None:
-        return spec, model
-    endpoint = running_endpoint(store.get_ready(connection, "Endpoint", spec.captured_as))
-    name, variants = endpoint.name, variants_and_shadows(endpoint.spec)
-    if any(one["variant_name"] == TRANSFORM_VARIANT for one in variants):
-        raise InputError(
-            f'data_capture_config.endpoint_name "{name}", which has a variant '
-            f'"{TRANSFORM_VARIANT}", as rows of jobs are called; expected another endpoint'
-        )
-    text = endpoint.made.get("signature")
-    if spec.endpoint_name is not None:
-        text = model.signature or text
-    elif text is not None:
-        baseline = endpoint.spec["baseline"]
-        roles = {} if baseline is None else store.get(connection, "Baseline", baseline).spec
-        try:
-            text = job_signature(Signature.from_json(text), model.description, roles).to_json()
-        except InputError as error:
-            raise InputError(f'data_capture_config.endpoint_name "{name}": {error}') from error
-    config = DataCaptureConfig(endpoint_name=name)
-    return (
-        spec.model_copy(update={"data_capture_config": config}),
-        model.model_copy(update={"captured_signature": text}),
     )
 
 

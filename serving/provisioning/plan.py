@@ -27,7 +27,6 @@ from driftline.serving.resources.endpoint_specs import (
 from driftline.serving.resources.model_specs import (
     SERIAL,
     SINGLE_MODEL,
-    TRANSFORM_VARIANT,
     containers_of,
 )
 from driftline.serving.resources.resources import Resource, ResourceError, key_of
@@ -168,7 +167,7 @@ def _check_variant(wanted: Wanted, resource: Resource, spec: MonitorSpec) -> Non
     endpoint = wanted.get(resource, "Endpoint", spec.endpoint)[1] if spec.endpoint else {}
     variants = [one["variant_name"] for one in variants_and_shadows(endpoint)]
     # An app of somebody else's may answer under any.
-    if variants and spec.variant not in (None, TRANSFORM_VARIANT, *variants):
+    if variants and spec.variant not in (None, *variants):
         raise ResourceError(
             f'{resource}: spec.variant "{spec.variant}"; endpoint "{spec.endpoint}" has '
             f"{', '.join(variants)}"

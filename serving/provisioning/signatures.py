@@ -101,38 +101,6 @@ def _with_probability(signature: Signature, roles: Mapping[str, Any]) -> Signatu
     return replace(signature, outputs=(*signature.outputs, *_free([column], signature.columns)))
 
 
-def job_signature(
-    table: Signature, description: Description, baseline: Mapping[str, Any]
-) -> Signature:
-    """Return the signature of a model's rows in the table of an endpoint that does not serve it.
-
-    Inputs and columns come from the endpoint, outputs from the model. CSV has columns by position,
-    so the inputs are in the model's order where it names them.
-    """
-    if description["kind"] == BODIES:
-        return _with_probability(table, baseline)
-    made = _outputs(table, description, positive_class(None, description))
-    # What the model does not answer, such as a probability, stays empty.
-    roles = {column.role for column in made}
-    made = _named([column for column in table.outputs if column.role in roles], made)
-    known = {column.column: column for column in table.outputs}
-    for column in made:
-        old = known.get(column.column, column)
-        if column.type == "string" and old.type != "string":
-            raise InputError(
-                f'the model answers text as "{old.name}", which is {old.type} there; expected an '
-                "endpoint whose baseline has the model's values"
-            )
-    outputs = [replace(one, type=known.get(one.column, one).type) for one in made]
-    names = _named_as(table.inputs, description)["feature_names"] or ()
-    places = {name: place for place, name in enumerate(names)}
-    features = table.features
-    if places.keys() == {column.name for column in table.inputs}:
-        # Columns that are no inputs stay behind, as CSV has none of them.
-        features = tuple(sorted(features, key=lambda one: places.get(one.name, len(places))))
-    return replace(table, features=features, outputs=_free(outputs, features))
-
-
 def positive_class(
     declared: Signature | None, description: Description, *, chosen: object = None
 ) -> str | None:

@@ -11,8 +11,6 @@ from driftline.serving.resources.spec import Name, Spec, field_of, require_disti
 
 SINGLE_MODEL: Literal["SingleModel"] = "SingleModel"
 MULTI_MODEL = "MultiModel"
-# Under which rows of transform jobs are captured.
-TRANSFORM_VARIANT = "transform"
 # Modes of several containers: asked one after another, or each by its name.
 SERIAL, DIRECT = "Serial", "Direct"
 

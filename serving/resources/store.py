@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, insert, select, update
 
+from driftline.database.dialects import advisory_lock
 from driftline.database.leases import Lease, Values
-from driftline.database.locks import advisory_lock
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.resources.endpoint_specs import EndpointConfigSpec, variants_and_shadows

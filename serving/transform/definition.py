@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from driftline.formats.media_types import TextFormat, media_type, text_format
-from driftline.serving.transform.json_path import JsonPath
+from driftline.formats.media_types import media_type, text_format
+from driftline.serving.transform.row_path import RowPath
 
 NAME = r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$"
 PARQUET = ("application/x-parquet", "application/vnd.apache.parquet")
@@ -15,7 +15,7 @@ PARQUET = ("application/x-parquet", "application/vnd.apache.parquet")
 _MAX_TOGETHER_MB = 100
 
 JobStatus = Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"]
-JobFormat = Literal["csv", "json", "jsonlines", "parquet"]
+JobFormat = Literal["csv", "jsonlines", "parquet"]
 
 
 class _Fields(BaseModel):
@@ -53,8 +53,7 @@ class TransformInput(_Fields):
     data_source: DataSource
     content_type: str = "text/csv"
     compression_type: Literal["None", "Gzip"] = "None"
-    # Left out: CSV and JSON Lines are cut.
-    split_type: Literal["None", "Line"] | None = None
+    split_type: Literal["None", "Line"] | None = None  # Line, or None of Parquet.
     # Ours: the first record of each file is a header, which no model is sent.
     skip_header: bool = False
 
@@ -75,13 +74,6 @@ class DataProcessing(_Fields):
     join_source: Literal["Input", "None"] = "None"
 
 
-class DataCaptureConfig(_Fields):
-    """Has what the model is sent and answers captured, as requests to an endpoint are."""
-
-    # Ours, in place of a folder: whose table they are rows of. Left out: the job's endpoint.
-    endpoint_name: str | None = None
-
-
 class TransformJobSpec(_Fields):
     """CreateTransformJob's fields in snake case."""
 
@@ -96,25 +88,22 @@ class TransformJobSpec(_Fields):
     batch_strategy: Literal["MultiRecord", "SingleRecord"] = "MultiRecord"
     model_client_config: ModelClientConfig = ModelClientConfig()
     data_processing: DataProcessing = DataProcessing()
-    data_capture_config: DataCaptureConfig | None = None
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
         # Read here, so that a path that is none is refused before anything begins.
-        paths = self.input_path, self.output_path
-        form, split = self.input_format, "Line" if self.is_cut else "None"
+        is_filtered = not (self.input_path.is_whole and self.output_path.is_whole)
+        form = self.input_format
+        split = "None" if form == "parquet" else "Line"
         together = self.worker_count * self.max_payload_bytes
         splits = self.transform_input.split_type, self.transform_output.assemble_with
         problems = {
             "expected one of model_name and endpoint_name": (self.model_name is None)
             == (self.endpoint_name is None),
-            "data_capture_config of a job with model_name: expected its endpoint_name": (
-                self.data_capture_config is not None and self.captured_as is None
-            ),
             "max_concurrent_transforms x max_payload_in_mb: expected at most "
             f"{_MAX_TOGETHER_MB}": together > _MAX_TOGETHER_MB << 20,
-            "content_type and accept: expected text/csv, application/jsonlines, application/json "
-            "or application/x-parquet": None in (form, self.output_format),
+            "content_type and accept: expected text/csv, application/jsonlines or "
+            "application/x-parquet": None in (form, self.output_format),
             f"split_type and assemble_with: expected {split} of this content_type": bool(
                 {*splits} - {None, split}
             ),
@@ -124,43 +113,22 @@ class TransformJobSpec(_Fields):
             "join_source Input: content_type and accept must be of one format": (
                 self.data_processing.join_source == "Input" and form != self.output_format
             ),
-            "filters: Parquet takes none, a row of CSV is a list: expected places such as $[1:]": (
-                (form == "csv" and not all(path.takes_positions for path in paths))
-                or (form == "parquet" and not all(path.is_whole for path in paths))
-            ),
+            "filters: only rows of CSV take them, and answers in CSV": is_filtered
+            and {form, self.output_format} != {"csv"},
         }
         if problem := next((text for text, is_so in problems.items() if is_so), None):
             raise ValueError(problem)
         return self
 
     @property
-    def captured_as(self) -> str | None:
-        """The endpoint whose table what the model answers is captured into; None: into none."""
-        if self.data_capture_config is None:
-            return None
-        return self.data_capture_config.endpoint_name or self.endpoint_name
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether files of text are cut into records, and answers end their lines."""
-        return self.input_format in ("csv", "jsonlines")
-
-    @property
     def input_format(self) -> JobFormat | None:
-        """How the files are written; JSON that is cut by lines is JSON Lines."""
-        return self._format(self.transform_input.content_type)
+        """How the files are written."""
+        return _format(self.transform_input.content_type)
 
     @property
     def output_format(self) -> JobFormat | None:
         """How answers are written: as the files unless accept says otherwise."""
-        return self._format(self.transform_output.accept or self.transform_input.content_type)
-
-    @property
-    def text_forms(self) -> tuple[TextFormat, TextFormat]:
-        """What the model is sent and asked for."""
-        if self.input_format == "parquet":
-            return "csv", "jsonlines"
-        return cast("tuple[TextFormat, TextFormat]", (self.input_format, self.output_format))
+        return _format(self.transform_output.accept or self.transform_input.content_type)
 
     @property
     def worker_count(self) -> int:
@@ -173,18 +141,18 @@ class TransformJobSpec(_Fields):
         return (self.max_payload_in_mb or _MAX_TOGETHER_MB) << 20
 
     @property
-    def input_path(self) -> JsonPath:
+    def input_path(self) -> RowPath:
         """What of a record the model is sent."""
-        return JsonPath(self.data_processing.input_filter)
+        return RowPath(self.data_processing.input_filter)
 
     @property
-    def output_path(self) -> JsonPath:
+    def output_path(self) -> RowPath:
         """What of the joined record is kept."""
-        return JsonPath(self.data_processing.output_filter)
+        return RowPath(self.data_processing.output_filter)
 
-    def _format(self, content_type: str) -> JobFormat | None:
-        if media_type(content_type) in PARQUET:
-            return "parquet"
-        found: TextFormat | None = text_format(content_type)
-        is_line = found == "json" and self.transform_input.split_type == "Line"
-        return "jsonlines" if is_line else found
+
+def _format(content_type: str) -> JobFormat | None:
+    if media_type(content_type) in PARQUET:
+        return "parquet"
+    found = text_format(content_type)
+    return "jsonlines" if found == "json" else found

@@ -29,7 +29,6 @@ class PinnedModel(BaseModel):
     positive: str | None  # The endpoint's, if the job answers as one does.
     description: Mapping[str, Any]
     signature: str | None = None  # The endpoint's, by which records are read.
-    captured_signature: str | None = None  # Of the rows that are captured.
 
 
 class TransformJob(BaseModel):

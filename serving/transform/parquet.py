@@ -60,6 +60,7 @@ class TableAssembly(TextAssembly):
         classes: Sequence[object],
     ) -> None:
         super().__init__(spec, file)
+        self.form, self.answer_form = "csv", "jsonlines"
         self._inputs = [column.name for column in signature.inputs]
         self._classes = column_names(list(map(str, classes)), prefix="probability")
         self._answers: pa.Schema | None = None

@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from driftline.errors import InputError
 from driftline.formats.location import Location
@@ -92,7 +92,8 @@ class TextAssembly:
     """Reads a file of text in mini-batches, and filters, joins and writes what is answered."""
 
     def __init__(self, spec: TransformJobSpec, file: Location) -> None:
-        self.form, self.answer_form = spec.text_forms
+        self.form = cast("TextFormat", spec.input_format)
+        self.answer_form = cast("TextFormat", spec.output_format)
         self._spec, self._file = spec, file
         self._input, self._output = spec.input_path, spec.output_path
         self._is_joined = spec.data_processing.join_source == "Input"
@@ -101,15 +102,11 @@ class TextAssembly:
         """Read the file's mini-batches."""
         packing = "gzip" if self._spec.transform_input.compression_type == "Gzip" else None
         most = self._spec.max_payload_bytes
-        header = int(self._spec.is_cut and self._spec.transform_input.skip_header)
+        header = int(self._spec.transform_input.skip_header)
         with self._file.open(packing) as stream:
             # Arrow's stream is a raw one to Python.
             text = io.BufferedReader(stream, _CHUNK)
-            records: Iterable[bytes]
-            if self._spec.is_cut:
-                records = _records(text, is_csv=self.form == "csv", most=most)
-            else:
-                records = filter(None, [text.read(most + 1)])
+            records = _records(text, is_csv=self.form == "csv", most=most)
             yield from self._packed(_without_blank_end(islice(records, header, None)), 1 + header)
 
     def _packed(self, records: Iterable[bytes], first: int) -> Iterator[Batch]:
@@ -143,60 +140,50 @@ class TextAssembly:
         content = b"".join(batch.records)
         if self._input.is_whole:
             return content
-        return _written(map(self._input, read_records(content, self.form)), self.form)
+        return _written(map(self._input, read_rows(content)))
 
     def output(self, batch: Batch, answer: bytes) -> Any:  # noqa: ANN401 # As `writing` takes it.
         """Return what is written for a mini-batch."""
         texts = split_records(answer, is_csv=self.answer_form == "csv")
-        if self.answer_form != "json" and len(texts) != len(batch):
+        if len(texts) != len(batch):
             raise AnswerError(
                 f"the model answered {len(texts)} records to {len(batch)}; expected one for each"
             )
-        if self._is_joined or not self._output.is_whole:
-            answer = self._processed(batch, answer, texts)
-        if self._spec.is_cut and not answer.endswith(b"\n"):
-            answer += b"\n"
-        return answer
-
-    def _processed(self, batch: Batch, answer: bytes, texts: Sequence[bytes]) -> bytes:
-        if self._is_joined and self._output.is_whole and self.form == "csv":
-            # As it was written, to the letter.
-            pairs = zip(batch.records, texts, strict=True)
-            return b"".join(b"%b,%b" % (one.rstrip(b"\r\n"), other) for one, other in pairs)
-        answers = read_records(answer, self.answer_form)
         if self._is_joined:
-            inputs = read_records(b"".join(batch.records), self.form)
-            answers = [_joined(one, other) for one, other in zip(inputs, answers, strict=True)]
-        return _written(map(self._output, answers), self.answer_form)
+            pairs = zip(batch.records, texts, strict=True)
+            if self.form == "csv":  # As it was written, to the letter.
+                joined = (b"%b,%b" % (one.rstrip(b"\r\n"), other) for one, other in pairs)
+            else:
+                joined = (_joined(one, other) for one, other in pairs)
+            answer = b"".join(joined)
+        if not self._output.is_whole:
+            answer = _written(map(self._output, read_rows(answer)))
+        return answer if answer.endswith(b"\n") else answer + b"\n"
 
 
-def read_records(content: bytes, form: TextFormat) -> list[Any]:
-    """Return the records of text."""
+def read_rows(content: bytes) -> list[list[str]]:
+    """Return the rows of CSV."""
     try:
-        text = content.decode("utf-8-sig")
-        if form == "csv":
-            return list(csv.reader(io.StringIO(text, newline=""), strict=True))
-        texts = [text] if form == "json" else text.rstrip("\n").split("\n")
-        return list(map(json.loads, texts))
-    except (ValueError, RecursionError, csv.Error) as error:
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        return list(csv.reader(text, strict=True))
+    except (ValueError, csv.Error) as error:
         # Not the error's own sentence, which may quote the record.
-        raise AnswerError(f"a record is not {form} ({type(error).__name__})") from None
+        raise AnswerError(f"a record is not CSV ({type(error).__name__})") from None
 
 
-def _joined(record: object, answer: object) -> object:
-    """Join as SageMaker does: columns behind columns, or under the name of the output."""
-    if isinstance(record, list) and isinstance(answer, list):
-        return [*record, *answer]
-    if isinstance(record, dict):
-        return {**record, OUTPUT: answer}
-    return {INPUT: record, OUTPUT: answer}
+def _joined(record: bytes, answer: bytes) -> bytes:
+    """Join lines of JSON as SageMaker does."""
+    try:
+        found, output = json.loads(record), json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise AnswerError(f"a record is not JSON ({type(error).__name__})") from None
+    joined = (
+        {**found, OUTPUT: output} if isinstance(found, dict) else {INPUT: found, OUTPUT: output}
+    )
+    return json.dumps(joined, ensure_ascii=False).encode() + b"\n"
 
 
-def _written(records: Iterable[object], form: TextFormat) -> bytes:
-    if form == "csv":
-        out = io.StringIO(newline="")
-        rows = (record if isinstance(record, list) else [record] for record in records)
-        csv.writer(out, lineterminator="\n").writerows(rows)
-        return out.getvalue().encode()
-    end = "" if form == "json" else "\n"
-    return "".join(json.dumps(one, ensure_ascii=False) + end for one in records).encode()
+def _written(rows: Iterable[list[str]]) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue().encode()

@@ -23,10 +23,8 @@ from driftline.serving.hosting.child import WorkerLostError
 from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.tables import transform_jobs, transform_queue
-from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.definition import JobStatus
 from driftline.serving.transform.jobs import TransformJob, get_job
-from driftline.serving.transform.records import Batch, TextAssembly
 from driftline.serving.transform.scoring import InputFile, Scoring, find_files
 
 log = logging.getLogger(__name__)
@@ -51,7 +49,6 @@ class Surroundings:
     work_dir: Path  # Of outputs that grow, where they are for a bucket.
     now: Callable[[], datetime]  # By which leases end.
     find_model: Callable[[TransformJob], WorkerSpec]
-    capture_of: Callable[[TransformJob], JobCapture]
     reach: Reach
 
 
@@ -90,7 +87,7 @@ def run_job(name: str, around: Surroundings) -> JobStatus | None:
 
 
 class _Run(Scoring):
-    """One process at one job: captures it, and stores which files are done."""
+    """One process at one job, which stores which of its files are done."""
 
     def __init__(self, job: TransformJob, around: Surroundings) -> None:
         super().__init__(job.spec, around.work_dir, around.reach)
@@ -103,7 +100,6 @@ class _Run(Scoring):
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         self._keep(started_at=func.coalesce(_jobs.started_at, self._around.now()))
-        self._capture = self._around.capture_of(job)
         files, worker = self._files(), self._around.find_model(job)
         await self.score(files, worker, job.model.description, job.files_done)
 
@@ -135,14 +131,8 @@ class _Run(Scoring):
             if not transform_queue.renew(connection, owner, [self._key], now, **values):
                 raise _LeaseLostError
 
-    def scored(self, file: InputFile, batch: Batch, assembly: TextAssembly, answer: bytes) -> None:
-        """Count and capture records."""
-        super().scored(file, batch, assembly, answer)
-        self._capture.add(file.output_key, batch, assembly, answer)
-
     def completing(self) -> None:
-        """Store what was captured; a process that has lost the job writes no output."""
-        self._capture.store()
+        """Fail where another process has the job: this one writes no output."""
         self._keep()
 
     def done(self) -> None:

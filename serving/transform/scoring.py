@@ -30,15 +30,14 @@ from driftline.serving.hosting.pool import NoWorkerError, Pool, describe_model
 from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.json_path import PathError
 from driftline.serving.transform.parquet import TableAssembly, read_signature
 from driftline.serving.transform.records import (
     AnswerError,
     Batch,
     TextAssembly,
-    read_records,
-    split_records,
+    read_rows,
 )
+from driftline.serving.transform.row_path import PathError
 from driftline.signature import ColumnType, Signature
 from driftline.storage import storage_error
 
@@ -99,11 +98,6 @@ class Scoring:
         self._signature: Signature | None = None
         self._classes: Sequence[object] = ()
 
-    def scored(self, file: InputFile, batch: Batch, assembly: TextAssembly, answer: bytes) -> None:
-        """Take records that were scored; their file's output is not there yet."""
-        self.records += len(batch)
-        self._moved(self.records)
-
     def completing(self) -> None:
         """Take it that all records of a file were scored; its output appears next."""
 
@@ -111,24 +105,19 @@ class Scoring:
         """Take it that the output of the next file is there."""
 
     async def score(
-        self,
-        files: Sequence[InputFile],
-        worker: WorkerSpec,
-        model: Mapping[str, Any],
+        self, files: Sequence[InputFile], worker: WorkerSpec, model: Mapping[str, Any],
         done: int = 0,
-    ) -> None:
-        """Score files in their order; the output of each appears when it is whole.
+    ) -> None:  # fmt: skip
+        """Score files in their order, without the first so many; each output appears when whole.
 
-        Without the first so many: what is learnt of all files is the same whoever scores.
         ``model``: what the model says of itself.
         """
-        self._learn(files, worker, model)
+        self._learn(files, worker, model)  # Of all files, so that it is the same whoever scores.
         signature = None if self._signature is None else self._signature.to_json()
-        client = self.spec.model_client_config
         # No retries but the job's own.
         limits = Limits(
-            minimum=0, maximum=self.spec.worker_count, attempts=1,
-            start_timeout_s=START_TIMEOUT_S, timeout_s=client.invocations_timeout_in_seconds,
+            minimum=0, maximum=self.spec.worker_count, attempts=1, start_timeout_s=START_TIMEOUT_S,
+            timeout_s=self.spec.model_client_config.invocations_timeout_in_seconds,
         )  # fmt: skip
         worker = replace(worker, signature=worker.signature or signature, max_rows=_MAX_ROWS)
         self._pool = Pool(worker.name, worker, limits, noun="model")
@@ -156,8 +145,7 @@ class Scoring:
             for batch in islice(assembly.batches(), 1):
                 body = assembly.request(batch)
                 # Neither model nor output may take names for values without a word.
-                head = read_records(split_records(body, is_csv=True)[0], "csv")
-                if names is not None and head == [list(names)]:
+                if names is not None and read_rows(body)[0] == list(names):
                     raise InputError(
                         f"{file.path}: record {batch.first} is a header; leave it out by "
                         "transform_input.skip_header (--skip-header)"
@@ -196,7 +184,8 @@ class Scoring:
                 write(assembly.output(batch, answer))
             except (PathError, AnswerError) as error:
                 raise RecordError(f"{file.path}: {batch.numbers}: {error}") from error
-            self.scored(file, batch, assembly, answer)
+            self.records += len(batch)
+            self._moved(self.records)
 
         try:
             for batch in assembly.batches():
@@ -216,31 +205,26 @@ class Scoring:
         try:
             retries = self.spec.model_client_config.invocations_max_retries
             return await self._ask(batch, assembly, retries)
-        except (TimedOutError, *_REFUSALS) as error:
-            said, record = str(error), batch
-            if not isinstance(error, TimedOutError):
-                said, record = await self._first_refused(batch, assembly, said)
-            if len(record) > 1:
-                raise RecordError(f"{file.path}: {record.numbers}: {said}") from error
-            # Not the record itself, as the reason has it.
-            log.warning("event=record-failed output=%s record=%d", file.output_key, record.first)
-            raise RecordError(
-                f"{file.path}: record {record.first} ({record.shown}): {said}"
-            ) from error
+        except TimedOutError as error:
+            said = str(error)
+        except _REFUSALS as error:
+            said, batch = await self._first_refused(batch, assembly, str(error))
+        # Not the record itself, as the reason has it.
+        log.warning("event=record-failed output=%s record=%d", file.output_key, batch.first)
+        quoted = f" ({batch.shown})" if len(batch) == 1 else ""
+        raise RecordError(f"{file.path}: {batch.numbers}{quoted}: {said}")
 
     async def _first_refused(
         self, batch: Batch, assembly: TextAssembly, said: str
     ) -> tuple[str, Batch]:
         """Return why and which record is the first that the model does not score, by halves."""
-        if len(batch) == 1:
-            return said, batch
         middle = len(batch) // 2
-        for half in (batch.part(0, middle), batch.part(middle, len(batch))):
+        for half in (batch.part(0, middle), batch.part(middle, len(batch))) if middle else ():
             try:
                 await self._ask(half, assembly)
             except (TimedOutError, *_REFUSALS) as error:
                 return await self._first_refused(half, assembly, str(error))
-        return f"{said}; each half of them was scored when sent alone", batch
+        return said, batch  # Of several: each half of them is scored alone.
 
     async def _ask(self, batch: Batch, assembly: TextAssembly, retries: int = 0) -> bytes:
         """Return the answer to a mini-batch; failures of model and process are retried."""

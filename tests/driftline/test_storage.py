@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from driftline.errors import InputError
-from driftline.settings.settings import describe, load
 from driftline.storage import check_uri, delta_options, open_uri, use_options
 
 KEYS = {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "very-secret-word"}
@@ -39,17 +38,6 @@ def test_both_libraries_are_told_the_same() -> None:
     assert found["conditional_put"] == "etag"
     assert "allow_unsafe_rename" not in str(found)
     assert path == "bucket/folder"
-
-
-def test_what_is_not_set_comes_from_awss_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://elsewhere.example")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
-
-    found = delta_options("s3://bucket")
-
-    assert found is not None
-    assert found["aws_endpoint_url"] == "https://elsewhere.example"
-    assert found["aws_region"] == "eu-north-1"
 
 
 @pytest.mark.parametrize(
@@ -88,45 +76,3 @@ def test_a_root_that_is_no_place_is_refused(uri: str, expected: str) -> None:
 
     assert expected in str(raised.value)
     assert "very-secret-word" not in str(raised.value)
-
-
-SETTINGS = """
-[storage]
-root = "s3://bucket/folder/"
-[storage.options]
-endpoint_url = "http://127.0.0.1:9000"
-allow_http = true
-access_key_id = "AKIAEXAMPLE"
-"""
-
-
-def test_secrets_come_by_the_environment_one_by_one_and_are_never_shown(tmp_path) -> None:
-    (tmp_path / "driftline.toml").write_text(SETTINGS)
-    secret = {"DRIFTLINE_STORAGE__OPTIONS__SECRET_ACCESS_KEY": "very-secret-word"}
-
-    found = load(tmp_path / "driftline.toml", environment=secret)
-
-    shown = {f"{row['section']}.{row['key']}": row["value"] for row in describe(found)}
-    assert found.root == "s3://bucket/folder"
-    assert found.storage.options["secret_access_key"] == "very-secret-word"
-    assert found.storage.options["allow_http"] == "true"
-    assert shown["storage.options"] == {
-        "endpoint_url": "http://127.0.0.1:9000",
-        "allow_http": "true",
-        "access_key_id": "***",
-        "secret_access_key": "***",
-    }
-    assert "very-secret-word" not in repr(found)
-    assert "AKIAEXAMPLE" not in repr(found)
-
-
-def test_beside_a_bucket_spool_and_database_lie_on_this_machine(tmp_path) -> None:
-    (tmp_path / "driftline.toml").write_text('[storage]\nroot = "s3://bucket/folder"\n')
-    file = tmp_path / "driftline.toml"
-
-    usual = load(file, environment={})
-    chosen = load(file, environment={"DRIFTLINE_STORAGE__LOCAL_DIR": "here"})
-
-    assert usual.spool_dir == tmp_path / ".driftline" / "spool"
-    assert usual.database_url == f"sqlite:///{tmp_path}/.driftline/driftline.db"
-    assert chosen.spool_dir == tmp_path / "here" / "spool"

@@ -82,7 +82,6 @@ def test_a_collector_that_never_answers_costs_spans_and_no_work(
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
         with tracing("server"):
             began_s = time.thread_time()
             for _ in range(20_000):
@@ -94,6 +93,4 @@ def test_a_collector_that_never_answers_costs_spans_and_no_work(
 
     assert used_s < 20_000 * 0.001
     assert ended_s < 10
-    lost = [one for one in caplog.records if one.getMessage().startswith("event=spans-lost")]
-    assert len(lost) <= 1  # One in ten minutes.
-    assert len(caplog.records) == 1 + len(lost)
+    assert len(caplog.records) == 1

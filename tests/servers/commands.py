@@ -71,7 +71,6 @@ MODULES = (
     "driftline.alerts.notify.deliverer",
     "driftline.capture.line.kafka",
     "driftline.capture.line.table_maintenance",
-    "driftline.serving.transform.capture",
     "driftline.serving.transform.run",
     "tests.servers.postgres",
     "yaml",

@@ -84,10 +84,3 @@ def test_the_models_own_status_is_counted(asked, dimensions):
     ]
 
     assert found == [len(ASKED), *map(sum, zip(*ASKED.values(), strict=True))]
-
-
-def test_a_container_that_was_not_asked_has_no_errors(asked):
-    dimensions = {"EndpointName": "line", "VariantName": "AllTraffic", "ContainerName": "b"}
-
-    assert total(asked, "Invocations", **dimensions) == 1
-    assert total(asked, "Invocation5XXErrors", **dimensions) == 0

@@ -1,12 +1,9 @@
 """Health is what a write says, not what a question is answered."""
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import pytest
@@ -14,8 +11,7 @@ from sqlalchemy import event
 
 from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
-from driftline.serving.health import Health, disks
-from driftline.storage import disk_failure
+from driftline.serving.health import Health
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import settings_of
 
@@ -53,23 +49,6 @@ def test_a_database_that_is_read_only_is_reported_though_it_answers(start, tmp_p
     assert "driftline_database_up 0.0" in metrics
 
 
-def test_a_bucket_that_does_not_answer_is_told_and_no_server_leaves_its_service(
-    start, tmp_path, until, monkeypatch
-):
-    sentence = "s3://bucket: the storage cannot be reached"
-    monkeypatch.setattr("driftline.serving.health.bucket_failure", lambda _root: sentence)
-    with start(tmp_path) as server:
-        ready = until(
-            lambda: (
-                (told := server.client.get("/readyz")).is_success and len(told.json()) > 1 and told
-            )
-        )
-        alive = server.client.get("/healthz")
-
-    assert ready.json() == {"status": "ready", "storage": sentence}
-    assert (alive.status_code, alive.json()) == (200, {"status": "impaired", "storage": sentence})
-
-
 def test_a_look_that_hangs_is_told_and_no_other_look_waits_for_it(context, monkeypatch, until):
     begun, freed, now = [], threading.Event(), [100.0]
 
@@ -91,39 +70,6 @@ def test_a_look_that_hangs_is_told_and_no_other_look_waits_for_it(context, monke
     until(lambda: health.problems.get("storage") == "no answer for 12 s")
     freed.set()
     until(lambda: health.problems == {"database": "read-only"})
-
-
-def test_each_disk_that_is_written_to_is_looked_at(context, tmp_path, until):
-    settings = settings_of(tmp_path / "local", tmp_path / "root", spool_dir="/proc/spool")
-    elsewhere = replace(context, settings=settings)
-
-    health = Health(elsewhere)
-    health.look()
-    problems = until(lambda: health.problems)
-
-    assert disks(elsewhere) == [
-        Path("/proc/spool"),
-        tmp_path / "root",
-        tmp_path / "local",
-        tmp_path,
-    ]
-    assert list(problems) == ["disks"]
-    assert "/proc/spool" in problems["disks"][0]
-
-
-def test_a_disk_that_is_full_takes_no_writes_and_then_does_again(tmp_path):
-    if os.geteuid():
-        pytest.skip("only root mounts volumes")
-    assert os.system(f"mount -t tmpfs -o size=1m tmpfs {tmp_path}") == 0
-    try:
-        (tmp_path / "filler").write_bytes(bytes(1 << 20))
-        full = disk_failure(tmp_path / "spool")
-        (tmp_path / "filler").unlink()
-
-        assert "No space left on device" in full
-        assert disk_failure(tmp_path / "spool") == ""
-    finally:
-        os.system(f"umount --lazy {tmp_path}")
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/healthz"])

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import numpy as np
 import pandas as pd
 import pytest
-from skl2onnx import to_onnx
 from sklearn.linear_model import LinearRegression
 
-from tests.kit.data import fit, labelled, stream
+from tests.kit.data import stream
 from tests.serving.hosting.formats.mlflow_models import save
 
 ROWS = stream({"km": (10, 3), "rain_mm": (2, 1)}, rows=300, seed=4)
@@ -37,21 +35,9 @@ def server(install: Any, by_position: Any) -> Any:
     folder: Path = server.folder
     score = 2 * ROWS["km"] - ROWS["rain_mm"]
     array = LinearRegression().fit(ROWS.to_numpy(), score)
-    lone = LinearRegression().fit(ROWS[["km"]].to_numpy(), 2 * ROWS["km"])
-    models = {
-        "named": fit(labelled(ROWS)),
-        "array": array,
-        "lone": lone,
-        "numbers": by_position(["km", "rain_mm"]),
-    }
-    for name, model in models.items():
-        joblib.dump(model, folder / f"{name}.joblib")
-    (folder / "tensor.onnx").write_bytes(
-        to_onnx(array, ROWS.to_numpy(dtype=np.float32)).SerializeToString()
-    )
+    joblib.dump(by_position(["km", "rain_mm"]), folder / "numbers.joblib")
     save("sklearn", array, folder / "signed", rows=ROWS, answers=array.predict(ROWS.to_numpy()))
-    files = {**{name: f"{name}.joblib" for name in models}, "tensor": "tensor.onnx"}
-    files["signed"] = "signed"
+    files = {"numbers": "numbers.joblib", "signed": "signed"}
     server.apply(
         *(
             resource
@@ -98,14 +84,3 @@ def test_rows_with_names_are_answered_by_name(server, endpoint):
         found = numbers(server.invoke(endpoint, body, headers={"accept": "text/csv"}))
 
         assert found == pytest.approx(expected), shape
-
-
-@pytest.mark.parametrize(("endpoint", "width"), [("lone", 1), ("array", 2), ("tensor", 2)])
-def test_one_tensor_is_taken_by_position_whatever_its_width(server, endpoint, width):
-    for rows in (1, 3):
-        data = [10.0, 2.0][:width] * rows
-        tensor = {"name": "input-0", "shape": [rows, width], "datatype": "FP64", "data": data}
-
-        answer = server.invoke(endpoint, {"inputs": [tensor]}, headers={"accept": "text/csv"})
-
-        assert numbers(answer) == pytest.approx([20.0 if width == 1 else 18.0] * rows)

@@ -1,15 +1,12 @@
 """Transform jobs of a server: created, followed and stopped by the interface, outliving kills."""
 
-import json
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.monitors.external.source import Access
 from driftline.serving.resources.reach import Reach
-from tests.servers.commands import ForkedTransform, driftline
+from tests.servers.commands import ForkedTransform
 from tests.serving.conftest import make_frame, resource
 from tests.serving.guarded import FILE_SECRET, bearer, guarded
 
@@ -101,18 +98,35 @@ def test_outputs_do_not_leave_their_folder_by_a_link(server, client, inputs, tmp
     assert not (tmp_path / "escaped").exists()
 
 
+def test_a_killed_process_leaves_every_file_and_record_once(server, client, tmp_path, until):
+    """Another process scores the file anew that was under way, and no file that came later."""
+    data = tmp_path / "rows"
+    data.mkdir()
+    texts = {f"part-{at}": f"0.0{at}\n" * 60 for at in range(1, 5)}
+    for name, text in texts.items():
+        (data / name).write_text(text)
+    folder = server.root / "outputs" / "killed"
+    client.create_transform_job(slowly(server, "killed", data))
+    until(lambda: (folder / "part-2.out").exists() and list(folder.glob(".*.part")))
+    (data / "part-0").write_text("0.5\n")
+
+    server.begun[-1].kill()
+
+    job = ended(client, "killed", until)
+    assert job["transform_job_status"] == "Completed", job
+    assert job["progress"] == {"files": 4, "files_done": 4, "records": 240}
+    assert {one.name for one in folder.iterdir()} == {f"{name}.out" for name in texts}
+    assert all(len((folder / f"{name}.out").read_text().splitlines()) == 60 for name in texts)
+
+
 def test_a_job_is_stopped_over_a_file(server, client, tmp_path, until):
     (tmp_path / "slow.csv").write_text("0.1\n" * 3000)
-    file = tmp_path / "job.json"
-    file.write_text(json.dumps(slowly(server, "stopped", tmp_path / "slow.csv")))
     folder = server.root / "outputs" / "stopped"
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(driftline, "job", "create", file, "--server", server.url)
-        until(lambda: list(folder.glob(".*.part")))
+    client.create_transform_job(slowly(server, "stopped", tmp_path / "slow.csv"))
+    until(lambda: list(folder.glob(".*.part")))
 
-        client.stop_transform_job("stopped")
+    client.stop_transform_job("stopped")
 
-        assert waiting.result().returncode == 3  # Who waits did not get what they asked for.
     assert ended(client, "stopped", until)["transform_job_status"] == "Stopped"
     assert list(folder.iterdir()) == []
 

@@ -1,6 +1,5 @@
 """Two servers on one database and one storage root: each follows, and work is done once."""
 
-import asyncio
 import os
 import signal
 from collections import Counter
@@ -9,19 +8,15 @@ from contextlib import ExitStack
 import pytest
 import skops.io
 from sklearn.base import clone
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from driftline.app.client.client import Client
 from driftline.capture.tables.dataset import Dataset
-from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.resources import store
-from driftline.serving.resources.endpoint_specs import ExternalEndpoint
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import async_requests, transform_jobs
 from tests.servers.commands import ForkedTransform
-from tests.servers.postgres import new_sqlite, open_url
-from tests.serving.conftest import NOW, resource, running, settings_of
+from tests.serving.conftest import resource, running
 
 ROW = "UA,EWR,2900,39"
 REQUESTS, JOBS = 12, 4
@@ -173,23 +168,3 @@ def test_each_transform_job_is_run_once(pair, begun, trained, tmp_path, until):
     assert begun[1]
     texts = {(output / "rows.csv.out").read_text() for output in outputs.values()}
     assert [len(text.splitlines()) for text in texts] == [400]
-
-
-def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path):
-    engine = open_url(new_sqlite(tmp_path))
-    with engine.begin() as connection:
-        spec = ExternalEndpoint(baseline="mine").model_dump()
-        row = store.Stored("Endpoint", "mine", None, {}, spec, {"spec": spec})
-        store.put_row(connection, row, NOW)
-    event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA query_only = ON"))
-    engine.dispose()
-    reconciler = EndpointReconciler(
-        ServerContext(settings=settings_of(tmp_path, tmp_path), engine=engine, now=lambda: NOW)
-    )
-
-    async def begin():
-        await reconciler.refresh()
-        return reconciler.is_ready, reconciler.status("mine")[0] == "CapturedOnly"
-
-    assert asyncio.run(begin()) == (True, True)
-    engine.dispose()

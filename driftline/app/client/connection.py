@@ -22,7 +22,7 @@ from driftline.errors import (
     UndecidedError,
 )
 from driftline.loopback import DEFAULT_SERVER, is_loopback
-from driftline.validation import require_finite, require_unicode
+from driftline.validation import require_unicode
 
 if TYPE_CHECKING:
     from driftline.settings.settings import Settings
@@ -223,8 +223,8 @@ class ServerCalls:
             raise UnavailableError(f"{self.server} broke off ({error}); {again}") from error
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
-        require_unicode([options.get("json"), options.get("params")], "the request")
-        require_finite(options.get("json"), "the request")
+        asked = [options.get("json"), options.get("params")]
+        require_unicode(asked, "the request", is_finite=True)
         try:
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:

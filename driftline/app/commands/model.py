@@ -22,7 +22,6 @@ _TYPES = {
     ".csv": "text/csv",
     ".jsonl": "application/jsonlines",
     ".ndjson": "application/jsonlines",
-    ".json": "application/json",
     ".parquet": "application/x-parquet",
 }
 
@@ -55,8 +54,8 @@ def transform(
     output: Annotated[str, "-o --output", "Folder or URI of the outputs."],
     content_type: Annotated[str | None, "Of the files [by their name]."] = None,
     join_source: Annotated[Literal["Input", "None"], "Input: keep it beside the answer."] = "None",
-    input_filter: Annotated[str, "JSONPath: what the model gets."] = "$",
-    output_filter: Annotated[str, "JSONPath: what is written."] = "$",
+    input_filter: Annotated[str, "Places of a CSV row: what the model gets."] = "$",
+    output_filter: Annotated[str, "Places of a CSV row: what is written."] = "$",
     skip_header: Annotated[
         bool, "--skip-header", "Leave out the first record of each file."
     ] = False,
@@ -78,7 +77,6 @@ def transform(
     from driftline.validation import told
 
     kind = content_type or _type_of(data)
-    split = "Line" if kind in ("text/csv", "application/jsonlines") else "None"
     *places, target = [
         one if is_remote(one) else str(Path(one).absolute()) for one in (*data, output)
     ]
@@ -91,10 +89,9 @@ def transform(
                 "data_source": {"s3_data_source": {"s3_uri": places}},
                 "content_type": kind,
                 "compression_type": "Gzip" if all(one.endswith(".gz") for one in data) else "None",
-                "split_type": split,
                 "skip_header": skip_header,
             },
-            "transform_output": {"s3_output_path": target, "assemble_with": split},
+            "transform_output": {"s3_output_path": target},
             "data_processing": {
                 "input_filter": input_filter,
                 "output_filter": output_filter,

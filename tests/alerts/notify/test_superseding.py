@@ -11,7 +11,7 @@ from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
-from driftline.serving.metrics.alarm_families import SeriesCap, alarm_families
+from driftline.serving.metrics.exposition import SeriesCap, alarm_families
 from tests.servers.postgres import both_in_full
 
 # What a status says has nothing to do with the database; its SQL runs on both in the others.

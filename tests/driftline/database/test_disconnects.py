@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.disconnects import is_disconnect
 from tests.servers.postgres import Postgres, open_url
@@ -43,15 +43,3 @@ def test_a_connection_that_is_cut_in_a_transaction_is_away(engine, postgres, way
     assert is_disconnect(found)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
-
-
-def test_what_is_done_with_the_remains_of_a_transaction_is_away(engine, postgres) -> None:
-    with engine.connect() as connection:
-        process = connection.scalar(text("SELECT pg_backend_pid()"))
-        postgres.execute(f"SELECT pg_terminate_backend({process})")
-        with pytest.raises(SQLAlchemyError):
-            connection.execute(text("SELECT 1"))
-        with pytest.raises(PendingRollbackError) as raised:
-            connection.execute(text("SELECT 1"))
-
-    assert is_disconnect(raised.value)

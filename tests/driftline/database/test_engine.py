@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -14,15 +13,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
-import driftline.migrations
 from driftline.access.tables import metadata as access
 from driftline.alerts.tables import metadata as alerts
 from driftline.alerts.tables import metrics
-from driftline.database import migrations
 from driftline.database.engine import DatabaseUrlError, open_database, read_connection
 from driftline.database.migrations import migrate, stored_revision
 from driftline.errors import ConflictError, UnavailableError
-from driftline.monitors.tables import leases
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import metadata as serving
 from tests.servers.commands import talking
@@ -30,18 +26,6 @@ from tests.servers.postgres import Postgres, open_url
 
 MOMENT = datetime(2013, 1, 1, tzinfo=UTC)
 TABLES: list[MetaData] = [access, alerts, monitors, serving]
-LATER = """
-import sqlalchemy as sa
-from alembic import op
-
-revision = "0002"
-down_revision = "0001"
-
-
-def upgrade() -> None:
-    with op.batch_alter_table("monitors_leases") as batch:
-        batch.add_column(sa.Column("later", sa.Integer(), nullable=False, server_default="0"))
-"""
 
 
 def _url(path: Path) -> str:
@@ -77,25 +61,6 @@ def test_a_fresh_database_has_exactly_the_declared_tables(empty_url: str) -> Non
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, TABLES) == []  # type: ignore[arg-type]  # takes a list, too
-    engine.dispose()
-
-
-def test_a_later_release_can_add_a_revision(
-    empty_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    engine = open_url(empty_url)
-    migrate(engine)
-    with engine.begin() as connection:
-        connection.execute(insert(leases).values(monitor="daily", done_until=MOMENT))
-    folder = tmp_path / "migrations"
-    shutil.copytree(Path(driftline.migrations.__path__[0]), folder)
-    (folder / "versions" / "0002_later.py").write_text(LATER)
-    monkeypatch.setattr(migrations, "__file__", str(tmp_path / "database" / "migrations.py"))
-
-    assert migrate(engine) == "0002"
-    with engine.connect() as connection:
-        found = connection.execute(text("SELECT monitor, later FROM monitors_leases")).one()
-    assert tuple(found) == ("daily", 0)
     engine.dispose()
 
 
@@ -138,21 +103,6 @@ def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
     assert codes == [0, 0, 0]
     assert len(set(found)) == 1
     assert found[0] != ""
-
-
-def test_a_reader_sees_the_rows_of_one_moment(database_url: str) -> None:
-    writer, reader = open_url(database_url), open_url(database_url, read_only=True)
-    count = select(func.count()).select_from(leases)
-
-    with reader.connect() as looking:
-        before = looking.scalar(count)
-        with writer.begin() as connection:
-            connection.execute(insert(leases).values(monitor="daily", done_until=MOMENT))
-        assert looking.scalar(count) == before == 0
-    with reader.connect() as looking:
-        assert looking.scalar(count) == 1
-    writer.dispose()
-    reader.dispose()
 
 
 def test_who_only_reads_neither_waits_for_a_writer_nor_holds_one_up(engine: Engine) -> None:
@@ -216,25 +166,6 @@ class TestPostgres:
         assert str(raised.value).endswith("start the server, or correct [database] url")
         assert password not in str(raised.value)
         assert "\n" not in str(raised.value)
-
-    def test_the_pool_survives_a_restart_of_the_server(self, postgres: Postgres) -> None:
-        engine = open_url(postgres.url())
-        with engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
-
-        postgres.restart()
-
-        with engine.connect() as connection:
-            assert connection.scalar(text("SELECT 1")) == 1
-        engine.dispose()
-
-    def test_a_read_only_engine_writes_nothing(self, postgres: Postgres) -> None:
-        name = postgres.new_database()
-        engine = open_url(postgres.url(name), read_only=True)
-
-        with engine.connect() as connection, pytest.raises(DBAPIError, match="read-only"):
-            connection.execute(insert(leases).values(monitor="daily", done_until=MOMENT))
-        engine.dispose()
 
     def test_errors_show_no_rows(self, postgres: Postgres) -> None:
         name = postgres.new_database()

@@ -74,11 +74,6 @@ def _add(connection, items):
         connection.execute(insert(ITEMS), [{"id": key, "at": at} for key, at in items.items()])
 
 
-@given(at=st.datetimes(timezones=st.just(UTC)), name=IDS, number=st.integers(0, (1 << 63) - 1))
-def test_a_token_is_read_as_it_was_written(at, name, number):
-    assert place_of(token_of((at, name, number)), datetime, str, int) == (at, name, number)
-
-
 @pytest.mark.parametrize("number", [True, -1, 1 << 63, 0.5, None])
 def test_what_is_no_number_of_the_database_is_refused(number):
     with pytest.raises(InputError, match="expected that of the page before"):

@@ -89,15 +89,6 @@ def test_a_row_is_tried_again_from_a_time_on(engine, counts):
     assert row_of(engine, "a").attempts == 1 + counts
 
 
-def test_rows_that_ended_are_dropped(engine):
-    put(engine, "a", "b")
-    claim(engine, "one")
-    with engine.begin() as connection:
-        QUEUE.finish(connection, "one", "b", "done", NOW)
-        QUEUE.drop_ended(connection, NOW + SECOND)
-        assert connection.scalars(select(JOBS.c.id)).all() == ["a"]
-
-
 def test_workers_at_once_never_claim_the_same_row(engine):
     ids = [f"{number:03}" for number in range(60)]
     put(engine, *ids)

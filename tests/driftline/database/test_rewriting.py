@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from driftline.database.dialects import write_anew
 from driftline.database.engine import read_connection
-from driftline.database.rewriting import write_anew
 
 SECRET = "Lovelace" * 50
 

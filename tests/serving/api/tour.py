@@ -161,7 +161,6 @@ def _visit_transforms(call: Tour) -> None:
         },
         "transform_output": {"s3_output_path": f"{call.server.root.parent}/outputs/march"},
         "data_processing": {"join_source": "Input"},
-        "data_capture_config": {},
     }
     call.api("POST /transform-jobs", json=job)
     call.api("GET /transform-jobs", params={"limit": 1})

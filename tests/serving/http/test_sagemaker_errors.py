@@ -68,35 +68,6 @@ def test_each_status_has_a_code_and_its_sentence(status, code):
     assert int(answer.headers["content-length"]) == len(answer.content)
 
 
-@pytest.mark.parametrize(
-    ("status", "message", "original"),
-    [
-        (504, 'endpoint "flights" did not answer within 60 s', None),
-        (424, "the model refused the rows: no such airport", None),
-        (424, 'Received client error (422) from the model with message "odd"', (422, "odd")),
-        (424, 'container "two": Received server error (503) from the mo', (503, 'a "b"')),
-    ],
-)  # fmt: skip
-def test_an_error_of_the_model_says_what_it_answered(status, message, original):
-    _, told, members = read(refused(status, message, original=original))
-
-    said = original or (0 if status == 504 else 500, message)
-    assert told == message
-    assert members == {
-        "Message": message,
-        "OriginalStatusCode": said[0],
-        "OriginalMessage": said[1],
-        "LogStreamArn": "/api/v1/logs?endpoint=flights",
-    }
-
-
-def test_other_paths_have_our_own_form_alone():
-    answer = refused(404, "odd", "/api/v1/endpoints/flights")
-
-    assert "x-amzn-errortype" not in answer.headers
-    assert set(answer.json()) == {"error"}
-
-
 def test_a_server_answers_so(start, tmp_path):
     model = pack(tmp_path / "model.tar.gz", {"code/inference.py": CODE})
     with start(tmp_path, trust_pickle=True) as server:

@@ -12,8 +12,6 @@ from sqlalchemy.exc import OperationalError
 
 from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
-from driftline.app.client.client import Client
-from driftline.errors import InputError
 from driftline.serving.hosting.usage import Workers
 from driftline.serving.metrics import traffic
 from driftline.serving.metrics.traffic import INSTANCES, NAMESPACE, Answered, Traffic
@@ -107,32 +105,6 @@ def test_what_could_not_be_written_is_written_once_later(engine, monkeypatch) ->
     assert len(set(attempts)) == 1
     assert read(engine, "Invocations")[0].sum == 1.0
     assert counted.counters == {"left_out": 0, "failures": 2}
-
-
-def test_a_server_tells_of_its_endpoints_when_it_stops(start, trained, tmp_path) -> None:
-    with start(tmp_path) as server:
-        assert server.apply(*trained.flights()).status_code == 200
-        for _ in range(3):
-            assert server.invoke("flights", trained.csv(slice(0, 2))).status_code == 200
-        assert server.invoke("flights", b"1,2").status_code == 400
-    with start(tmp_path) as server, Client(server.url) as client:
-        listed = client.metrics(namespace=NAMESPACE, dimension=["EndpointName=flights"])
-        names = [one["metric_name"] for one in listed]
-        (calls,) = client.metric_statistics(
-            NAMESPACE, "Invocation4XXErrors", NOW, NOW + timedelta(minutes=1),
-            dimensions=listed[0]["dimensions"], statistics=["Sum", "SampleCount"],
-        )["datapoints"]  # fmt: skip
-        with pytest.raises(InputError):
-            client.metric_statistics(NAMESPACE, "Invocations", NOW, NOW, statistics=["Sum"])
-    assert sorted(names) == [
-        "Invocation4XXErrors",
-        "Invocation5XXErrors",
-        "InvocationModelErrors",
-        "Invocations",
-        "ModelLatency",
-        "OverheadLatency",
-    ]
-    assert (calls["sum"], calls["sample_count"]) == (1.0, 4.0)
 
 
 @pytest.mark.parametrize("container", ["", "first"])

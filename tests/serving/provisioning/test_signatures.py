@@ -6,7 +6,6 @@ from driftline.errors import InputError
 from driftline.serving.provisioning.signatures import (
     answered_signature,
     endpoint_signature,
-    job_signature,
     positive_class,
     succeed,
 )
@@ -61,11 +60,6 @@ LEVELS = replace(INPUTS[1], levels=("Bern", "True"))
 def test_a_model_that_does_not_fit_its_reference_is_refused(declared, description):
     with pytest.raises(InputError):
         endpoint_signature(declared, description)
-
-
-def test_a_job_whose_model_answers_several_values_is_refused_where_the_table_has_one():
-    with pytest.raises(InputError):
-        job_signature(Signature(INPUTS, (SAID,)), SEVERAL, {})
 
 
 def test_a_change_of_type_is_a_new_version_and_a_new_column():
