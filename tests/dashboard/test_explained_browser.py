@@ -8,6 +8,7 @@ from tests.dashboard.conftest import HOSTILE
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.full
 def test_from_the_rows_of_a_violation_to_what_tells_them_and_to_the_rows(visit):
     seen = visit()
     page = seen.open("/monitors/flights-data-quality?window=20131118T000000Z")

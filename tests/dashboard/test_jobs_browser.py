@@ -92,6 +92,7 @@ def test_run_now_is_the_scheduler_s_and_outlives_the_tab(seen, visits, url, site
         expect(page.get_by_role("heading", name="Queued")).to_have_count(0)
 
 
+@pytest.mark.full
 def test_a_backfill_is_counted_first_and_what_waits_is_cancelled(seen, site):
     page = seen.open("/jobs?view=schedules")
     page.get_by_role("row").filter(has_text="second").get_by_role("link", name="Backfill").click()

@@ -137,6 +137,7 @@ def test_would_three_of_five_have_fired_last_month(visit, seeded):
         expect(tried.nth(2)).to_have_text(f"{sum(firing)} d")
 
 
+@pytest.mark.full
 def test_did_the_model_get_worse_and_which_windows_are_provisional(visit_measured):
     with journey(visit_measured(), "/", clicks=2) as page:
         row = page.get_by_role("row").filter(has_text="flights").last

@@ -24,6 +24,7 @@ def visit(chromium, policed_address):
     context.close()
 
 
+@pytest.mark.full
 def test_times_follow_the_browser_and_back_and_links_stay_absolute(visit):
     page = visit.open(f"/alarms/{quote(DRIFTS[0])}")
     time, zone = page.locator("#page time").first, page.locator("#zone")

@@ -153,6 +153,7 @@ class _Answering(BaseHTTPRequestHandler):
 PAGE = b"<html><body>Welcome</body></html>"
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("status", "media", "body"),
     [

@@ -87,6 +87,7 @@ def parts(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return tuple(one.drop(columns=LEFT_OUT, errors="ignore") for one in (first, second))
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_drift_is_found_for_its_reason_down_to_its_rows(case: Case) -> None:
     reference, later = parts(case.name)

@@ -203,7 +203,8 @@ def test_a_malformed_body_is_400_and_counted_not_stored_as_rows(
     assert refused == [400]
 
 
-@pytest.mark.parametrize("process", ["background", "server", "dashboard"])
+@pytest.mark.first(1)
+@pytest.mark.parametrize("process", ["server", "background", "dashboard"])
 def test_what_is_killed_comes_back_and_nothing_is_lost(
     shop: Installation, orders: str, process: str
 ) -> None:

@@ -189,6 +189,7 @@ def test_what_one_window_cannot_show_is_told_over_several(
     assert {one.first_window for one in far} == {KILOMETRES}
 
 
+@pytest.mark.full
 def test_windows_given_late_or_again_are_told_as_by_runs_of_the_service(
     database: Engine, root: str, reference: dl.Baseline, rng: np.random.Generator
 ) -> None:

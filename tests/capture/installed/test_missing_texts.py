@@ -92,6 +92,7 @@ def judged(installation: Installation) -> dict[str, float]:
     }
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("form", [as_csv, as_json, as_sagemaker])
 def test_texts_that_mean_missing_leave_a_known_label_as_it_is(
     labelled_requests: Installation, form: Callable[[pd.DataFrame], str]

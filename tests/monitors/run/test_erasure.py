@@ -199,6 +199,7 @@ def test_windows_that_were_judged_together_with_an_erased_row_are_cleared_too(
     assert causes == {"next": "(erased)", "last": "(erased)", "after": PLACE}
 
 
+@pytest.mark.full
 def test_a_window_that_was_judged_together_with_an_erased_row_gets_its_documents_again(
     judged: Execution, engine: Engine, root: str, reference: Baseline, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def report(churn: Baseline, traffic: Path) -> Report:
     return check(traffic, churn, compat=True)
 
 
+@pytest.mark.full
 def test_the_published_job_of_60_violations_is_told_again(report: Report) -> None:
     # Its printed result: "CompletedWithViolations: Job completed successfully with 60 violations."
     assert Counter(one.description for one in report.violations) == {

@@ -199,6 +199,7 @@ def test_metrics_that_are_none_are_refused(
         check(reference, given)
 
 
+@pytest.mark.full
 def test_a_baseline_keeps_the_names_and_finds_again_what_can_be_found(tmp_path: Path) -> None:
     file = tmp_path / "own.py"
     file.write_text(MODULE.replace("acme_profit", "gain"))

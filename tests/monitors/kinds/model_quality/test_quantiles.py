@@ -125,6 +125,7 @@ def test_coverage_has_intervals_that_hold_the_truth() -> None:
     assert 0.92 <= held / 400 <= 0.99  # Binomial of 400 at 0.95: beyond by chance under 1e-3.
 
 
+@pytest.mark.full
 def test_a_narrowing_of_the_intervals_is_one_page(baseline: Baseline) -> None:
     report = dl.check(rows(2_000, 2, width=NARROW), baseline, kind=KIND)
 

@@ -34,6 +34,7 @@ def checked(files: Path, name: str, *flags: str) -> tuple[int, str]:
     return done.exit_code, done.stdout
 
 
+@pytest.mark.full
 def test_a_broken_pair_is_told_to_people_and_programs(files: Path) -> None:
     code, text = checked(files, "mixed.csv")
     as_json = json.loads(checked(files, "mixed.csv", "--json")[1])
