@@ -128,7 +128,6 @@ def test_a_link_to_a_folder_is_refused_before_anything_is_copied(
 @pytest.mark.parametrize(
     "text",
     [
-        '[database]\nurl = "sqlite:///{root}/driftline.db"',
         '[database]\nurl = "sqlite:///{folder}/apart.db"',
         '[database]\nurl = "postgresql://localhost/x"',
         '[storage]\nlocal_dir = "here"',

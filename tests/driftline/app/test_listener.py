@@ -116,14 +116,6 @@ def test_a_head_above_the_bound_is_refused(port: int, sent: bytes, cut: bool) ->
     assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] in ([b"400"], [])
 
 
-def test_a_head_within_the_bound_is_read_and_a_body_has_none(port: int) -> None:
-    header, body = b"X: " + b"a" * 60_000, b"b" * 1_000_000
-    length = b"Content-Length: %d" % len(body)
-    sent = get(header, CLOSE, length).replace(b"GET", b"POST") + body
-
-    assert answer(port, sent).endswith(b" 1000000")
-
-
 def test_a_trailer_is_no_header(port: int) -> None:
     trailer = b"X-Forwarded-User: root"
     without, with_one = (
@@ -239,9 +231,7 @@ def test_a_client_checks_the_certificate_by_the_authority_of_its_settings(
             alarms_at(f"https://localhost:{port}")
 
 
-@pytest.mark.parametrize(
-    ("certificate", "key"), [("cert", "other"), ("cert", "ca"), ("missing", "key")]
-)
+@pytest.mark.parametrize(("certificate", "key"), [("cert", "other"), ("missing", "key")])
 def test_files_that_are_no_pair_are_one_sentence(
     files: dict[str, Path], certificate: str, key: str
 ) -> None:
