@@ -110,8 +110,9 @@ def _violations(report: Report) -> Iterator[str | Table]:
             cause = shorten(harmless(finding.cause), CAUSE_WIDTH, placeholder=" …")
             count = f"{finding.first.row_count:,}" if finding.first.row_count else ""
             name = shorten(harmless(names), CAUSE_WIDTH, placeholder=" …")
-            rows.append((broken.severity.upper(), name, count, cause, ", ".join(finding.checks)))
-    yield from _rows(("severity", "feature", "rows", "cause", "checks"), rows)
+            what = f"{cause} ({', '.join(finding.checks)})"
+            rows.append((broken.severity.upper(), name, count, what))
+    yield from _rows(("severity", "feature", "rows", "cause (checks)"), rows)
 
 
 def _rows(
