@@ -105,6 +105,8 @@ def _value(one: Row, given: Any) -> Any:  # noqa: ANN401 - as declared
     if one["in"] == "document":
         return read_document(given)
     if one["kind"] == "time":
+        if one["name"] == "until":
+            return options.later(given, _flag(one))
         return options.moment(given, _flag(one), end=datetime.now(UTC))
     if one["kind"] == "pairs":
         return options.pairs(given, _flag(one), "KEY")

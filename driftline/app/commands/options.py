@@ -40,7 +40,6 @@ SettingsFile = Annotated[
 Data = Annotated[list[str], "CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Lines at most.")]
 Monitor = Annotated[str, "Monitor; `driftline get monitor` lists them."]
-Dimensions = Annotated[list[str] | None, "-d --dimension NAME=VALUE", "A dimension; repeatable."]
 _LENGTH = re.compile(r"(\d+)(m|h|d|w)(?: ago)?")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
