@@ -187,8 +187,9 @@ def detectors(
 
     Example: driftline detector list
     """
+    after = page.after_name()
     known = store.list_detectors(connection, namespace=namespace, metric_name=metric_name)
-    found = sorted((one for one in known if one.id > page.after_name()), key=lambda one: one.id)
+    found = sorted((one for one in known if one.id > after), key=lambda one: one.id)
     return page.of(found, lambda one: (one.id,))
 
 

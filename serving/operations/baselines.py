@@ -22,10 +22,6 @@ from driftline.monitors.captured_baseline import (
     table_rows_like,
 )
 from driftline.monitors.definitions import list_definitions
-from driftline.monitors.kinds.data_quality.version_comparison import (
-    ShownComparison,
-    compare_versions,
-)
 from driftline.monitors.run.labelled_baseline import (
     put_labelled,
     read_labelled,
@@ -56,15 +52,6 @@ class ListedVersion(versions.BaselineVersion):
 
     in_use: bool
     monitors: Sequence[VersionUser]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared(ShownComparison):
-    """What changed from a version to another."""
-
-    baseline: str
-    before: versions.BaselineVersion
-    after: versions.BaselineVersion
 
 
 @operation(
@@ -158,28 +145,6 @@ async def renew_baseline(
     return made
 
 
-@operation("GET /baselines/{name}/comparison", role="analyst", command="baseline compare")
-def compare_baseline_versions(
-    services: Services,
-    name: Name,
-    reference: Annotated[str, "Number or digest of the version before."],
-    version: Annotated[str, "Number or digest of the version after."],
-) -> Compared:
-    """Compare two versions of a baseline, column by column.
-
-    The second one is judged against the first as a window would be. The command ends with 1 when
-    something changed beyond what chance and the tolerance explain, with 3 when nothing could be
-    compared.
-
-    Example: driftline baseline compare flights 3 4
-    """
-    root, row = services.context.root, _stored(services.context, name)
-    pair = [versions.find_version(root, row.name, one) for one in (reference, version)]
-    before, after = (versions.get(root, row.name, one.version) for one in pair)
-    found = compare_versions(before, after).shown
-    return Compared(**vars(found), baseline=row.name, before=pair[0], after=pair[1])
-
-
 @operation(
     "POST /baselines/{name}/promote", role="operator", notes_itself=True,
     command="baseline promote",
@@ -200,11 +165,6 @@ async def promote_baseline(
     return await services.applier.promote(name, version)
 
 
-def _stored(context: ServerContext, name: str) -> store.Stored:
-    with read_connection(context.engine) as connection:
-        return store.get_ready(connection, "Baseline", name)
-
-
 def _made_of_rows(
     context: ServerContext,
     name: str,
@@ -215,7 +175,8 @@ def _made_of_rows(
     labels: bool = False,
 ) -> versions.BaselineVersion:
     """Keep a version of captured rows, or a table's, in all else as the version in use."""
-    row = _stored(context, name)
+    with read_connection(context.engine) as connection:
+        row = store.get_ready(connection, "Baseline", name)
     if (endpoint is None) == (monitor is None):
         raise InputError("expected endpoint or monitor, one of them")
     source, captured, variant, target_model = None, endpoint or "", None, None

@@ -97,14 +97,6 @@ class OperationCalls(ServerCalls):
         hand stay. Every monitor of this baseline uses it from its next window on.
         """
 
-    def compare_baseline_versions(self, name: str, reference: str, version: str) -> Json:
-        """Compare two versions of a baseline, column by column.
-        
-        The second one is judged against the first as a window would be. The command ends with 1 when
-        something changed beyond what chance and the tolerance explain, with 3 when nothing could be
-        compared.
-        """
-
     def promote_baseline(self, name: str, version: str) -> Json:
         """Have a version of a baseline used.
         

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations, lines_of
+from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import files_of
-from driftline.app.commands.output import Answer, Table
-from driftline.app.exit_codes import UNDECIDED
+from driftline.app.commands.output import Answer
 from driftline.app.progress import progress
 from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
 from driftline.errors import InputError, UndecidedError
@@ -55,7 +54,7 @@ class DataOrCommand(TyperGroup):
 
 baseline = options.Group(
     cls=DataOrCommand,
-    help="Make baselines, and compare and promote their versions.",
+    help="Make baselines, and promote their versions.",
     epilog=(
         "Short for fit: driftline baseline DATA -o DIR. Its columns are named by --label, "
         "--prediction, --probability, --timestamp, --id, --exclude, --facet and --segment, what "
@@ -291,20 +290,4 @@ def _asking(model: str | None, positives: tuple[str, ...]) -> Iterator[Predictor
         yield predict
 
 
-def _compared(found: Mapping[str, Any], _asked: object) -> Answer:
-    """Exit code 1 where something changed, 3 where nothing could be compared."""
-    code = (1 if found["changed"] else 0) if found["decided"] else UNDECIDED
-    return Answer(found, _comparison(found), code)
-
-
-def _comparison(found: Mapping[str, Any]) -> Iterator[str | Table]:
-    versions = (found[side]["version"] for side in ("before", "after"))
-    yield f"{found['baseline']}, {' to '.join(versions)}: {found['summary']}"
-    parts = ("changes", "new_levels", "gone_levels", "constraints")
-    if changed := [one for one in found["columns"] if any(one[part] for part in parts)]:
-        columns = "feature size=change changes new=new_levels gone=gone_levels constraints"
-        yield from lines_of(changed, columns)
-    yield from lines_of({"new columns": found["new_columns"]})
-
-
-add_operations(baseline, "baseline", {"compare": _compared})
+add_operations(baseline, "baseline")

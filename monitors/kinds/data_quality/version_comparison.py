@@ -7,8 +7,8 @@ column names decide as in every check.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,31 +34,6 @@ TAIL = 5.0
 LEVELS_SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownColumn(FeatureResult):
-    """Changes in one column, as they are sent."""
-
-    ratio: float | None = field()
-    type_after: str | None
-    changes: Sequence[str]
-    new_levels: Sequence[str]
-    gone_levels: Sequence[str]
-    constraints: Sequence[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShownComparison:
-    """Changes between two versions, as they are sent."""
-
-    row_count_before: int | None
-    row_count_after: int | None
-    decided: bool
-    summary: str
-    changed: Sequence[str]
-    new_columns: Sequence[str]
-    columns: Sequence[ShownColumn]
-
-
 @dataclass(frozen=True, slots=True)
 class ColumnComparison:
     """Changes in one column between two versions."""
@@ -70,12 +45,6 @@ class ColumnComparison:
     new_levels: tuple[str, ...] = ()
     gone_levels: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()  # ``completeness: 1.0 -> 0.98``.
-
-    @property
-    def shown(self) -> ShownColumn:
-        """The changes as they are sent."""
-        more = {one.name: getattr(self, one.name) for one in fields(self)[1:]}
-        return ShownColumn(**asdict(self.result), ratio=self.result.ratio, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +85,6 @@ class VersionComparison:
             return None
         moved = self._judgement.moved(column)
         return lay_beside(column, self._window, self._references, moved)
-
-    @property
-    def shown(self) -> ShownComparison:
-        """The changes as they are sent."""
-        return ShownComparison(
-            row_count_before=self.row_counts[0],
-            row_count_after=self.row_counts[1],
-            decided=self.decided,
-            summary=self.summary,
-            changed=self.changed,
-            new_columns=self.new_columns,
-            columns=[one.shown for one in self.columns],
-        )
 
 
 def compare_versions(before: Baseline, after: Baseline) -> VersionComparison:
