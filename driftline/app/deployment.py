@@ -77,12 +77,7 @@ def deploy_by(
 
 def _model_file(model: object, folder: Path, name: str | None) -> Path:
     if isinstance(model, (str, Path)):
-        path = Path(model)
-        if not path.exists():
-            raise InputError(
-                f"model {path}: no such file; expected a model file, such as a .skops file"
-            )
-        return path.resolve()
+        return Path(model).resolve()
     if not hasattr(model, "predict"):
         raise InputError(
             f"model of type {type(model).__name__}: expected a file or an estimator with predict"
@@ -103,10 +98,7 @@ def _reference_file(reference: object, folder: Path) -> str | None:
     if isinstance(reference, str) and is_remote(reference):
         return reference
     if isinstance(reference, (str, Path)):
-        path = Path(reference)
-        if not path.exists():
-            raise InputError(f"reference {path}: no such file or folder")
-        return str(path.resolve())
+        return str(Path(reference).resolve())
     # Imported here: only a data frame needs Arrow in the caller's process.
     import pyarrow as pa
     from pyarrow import parquet

@@ -12,11 +12,10 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
-from driftline.errors import ConflictError, InputError
+from driftline.errors import ConflictError
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import OWN_NAMES
 from driftline.monitors.schedule import Schedule, windows_from
-from driftline.serving.hosting.multi_model.target_model import checked_target_model
 from driftline.serving.provisioning.definitions import channel_of
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import (
@@ -94,8 +93,6 @@ class Wanted:
         names = [one.name for one in self.declared.values() if one.kind == kind]
         names += [row.name for row in store.list_kind(self.connection, kind)]
         near = nearest(name, names) or f"there is no {kind} yet"
-        if kind == "Channel" and name.startswith("arn:"):
-            near = "actions are names of Channels here, no ARNs"
         raise ResourceError(
             f'{user}: {kind} "{name}" does not exist; {near}; declare it, too, or name one that '
             "does"
@@ -172,11 +169,6 @@ def _check_variant(wanted: Wanted, resource: Resource, spec: MonitorSpec) -> Non
             f'{resource}: spec.variant "{spec.variant}"; endpoint "{spec.endpoint}" has '
             f"{', '.join(variants)}"
         )
-    if spec.target_model is not None:
-        try:
-            checked_target_model(spec.target_model)
-        except InputError as error:
-            raise ResourceError(f"{resource}: spec.target_model: {error}") from error
 
 
 def _check_modes(wanted: Wanted, user: str, spec: Mapping[str, Any]) -> None:

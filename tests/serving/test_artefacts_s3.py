@@ -28,20 +28,6 @@ def _files(server: S3Server, root: str) -> list[str]:
             if one.is_file]  # fmt: skip
 
 
-def test_another_machine_fetches_what_one_has_put(
-    s3_root: str, s3_server: S3Server, model: Path, tmp_path: Path
-) -> None:
-    digest = model_digest(model)
-    for _ in range(2):
-        file = ModelStore(s3_root, tmp_path / "one").put("m", model, digest)
-
-    fetched = ModelStore(s3_root, tmp_path / "two").fetch(file)
-
-    assert _files(s3_server, s3_root) == [f"models/m/{digest}/m.skops"]
-    assert fetched.read_bytes() == model.read_bytes()
-    assert [path.name for path in fetched.parent.iterdir()] == ["m.skops"]
-
-
 def test_bytes_that_were_changed_in_the_bucket_are_not_served(
     s3_root: str, s3_server: S3Server, model: Path, tmp_path: Path
 ) -> None:

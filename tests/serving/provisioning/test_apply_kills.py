@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
+from tests.kit.data import ORDERS, stream
 from tests.kit.installation import Installation
 
 # Waits for the lease of the server that was killed to run out.
@@ -31,30 +30,19 @@ def model_fn(model_dir):
 def transform_fn(model, body, content_type, accept):
     return "loaded", "text/plain"
 """
-SCRIPT = """
-import time
-
-def preprocess_handler(record):
-    time.sleep(0.02)
-    return {"km": float(record.endpoint_input.data)}
-"""
-LINES = 300
 
 
 def test_a_server_that_is_killed_during_a_load_and_a_fit_is_followed_by_one_that_does_both(
-    install: Callable[..., Installation], tmp_path: Path
+    install: Callable[..., Installation],
 ) -> None:
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "slow.py").write_text(SCRIPT)
-    settings = f'[serving]\ntrust_pickle = true\n[scheduler]\nscripts_dir = "{tmp_path}/scripts"\n'
+    settings = "[serving]\ntrust_pickle = true\n"
     shop = install(settings, words=("--only", "server"), is_forked=True)
-    rows = "\n".join(json.dumps(line(number)) for number in range(LINES))
-    (shop.folder / "reference.jsonl").write_text(rows)
-    data = str(shop.folder / "reference.jsonl")
+    reference = shop.folder / "reference.csv"
+    stream(ORDERS, rows=200_000, seed=1).to_csv(reference, index=False)
     resources = [
         {"kind": "Model", "name": "m", "spec": {"path": str(packed(shop.folder))}},
         {"kind": "Endpoint", "name": "e", "spec": {"model": "m"}},
-        {"kind": "Baseline", "name": "b", "spec": {"data": data, "preprocess": "slow.py"}},
+        {"kind": "Baseline", "name": "b", "spec": {"data": str(reference)}},
     ]
     answer = shop.request("POST", "/api/v1/apply", json={"resources": resources})
     assert answer.status_code == 200, answer.text
@@ -75,15 +63,6 @@ def test_a_server_that_is_killed_during_a_load_and_a_fit_is_followed_by_one_that
     shop.wait(lambda: shop.is_answering("e", b"1"))
     assert len(shop.get("/api/v1/baselines/b/versions")["items"]) == 1
     assert shop.invoke("e", b"1").text == "loaded"
-
-
-def line(number: int) -> dict[str, Any]:
-    given = {"observedContentType": "text/plain", "mode": "INPUT", "encoding": "CSV"}
-    return {
-        "captureData": {"endpointInput": {**given, "data": f"{number % 50}"}},
-        "eventMetadata": {"eventId": f"e{number}", "inferenceTime": "2026-01-15T12:00:00Z"},
-        "eventVersion": "0",
-    }
 
 
 def is_up(shop: Installation) -> bool:
