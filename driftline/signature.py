@@ -94,13 +94,10 @@ class Signature:
 
     def __post_init__(self) -> None:
         for what in ("name", "column"):
-            taken: set[str] = set()
-            for column in self.columns:
-                key = getattr(column, what)
-                key = key.casefold() if what == "column" else key
-                if key in taken:
-                    raise InputError(f"signature: {what} {key!r} stands twice; expected it once")
-                taken.add(key)
+            keys = [getattr(column, what) for column in self.columns]
+            keys = [key.casefold() for key in keys] if what == "column" else keys
+            if len({*keys}) < len(keys):
+                raise InputError(f"signature: a {what} stands twice; expected each once")
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -129,7 +129,6 @@ class Controllers:
                 if problem:
                     await asyncio.to_thread(self._fail, row, InputError(problem))
                     return
-                await asyncio.to_thread(self._begin, row)
                 wanted = partial(self._is_current, row)
                 finish = await MAKERS[row.kind](self._context, row, wanted)
                 if finish is not None:
@@ -157,12 +156,6 @@ class Controllers:
     def _is_current(self, row: Stored) -> bool:
         with read_connection(self._context.engine) as connection:
             return self._current(connection, row) is not None
-
-    def _begin(self, row: Stored) -> None:
-        with self._context.engine.begin() as connection:
-            store.hold_all(connection)
-            if (now := self._current(connection, row)) is not None:
-                store.write(connection, now, phase="Creating")
 
     def _finish(self, row: Stored, finish: Finish) -> None:
         """Store that a generation is ready, and have those follow that need it."""

@@ -153,8 +153,9 @@ def _worker(
             "", name=model.name, containers=parts, is_serial=is_serial, reads_bodies=True
         )
     command, memory = command_of(spec)
+    is_many = spec["mode"] == MULTI_MODEL
     worker = WorkerSpec(
-        model.made.get("file", ""),
+        spec["model_data_prefix"] if is_many else model.made["file"],
         trust_pickle=model.made["trust_pickle"],
         signature=signature,
         positive=positive,
@@ -164,11 +165,10 @@ def _worker(
         reads_bodies=description.get("kind") == "bodies",  # Description.kind
         container=container,
     )
-    if spec["mode"] != MULTI_MODEL:
+    if not is_many:
         return worker
     return replace(
         worker,
-        path=spec["model_data_prefix"],
         many_memory_mb=spec["memory_limit_mb"],
         many_disk_mb=spec["disk_limit_mb"],
         # Without a signature nothing is said of what they take and answer.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, case, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from driftline.database.dialects import advisory_lock
 from driftline.database.leases import Lease, Values
@@ -23,9 +23,8 @@ from driftline.validation import nearest
 
 # How the digest of a secret begins.
 DIGEST = "blake2b:"
-# Pending waits for what it needs; Creating is worked on; of Failed the last ready one goes on.
-Phase = Literal["Pending", "Creating", "Ready", "Failed"]
-UNFINISHED: tuple[Phase, ...] = ("Pending", "Creating")
+# Of Pending and Failed the last ready one goes on.
+Phase = Literal["Pending", "Ready", "Failed"]
 # The kinds that controllers bring about; others are ready as soon as they are stored.
 CONTROLLED: tuple[Kind, ...] = ("Model", "Baseline", "Endpoint", "Monitor")
 LEASE = Lease(resources.c.lease_owner, resources.c.lease_until, timedelta(seconds=15))
@@ -67,7 +66,7 @@ class Stored:
     @property
     def is_unfinished(self) -> bool:
         """Whether what is declared is neither ready nor failed."""
-        return self.phase in UNFINISHED
+        return self.phase == "Pending"
 
     @property
     def running(self) -> Mapping[str, Any]:
@@ -218,14 +217,13 @@ def list_unfinished(connection: Connection, owner: str, now: datetime) -> list[S
 
 def claim(connection: Connection, owner: str, now: datetime) -> None:
     """Renew the lease of what a server brings about, and take what it may."""
-    phase = case((resources.c.phase == "Creating", "Creating"), else_="Pending")
     taken = update(resources).where(_is_for(owner, now))
-    connection.execute(taken.values(**LEASE.taken(owner, now), phase=phase))
+    connection.execute(taken.values(**LEASE.taken(owner, now), phase="Pending"))
 
 
 def _is_for(owner: str, now: datetime) -> ColumnElement[bool]:
     """Select what is unfinished and the server's, or nobody's, and what is due once more."""
-    is_unfinished, until = resources.c.phase.in_(UNFINISHED), resources.c.lease_until
+    is_unfinished, until = resources.c.phase == "Pending", resources.c.lease_until
     is_free = LEASE.is_free(now) | LEASE.is_owned(owner)
     return (is_unfinished & is_free) | (~is_unfinished & (until <= now))
 

@@ -10,9 +10,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from driftline.app.drafts import draft_resources
-from driftline.app.init import draft_text
-from driftline.roles import Facet, Roles
 from driftline.serving.resources.resources import parse_resources
 from tests.servers.commands import driftline
 
@@ -94,11 +91,3 @@ def test_a_file_that_is_there_is_left_alone_until_told(made: tuple[Path, dict[st
     assert told.returncode == 0
     assert "name: o-data-quality" in (folder / "mine.yaml").read_text()
     assert "#   label: COL" in (folder / "mine.yaml").read_text()
-
-
-def test_names_of_any_kind_stay_inside_the_comment() -> None:
-    roles = Roles(label="a\nkind: Model", facets=(Facet("b: [", ("x",)),))
-    resources = draft_resources("d", roles, reference="/d.csv")
-    text = draft_text(resources, file=Path("d.yaml"))
-
-    assert list(yaml.safe_load_all(text)) == resources
