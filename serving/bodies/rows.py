@@ -240,9 +240,10 @@ def _csv_cells(
         # No line more is read than it takes to know that there are too many.
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         rows = list(islice(lines, max_rows + 1))
-        header = _header_of(rows, expected)
-        if header is not None:
-            rows = [*rows[1:], *islice(lines, 1)]
+        # Line 1 is a header where it has the names of all columns and rows follow, as to capture.
+        header = None
+        if expected and len(rows) > 1 and all(one.name in rows[0] for one in expected):
+            header, *rows = [*rows, *islice(lines, 1)]
     except csv.Error as error:
         raise RowsError(f"the body is not CSV ({error})") from None
     if len(rows) > max_rows:
@@ -253,28 +254,12 @@ def _csv_cells(
         raise RowsError("the body is empty; expected at least one row")
     width = len(expected) if expected is not None else len(rows[0])
     names = [column.name for column in expected] if expected else [f"_c{i}" for i in range(width)]
-    _require_width(rows, names if header is None else header)
+    known = names if header is None else header
+    if set(map(len, rows)) != {len(known)}:
+        number, row = next(one for one in enumerate(rows, 1) if len(one[1]) != len(known))
+        raise RowsError(f"row {number} has {len(row)} values; expected {listed(known)}")
     cells = list(zip(*rows, strict=True))
     return names, cells if header is None else [cells[header.index(name)] for name in names]
-
-
-def _header_of(rows: Sequence[list[str]], expected: Sequence[Column] | None) -> list[str] | None:
-    """Return line 1 where it has the names of all columns and rows follow, as capture reads it."""
-    if not expected or len(rows) < 2 or not all(one.name in rows[0] for one in expected):
-        return None
-    return rows[0]
-
-
-def _require_width(rows: Sequence[Sequence[object]], names: Sequence[str]) -> None:
-    """Refuse rows that do not hold one value a column."""
-    widths = set(map(len, rows))
-    if widths == {len(names)} and names:
-        return
-    for number, row in enumerate(rows, start=1):
-        if not row:
-            raise RowsError(f"row {number} is empty; expected {len(names)} values")
-        if len(row) != len(names):
-            raise RowsError(f"row {number} has {len(row)} values; expected {listed(names)}")
 
 
 def _lines(text: str, max_rows: int) -> list[object]:

@@ -50,7 +50,6 @@ class _Bomb:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"", "not an npy file"),
         (b"\x93NUMPY", "not an npy file"),
         (pickle.dumps(_Bomb()), "not an npy file"),
         (npy([_Bomb(), 1], allow_pickle=True), "neither numbers, truth values, texts nor times"),
@@ -60,12 +59,8 @@ class _Bomb:
         (lying("(-1, 2)"), "shape is not one of sizes"),
         (lying("(2,) * 9**9**9"), "header cannot be read"),
         (lying("(1, 2)", bytes(16), "__import__('os').getpid()"), "header cannot be read"),
-        (lying("(0, 2)"), "no rows"),
-        (lying("(1, 0)"), "hold no values"),
         (npy(np.zeros((2, 3))), 'array has 3 values a row; expected 2 (km, temp)'),
-        (npy([["a", "b"]]), '"a" is not'),
         (npy(np.array([[b"\xff", b"1"]])), "not Unicode"),
-        (npy(np.array([[1, 2]], "<M8[s]")), "is not"),
         (lying("(1, 2)", b"\xff" * 8, "'<U1'"), "not Unicode"),
         (npy([[2.0**70, 1.0]]) [:-1], "its header says 16"),
     ],

@@ -8,16 +8,6 @@ from hypothesis import strategies as st
 
 from driftline.serving.bodies.predictions import Answer, class_text, write_answer
 
-
-def test_lists_are_lists_in_json_and_their_text_in_csv_without_what_is_no_number():
-    answer = Answer([[1.5, float("nan")], ["b", 'a"'], []])
-
-    entries = json.loads(write_answer(answer, "json"))["predictions"]
-    assert [one["prediction"] for one in entries] == [[1.5, None], ["b", 'a"'], []]
-    cells = [cell for (cell,) in csv.reader(write_answer(answer, "csv").decode().splitlines())]
-    assert list(map(json.loads, cells)) == [[1.5, None], ["b", 'a"'], []]
-
-
 VALUES = st.floats() | st.integers(-(2**70), 2**70) | st.booleans() | st.none()
 TEXTS = st.text(max_size=3)
 HALF_CHARACTERS = st.just("\ud800")

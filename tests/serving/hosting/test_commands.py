@@ -15,10 +15,7 @@ from pathlib import Path
 import pytest
 
 from driftline.orphans import descendants
-from driftline.serving.hosting.admission import Limits
-from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
-from driftline.serving.hosting.pool import Pool
-from driftline.serving.hosting.worker_output import LogFile, read_lines
+from driftline.serving.hosting.child import Child, LoadError
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 PROGRAM = Path(__file__).parents[2] / "fixtures" / "serving" / "container.py"
@@ -38,12 +35,6 @@ def launch(tmp_path):
         )
 
     return make
-
-
-@pytest.fixture
-def log_file(tmp_path):
-    """Return where what a command prints is kept."""
-    return LogFile(tmp_path / "logs", "flights")
 
 
 def is_running(process):
@@ -172,38 +163,6 @@ def test_nothing_is_left_of_it_when_the_server_is_killed(launch, tmp_path, until
 def test_what_cannot_be_run_is_refused_in_a_sentence(changes, sentence, launch):
     with pytest.raises(LoadError, match=sentence):
         asyncio.run(with_child(launch(**changes), None))
-
-
-def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, log_file, tmp_path):
-    async def act():
-        limits = Limits(minimum=2, timeout_s=60)
-        pool = Pool("flights", launch(), limits, log_file=log_file)
-        await pool.start()
-        try:
-            replies = []
-            for number in range(30):
-                if number % 10 == 4:
-                    who = json.loads((await pool.invoke("text/csv", "", b"who")).body)
-                    os.kill(who["pid"], signal.SIGKILL)
-                replies.append(await pool.invoke("text/csv", "", b"who"))
-            with pytest.raises(WorkerLostError, match="its worker ended over this request"):
-                await pool.invoke("text/csv", "", b"crash")
-            replies.append(await pool.invoke("text/csv", "", b"who"))
-            while (
-                sum("ended" in one.message for one in read_lines(tmp_path / "logs", limit=99)) < 5
-            ):
-                await asyncio.sleep(0.02)
-            return replies
-        finally:
-            await pool.stop()
-
-    replies = asyncio.run(act())
-
-    assert [reply.status for reply in replies] == [200] * 31
-    assert len({json.loads(reply.body)["pid"] for reply in replies}) >= 4
-    told = [line.message for line in read_lines(tmp_path / "logs", limit=99)]
-    killed = "the command was ended by signal 9 (SIGKILL), perhaps because memory ran out"
-    assert [told.count(how) for how in (killed, "the command ended with exit code 3")] == [3, 2]
 
 
 def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):

@@ -104,15 +104,9 @@ def test_a_signature_that_is_not_the_models_own_is_refused(rows, sentence, tmp_p
     [
         ("a: [", "m cannot be read"),
         ("flavors: {onnx: {}}", "has the flavors onnx; expected python_function"),
-        ("flavors: {sklearn: {}}", "m cannot be read"),
         (
             'flavors: {sklearn: {}}\nsignature: {inputs: \'[{"name": "a", "type": "binary"}]\'}',
             r'"a" of type binary; expected one of boolean, integer',
-        ),
-        (
-            'flavors: {sklearn: {}}\nsignature: {inputs: \'[{"type": "tensor", '
-            '"tensor-spec": {"dtype": "uint8", "shape": [-1, 8, 8]}}]\'}',
-            r"1 tensors, the first of uint8 and shape \(-1, 8, 8\)",
         ),
     ],
 )

@@ -1,7 +1,5 @@
 """Models of ONNX, against scikit-learn's own answers."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,42 +134,3 @@ def test_inputs_by_name_are_the_columns(tmp_path):
         predictor.predict({"carrier": text, "distance": text})
     with pytest.raises(ModelError, match='input "carrier" takes text'):
         predictor.predict({"carrier": numbers, "distance": numbers})
-
-
-def test_without_onnx_runtime_the_sentence_says_what_to_install(tmp_path, monkeypatch):
-    (tmp_path / "m.onnx").write_bytes(b"")
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-
-    with pytest.raises(
-        ModelError, match=r"m\.onnx is a model of onnxruntime.*pip install 'driftline\[onnx\]'\)"
-    ):
-        load_predictor(tmp_path / "m.onnx", trust_pickle=False)
-
-
-@pytest.mark.parametrize("content", [b"", b"no model", b"\x08" * 1000])
-def test_a_damaged_file_is_one_sentence(content, tmp_path):
-    (tmp_path / "m.onnx").write_bytes(content)
-
-    with pytest.raises(ModelError, match=r"^m\.onnx cannot be read \([^\n]*\)$"):
-        load_predictor(tmp_path / "m.onnx", trust_pickle=False)
-
-
-@pytest.mark.parametrize(
-    ("shape", "outputs", "sentence"),
-    [
-        ([None, 3, 3], 1, "of 3 dimensions; expected tables"),
-        ([None, 3], 2, "answers y0, y1; expected one output of numbers, or a label"),
-    ],
-)
-def test_what_is_no_table_is_refused(shape, outputs, sentence, tmp_path):
-    names = [f"y{number}" for number in range(outputs)]
-    graph = helper.make_graph(
-        [helper.make_node("Identity", ["X"], [name]) for name in names],
-        "g",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-
-    with pytest.raises(ModelError, match=sentence):
-        load(model, tmp_path)

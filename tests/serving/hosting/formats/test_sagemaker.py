@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import tempfile
 
 import joblib
@@ -85,21 +84,6 @@ def test_transform_fn_does_all_of_it(load):
     assert model.answer(b"x", "text/csv", "text/plain") == (
         b"LinearRegression x text/plain", "text/plain",
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("code", "found"),
-    [
-        ({"code/inference.py": "def transform_fn(a, b, c, d): ..."},
-         "model.tar.gz, whose inference.py has no model_fn, holds 0 model files (none)"),
-        ({}, "model.tar.gz holds 0 model files (none)"),
-    ],
-)  # fmt: skip
-def test_an_artefact_without_a_model_is_refused_by_its_own_name(code, found, tmp_path):
-    path = pack(tmp_path / "model.tar.gz", {"notes.md": "of last year", **code})
-
-    with pytest.raises(ModelError, match=f"^{re.escape(found)}"):
-        load_model(path, trust_pickle=True)
 
 
 @pytest.mark.parametrize(

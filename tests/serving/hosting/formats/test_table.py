@@ -30,7 +30,7 @@ def test_pickles_are_refused_unless_they_are_trusted(trained, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"x" * 100])
-@pytest.mark.parametrize("name", ["m.skops", "m.joblib", "m.pkl"])
+@pytest.mark.parametrize("name", ["m.skops", "m.joblib", "m.onnx"])
 def test_a_broken_file_is_one_sentence(content, name, tmp_path):
     (tmp_path / name).write_bytes(content)
 
@@ -46,16 +46,6 @@ def test_a_folder_with_one_model_file_is_that_model(trained, tmp_path):
     (tmp_path / "b.skops").write_bytes(trained.file.read_bytes())
     with pytest.raises(ModelError, match=r"2 model files \(a.skops, b.skops\)"):
         load_predictor(tmp_path, trust_pickle=False)
-
-
-@pytest.mark.parametrize("name", ["m.keras", "folder"])
-def test_a_network_is_refused_with_the_ways_in_which_it_is_served(name, tmp_path):
-    (tmp_path / "m.keras").write_bytes(b"x")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "model.safetensors").write_bytes(b"x")
-
-    with pytest.raises(ModelError, match=r"as ONNX, .*MLflow, .*code/inference\.py loads them"):
-        load_predictor(tmp_path / name, trust_pickle=True)
 
 
 ACME = """

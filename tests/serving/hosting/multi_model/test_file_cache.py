@@ -78,28 +78,6 @@ def test_what_finds_no_room_leaves_the_other_copies(models: Path, tmp_path: Path
     assert using(models, tmp_path, work) == 3 * SIZE
 
 
-def test_what_is_dropped_is_copied_anew_and_stays_for_who_uses_it(
-    models: Path, tmp_path: Path
-) -> None:
-    whole = (models / "a.skops").read_bytes()
-    (models / "a.skops").write_bytes(whole[:1])
-
-    async def work(files: FileCache) -> None:
-        async with files.copy("a.skops") as (half, _):
-            files.drop("a.skops")
-            (models / "a.skops").write_bytes(whole)
-            await fetch(files, "a.skops")
-            files.drop("b.skops")
-            assert half.path.read_bytes() == whole[:1]
-        await fetch(files, "b.skops")
-        async with asyncio.timeout(30):  # A thread removes it, for whom nobody waits.
-            while half.path.exists():
-                await asyncio.sleep(0.01)
-        assert files._used_bytes == 2 * SIZE
-
-    using(models, tmp_path, work)
-
-
 @pytest.mark.s3
 def test_models_of_a_bucket_are_fetched(s3_root: str, s3_server: S3Server, tmp_path: Path) -> None:
     folder = f"{s3_root.removeprefix('s3://')}/stores"
