@@ -64,20 +64,13 @@ class Queue:
         """Select rows that wait or are worked on."""
         return self.table.c.status.in_(self.unfinished)
 
-    def is_owned(self, owner: str) -> ColumnElement[bool]:
-        """Select unfinished rows that a worker has."""
-        return self.is_unfinished() & self._lease.is_owned(owner)
-
-    def is_free(self, now: datetime) -> ColumnElement[bool]:
-        """Select unfinished rows that no worker has."""
-        return self.is_unfinished() & self._lease.is_free(now)
-
     def claim(
         self, engine: Engine, owner: str, now: datetime, limit: int, *where: ColumnElement[bool]
     ) -> list[Row[Any]]:
         """Take free rows that are due, at most so many; writes only where there are some."""
         columns = self.table.c
-        is_due = (self.is_free(now), columns.next_attempt_at <= now, *where)
+        is_free = self.is_unfinished() & self._lease.is_free(now)
+        is_due = (is_free, columns.next_attempt_at <= now, *where)
         first = select(self.key).where(*is_due).order_by(self.order, self.key).limit(limit)
         with read_connection(engine) as connection:
             keys = connection.scalars(first).all()
@@ -130,5 +123,6 @@ class Queue:
     def _write(
         self, connection: Connection, owner: str, keys: Collection[str], values: dict[str, Any]
     ) -> int:
-        owned = update(self.table).where(self.key.in_(keys), self.is_owned(owner))
+        is_owned = self.is_unfinished() & self._lease.is_owned(owner)
+        owned = update(self.table).where(self.key.in_(keys), is_owned)
         return connection.execute(owned.values(**values)).rowcount

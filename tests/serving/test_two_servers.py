@@ -14,56 +14,29 @@ from driftline.app.client.client import Client
 from driftline.capture.tables.dataset import Dataset
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.resources.reach import Reach
-from driftline.serving.tables import async_requests, transform_jobs
-from tests.servers.commands import ForkedTransform
+from driftline.serving.tables import async_requests
 from tests.serving.conftest import resource, running
 
 ROW = "UA,EWR,2900,39"
-REQUESTS, JOBS = 12, 4
+REQUESTS = 12
 
 
 @pytest.fixture(scope="module")
-def begun():
-    """The jobs that processes were started for, by server."""
-    return [], []
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory, postgres, begun):
+def pair(tmp_path_factory, postgres):
     """Both servers: each with its own spool, on the same database and folder."""
     name, folder = postgres.new_database(), tmp_path_factory.mktemp("pair")
-    folders, settings, url = (
-        (folder / "a", folder / "b"),
-        folder / "driftline.toml",
-        postgres.url(name),
-    )
-    settings.write_text(
-        f'[database]\nurl = "{url}"\n[storage]\nroot = "{folders[0]}/root"\n'
-        "[serving]\ntrust_pickle = true\n"
-    )
-
-    def beginning(found):
-        def begin(job, owner):
-            found.append(job)
-            return ForkedTransform(settings, job, owner)
-
-        return begin
-
     reach = Reach(outputs=(str(folder),))
     with ExitStack() as stack:
-        for one in folders:
-            one.mkdir()
-        (folders[0] / "root").mkdir()
-        (folders[1] / "root").symlink_to(folders[0] / "root")
+        for one in ("a", "b"):
+            (folder / one).mkdir()
+        (folder / "a" / "root").mkdir()
+        (folder / "b" / "root").symlink_to(folder / "a" / "root")
         yield [
             stack.enter_context(
-                running(
-                    one, database=url, trust_pickle=True, start_transform=beginning(found),
-                    reach=reach,
-                )
+                running(folder / one, database=postgres.url(name), trust_pickle=True, reach=reach)
             )
-            for one, found in zip(folders, begun, strict=True)
-        ]  # fmt: skip
+            for one in ("a", "b")
+        ]
     postgres.drop(name)
 
 
@@ -140,31 +113,3 @@ def test_each_asynchronous_request_is_answered_once(pair, slow_model, until):
     assert Counter(table["inference_id"].to_pylist()) == Counter(ids)
     # Both had some of them: what the first one captured is not all.
     assert 0 < counts[0] < REQUESTS
-
-
-def test_each_transform_job_is_run_once(pair, begun, trained, tmp_path, until):
-    answer = pair[0].apply(*trained.flights())
-    assert answer.status_code == 200, answer.text
-    source = {"s3_data_source": {"s3_uri": str(tmp_path / "rows.csv")}}
-    (tmp_path / "rows.csv").write_text(trained.csv(slice(0, 400)))
-
-    outputs = {
-        f"job-{number}": pair[0].root / "outputs" / f"job-{number}" for number in range(JOBS)
-    }
-    for number, (name, output) in enumerate(outputs.items()):
-        job = {
-            "transform_job_name": name,
-            "endpoint_name": "flights",
-            "transform_input": {"data_source": source, "split_type": "Line"},
-            "transform_output": {"s3_output_path": str(output), "assemble_with": "Line"},
-        }
-        with Client(pair[number % 2].url) as client:
-            client.create_transform_job(job)
-    until(lambda: all(one.ended_at for one in rows_of(pair[0], transform_jobs)), 120)
-
-    assert {one.status for one in rows_of(pair[0], transform_jobs)} == {"Completed"}
-    assert sorted(begun[0] + begun[1]) == list(outputs)
-    assert begun[0]
-    assert begun[1]
-    texts = {(output / "rows.csv.out").read_text() for output in outputs.values()}
-    assert [len(text.splitlines()) for text in texts] == [400]

@@ -8,9 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from driftline.serving.hosting.admission import Limits, TimedOutError
+from driftline.serving.hosting.admission import TimedOutError
 from driftline.serving.hosting.child import Reply, WorkerLostError
-from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import NoWorkerError
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.metrics.traffic import Answered
@@ -76,17 +75,6 @@ def test_a_model_that_was_asked_and_did_not_answer_has_failed(
 
     assert counted.status >= 500
     assert (counted.model_s is not None) is was_asked
-
-
-def test_every_container_that_was_asked_is_counted_where_one_does_not_answer() -> None:
-    stages = [Stage(Reply(200, "text/csv", b"1")), Stage(TimedOutError("late"))]
-    parts = cast("Any", dict(zip(("blue", "green"), stages, strict=True)))
-    line = Pipeline("line", WorkerSpec("line", is_serial=True), Limits(), parts)
-
-    counted, _ = ask(line)
-
-    asked = [(name, status) for name, _, status in counted.note["containers"]]
-    assert asked == [("blue", 200), ("green", 504)]
 
 
 @pytest.mark.parametrize("form", ["text/csv\n", "text/csv\r\nx: y", "text/\x00", "té/xt"])
