@@ -16,7 +16,7 @@ import socket
 import sys
 import traceback
 
-from driftline.errors import DriftlineError, InputError, UnavailableError
+from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
 
 INPUT = 2
 UNDECIDED = 3
@@ -34,6 +34,8 @@ def exit_code(error: BaseException) -> int:
     """Return the code that a process ends with because of an error."""
     if isinstance(error, InputError):
         return INPUT
+    if isinstance(error, UndecidedError):  # Before all: a damaged table is storage, too.
+        return UNDECIDED
     return UNAVAILABLE if isinstance(error, UnavailableError) or is_outage(error) else UNDECIDED
 
 
