@@ -65,12 +65,9 @@ class Gate:
         self.spec = spec
         self.limits = limits
         self._open = _Count()
-        self._coming = _Count()
+        self.coming = _Count()
+        """Announces a request on its way, so that the pool does not stop before it."""
         self._has_ended = False
-
-    def expecting(self) -> _Count:
-        """Announce a request that is still on its way, so that the pool does not stop before it."""
-        return self._coming
 
     def _opened(self) -> _Count:
         """Count a request as open, within the limit."""
@@ -92,6 +89,6 @@ class Gate:
         loop = asyncio.get_running_loop()
         end = loop.time() + drain_s
         # Unless somebody else has stopped it meanwhile, with less time.
-        while not self._has_ended and (self._open.now or self._coming.now) and loop.time() < end:
+        while not self._has_ended and (self._open.now or self.coming.now) and loop.time() < end:
             await asyncio.sleep(0.02)
         self._has_ended = True

@@ -96,9 +96,9 @@ class VariantState:
     share: float  # Of the requests that name no variant, 0 to 1; of a shadow, those mirrored.
     instance_count: int  # Workers that can answer now.
     problem: str | None
-    shadow: bool = False  # Whether it answers copies, and no caller.
-    mirrored: int = 0  # Copies that a shadow was asked, and was spared, since the server began.
-    dropped: int = 0
+    shadow: bool  # Whether it answers copies, and no caller.
+    mirrored: int  # Copies that a shadow was asked, and was spared, since the server began.
+    dropped: int
 
 
 @dataclass(slots=True, eq=False)
@@ -135,9 +135,7 @@ class VariantRuntime:
     def state(self, share: float) -> VariantState:
         """Return how it fares; ``share``: of the requests that it gets."""
         desired, pool = self.desired, None if self.route is None else self.route.pool
-        problem = self.reason
-        if problem is None and self.next_pool is not None:
-            problem = self.next_pool.problem
+        problem = self.reason or (None if self.next_pool is None else self.next_pool.problem)
         # A serverless variant without a worker may be well, or have just failed to start one.
         if problem is None and pool is not None and (desired.serverless or not pool.is_ready):
             problem = pool.problem
@@ -148,8 +146,8 @@ class VariantRuntime:
             instance_count=0 if pool is None else pool.instance_count,
             problem=problem,
             shadow=desired.is_shadow,
-            mirrored=self.mirror.mirrored if desired.is_shadow else 0,
-            dropped=self.mirror.dropped if desired.is_shadow else 0,
+            mirrored=self.mirror.mirrored,
+            dropped=self.mirror.dropped,
         )
 
 
@@ -482,19 +480,21 @@ def _spec_of(context: ServerContext, worker: WorkerSpec) -> WorkerSpec:
 
 def _limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
     """Return the bounds of a variant's pool."""
-    if (serverless := desired.serverless) is None:
-        return Limits(
-            minimum=desired.instance_count or 1,
-            open_requests=context.max_open_requests,
-            timeout_s=context.settings.serving.timeout_s,
-            start_timeout_s=context.start_timeout_s,
-        )
-    return Limits(
+    serving, serverless = context.settings.serving, desired.serverless
+    limits = Limits(
+        minimum=desired.instance_count or 1,
+        open_requests=context.max_open_requests,
+        timeout_s=serving.timeout_s,
+        start_timeout_s=context.start_timeout_s,
+    )
+    if serverless is None:
+        return limits
+    return replace(
+        limits,
         minimum=serverless.provisioned_concurrency or 0,
         maximum=serverless.max_concurrency,
-        idle_s=context.settings.serving.serverless_idle_s,
+        idle_s=serving.serverless_idle_s,
         open_requests=serverless.max_concurrency,
-        timeout_s=context.settings.serving.timeout_s,
         # A request waits for the start of its worker.
-        start_timeout_s=min(context.start_timeout_s, context.settings.serving.timeout_s),
+        start_timeout_s=min(context.start_timeout_s, serving.timeout_s),
     )

@@ -56,8 +56,7 @@ class FrameReader:
         if self._buffer:
             self._buffer += data
             held = self._buffer
-        start = 0
-        frames: list[tuple[dict[str, Any], bytes]] = []
+        start, frames = 0, []
         while len(held) - start >= _LENGTHS.size:
             head_size, body_size = _LENGTHS.unpack_from(held, start)
             if head_size + body_size > MAX_FRAME_BYTES:
@@ -71,7 +70,7 @@ class FrameReader:
             start = end
         if held is self._buffer:
             del self._buffer[:start]
-        elif start < len(held):
+        else:
             self._buffer += held[start:]
         return frames
 

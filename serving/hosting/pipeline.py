@@ -1,11 +1,6 @@
 """A variant of several containers: pools of which one is asked by name, or all in turn.
 
 In turn the answer of one, with its content type, is the request of the next; an error ends it.
-
-References
-----------
-SageMaker developer guide, "Host multiple models which use different containers behind one endpoint"
-and "Host models along with pre-processing logic as serial inference pipeline".
 """
 
 from __future__ import annotations

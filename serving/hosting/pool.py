@@ -6,24 +6,18 @@ variant has n of n, a serverless one from its provisioned to its most concurrent
 models that monitors ask none of n.
 
 A pool of many models is asked for one by its name: workers are ordered by a hash of model and
-worker (rendezvous hashing), and the first one whose queue is within a bound gets the request, so
-that each worker holds other models. A model over which workers ended several times in a row is
-quarantined for a while.
-
-References
-----------
-SageMaker developer guide, "Deploy models with Amazon SageMaker Serverless Inference".
-Thaler and Ravishankar (1998), Using name-based mappings to increase hit rates, IEEE/ACM ToN 6(1).
-Mirrokni, Thorup and Zadimoghaddam (2018), Consistent hashing with bounded loads, SODA.
+worker (rendezvous hashing, Thaler and Ravishankar 1998), and the first one whose queue is within a
+bound (Mirrokni, Thorup and Zadimoghaddam 2018) gets the request. A model over which workers ended
+several times in a row is quarantined for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -75,15 +69,6 @@ class NoWorkerError(WorkerLostError):
         return self.__cause__ if isinstance(self.__cause__, LoadError) else self
 
 
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """The place of one worker."""
-
-    number: int  # Of those that always run, in the order of their making; -1: it ends when idle.
-    ready: asyncio.Future[None]  # Its first worker runs, or cannot be started.
-    child: Child | None = None
-
-
 class Pool(Gate):
     """Workers that hold the same model, or many; lives inside one event loop.
 
@@ -106,8 +91,12 @@ class Pool(Gate):
         """Why a worker does not run."""
         self.children: list[Child] = []
         """The workers that can answer now."""
+        self.parts: Mapping[str, Pool] = {"": self}
+        """The pools of its containers, by hostname; itself where it has none."""
         self._any_ready = asyncio.Event()
-        self._slots: dict[asyncio.Task[None], _Slot] = {}
+        # Of those that always run, by number; all are in ``_tasks``, with those that end when idle.
+        self._kept: dict[int, asyncio.Task[Any]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._turns = asyncio.Semaphore(max(1, limits.maximum))
         self._log_file = log_file
         self._files = files
@@ -126,11 +115,6 @@ class Pool(Gate):
         """How many workers can answer now."""
         return len(self.children)
 
-    @property
-    def parts(self) -> Mapping[str, Pool]:
-        """The pools of its containers, by hostname; itself where it has none."""
-        return {"": self}
-
     async def start(self) -> None:
         """Start the workers that always run, and return when one is ready; the rest follow.
 
@@ -142,10 +126,11 @@ class Pool(Gate):
         try:
             if self.limits.minimum:
                 self._fill()
-                first = [slot.ready for slot in self._slots.values() if slot.number >= 0]
+                ready = self._spawn(self._any_ready.wait())
+                first = [ready, *self._kept.values()]
                 done, _ = await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-                if all(one.exception() for one in done):
-                    await done.pop()
+                if ready not in done:
+                    await done.pop()  # It could not be started.
             else:
                 await describe_model(self.spec, timeout_s=self.limits.start_timeout_s)
         except BaseException:
@@ -164,45 +149,36 @@ class Pool(Gate):
         self.limits = limits
         if not self._is_started:
             return  # ``start`` will see to it.
-        for task, slot in self._slots.items():
-            if slot.number >= limits.minimum:
-                slot.number = -1
-                if slot.child is None:
-                    task.cancel()
-                else:
-                    slot.child.let_go()
+        for number in [one for one in self._kept if one >= limits.minimum]:
+            task = self._kept.pop(number)
+            child = next((one for one in self.children if one.number == number), None)
+            if child is None:
+                task.cancel()
+            else:
+                child.let_go()
         self._fill()
 
     def _fill(self) -> None:
         """Start the workers that are missing of those that always run."""
-        there = {slot.number for slot in self._slots.values()}
         for number in range(self.limits.minimum):
-            if number not in there:
-                self._add(number)
+            if number not in self._kept or self._kept[number].done():
+                self._kept[number] = self._spawn(self._run(number))
 
-    def _add(self, number: int) -> _Slot:
-        slot = _Slot(number, asyncio.get_running_loop().create_future())
-        task = asyncio.create_task(self._run(slot))
-        self._slots[task] = slot
-
-        def end(task: asyncio.Task[None]) -> None:
-            del self._slots[task]
-            if not slot.ready.done():
-                slot.ready.set_exception(NoWorkerError(f"{self._title} is being stopped"))
-            if not slot.ready.cancelled():
-                slot.ready.exception()  # Seen: nobody may be waiting for it.
-
-        task.add_done_callback(end)
-        return slot
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Stop all workers; first wait up to ``drain_s`` for requests that are open or coming."""
         await self._drain(drain_s)
         self._is_started = False
-        tasks = [*self._slots]
+        tasks = {*self._tasks, *self._kept.values()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._kept.clear()
         self._any_ready.set()  # Nobody waits for a worker any more.
         if self._files is not None:
             await self._files.close()
@@ -318,18 +294,36 @@ class Pool(Gate):
             why = f" ({self.problem})" if self.problem else ""
             if self._has_ended:
                 raise NoWorkerError(f"{self._title} cannot be served{why}")
-            if self.limits.is_elastic:  # Another request may take the new one.
+            if self.limits.is_elastic:
                 try:
-                    await self._add(-1).ready
+                    child = await self._started(-1)
                 except (DriftlineError, OSError) as error:
+                    self.problem = str(error)
                     text = f"{self._title} could not start a worker ({error})"
                     raise NoWorkerError(text) from error
-                continue
+                self._spawn(self._attend(child))
+                return child
             try:
                 async with asyncio.timeout_at(deadline):
                     await self._any_ready.wait()
             except TimeoutError:
                 raise NoWorkerError(f"{self._title} has no running worker{why}") from None
+        return child
+
+    async def _started(self, number: int) -> Child:
+        """Start a worker, which can be asked from now on; ``_attend`` has to be called."""
+        child = await Child.start(
+            self.spec, timeout_s=self.limits.start_timeout_s, log_file=self._log_file
+        )
+        if self._has_ended:
+            await child.stop()
+            raise NoWorkerError(f"{self._title} is being stopped")
+        child.number, self.problem = number, None
+        # Before those who wait learn of the loss, so that none of them asks this worker again.
+        child.when_gone = partial(self._forget, child)
+        if not child.gone.is_set():
+            self.children = [*self.children, child]
+            self._any_ready.set()
         return child
 
     def _end_if_stuck(self, child: Child, limit_s: float) -> bool:
@@ -342,8 +336,8 @@ class Pool(Gate):
         child.kill(f"the worker did not answer within {limit_s:g} s and was ended")
         return True
 
-    async def _run(self, slot: _Slot) -> None:
-        """Run a worker; where one always runs, start it again with growing pauses."""
+    async def _run(self, number: int) -> None:
+        """Run a worker that always runs: start it again with growing pauses."""
         loop = asyncio.get_running_loop()
         short_lives = 0
         while True:
@@ -352,45 +346,30 @@ class Pool(Gate):
                 await asyncio.sleep(min(FIRST_PAUSE_S * 2.0**short_lives, LONGEST_PAUSE_S))
             started, was_sound = loop.time(), False
             try:
-                slot.child = child = await Child.start(
-                    self.spec, timeout_s=self.limits.start_timeout_s, log_file=self._log_file
-                )
-                await self._attend(child, slot)
-                if slot.number < 0:
+                child = await self._started(number)
+                await self._attend(child)
+                if child.is_leaving:
                     return
                 # What answers others may be ended by one request again and again: no crash loop.
                 was_sound = child.has_answered
             except Exception as error:
                 self.problem = str(error)
                 is_ours = not isinstance(error, DriftlineError | OSError)
-                text = "endpoint=%s slot=%d event=not-started error=%s"
-                log.error(text, self.name, slot.number, error, exc_info=is_ours)
+                text = "endpoint=%s worker=%d event=not-started error=%s"
+                log.error(text, self.name, number, error, exc_info=is_ours)
                 # Final for who would wait for it for ever; later the disk may have been full.
-                is_final = (is_ours or isinstance(error, LoadError)) and not self._is_started
-                if slot.number < 0 or is_final:
-                    if not slot.ready.done():
-                        slot.ready.set_exception(error)
-                    return
-            finally:
-                slot.child = None
+                if (is_ours or isinstance(error, LoadError)) and not self._is_started:
+                    raise
             was_short = not was_sound and loop.time() - started < STABLE_AFTER_S
             short_lives = short_lives + 1 if was_short else 0
 
-    async def _attend(self, child: Child, slot: _Slot) -> None:
-        """Let a worker that has loaded the model answer, until it is gone or is to leave."""
+    async def _attend(self, child: Child) -> None:
+        """Let a worker answer until it is gone or is to leave."""
         loop = asyncio.get_running_loop()
-        child.number, self.problem = slot.number, None
-        # Before those who wait learn of the loss, so that none of them asks this worker again.
-        child.when_gone = partial(self._forget, child)
-        if not child.gone.is_set():
-            self.children = [*self.children, child]
-            self._any_ready.set()
-        if not slot.ready.done():
-            slot.ready.set_result(None)
         try:
             while not child.changed.is_set():
                 left_s = None
-                if slot.number < 0:  # It leaves when it was idle for long enough.
+                if child.number < 0:  # It leaves when it was idle for long enough.
                     idle_s = 0.0 if child.waiting_count else loop.time() - child.last_heard
                     if (left_s := self.limits.idle_s - idle_s) <= 0:
                         child.let_go()

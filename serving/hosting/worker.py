@@ -227,42 +227,36 @@ def load(spec: WorkerSpec, expected: RequestRows | None) -> Held:
 
 def answer_frames(link: socket.socket, loaded: Held, frames: Frames, memory: Memory) -> None:
     """Answer requests for a model, together where that is possible."""
-    if isinstance(loaded, BodyModel):
+    # Who asks for monitors asks nothing else.
+    if isinstance(loaded, BodyModel) or "op" in frames[0][0]:
         for header, body in frames:
-            link.sendall(_answer_body(loaded, header, body, memory))
-    elif "op" in frames[0][0]:  # Who asks for monitors asks nothing else.
-        for header, body in frames:
-            link.sendall(_answer_monitor(loaded, header, body))
-    else:
-        for batch in _batches(_requests(link, loaded, frames, memory)):
-            link.sendall(b"".join(_predict(loaded.predictor, batch, memory)))
+            link.sendall(_answer_alone(loaded, header, body, memory))
+        return
+    for batch in _batches(_requests(link, loaded, frames, memory)):
+        link.sendall(b"".join(_predict(loaded.predictor, batch, memory)))
 
 
-def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes, memory: Memory) -> bytes:
-    """Have a model answer a body of its own."""
-    if "op" in header:
-        return refuse(header, 400, "bad_request", NOT_EXPLAINED)
+def _answer_alone(loaded: Held, header: dict[str, Any], body: bytes, memory: Memory) -> bytes:
+    """Have a model answer a monitor, or a body by functions of its own."""
     try:
+        if isinstance(loaded, Loaded):
+            return loaded.questions.answer(header, body)
+        if "op" in header:
+            return refuse(header, 400, "bad_request", NOT_EXPLAINED)
         # Who asks by the form of a body means its media type.
         types = [MEDIA_TYPES.get(header[key], header[key]) for key in ("form", "answer")]
-        answer, media_type = model.answer(body, *types)
+        answer, media_type = loaded.answer(body, *types)
+        return respond(header, answer, status=200, type=media_type)
     except (InputError, MemoryError) as error:
         return _refused(header, error, memory)
-    # The functions are foreign code and may raise anything. The log gets the whole of it.
+    # A model is foreign code and may raise anything. The log gets the whole of it.
     except Exception as error:  # noqa: BLE001
+        if isinstance(loaded, Loaded):
+            return refuse(header, 424, "model_error", _sentence(error))
         traceback.print_exc()
         status = getattr(error, "status_code", 500)
         said = str(error).strip() or type(error).__name__
         return received(header, status if isinstance(status, int) else 500, said)
-    return respond(header, answer, status=200, type=media_type)
-
-
-def _answer_monitor(loaded: Loaded, header: dict[str, Any], body: bytes) -> bytes:
-    """Answer a question of a monitor; such a process has no other work."""
-    try:
-        return loaded.questions.answer(header, body)
-    except Exception as error:  # noqa: BLE001 - a model may raise anything
-        return refuse(header, 424, "model_error", _sentence(error))
 
 
 def _requests(

@@ -229,7 +229,7 @@ class Invocations:
                 "expected a time with zone such as 2013-01-15T06:00:00Z"
             )
         # Another variant may take this one's place before the body is here.
-        with pool.expecting():
+        with pool.coming:
             body = await read_body(scope, receive, limit=limit, timeout_s=self._body_timeout_s)
             call.asked_s = time.perf_counter()
             content = body

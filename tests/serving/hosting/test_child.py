@@ -12,7 +12,7 @@ import pytest
 
 from driftline.serving.hosting import child as child_module
 from driftline.serving.hosting.admission import Limits, TimedOutError
-from driftline.serving.hosting.child import Child, LateError, WorkerLostError
+from driftline.serving.hosting.child import Child, WorkerLostError
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.serving.conftest import MODULES
@@ -99,36 +99,3 @@ def test_what_a_model_started_ends_with_a_worker_that_fails(forking, until, time
 
     for process in asyncio.run(asyncio.wait_for(act(), 120)):
         until(lambda process=process: not is_running(process))
-
-
-class Sent(asyncio.Transport):
-    """A transport that keeps what it is told to send."""
-
-    def __init__(self):
-        super().__init__()
-        self.writes = []
-
-    def write(self, data):
-        self.writes.append(data)
-
-
-def test_each_gives_up_at_its_own_deadline_and_only_the_oldest_was_first():
-    async def asked():
-        child = Child(WorkerSpec(""))
-        child.connection_made(Sent())
-        now, late = asyncio.get_running_loop().time(), []
-
-        async def ask(number, wait_s):
-            try:
-                await child.ask("csv", "csv", b"1", now + wait_s)
-            except LateError as error:
-                late.append((number, error.was_first))
-
-        # One is asked last and late first; two are late together; one has an hour.
-        waits = (0.05, 3600.0, 0.05, 0.02)
-        tasks = [asyncio.create_task(ask(at, wait)) for at, wait in enumerate(waits)]
-        await asyncio.wait_for(asyncio.gather(tasks[0], *tasks[2:]), 10)
-        tasks[1].cancel()
-        return late
-
-    assert sorted(asyncio.run(asked())) == [(0, True), (2, False), (3, False)]

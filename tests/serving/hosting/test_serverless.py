@@ -32,26 +32,17 @@ def transform_fn(model, body, content_type, accept):
 """
 
 
-def config(most=3, **more):
-    return {"memory_size_in_mb": 1024, "max_concurrency": most, **more}
-
-
 @pytest.fixture
 def archive(tmp_path):
     return pack(tmp_path / "work.tar.gz", {"code/inference.py": WORK})
 
 
 def works(archive, **serverless):
+    config = {"memory_size_in_mb": 1024, "max_concurrency": 3, **serverless}
     return [
         resource("Model", "work", path=str(archive)),
-        resource("Endpoint", "work", model="work", serverless_config=config(**serverless)),
+        resource("Endpoint", "work", model="work", serverless_config=config),
     ]
-
-
-@pytest.fixture
-def server(start, archive, tmp_path):
-    with start(tmp_path, trust_pickle=True) as found:
-        yield found
 
 
 def running(server, name="work"):
@@ -142,7 +133,7 @@ def test_idle_workers_end_and_provisioned_ones_stay(start, archive, tmp_path, un
 def test_a_worker_that_is_killed_or_hangs_is_replaced(start, archive, tmp_path, until):
     gate = tmp_path / "gate"
     with start(tmp_path, trust_pickle=True, timeout_s=5.0) as server:
-        server.apply(*works(archive, most=1))
+        server.apply(*works(archive, max_concurrency=1))
         with ThreadPoolExecutor(1) as threads:
             asked = threads.submit(server.invoke, "work", f"until {gate}")
             until(lambda: running(server)[1] == 1)

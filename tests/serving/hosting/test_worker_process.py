@@ -64,18 +64,6 @@ def test_a_worker_and_who_forks_it_have_one_thread_and_little_of_our_environment
         assert variables_of(process) <= {*PASSED_ON, *threads_of}
 
 
-def test_a_worker_is_collected_when_its_socket_closes_and_killed_when_it_is_late(started):
-    (first, link), (second, _) = started(), started()
-    numbers = [first.process_id, second.process_id]
-
-    link.close()
-    first.collect(30)
-    second.collect(0.01)
-
-    assert not any(Path(f"/proc/{number}").exists() for number in numbers)
-    assert (first.exit_code, second.exit_code) == (0, -signal.SIGKILL)
-
-
 def test_workers_end_with_who_forked_them_and_the_next_has_another_one(started):
     worker, link = started()
     parent = parent_of(worker.process_id)
