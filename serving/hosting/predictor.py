@@ -325,11 +325,10 @@ def _shown_classes(description: Description, positive: str | Sequence[str] | Non
     names = [positive] if isinstance(positive, str) else list(positive or ())
     if not names:
         return [1]
-    found = [classes.index(name) for name in names if name in classes]
-    if not found:
-        shown = '", "'.join(names)
-        raise ModelError(f'positive class "{shown}"; the model knows {", ".join(classes)}')
-    return found[:1]
+    for name in names:
+        if name in classes:
+            return [classes.index(name)]
+    raise ModelError(f"positive class {', '.join(names)}; the model knows {', '.join(classes)}")
 
 
 def _answer_width(model: Any) -> int | None:  # noqa: ANN401 - foreign object
@@ -338,8 +337,11 @@ def _answer_width(model: Any) -> int | None:  # noqa: ANN401 - foreign object
     A model that does not say is asked once, with a row of zeros, where that only computes.
     """
     last = model.steps[-1][1] if hasattr(model, "steps") else model
-    width: int | None = getattr(last, "n_outputs_", None)
-    if width is not None or not type(last).__module__.startswith(_ONLY_COMPUTE):
+    module = type(last).__module__
+    if not module.startswith(_ONLY_COMPUTE):
+        return None
+    if module.startswith("driftline.") and hasattr(last, "n_outputs_"):
+        width: int | None = last.n_outputs_
         return width
     try:
         with warnings.catch_warnings():

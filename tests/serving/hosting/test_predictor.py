@@ -3,6 +3,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
@@ -94,6 +95,13 @@ def test_a_regression_of_several_values_answers_a_list_for_each_row():
     with pytest.raises(ModelError):  # Both cannot stand behind one endpoint.
         require_alike(widths[1], asdict(widths[0]))
     require_alike(widths[1], asdict(replace(widths[0], answer_width=None)))  # Nobody knows.
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_a_network_of_three_classes_answers_one_of_them():
+    model = MLPClassifier(max_iter=400, random_state=0).fit(ROWS, ["a", "b", "c"] * 2)
+
+    assert describe(model).classes == ("a", "b", "c")
 
 
 def test_no_nan_is_answered_as_a_probability():

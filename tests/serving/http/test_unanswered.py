@@ -26,7 +26,7 @@ class Stage:
 
     def __init__(self, found: Reply | Exception) -> None:
         self.found = found
-        self.expecting = contextlib.nullcontext
+        self.coming = contextlib.nullcontext()
         self.spec = WorkerSpec("stage")
 
     async def invoke(self, *_: object, **__: object) -> Reply:
