@@ -47,27 +47,25 @@ class Access:
 
     async def begin(self, principal: Principal, old: str | None = None) -> str:
         """Begin a session in place of an old one, and return its secret."""
+        return await asyncio.to_thread(self._begin, principal, old)
 
-        def begin() -> str:
-            now = self.now()
-            with self._writing() as connection:
-                if old is not None:
-                    end_session(connection, old)
-                record(connection, "login", "dashboard", now, principal=principal)
-                return begin_session(connection, principal, now, self.length)
-
-        return await asyncio.to_thread(begin)
+    def _begin(self, principal: Principal, old: str | None) -> str:
+        now = self.now()
+        with self._writing() as connection:
+            if old is not None:
+                end_session(connection, old)
+            record(connection, "login", "dashboard", now, principal=principal)
+            return begin_session(connection, principal, now, self.length)
 
     async def end(self, principal: Principal, secret: str) -> None:
         """End a session."""
-
-        def end() -> None:
-            with self._writing() as connection:
-                record(connection, "logout", "dashboard", self.now(), principal=principal)
-                end_session(connection, secret)
-
-        await asyncio.to_thread(end)
+        await asyncio.to_thread(self._end, principal, secret)
         self.authenticator.forget()
+
+    def _end(self, principal: Principal, secret: str) -> None:
+        with self._writing() as connection:
+            record(connection, "logout", "dashboard", self.now(), principal=principal)
+            end_session(connection, secret)
 
     def note(
         self, principal: Principal, session: str, action: str, target: str,

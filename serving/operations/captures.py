@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Annotated
 
 from fastapi import Query, Request
@@ -389,11 +390,6 @@ def _erased_from(context: ServerContext, endpoint: str, start: datetime | None) 
 
 
 def _written(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[bytes]:
-    waiting: list[str] = []
-    for line in export.captured_lines(root, endpoint, hour, variant):
-        waiting.append(write_line(line) + "\n")
-        if len(waiting) >= _SENT_LINES:
-            yield "".join(waiting).encode()
-            waiting.clear()
-    if waiting:
-        yield "".join(waiting).encode()
+    lines = iter(export.captured_lines(root, endpoint, hour, variant))
+    while some := [*islice(lines, _SENT_LINES)]:
+        yield "".join(f"{write_line(one)}\n" for one in some).encode()

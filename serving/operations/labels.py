@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Annotated
@@ -27,9 +26,6 @@ from driftline.serving.operations.captures import Endpoint
 from driftline.serving.operations.registry import RawBody, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
-
-# Loads of one server wait for each other here rather than at the table.
-_turn = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +67,7 @@ def put_truth(
     endpoint = known_endpoint(services.context, name)
     tables = read_label_body(body, form, LabelNames(identity, label, row_index))
     labels = pa.concat_tables([LABEL_SCHEMA.empty_table(), *tables])
-    with _turn:
-        return put(services.context.root, endpoint, labels, services.context.now)
+    return put(services.context.root, endpoint, labels, services.context.now)
 
 
 @operation(

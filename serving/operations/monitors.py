@@ -49,7 +49,7 @@ from driftline.monitors.run.contributing_rows import (
     open_contributing_rows,
     read_report,
 )
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
 from driftline.monitors.run.progress import RunState, list_runs, log_of
 from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor, known_monitor
@@ -126,11 +126,14 @@ def backfill_monitor(
     missed = missed_windows(
         context.engine, context.root, definition, Window(start, end), again=again
     )
-    ran: Sequence[Execution] = ()
+    ran, ends_at = list[Execution](), time.monotonic() + BACKFILL_S
     if missed.windows:
         expect_history(context.engine, definition)
         job = services.job(definition, missed.windows[0])
-        ran = _run_some(job, missed.windows)
+        for window in missed.windows:
+            ran.append(run(replace(job, window=window)))
+            if time.monotonic() >= ends_at:
+                break
     left = missed.windows[len(ran) :]
     return Backfilled(
         [*map(EndedExecution.of, ran)], missed.ran_count, missed.live_count, len(left),
@@ -303,16 +306,6 @@ def withdraw_mark(
         mark = get_annotation(connection, definition.name, identity)
     job, use = services.job(definition, mark.window), partial(use_version, now=context.now())
     return annotating.withdraw_mark(job, mark, use, author=author or signing_name())
-
-
-def _run_some(job: Job, windows: Sequence[Window]) -> list[Execution]:
-    """Run windows until the request has lasted long enough; one at a time, beside the scheduler."""
-    end, ran = time.monotonic() + BACKFILL_S, list[Execution]()
-    for window in windows:
-        ran.append(run(replace(job, window=window)))
-        if time.monotonic() >= end:
-            break
-    return ran
 
 
 def _span(start: datetime | None, end: datetime | None) -> Window | None:

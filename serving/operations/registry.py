@@ -14,13 +14,13 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi.params import Body, Depends, Param, Path, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 from driftline.access.principal import Role
@@ -28,6 +28,7 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import Place, place_of, token_of
 from driftline.errors import InputError
 from driftline.serving.operations.services import Services
+from driftline.serving.resources.spec import Moment
 
 Item = TypeVar("Item")
 Other = TypeVar("Other")
@@ -38,15 +39,6 @@ PREFIX = "/api/v1"
 JSON = "application/json"
 
 
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise InputError(
-            f"time {moment.isoformat()}; expected one within the years 1 to 9999 in UTC"
-        ) from None
-
-
 def _as_written(moment: object) -> object:
     """Refuse numbers, which would be read as seconds since 1970."""
     if not isinstance(moment, str | datetime) or (isinstance(moment, str) and moment.isdigit()):
@@ -54,7 +46,7 @@ def _as_written(moment: object) -> object:
     return moment
 
 
-Time = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_in_utc)]
+Time = Annotated[Moment, BeforeValidator(_as_written)]
 # The greatest whole number that databases take.
 ID_MAX = (1 << 63) - 1
 PAGE = 100

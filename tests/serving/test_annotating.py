@@ -36,15 +36,14 @@ def dies(*about):
     return judged[-1]
 
 judge, marking.run = marking.run, dies
-url, root, verdict, feature, windows = sys.argv[1:]
+url, root, windows = sys.argv[1:]
 now = datetime(2026, 1, 15, tzinfo=UTC)
 window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC))
 settings = Settings(storage={"root": root, "local_dir": root})
 context = ServerContext(settings=settings, engine=open_url(url), now=lambda: now)
 job = Services(context, *[None] * 9).job(declared_monitor(context, "quality"), window)
-until = now if verdict == "expected" else None
 mark = Annotation(
-    "quality", window, verdict, "so it is", "ann", now, feature=feature, until=until
+    "quality", window, "expected", "so it is", "ann", now, feature="distance", until=now
 )
 marking.mark_window(job, mark, None)
 """
@@ -54,13 +53,6 @@ marking.mark_window(job, mark, None)
 def server(tmp_path: Path):
     with marked(tmp_path) as found:
         yield found
-
-
-def die(server: Running, verdict: str, feature: str, *, after: int) -> None:
-    """Annotation in a process that is killed when it has judged so many windows again."""
-    url = server.engine.url.render_as_string(hide_password=False)
-    died = python(KILLED, url, server.context.root, verdict, feature, after).wait(60)
-    assert died == -signal.SIGKILL
 
 
 def verdicts(server: Running) -> list[tuple[str, int]]:
@@ -77,11 +69,11 @@ def waiting(server: Running) -> list[str]:
 
 @pytest.mark.parametrize("after", [0, 1])
 def test_a_server_that_begins_judges_what_a_killed_one_left(server, after: int) -> None:
-    before = verdicts(server)
-    die(server, "expected", "distance", after=after)
+    before, url = verdicts(server), server.engine.url.render_as_string(hide_password=False)
+    died = python(KILLED, url, server.context.root, after).wait(60)
+    assert died == -signal.SIGKILL
     left = verdicts(server)
 
-    url = server.engine.url.render_as_string(hide_password=False)
     with running(server.root.parent, database=url) as next_one:
         wait_for(lambda: not waiting(server))
         after_it = verdicts(next_one)

@@ -36,20 +36,6 @@ def everything(engine) -> str:
     return json.dumps(rows, default=str)
 
 
-def test_the_test_button_sends_one_signed_message_and_shows_the_answer(server, receiver):
-    server.apply(receiver.channel())
-
-    tried = server.client.post("/api/v1/channels/pager/test").json()
-
-    assert (tried["is_taken"], tried["status"], tried["error"]) == (True, 204, None)
-    (message,) = receiver.attempts
-    assert message.is_genuine
-    assert (message.body["type"], message.id) == ("webhook.test", tried["message_id"])
-    assert tried["body"] == message.text
-    (line,) = server.client.get("/api/v1/channels/pager/log").json()["items"]
-    assert (line["outcome"], line["status"], line["message_id"]) == ("test", 204, message.id)
-
-
 def test_a_command_of_the_settings_list_is_run_and_no_other(server, declare):
     refused = server.apply(declare("Channel", "page", type="command", command="rm"))
     assert refused.status_code == 400
