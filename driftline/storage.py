@@ -8,7 +8,6 @@ process: its storage root and the data that it is pointed at.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -38,8 +37,7 @@ _PROBE_BYTES = 64 << 10
 # From the first try of one request to the last.
 _RETRY_S = 15
 
-_lock = threading.Lock()
-_options: dict[str, str] = {}
+_options: list[dict[str, str]] = [{}]  # One.
 
 
 def check_options(options: Mapping[str, object]) -> dict[str, str]:
@@ -95,10 +93,7 @@ def use_options(options: Mapping[str, object]) -> None:
     What is missing is looked for where AWS's own tools do: environment, ``~/.aws``, the machine's
     role.
     """
-    checked = check_options(options)
-    with _lock:
-        _options.clear()
-        _options.update(checked)
+    _options[0] = check_options(options)
 
 
 def make_files_private() -> None:
@@ -215,8 +210,7 @@ _TROUBLES = (
 
 def _effective(bucket: str) -> dict[str, str]:
     """Return the options with what the environment adds to them."""
-    with _lock:
-        found = dict(_options)
+    found = dict(_options[0])
     for name, variables in (
         ("endpoint_url", ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")),
         ("region", ("AWS_REGION", "AWS_DEFAULT_REGION")),

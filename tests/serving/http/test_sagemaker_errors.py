@@ -20,6 +20,8 @@ def model_fn(model_dir):
     return model_dir
 
 def transform_fn(model, body, content_type, accept):
+    if body == b"split":
+        return b"1", "text/csv\\r\\nx-injected: 1"
     raise Refused("no odd rows") if body == b"odd" else ValueError("no such airport")
 """
 
@@ -79,6 +81,7 @@ def test_a_server_answers_so(start, tmp_path):
             read(server.invoke(name, body, content_type="text/plain"))
             for name, body in (("nobody", "1"), ("odd", "1"), ("odd", "odd"))
         )
+        split = server.invoke("odd", "split", content_type="text/plain")
         later = read(server.client.post("/endpoints/odd/async-invocations", content=b"1"))
         by_get = read(server.client.get("/endpoints/odd/invocations"))
 
@@ -88,3 +91,5 @@ def test_a_server_answers_so(start, tmp_path):
     assert raised[2]["OriginalMessage"] == "no such airport"
     assert (odd[0], odd[2]["OriginalStatusCode"]) == ("ModelError", 422)
     assert "" not in (later[1], by_get[1])
+    # A content type that is no header is the model's fault.
+    assert (split.status_code, "x-injected" in split.headers) == (424, False)
