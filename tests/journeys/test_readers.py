@@ -23,7 +23,7 @@ from tests.kit.installation import Installation
 from tests.kit.resources import resource
 from tests.kit.waiting import wait
 
-REQUESTS = 400
+REQUESTS = 200
 COLUMNS = {"km": normal(10, 3), "score": uniform()}
 SETTINGS = """
 [capture]

@@ -25,15 +25,19 @@ def plain() -> Baseline:
     return Baseline.fit(THEN.drop(columns=["score", "hired"]))
 
 
+@pytest.fixture(scope="module")
+def unfairly(whole: Baseline) -> dl.Reports:
+    """What all kinds say of a day that is otherwise than the reference in every way."""
+    return dl.check_all(unfair(1_000, 2), whole, predict=turned)
+
+
 def wrong_share(labels: object, predictions: object) -> float:
     """Measure a loss of one's own."""
     return float((labels != predictions).mean())  # type: ignore[attr-defined]
 
 
-def test_each_kind_finds_what_it_finds_by_itself(whole: Baseline) -> None:
-    today = unfair(1_000, 2)
-
-    reports = dl.check_all(today, whole, predict=turned)
+def test_each_kind_finds_what_it_finds_by_itself(whole: Baseline, unfairly: dl.Reports) -> None:
+    today, reports = unfair(1_000, 2), unfairly
 
     assert list(reports) == [*FOUR, "outliers", "joint"]
     for kind, report in reports.items():
@@ -43,8 +47,8 @@ def test_each_kind_finds_what_it_finds_by_itself(whole: Baseline) -> None:
     assert (reports.refused, reports.left_out, reports.decided) == ({}, {}, True)
 
 
-def test_all_kinds_are_read_as_one_report_is(whole: Baseline) -> None:
-    reports = dl.check_all(unfair(1_000, 2), whole, predict=turned)
+def test_all_kinds_are_read_as_one_report_is(unfairly: dl.Reports) -> None:
+    reports = unfairly
     first, last = reports.violations[0], reports.violations[-1]
 
     assert all(f"{kind}: {reports[kind].cause}" in reports.cause for kind in FOUR)

@@ -156,8 +156,9 @@ def test_a_writer_that_stands_behind_cannot_store_again(root: str) -> None:
 
 
 def test_a_server_that_is_killed_under_the_sink_loses_and_doubles_nothing(
-    root: str, s3_server: S3Server, spool_dir: Path, write: Write, signature: Signature
-) -> None:
+    root: str, s3_server: S3Server, spool_dir: Path, write: Write, signature: Signature,
+    pytestconfig: pytest.Config,
+) -> None:  # fmt: skip
     writer = SpoolWriter(spool_dir)
     sink = Sink(
         root, LocalTransport(spool_dir), lambda _: signature, commit_interval_s=0.05, poll_s=0.02
@@ -166,7 +167,7 @@ def test_a_server_that_is_killed_under_the_sink_loses_and_doubles_nothing(
     thread = threading.Thread(target=sink.run, args=(stop,))
     thread.start()
     try:
-        for _ in range(2):
+        for _ in range(2 if pytestconfig.getoption("full") else 1):
             before = sink.counters["commits"]
             for _ in range(200):
                 write(writer, event_id=f"e{sent}")
