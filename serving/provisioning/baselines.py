@@ -37,7 +37,7 @@ from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
-from driftline.serving.provisioning.making import Finish, Made, Wanted
+from driftline.serving.provisioning.making import Finish, Made
 from driftline.serving.provisioning.signatures import positive_class
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
@@ -129,7 +129,7 @@ def _move(
     return [one.name for one in moved]
 
 
-def make_baseline(context: ServerContext, row: Stored, is_wanted: Wanted) -> Finish | None:
+def make_baseline(context: ServerContext, row: Stored) -> Finish:
     """Fit another version where the spec, the data or the model has changed."""
     spec, before = BaselineSpec.model_validate(row.spec), row.made
     model = _model(context, spec)
@@ -138,8 +138,6 @@ def make_baseline(context: ServerContext, row: Stored, is_wanted: Wanted) -> Fin
     is_same = bool(before) and parts.items() <= before.items()
     if not (is_same and _deciding(before["spec"]) == _deciding(row.spec)):
         baseline, origin = _fitted(context, spec, model)
-        if not is_wanted() or _model(context, spec) != model:
-            return None
         version = baselines.put(context.root, row.name, baseline, context.now, origin)
         made |= {"version": version, "signature": baseline.signature.to_json()}
     return partial(_put, context, row, made)

@@ -129,10 +129,8 @@ class Controllers:
                 if problem:
                     await asyncio.to_thread(self._fail, row, InputError(problem))
                     return
-                wanted = partial(self._is_current, row)
-                finish = await MAKERS[row.kind](self._context, row, wanted)
-                if finish is not None:
-                    await asyncio.to_thread(self._finish, row, finish)
+                finish = await MAKERS[row.kind](self._context, row)
+                await asyncio.to_thread(self._finish, row, finish)
                 if row.kind == "Endpoint":
                     await self._reconciler.refresh()
         except SQLAlchemyError as error:  # Tried again at the next look.
@@ -152,10 +150,6 @@ class Controllers:
         if now is None or now.edition != row.edition or not now.is_unfinished:
             return None
         return now if now.lease_owner == self._owner else None
-
-    def _is_current(self, row: Stored) -> bool:
-        with read_connection(self._context.engine) as connection:
-            return self._current(connection, row) is not None
 
     def _finish(self, row: Stored, finish: Finish) -> None:
         """Store that a generation is ready, and have those follow that need it."""

@@ -7,6 +7,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -131,17 +132,14 @@ def _examples(spec: MultiModel, context: ServerContext) -> dict[str, str]:
         root = Path(place.path).resolve()
         names = [name for name in names if (root / name).resolve() == root / name]
     trusted = context.settings.serving.trust_pickle and spec.trust_pickle is not False
-    examples = [name for name in names if _is_servable(name, trust_pickle=trusted)][:_EXAMPLES]
+    examples: list[str] = []
+    for name in names:
+        with suppress(InputError):
+            require_servable(checked_target_model(name), trust_pickle=trusted)
+            examples.append(name)
+    examples = examples[:_EXAMPLES]
     digest = _digest(f"{prefix} {bool(examples)}".encode())
     return {"digest": digest, "source": "\n".join(examples)}
-
-
-def _is_servable(name: str, *, trust_pickle: bool) -> bool:
-    try:
-        require_servable(checked_target_model(name), trust_pickle=trust_pickle)
-    except InputError:
-        return False
-    return True
 
 
 def _digest(content: bytes) -> str:

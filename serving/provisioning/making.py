@@ -53,9 +53,7 @@ WAITS = "waits"
 Made = Mapping[str, Any]
 # Takes the row as it is now; None: what it was made of has changed, so that it is made again.
 Finish = Callable[[Connection, Stored], Made | None]
-# Whether the row is still as it was when its making began.
-Wanted = Callable[[], bool]
-Maker = Callable[[ServerContext, Stored, Wanted], Awaitable[Finish | None]]
+Maker = Callable[[ServerContext, Stored], Awaitable[Finish]]
 
 
 def obstacle(connection: Connection, row: Stored) -> str:
@@ -87,12 +85,12 @@ async def to_its_end(work: Callable[P, T], *given: P.args, **named: P.kwargs) ->
     return done.result()
 
 
-def in_thread(make: Callable[[ServerContext, Stored, Wanted], Finish | None]) -> Maker:
+def in_thread(make: Callable[[ServerContext, Stored], Finish]) -> Maker:
     """Return a maker that does its work in a thread."""
-    return lambda context, row, is_wanted: to_its_end(make, context, row, is_wanted)
+    return lambda context, row: to_its_end(make, context, row)
 
 
-async def make_model(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Finish:
+async def make_model(context: ServerContext, row: Stored) -> Finish:
     """Copy a declared Model into the storage root, and load it in a worker of its own."""
     trusted = context.settings.serving.trust_pickle and row.spec.get("trust_pickle") is not False
     digest, before = row.content.get("digest", ""), row.made
@@ -149,7 +147,7 @@ async def _describe_many(
     return None
 
 
-def make_endpoint(context: ServerContext, _row: Stored, _is_wanted: Wanted) -> Finish:
+def make_endpoint(context: ServerContext, _row: Stored) -> Finish:
     """Put an endpoint together of its models and its baseline, as they are ready."""
 
     def finish(connection: Connection, now: Stored) -> Made:
@@ -198,7 +196,7 @@ def make_endpoint(context: ServerContext, _row: Stored, _is_wanted: Wanted) -> F
     return finish
 
 
-def make_monitor(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Finish:
+def make_monitor(context: ServerContext, row: Stored) -> Finish:
     """Find the version of its baseline that a monitor uses, and store what schedulers run.
 
     A version by which all its windows would fail, and a rule that could judge no row, are refused.

@@ -82,7 +82,7 @@ def endpoint_signature(
             "app of your own (docs/your-own-app.md)"
         )
     inputs = declared.as_sent().inputs
-    require_match(inputs, description)
+    _require_match(inputs, description)
     positive = positive_class(declared, description, chosen=chosen)
     outputs = _named(declared.outputs, _outputs(declared, description, positive))
     return replace(declared, features=inputs, outputs=_free(outputs, inputs))
@@ -128,13 +128,13 @@ def _own(classes: Sequence[str], names: Sequence[object]) -> list[str]:
     return [one for one in known_classes(map(class_text, names), classes) if one in classes]
 
 
-def require_match(inputs: Sequence[Column], description: Description) -> None:
+def _require_match(inputs: Sequence[Column], description: Description) -> None:
     """Refuse a model that takes other columns than the signature names, or knows other values."""
-    description = _named_as(inputs, description)
-    names, count = description["feature_names"], description["feature_count"]
     given = {column.name: column for column in inputs}
+    known, count = description["feature_names"], description["feature_count"]
+    names = None if known is None else names_among(known, given)
     problem = ""
-    if names is not None and set(names) != set(given):
+    if names is not None and {*names} != {*given}:
         lacking = ", ".join([name for name in names if name not in given][:10])
         extra = ", ".join([name for name in given if name not in names][:10])
         problem = (
@@ -147,8 +147,10 @@ def require_match(inputs: Sequence[Column], description: Description) -> None:
             f"the model's columns are not the signature's: {problem}; exclude columns of the "
             "reference, rename them as the model does, or name their roles"
         )
-    for name, categories in description["categories"].items():
-        levels = given[name].levels or () if name in given else ()
+    renamed = dict(zip(known or (), names or (), strict=True))
+    for name, categories in (description.get("categories") or {}).items():
+        column = given.get(renamed.get(name, name))
+        levels = column.levels or () if column is not None else ()
         texts = {*map(class_text, levels)}
         if texts and categories and texts.isdisjoint(map(class_text, categories)):
             raise InputError(
@@ -156,17 +158,6 @@ def require_match(inputs: Sequence[Column], description: Description) -> None:
                 f"the model's categories ({', '.join(categories[:3])}), so that it would take all "
                 "of them for missing"
             )
-
-
-def _named_as(inputs: Sequence[Column], description: Description) -> Description:
-    """Return a description with the signature's names in the place of the model's."""
-    names, categories = description.get("feature_names"), description.get("categories") or {}
-    if names is None:
-        return {**description, "categories": categories}
-    found = names_among(names, (column.name for column in inputs))
-    renamed = dict(zip(names, found, strict=True))
-    categories = {renamed.get(name, name): known for name, known in categories.items()}
-    return {**description, "feature_names": found, "categories": categories}
 
 
 def succeed(before: Signature | None, after: Signature) -> Signature:

@@ -68,8 +68,8 @@ def test_a_version_that_comes_into_use_while_another_is_fitted_stays_in_use(
 ):
     make = controllers.MAKERS["Baseline"]
 
-    async def meanwhile(context, row, is_wanted):
-        found = await make(context, row, is_wanted)
+    async def meanwhile(context, row):
+        found = await make(context, row)
         with server.engine.begin() as connection:
             now = store.get(connection, "Baseline", "flights")
             store.write(connection, now, made={**now.made, "version": "another"})

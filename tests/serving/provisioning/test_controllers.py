@@ -165,8 +165,8 @@ def test_a_baseline_is_made_again_for_a_model_that_was_replaced_meanwhile(
 ):
     make = controllers.MAKERS["Baseline"]
 
-    async def waits(context, row, is_wanted):
-        finish = await make(context, row, is_wanted)
+    async def waits(context, row):
+        finish = await make(context, row)
         (gate / "loading").touch()
         await asyncio.to_thread(until, (gate / "open").exists)
         return finish
@@ -196,7 +196,7 @@ def test_what_may_pass_is_tried_again_and_a_missing_file_is_not(
 ):
     tries = []
 
-    def fails(_context, row, _is_wanted):
+    def fails(_context, row):
         tries.append(row.name)
         if row.name == "gone":
             raise FileNotFoundError(errno.ENOENT, "none", "/data/gone.parquet")
