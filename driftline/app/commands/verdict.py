@@ -115,15 +115,13 @@ def _violations(report: Report) -> Iterator[str | Table]:
     yield from _rows(("severity", "feature", "rows", "cause (checks)"), rows)
 
 
-def _rows(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], count: int = 0
-) -> Iterator[str | Table]:
+def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str | Table]:
     """Return the first rows as a table, and how many more there are."""
     if rows:
         yield ""
         yield Table(heads, [dict(zip(heads, row, strict=True)) for row in rows[:SHOWN]])
-    if (more := max(count, len(rows)) - min(len(rows), SHOWN)) > 0:
-        yield f"{more:,} more with --json or --format html"
+    if len(rows) > SHOWN:
+        yield f"{len(rows) - SHOWN:,} more: --json"
 
 
 def _features(report: Report) -> Iterator[str | Table]:
@@ -139,7 +137,7 @@ def _features(report: Report) -> Iterator[str | Table]:
         if one.ratio is not None
     ]
     heads = ("feature", "x bound", "strongest set", "then", "now")
-    yield from _rows(heads, rows, len(report.results))
+    yield from _rows(heads, rows)
 
 
 def _percent(share: float | None) -> str:
