@@ -15,7 +15,7 @@ from driftline.serving.operations import monitors
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 WINDOW = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
-RUN, BACKTEST = (f"POST /api/v1/monitors/quality/{one}" for one in ("run", "backtest"))
+RUN = "POST /api/v1/monitors/quality/run"
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +102,6 @@ def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
         (RUN, {"from": "2026-01-14T00:00:00Z"}, 400, "only one"),
         (RUN, {"from": WINDOW["to"], "to": WINDOW["from"]}, 400, "a start before the end"),
         (RUN, {**WINDOW, "from": "0001-01-01T00:00:00+14:00"}, 400, "within the years 1 to 9999"),
-        (
-            BACKTEST,
-            {"from": "2025-01-14T00:00:00Z", "to": "2025-01-15T00:00:00Z"},
-            400,
-            "no window has rows",
-        ),
-        ("GET /api/v1/executions/none/report", None, 404, "does not exist"),
-        ("GET /api/v1/endpoints/none/capture", None, 404, "does not exist"),
         ("POST /api/v1/monitors/qualty/run", {}, 404, 'nearest known one is "quality"'),
         ("POST /endpoints/flight/invocations", {}, 404, 'endpoint "flight" does not exist'),
         ("GET /nowhere", None, 404, "see /docs"),

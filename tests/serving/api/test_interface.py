@@ -161,7 +161,9 @@ def spoil(value, random):
     while True:
         key = random.choice([*place] if isinstance(place, dict) else range(len(place)))
         if not (isinstance(place[key], dict | list) and place[key]) or random.random() < 0.2:
-            place[key] = random.choice(ODD)
+            place[key] = random.choice(
+                (*ODD, "\ud800")
+            )  # Half a character, which nothing can store.
             return value
         place = place[key]
 

@@ -22,38 +22,23 @@ SHOWN: list[str | None] = []
 
 
 class Guarded(BaseHTTPRequestHandler):
-    """Answers who shows SECRET, if its server asks for it at all."""
-
-    asks = True
+    """Answers who shows SECRET."""
 
     def do_GET(self) -> None:
         shown = self.headers.get("authorization")
         SHOWN.append(shown)
         status, body = 200, {"items": [], "counts": []}
-        if self.asks and shown != f"Bearer {SECRET}":
+        if shown != f"Bearer {SECRET}":
             status, body = 401, {"error": {"code": "unauthorized", "message": "no"}}
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 
 
-class Open(Guarded):
-    """Answers everybody."""
-
-    asks = False
-
-
 @pytest.fixture
 def guarded() -> Iterator[str]:
     SHOWN.clear()
     with served(Guarded) as found:
-        yield found
-
-
-@pytest.fixture
-def unguarded() -> Iterator[str]:
-    SHOWN.clear()
-    with served(Open) as found:
         yield found
 
 
@@ -77,19 +62,6 @@ def test_a_notebook_beside_the_settings_needs_no_token(
         assert client.list("Alarm") == []
 
     assert [None, f"Bearer {SECRET}", f"Bearer {SECRET}"] == SHOWN
-
-
-def test_nobody_reads_settings_for_a_server_that_asks_for_no_token(
-    unguarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "driftline.toml").write_text("this is not TOML")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DRIFTLINE_AUTH__TOKEN", SECRET)
-
-    with Client(unguarded) as client:
-        assert client.list("Alarm") == []
-
-    assert SHOWN == [None]
 
 
 def test_a_token_that_is_given_is_shown_at_once_and_is_the_only_one(
