@@ -11,7 +11,6 @@ from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import (
     Predictor,
     describe,
-    load_predictor,
     require_alike,
 )
 
@@ -21,17 +20,6 @@ COLUMNS = {"_c0": ROWS[:, 0], "_c1": ROWS[:, 1]}
 
 def columns_of(frame):
     return {name: frame[name].to_numpy() for name in ("carrier", "origin", "distance", "temp")}
-
-
-def test_a_pipeline_answers_as_the_model_itself_does(trained):
-    predictor = load_predictor(trained.file, trust_pickle=False)
-    rows = trained.frame.drop(columns="late").head(17)
-
-    answer = predictor.predict(columns_of(rows))
-
-    assert list(answer.predictions) == trained.model.predict(rows).tolist()
-    expected = trained.model.predict_proba(rows)[:, 1]
-    np.testing.assert_allclose([one for (one,) in answer.probabilities], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
