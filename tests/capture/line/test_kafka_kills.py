@@ -32,7 +32,7 @@ warnings.simplefilter("ignore")
 given = json.loads(sys.argv[1])
 stop, spool = threading.Event(), Path(given["spool"])
 sender = kafka_sender(KafkaOptions(**given["options"]), spool, stop)
-Sidecar(spool, sender, poll_s=0.05).run(stop)
+Sidecar(spool, sender, poll_s=0.01).run(stop)
 """
 
 SINK = """
@@ -48,13 +48,13 @@ given = json.loads(sys.argv[1])
 stop, signature = threading.Event(), Signature.from_json(given["signature"])
 transport = KafkaTransport(KafkaOptions(**given["options"]), Path(given["state"]), stop)
 Sink(
-    given["root"], transport, lambda _: signature, commit_interval_s=0.3, poll_s=0.05
+    given["root"], transport, lambda _: signature, commit_interval_s=0.05, poll_s=0.01
 ).run(stop)
 """
 
 
 class Writer(threading.Thread):
-    """Appends records, a hundred a second in two spools at a time, until told to stop."""
+    """Appends records, a few hundred a second in two spools at a time, until told to stop."""
 
     def __init__(self, spool_dir: Path) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         writers = [SpoolWriter(self._spool_dir) for _ in range(2)]
-        while not self.stop.wait(0.02):
+        while not self.stop.wait(0.005):
             for writer in writers:
                 assert record(writer, event_id=f"e{self.count}")
                 self.count += 1
