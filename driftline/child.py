@@ -170,7 +170,6 @@ def main() -> None:
 
 
 def _become(argv: list[str], limits: Mapping[str, float | None]) -> None:
-    """Turn this process into the program."""
     try:
         end_with_parent()
         set_limits(limits)
@@ -182,7 +181,6 @@ def _become(argv: list[str], limits: Mapping[str, float | None]) -> None:
 
 
 def _end_in_time(alive: int, program: int, ended: threading.Event) -> None:
-    """End the program when nobody waits for it any more."""
     os.read(alive, 1)
     for one in (signal.SIGTERM, signal.SIGKILL):
         if not ended.is_set():

@@ -331,7 +331,6 @@ class Roles:
 
 
 def _names(role: str, given: Any) -> tuple[str, ...]:  # noqa: ANN401 - a text, texts or nothing
-    """Return one name of a column, or several, as they are given."""
     if isinstance(given, Mapping):
         raise InputError(f"{role} {dict(given)}; expected names of columns")
     return (given,) if isinstance(given, str) else tuple(given or ())

@@ -209,7 +209,6 @@ _TROUBLES = (
 
 
 def _effective(bucket: str) -> dict[str, str]:
-    """Return the options with what the environment adds to them."""
     found = dict(_options[0])
     for name, variables in (
         ("endpoint_url", ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")),
@@ -252,7 +251,6 @@ def _s3(options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
 
 @lru_cache(maxsize=64)
 def _region(bucket: str) -> str:
-    """Ask AWS where a bucket lies."""
     from pyarrow import fs
 
     try:

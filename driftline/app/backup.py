@@ -145,7 +145,6 @@ def _read_manifest(source: Path) -> Manifest:
 
 
 def _copy_file(source: Path, to: Path) -> None:
-    """Copy a file for its owner alone."""
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The source first: where it is gone, nothing is made.
     with source.open("rb") as reading:
@@ -161,7 +160,6 @@ def _digest_of(file: Path) -> tuple[int, str]:
 
 
 def _places(settings: Settings) -> dict[str, Path]:
-    """Return the folders of this machine that hold something to keep."""
     places = {} if is_remote(settings.root) else {"root": Path(settings.root)}
     if settings.local_dir not in places.values():
         places["local_dir"] = settings.local_dir
@@ -174,7 +172,6 @@ def _require_empty(there: Path) -> None:
 
 
 def _copy_database(file: Path, to: Path) -> None:
-    """Copy the rows of one moment; writers go on meanwhile."""
     if not file.is_file():
         raise InputError(f"{file}: not there yet; run: driftline migrate")
     to.touch(mode=0o600, exist_ok=False)

@@ -103,7 +103,6 @@ def _store(root: str) -> str:
 
 
 def _access(settings: Settings) -> str:
-    """Return who is let in; refuse secrets that others may read."""
     mode, file = settings.auth.mode, settings.token_file
     if mode == "off":
         return '"off": this machine only, and nobody shows who they are'
@@ -156,7 +155,6 @@ def _server(settings: Settings) -> str:
 
 
 def _ask(url: str, settings: Settings) -> str:
-    """Ask a process at its address."""
     try:
         verify = trusted_certificates(url, settings.ca_file)
         answer = httpx.get(url, timeout=ANSWER_WITHIN_S, follow_redirects=False, verify=verify)

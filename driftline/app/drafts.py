@@ -96,7 +96,6 @@ def roles_spec(roles: Roles) -> dict[str, Any]:
 
 
 def _alarm(endpoint: str, monitor: str, kind: Kind, about: Mapping[str, object]) -> dict[str, Any]:
-    """Make an alarm on what driftline counts for a monitor: above zero, once, unless told."""
     spec = {
         "namespace": "Driftline",
         "dimensions": {"Endpoint": endpoint, "MonitoringSchedule": monitor},

@@ -39,7 +39,6 @@ class TextLines(logging.Formatter):
 
 
 def _traceback(error: BaseException) -> Iterator[str]:
-    """Return the lines of an error and of those that led to it, as Python writes them."""
     chain = [error]  # The error, and what led to it; an error may be among its own causes.
     while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
         chain.append(before)
@@ -85,7 +84,6 @@ class JsonLines(TextLines):
 
 
 def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-    """Return the named values of a message."""
     if not isinstance(record.args, tuple) or not isinstance(record.msg, str):
         return
     values = iter(record.args)

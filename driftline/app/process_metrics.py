@@ -81,7 +81,6 @@ def exposed(registry: CollectorRegistry, chosen: Metrics, name: str) -> Iterator
 
 
 def _app(registry: CollectorRegistry, token: str) -> App:
-    """Return what answers /healthz to anybody, and /metrics to who shows the token, if any."""
     metrics, expected = make_asgi_app(registry), f"Bearer {token}".encode()
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:

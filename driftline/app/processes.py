@@ -307,7 +307,6 @@ def kafka_options(settings: Settings) -> KafkaOptions:
 def _storing_loops(
     settings: Settings, engine: Engine, role: str, registry: CollectorRegistry
 ) -> dict[str, Loop]:
-    """Build the loops that write records to the tables: from the spool, or the broker (sink)."""
     from driftline.app.process_metrics import observe
     from driftline.capture.line.instruments import SinkInstruments
     from driftline.capture.line.sink import Sink
@@ -356,7 +355,6 @@ def _storing_loops(
 
 
 def _scheduler_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
-    """Build the loops that run monitors and audits."""
     from driftline.baseline.cache import BaselineCache
     from driftline.database.clock import DatabaseClock
     from driftline.monitors.run.auditor import Auditor
@@ -398,7 +396,6 @@ def _scheduler_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
 
 
 def _alarm_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
-    """Build the loops that evaluate alarms and deliver notifications."""
     from driftline.alerts.evaluation.evaluator import Evaluator
     from driftline.alerts.math.band_models import BandModels
     from driftline.alerts.math.training import Trainer

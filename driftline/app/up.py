@@ -171,7 +171,6 @@ class Supervisor:
 def _run(
     name: str, roles: Sequence[str], settings_file: Path | None, log_file: Path | None, link: int
 ) -> None:
-    """Be a process of an installation; in the forked process."""
     from driftline.app.processes import run_supervised  # Imported before the fork.
 
     name_process(name)

@@ -131,7 +131,6 @@ def shap_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign objec
 
 
 def _rows_to_try(trees: Any, width: int) -> np.ndarray:  # noqa: ANN401 - shap's
-    """Return random rows on both sides of the trees' thresholds."""
     low = np.full(width, -1.0)
     high = -low
     inner = (trees.children_left >= 0) & np.isfinite(trees.thresholds)

@@ -179,7 +179,6 @@ def _array_type(values: np.ndarray) -> ColumnType:
 
 
 def _typed_array(values: np.ndarray, column: Column) -> np.ndarray:
-    """Return values of an array as a column's type, as those of text are."""
     kind = values.dtype.kind
     if column.type == "double" and kind in "iuf":
         return values.astype(np.float64)
@@ -222,7 +221,6 @@ def _of_arrow(values: pa.Array, kind: ColumnType) -> np.ndarray:
 
 
 def _decode(body: bytes) -> str:
-    """Read UTF-8 text."""
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -283,7 +281,6 @@ def _parse(text: bytes, what: str, has_long: bool | None = None) -> object:
 
 
 def _typed(values: Sequence[Any], column: Column) -> np.ndarray:
-    """Return a column's values as an array of its type."""
     if (plain := _plain(values, column.type)) is not None:
         return _as_fitted(plain, column)
     cells = []
@@ -360,7 +357,6 @@ def _guessed(values: Sequence[Any], name: str) -> np.ndarray:
 
 
 def _shown(value: object) -> str:
-    """Quote a value in a sentence, cut to a readable length."""
     if isinstance(value, str):
         cut = value if len(value) <= 40 else value[:40] + "…"
         return json.dumps(cut, ensure_ascii=False).encode("utf-8", "replace").decode()

@@ -256,7 +256,6 @@ def _pending(connection: Connection, resources: Sequence[Resource]) -> list[Stor
 
 
 def _check(resource: Resource) -> None:
-    """Let each package check its resources before anything is stored."""
     try:
         definition_of(resource)
     except ResourceError:

@@ -164,7 +164,6 @@ def _put(
 def _fitted(
     context: ServerContext, spec: BaselineSpec, model: Made | None
 ) -> tuple[Baseline, Origin]:
-    """Fit a baseline; return it, and what it is made of."""
     roles = Roles.of(**spec.model_dump(include=ROLE_FIELDS))
     data: object = spec.data
     origin: Origin = {"data": spec.data}
@@ -183,7 +182,6 @@ def _fitted(
 
 
 def _captured(context: ServerContext, spec: BaselineSpec) -> tuple[Source, Origin]:
-    """Open the captured rows that a spec names, and say which these are."""
     if spec.preprocess is not None:
         raise InputError("preprocess with captured data; expected files, which it can read")
     name, start, end = (getattr(spec.data, one) for one in ("endpoint", "from", "to"))
@@ -196,7 +194,6 @@ def _captured(context: ServerContext, spec: BaselineSpec) -> tuple[Source, Origi
 
 
 def _model(context: ServerContext, spec: BaselineSpec) -> Made | None:
-    """Return what the model consists of that explains; None without one."""
     if spec.model is None:
         return None
     with read_connection(context.engine) as connection:

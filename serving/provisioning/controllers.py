@@ -123,7 +123,6 @@ class Controllers:
             return [(row, obstacle(connection, row)) for row in rows]
 
     async def _make(self, row: Stored, problem: str) -> None:
-        """Make what a row declares, and store what came of it, or the problem."""
         try:
             async with self._turns[row.kind]:
                 if problem:
@@ -152,7 +151,6 @@ class Controllers:
         return now if now.lease_owner == self._owner else None
 
     def _finish(self, row: Stored, finish: Finish) -> None:
-        """Store that a generation is ready, and have those follow that need it."""
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             now = self._current(connection, row)
@@ -191,7 +189,6 @@ class Controllers:
 def _end(
     connection: Connection, row: Stored, phase: Phase, again_at: datetime | None, **values: object
 ) -> None:
-    """Store what came of a generation, and when it is brought about once more."""
     values |= {"phase": phase, "observed_generation": row.generation}
     store.write(connection, row, **values, **store.FREE | {"lease_until": again_at})
 

@@ -73,7 +73,6 @@ def channel_of(name: str, spec: ChannelSpec) -> Channel:
 
 
 def _secret(name: str, spec: ChannelSpec) -> str | None:
-    """Return the secret by the name that it has in this type of channel."""
     where, own = f'channel "{name}"', KEY_FIELDS.get(spec.type, "secret")
     for field in ("secret", *KEY_FIELDS.values()):
         if field != own and getattr(spec, field) is not None:

@@ -96,7 +96,6 @@ def _content_of(resource: Resource, context: ServerContext) -> Mapping[str, str]
 
 
 def _model_file(spec: FileModel | ProgramModel, context: ServerContext) -> Path:
-    """Return a model's file or folder, which may be read and is trusted."""
     serving, reach = context.settings.serving, context.reach
     path = absolute(spec.path, "path")
     reach.check(path)

@@ -113,7 +113,6 @@ async def make_model(context: ServerContext, row: Stored) -> Finish:
 async def _describe(
     context: ServerContext, row: Stored, path: str, name: str, *, trusted: bool
 ) -> Description:
-    """Load one model in a worker of its own, for a limited time, and end it."""
     command, memory_bytes = command_of(row.spec)
     spec = WorkerSpec(
         path, trust_pickle=trusted, name=name, command=command,

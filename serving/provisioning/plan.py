@@ -145,7 +145,6 @@ def make_plan(
 
 
 def _check(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
-    """Refuse what does not fit other resources, declared or stored."""
     given = resource.spec
     for kind, name in store.needs(resource.kind, spec):
         wanted.get(resource, kind, name)
@@ -198,7 +197,6 @@ def _check_modes(wanted: Wanted, user: str, spec: Mapping[str, Any]) -> None:
 def _filled(
     resource: Resource, spec: AlarmSpec, name: str, monitor: Mapping[str, Any]
 ) -> AlarmSpec:
-    """Return the spec of an alarm of a monitor with namespace, dimensions and period."""
     if spec.metrics is not None:
         raise ResourceError(f"{resource}: spec.monitor and spec.metrics; expected one of them")
     metric = spec.metric_name or "violations"
@@ -257,7 +255,6 @@ _CHANGED = {
 def _differences(
     before: Stored, resource: Resource, spec: Mapping[str, Any], content: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return one line for each change."""
     old = {**_fields(before.spec), "owner": before.owner, "tags": dict(before.tags)}
     new = {**_fields(spec), "owner": resource.owner, "tags": dict(resource.tags)}
     lines = [

@@ -56,7 +56,6 @@ def answered_signature(
 def _answered(
     declared: Signature | None, description: Description | None, roles: Mapping[str, Any]
 ) -> tuple[Signature | None, str | None]:
-    """Return the signature and the positive class of one model."""
     if description is None:
         raise InputError(
             "no model lies below its model_data_prefix yet, so that nobody knows what they "

@@ -159,7 +159,6 @@ def _is_whole(place: Location, model: Path) -> bool:
 
 
 def _fetch(place: Location, target: Path) -> None:
-    """Fetch a model, a file or all files of a folder, from a bucket."""
     if place.kind == fs.FileType.Directory:
         for info in place.listing(recursive=True):
             name = PurePosixPath(info.path.removeprefix(f"{place.path}/"))
@@ -191,7 +190,6 @@ def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
 
 
 def _files_of(source: str) -> list[fs.FileInfo]:
-    """List the files that reading these data may open."""
     place = locate(source)
     with _errors_of(place):
         # A table's log says which ones are rows.
@@ -231,7 +229,6 @@ def model_files(model: Path) -> Mapping[str, Path]:
 
 
 def _below(top: Path) -> Iterator[Path]:
-    """Yield what is in a folder and those in it, but for folders and what is hidden."""
     for path, folders, files in os.walk(top, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         links = [name for name in folders if Path(path, name).is_symlink()]

@@ -130,7 +130,6 @@ def _worker(
     positive: str | None,
     container: str = "",
 ) -> WorkerSpec:
-    """Return what the workers of a model are started with, or of each of its containers."""
     spec, description = model.spec, model.made.get("description") or {}
     if named := containers_of(spec):
         is_serial, hosts = spec["mode"] == SERIAL, list(named)
@@ -230,7 +229,6 @@ def trusts_event_time(engine: Engine, endpoint: str) -> bool:
 
 
 def _declared(engine: Engine, endpoint: str) -> store.Stored | None:
-    """Return an endpoint by its exact name."""
     try:
         with read_connection(engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)

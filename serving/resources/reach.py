@@ -101,14 +101,12 @@ def _start(path: Path) -> Path:
 
 
 def _is_below(uri: str, folders: Iterable[str]) -> bool:
-    """Whether a URI is one of some folders of buckets, or lies in one."""
     remote = [folder.rstrip("/") for folder in folders if is_remote(folder)]
     is_inside = any(uri == folder or uri.startswith(f"{folder}/") for folder in remote)
     return is_inside and "/../" not in uri and not uri.endswith("/..")
 
 
 def _above(path: Path, folders: Iterable[Path]) -> list[str]:
-    """Return which folders, or files, a path is, or lies in."""
     return [str(one) for folder in folders if path.is_relative_to(one := folder.resolve())]
 
 

@@ -68,7 +68,6 @@ def parse_resources(documents: Iterable[object]) -> list[Resource]:
 
 
 def _order(resource: Resource) -> tuple[int, bool]:
-    """Return the place of a resource behind those that it needs."""
     return KINDS.index(resource.kind), isinstance(resource.spec, Pipeline)
 
 

@@ -243,7 +243,6 @@ def users_of(connection: Connection, kind: Kind, name: str) -> list[Stored]:
 
 
 def _needed(row: Stored) -> set[tuple[Kind, str]]:
-    """Return what a resource needs, as it is declared and as it runs."""
     specs = [row.spec, row.running] if row.running else [row.spec]
     return {(kind, key_of(kind, name)) for spec in specs for kind, name in needs(row.kind, spec)}
 

@@ -106,7 +106,6 @@ class Client(OperationCalls):
         return {**plan, "endpoints": endpoints}
 
     def _ended(self, kind: ResourceKind, name: str, generation: int, timeout_s: float) -> Json:
-        """Return the status of a resource once it is ready or has failed."""
         pause_s, end = _POLL_S, time.monotonic() + timeout_s
         while True:
             found = self.get(kind, name)
@@ -279,7 +278,6 @@ def kind_of(word: str) -> ResourceKind:
 def _label_bodies(
     labels: Mapping[str, object] | Iterable[Mapping[str, object]],
 ) -> Iterator[bytes]:
-    """Write labels as lists of objects, of a length that one request may have."""
     if isinstance(labels, Mapping):
         labels = ({"id": key, "label": label} for key, label in labels.items())
     rest = iter(labels)

@@ -99,7 +99,6 @@ def _parameter(operation: Operation, one: inspect.Parameter) -> dict[str, Any]:
 
 
 def _kind(kind: Any) -> tuple[str, Sequence[object]]:  # noqa: ANN401 - a type
-    """Return the word of a type, and the only values that it has."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _kind(arguments[0])

@@ -23,8 +23,6 @@ metric = options.Group(help="Read metrics.")
 
 
 def _switch(word: str, about: str, *, enabled: bool) -> Callable[..., Answer]:
-    """Return the command that switches the actions of alarms on, or off."""
-
     def switch(
         client: Client, names: Annotated[list[str], "Names of alarms, metric or composite."]
     ) -> Answer:

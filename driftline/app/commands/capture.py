@@ -332,7 +332,6 @@ def _report(found: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str 
 def _parts(
     files: list[Location], names: LabelNames, advance: Advance, total: int | None
 ) -> Iterator[pa.Table]:
-    """Return the labels of all files in parts of at most what one request carries."""
     from driftline.capture.labels.files import read_label_file
 
     done = 0

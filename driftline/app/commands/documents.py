@@ -278,7 +278,6 @@ def _configured(
 
 @contextmanager
 def _asking(model: str | None, positives: tuple[str, ...]) -> Iterator[Predictor | None]:
-    """Open the model that was named, if one was."""
     if model is None:
         yield None
         return

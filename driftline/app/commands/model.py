@@ -39,7 +39,6 @@ def _job(found: Mapping[str, Any], _asked: object = None) -> Answer:
 
 
 def _printed(found: Sequence[Mapping[str, Any]], _asked: object) -> Answer:
-    """Show lines in their order, as files have them."""
     lines = found[::-1]
     places = ["/".join(filter(None, (one["variant"], one["container"]))) for one in lines]
     return Answer(lines, (
@@ -162,7 +161,6 @@ def convert(
 
 
 def _type_of(data: Sequence[str]) -> str:
-    """Return the media type that names of files, or of files in a folder, stand for."""
     from driftline.formats.data_files import data_files
 
     names = {one.shown.removesuffix(".gz") for where in data for one in data_files(where)}

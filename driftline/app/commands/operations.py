@@ -67,7 +67,6 @@ def command_of(row: Row, shown: Shown | None = None) -> Callable[..., Answer]:
 
 
 def _annotation(one: Row) -> Any:  # noqa: ANN401 - typer's own
-    """Return the type of a parameter, its option where it is one, and its help."""
     kind: Any = _TYPES.get(one["kind"], str)
     if one["kind"] in _LISTED:
         kind = list[str]
@@ -99,7 +98,6 @@ def _default(one: Row) -> object:
 
 
 def _value(one: Row, given: Any) -> Any:  # noqa: ANN401 - as declared
-    """Return what is sent for what was typed."""
     if given is None:
         return one.get("default")
     if one["in"] == "document":

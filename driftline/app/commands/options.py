@@ -152,7 +152,6 @@ SERVER: Mapping[str, Any] = {
 
 
 def _connect(server_url: str | None, config_file: Path | None) -> Client:
-    """Return a client of the server that was named, or of that of the settings."""
     # Imported here: most commands that have options need no server, nor SQL.
     from driftline.app.commands.connection import Client
 

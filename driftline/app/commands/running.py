@@ -59,7 +59,6 @@ def up(
 
 
 def _watch(found: Settings, roles: list[str]) -> None:
-    """Start the processes of these roles, all where empty, and watch them until told to stop."""
     # Imported here, as the processes are: to explain the commands, nobody needs them.
     from driftline.app.stopping import stop_on_signals
     from driftline.app.up import Supervisor
@@ -81,8 +80,6 @@ def _watch(found: Settings, roles: list[str]) -> None:
 
 
 def _listener(name: str, about: str) -> Callable[..., None]:
-    """Return the command of a process that listens, where the options say or else the settings."""
-
     def listen(
         config_file: options.SettingsFile = None,
         host: Annotated[str | None, "Address to listen on."] = None,
@@ -97,8 +94,6 @@ def _listener(name: str, about: str) -> Callable[..., None]:
 
 
 def _process(name: str, about: str) -> Callable[..., None]:
-    """Return the command of a process that does not listen."""
-
     def run(config_file: options.SettingsFile = None) -> None:
         found = options.load_process_settings(config_file)
         if name in ("sidecar", "sink") and found.transport != "kafka":
@@ -197,7 +192,6 @@ def proxy(
 
 
 def _run(name: str, found: Settings) -> None:
-    """Be one process of an installation."""
     from driftline.app.processes import run_process
 
     def ready() -> None:

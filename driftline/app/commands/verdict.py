@@ -102,7 +102,6 @@ def report_lines(report: Report | Reports) -> Iterator[str | Table]:
 
 
 def _violations(report: Report) -> Iterator[str | Table]:
-    """Show what happened, what pages first; features that are alike stand in one row."""
     rows = []
     for group in similar_features(violated_features(report.violations)):
         broken, names = group[0], ", ".join(one.feature for one in group)
@@ -116,7 +115,6 @@ def _violations(report: Report) -> Iterator[str | Table]:
 
 
 def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str | Table]:
-    """Return the first rows as a table, and how many more there are."""
     if rows:
         yield ""
         yield Table(heads, [dict(zip(heads, row, strict=True)) for row in rows[:SHOWN]])
@@ -125,7 +123,6 @@ def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str |
 
 
 def _features(report: Report) -> Iterator[str | Table]:
-    """Show drift by feature, the largest first: how far over the bound, then and now."""
     rows = [
         (
             one.feature,
@@ -145,7 +142,6 @@ def _percent(share: float | None) -> str:
 
 
 def _metrics(metrics: Sequence[MetricResult]) -> Iterator[str | Table]:
-    """Show each number with its interval and what is noted of it, what was judged first."""
     rows = []
     for one in sorted(metrics, key=lambda one: (not one.violated, one.bound is None)):
         interval = "none" if one.unbounded else ""

@@ -132,7 +132,6 @@ def _data_folder() -> Path:
 
 
 def _features(flights: pd.DataFrame, weather: pd.DataFrame, shift: timedelta) -> pa.Table:
-    """Make the columns that a model may know before departure, and the label it is judged by."""
     dates = pd.to_datetime(flights[["month", "day"]].assign(year=2013)) + shift
     arrival = flights["sched_arr_time"]
     delay = pa.array(flights["arr_delay"], from_pandas=True)
@@ -165,7 +164,6 @@ def _last_known(flights: pd.DataFrame, weather: pd.DataFrame, name: str) -> pa.A
 
 
 def _csv(table: pa.Table) -> bytes:
-    """Write rows as CSV without header; null is empty."""
     sink = pa.BufferOutputStream()
     csv.write_csv(table, sink, csv.WriteOptions(include_header=False, quoting_style="needed"))
     body: bytes = sink.getvalue().to_pybytes()

@@ -63,7 +63,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _page(data: Mapping[str, dict[str, str]]) -> str:
-    """Return what somebody on call would read: the alarm, its cause, and the link to the rows."""
     alarm, state = data["alarm"], data["state"]
     if state["new"] != "ALARM":
         return f"{state['new']:<8}{alarm['name']} (was {state['old']})"

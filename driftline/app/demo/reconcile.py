@@ -74,7 +74,6 @@ def requests(root: Path, replay: Replay) -> Iterator[Check]:
 
 
 def _windows(root: Path, replay: Replay, days: Mapping[datetime, Any]) -> Iterator[Check]:
-    """Compare windows judged, rows in them, violations in documents and in datapoints."""
     for monitor in WINDOWS:
         due, done = replay.window_ends(monitor, replay.end), _executions(replay, monitor)
         stage = f"windows: {monitor.removeprefix('flights-')}"
@@ -92,7 +91,6 @@ def _windows(root: Path, replay: Replay, days: Mapping[datetime, Any]) -> Iterat
 
 
 def _labels(root: Path, replay: Replay, weeks: Mapping[datetime, Any]) -> Iterator[Check]:
-    """Compare the labels that were known, loaded, stored, and measured against."""
     known = _known(replay, replay.start, replay.labels_until)
     truth = root / "truth" / ENDPOINT
     stored = DeltaTable(str(truth)).to_pyarrow_table(columns=["key"]).num_rows if known else 0
@@ -106,7 +104,6 @@ def _labels(root: Path, replay: Replay, weeks: Mapping[datetime, Any]) -> Iterat
 def _alarms(
     replay: Replay, resources: Sequence[Mapping[str, Any]], pager: Pager
 ) -> Iterator[Check]:
-    """Compare changes of state, their history, the messages that follow, and what came."""
     client = replay.client
     counted = sum(alarm["status"]["state_seq"] for alarm in client.list("Alarm"))
     changes = due = 0
@@ -128,7 +125,6 @@ def _planted(
     faulty: Mapping[str, np.ndarray],
     executions: Mapping[datetime, Any],
 ) -> Iterator[Check]:
-    """Find the planted fault as the top cause of its days, and its rows among those shown."""
     first = {event_id: replay.requests[at].first for at, event_id in replay.event_ids.items()}
     top = shown = right = 0
     for execution in (executions[day] for day in days if day in executions):
@@ -144,7 +140,6 @@ def _planted(
 
 
 def _executions(replay: Replay, monitor: str) -> dict[datetime, Any]:
-    """Return a monitor's completed execution of each window, by the window's start."""
     return {
         datetime.fromisoformat(one["window_start"]): one
         for one in replay.client.executions(monitor, limit=None)
@@ -153,5 +148,4 @@ def _executions(replay: Replay, monitor: str) -> dict[datetime, Any]:
 
 
 def _known(replay: Replay, start: datetime, end: datetime) -> int:
-    """Count the flights of a span that did arrive, from the data alone."""
     return len(replay.table.filter(is_between(replay.table, start, end))[LABEL].drop_null())

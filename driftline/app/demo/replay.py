@@ -96,7 +96,6 @@ class Replay:
         self.event_ids[index] = answer.headers["x-amzn-RequestId"]
 
     def _pass_day(self, end: datetime, count: int) -> None:
-        """Move the clock to the end of a day that is stored, the day before being judged."""
         rows = sum(one.last - one.first for one in self.requests[:count])
         self._until(f"{rows} rows are stored", lambda: self._row_count() >= rows)
         while self.labels_until + DAY <= end - LABELS_KNOWN_AFTER:
@@ -139,7 +138,6 @@ class Replay:
         return True
 
     def _is_evaluated(self) -> bool:
-        """Whether the alarms have seen all windows."""
         for alarm in self.client.list("Alarm"):
             monitor = alarm["spec"]["dimensions"]["MonitoringSchedule"]
             due = self.window_ends(monitor, self.end)
@@ -150,7 +148,6 @@ class Replay:
         return True
 
     def _until(self, what: str, is_done: Callable[[], bool]) -> None:
-        """Wait until something is done; not for ever."""
         end = time.monotonic() + PATIENCE_S
         while not is_done():
             self._check()

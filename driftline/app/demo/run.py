@@ -100,7 +100,6 @@ def _play(
     end: datetime,
     year_end: datetime,
 ) -> bool:
-    """Train, declare, send, wait and compare."""
     say = partial(console.print, soft_wrap=True, markup=False)
     year = flights.load(year_end)
     traffic = year.filter(flights.is_between(year, begin, end))
@@ -179,11 +178,9 @@ def write_settings(folder: Path) -> Path:
 
 
 def _port(section: str) -> str:
-    """Return the port that the environment asks for, or any free one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return os.environ.get(f"DRIFTLINE_{section}__PORT", str(listener.getsockname()[1]))
 
 
 def _write_clock(file: Path, time: datetime) -> None:
-    """Set the clock that scheduler, alarms and pages read."""
     replace_file(file, time.isoformat().encode())

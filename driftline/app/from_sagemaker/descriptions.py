@@ -106,7 +106,6 @@ def read_descriptions(folder: Path) -> Descriptions:
 
 
 def _add(found: Descriptions, document: Document) -> None:
-    """Keep a document, if it is a description, or those that it lists."""
     for key in ("MetricAlarms", "CompositeAlarms"):
         for one in document.get(key) or ():
             _add(found, one)

@@ -98,7 +98,6 @@ class Importer:
         self.remarks.append({"what": subject, "todo": text})
 
     def _schedule(self, name: str, job: Job | None) -> None:
-        """Add a monitor, and the baseline of the rows that its baselining job read."""
         schedule = self.found["schedules"][name]
         if job is None:
             wanted = schedule["MonitoringScheduleConfig"].get("MonitoringJobDefinitionName")
@@ -127,7 +126,6 @@ class Importer:
         )
 
     def _roles(self, name: str, job: Job, environment: Document) -> dict[str, Any]:
-        """Return what columns are for, from Clarify's file, the job's input and its environment."""
         spec: dict[str, Any] = {}
         if config := str(job.application.get("ConfigUri") or ""):
             file = Path(self.places.place(config))
@@ -159,7 +157,6 @@ class Importer:
         return spec | self._script("Baseline", name, job, "RecordPreprocessorSourceUri")
 
     def _script(self, kind: str, name: str, job: Job, key: str) -> dict[str, Any]:
-        """Return the script that a job runs before or after, by the name of its file."""
         if not (uri := str(job.application.get(key) or "")):
             return {}
         self._remark(f"{kind}/{name}", f"copy {uri} to [scheduler] scripts_dir")
@@ -201,7 +198,6 @@ class Importer:
         self._add("Monitor", name, spec)
 
     def _endpoints(self, jobs: list[Job]) -> None:
-        """Add the endpoints of the monitors, and the commands that bring records and labels."""
         monitors = [one["spec"] for one in self.resources if one["kind"] == "Monitor"]
         baselines: dict[str, str] = {}
         for one in monitors:
@@ -225,7 +221,6 @@ class Importer:
             self.commands.append(f"driftline truth load {place} --endpoint {endpoint}")
 
     def _alarm(self, kind: str, name: str, alarm: Document) -> None:
-        """Add an alarm on what is published here under the same name."""
         queries = alarm.get("Metrics") or ()
         namespaces = [_text(one, "MetricStat", "Metric", "Namespace") for one in queries]
         for namespace in filter(None, [alarm.get("Namespace"), *namespaces]):
@@ -265,7 +260,6 @@ class Importer:
 
 
 def _text(document: Document, *path: str) -> str:
-    """Return a text inside a document; "" where there is none."""
     for key in path[:-1]:
         document = document.get(key) or {}
     return str(document.get(path[-1]) or "")

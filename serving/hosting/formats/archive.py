@@ -46,8 +46,6 @@ class UnpackLimit:
 
 
 class _Bounded(gzip.GzipFile):
-    """Refuses to read much at once."""
-
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= _READ_MAX:
             raise ModelError(f"its archive has a header of more than {_READ_MAX >> 20} MiB")
@@ -135,7 +133,6 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _problem(member: tarfile.TarInfo) -> str:
-    """Return why a member is not unpacked, or an empty text."""
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or "\0" in member.name:
         return "a path outside of it"

@@ -79,7 +79,6 @@ class InferenceModule(BodyModel):
         return _body(write(prediction, accept), accept, "output_fn")
 
     def _function(self, module: ModuleType, name: str) -> Callable[..., Any] | None:
-        """Return a function that takes the plain arguments; None when there is none."""
         function = getattr(module, name, None)
         if function is None:
             return None
@@ -122,7 +121,6 @@ def imports_apart() -> Iterator[None]:
 
 
 def _imported(file: Path, model_dir: Path) -> ModuleType:
-    """Import the module, with its folder on the path as in SageMaker's containers."""
     os.environ.update(zip(_VARIABLES, (str(model_dir), str(file.parent)), strict=True))
     if str(file.parent) not in sys.path:
         sys.path.insert(0, str(file.parent))
@@ -149,7 +147,6 @@ def _raising(what: str) -> Iterator[None]:
 
 
 def _body(answer: Any, accept: str, function: str) -> tuple[bytes, str]:  # noqa: ANN401 - foreign object
-    """Return body and type of what a function answered: a body, or both."""
     kind = accept.partition(",")[0].partition(";")[0].strip()
     if isinstance(answer, tuple) and len(answer) == 2:
         answer, kind = answer

@@ -97,7 +97,6 @@ def read(folder: Path) -> object:
 
 
 def _native(folder: Path, name: str) -> Any:  # noqa: ANN401 - a foreign object
-    """Read a model of a library that is served as itself; bare boosters as their estimators."""
     if name != "sklearn":
         library(name, folder)
     model = import_module(f"mlflow.{name}").load_model(str(folder))
@@ -128,7 +127,6 @@ def _signed(model: Any, inputs: Inputs) -> object:  # noqa: ANN401 - foreign obj
 
 
 def _inputs(schema: Any) -> Inputs:  # noqa: ANN401 - foreign object
-    """Read which columns the signature of MLmodel says that the model takes; none without one."""
     listed = [] if schema is None else schema.inputs
     if not listed:
         return Inputs()
@@ -153,7 +151,6 @@ def _inputs(schema: Any) -> Inputs:  # noqa: ANN401 - foreign object
 
 
 def _answers(schema: Any) -> tuple[str, int | None]:  # noqa: ANN401 - foreign object
-    """Return type and number of the values a row that the signature says that a model answers."""
     listed = [] if schema is None else schema.inputs
     if len(listed) == 1 and schema.is_tensor_spec():
         shape = listed[0].shape

@@ -55,7 +55,6 @@ class OnnxModel:
         return labels
 
     def _predict_both(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - a frame or an array
-        """Return the class of each row and the probability of each class, of one run."""
         labels, chances = self._session.run([self._label, self._probability], self._feed(rows))
         if isinstance(chances, list):
             table = np.array([[row[one] for one in self.classes_.tolist()] for row in chances])
@@ -104,7 +103,6 @@ class OnnxModel:
         self.feature_types_ = tuple(TYPES[one.type][1] for one in self._inputs)
 
     def _read_outputs(self, labels: list[Any] | None) -> None:
-        """Learn what the model answers; ``labels``: the classes that a node of it names."""
         outputs = self._session.get_outputs()
         self._label, self._probability = outputs[0].name, ""
         self.classes_: Any = None  # An array, of classifiers.
@@ -150,7 +148,6 @@ class OnnxModel:
         }
 
     def _cast(self, values: np.ndarray, one: Any) -> np.ndarray:  # noqa: ANN401 - foreign object
-        """Return values as an input takes them."""
         kind, word = TYPES[one.type]
         if word == "string":
             if values.dtype.kind in "fiub":

@@ -45,7 +45,6 @@ def read(path: Path) -> object:
 
 
 def _model_in(folder: Path, shown: str) -> object:
-    """Read the model file that stands at the top of an artefact."""
     stored = find_model(folder, shown)
     if stored.format is MODEL_FORMATS[ARCHIVE]:
         raise ModelError(f"{stored.path.name} is an archive in an archive; expected a model file")
@@ -64,7 +63,6 @@ def _require_installed(file: Path) -> None:
 
 
 def _missing(line: str) -> str:
-    """Return what of a line of requirements is not installed here; "" if all is."""
     try:
         asked = Requirement(line)
         if asked.marker is not None and not asked.marker.evaluate():

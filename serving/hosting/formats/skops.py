@@ -115,7 +115,6 @@ def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
 
 
 def _allowed(loader: str, module: str, name: str) -> Any:  # noqa: ANN401 - a type, or a ufunc
-    """Return what a node names, where its loader may build it; else None."""
     if loader == "FunctionNode":
         place = {"numpy": np, "scipy": scipy.special}.get(module.split(".")[0])
         found = getattr(place, name, None)
@@ -157,8 +156,6 @@ def _refused(node: Node) -> ModelError:
 
 
 class _Builder:
-    """Builds the objects of an archive's nodes."""
-
     def __init__(self, archive: ZipFile, limit: UnpackLimit) -> None:
         self._archive, self._limit = archive, limit
 

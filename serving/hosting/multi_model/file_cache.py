@@ -122,7 +122,6 @@ class FileCache:
         return loop.run_in_executor(self._threads, shutil.rmtree, folder, True)
 
     async def _look(self, name: str) -> None:
-        """Drop a copy whose file was removed."""
         now_s, copy = asyncio.get_running_loop().time(), self._copies.get(name)
         if copy is None or now_s < copy.look_s:
             return
@@ -154,7 +153,6 @@ class FileCache:
         self._copies[name] = ModelCopy(path, size, look_s)
 
     def _make_room(self, name: str, size: int) -> Sequence[asyncio.Future[None]]:
-        """Remove the copies that were asked for longest ago and that nobody uses."""
         removed, left = [], self._used_bytes + size
         for other, copy in self._copies.items():
             if left > self._disk_bytes and not copy.users:
@@ -211,7 +209,6 @@ class FileCache:
         return path
 
     def _opened(self, name: str) -> tuple[BinaryIO | pa.NativeFile, int]:
-        """Open a model's file; return it with its size."""
         if self._remote is None:
             self._check(self._source)
             stream = _open_inside(self._source, name)

@@ -63,7 +63,6 @@ class Models:
                 answer_frames(self._link, model, group, self._memory)
 
     def _load(self, path: str, frames: Frames) -> Held | None:
-        """Load a model and report what that took; None: its requests are refused."""
         target, size = frames[0][0]["target"], _size(frames[0][0]["file"][1])
         began_s = time.perf_counter()
         model: Held | None = None
@@ -111,7 +110,6 @@ class Models:
         return times
 
     def _read(self, path: Path) -> Held:
-        """Read a model's file; what an archive is unpacked to stays for as long as the model."""
         spec = replace(self._spec, path=str(path))
         if format_of(path) is not MODEL_FORMATS[ARCHIVE]:
             return load(spec, self._expected)
