@@ -30,7 +30,7 @@ from driftline.capture.line.instruments import Collected, Counted, HostTaps, Spo
 from driftline.capture.tables.dataset import read_gaps
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
-from driftline.monitors.executions import FAILED
+from driftline.monitors.executions import UNJUDGED
 from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.tables import definitions, executions
@@ -164,9 +164,9 @@ class _Installation(Collected):
         for name, (column, about) in _RUN.items():
             values = (row[column] for row in rows)
             yield gauge(f"monitor_{name}", about, names, zip(labels, values, strict=True))
-        failed = (float(row["status"] == FAILED) for row in rows)
-        about = "Whether that window could not be judged."
-        yield gauge("monitor_failed", about, names, zip(labels, failed, strict=True))
+        unjudged = (float(row["status"] in UNJUDGED) for row in rows)
+        about = "Whether that window was not judged: it failed, or had too few rows."
+        yield gauge("monitor_unjudged", about, names, zip(labels, unjudged, strict=True))
         now = self._context.now()
         yield gauge(
             "monitor_overdue_seconds",
