@@ -11,13 +11,12 @@ TYPER = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("words", ["--help", "check --help"])
-def test_what_explains_itself_imports_nothing_but_typer(words: str) -> None:
+def test_what_explains_itself_imports_nothing_but_typer() -> None:
     """HTTP, YAML and tables would take as long again."""
     code = "import sys; before = set(sys.modules); from driftline.app.cli import run\n"
     code += "try: run()\nexcept SystemExit: pass\n"
     code += "print('imported', *{one.partition('.')[0] for one in set(sys.modules) - before})"
-    asked = [sys.executable, "-c", code, *words.split()]
+    asked = [sys.executable, "-c", code, "check", "--help"]
 
     found = subprocess.run(asked, capture_output=True, text=True, check=True)
 
@@ -39,7 +38,6 @@ def test_a_crash_is_never_read_as_violations() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "sys.argv = ['driftline', '--help']",
         "sys.argv = ['driftline', 'version']; r.version = lambda: print('kept in the buffer')",
         "sys.argv = ['driftline', 'version']\n"  # By rich, which has an end of its own.
         "from driftline.app.commands.output import Answer, Table\n"

@@ -5,43 +5,14 @@ from driftline.roles import Facet, Roles
 from driftline.serving.resources.resources import parse_resources
 from tests.alerts.replays import document, states
 
-
-def names_of(resources):
-    return [(one["kind"], one["name"]) for one in resources]
-
-
-def test_a_reference_brings_baseline_monitor_and_alarms():
-    roles = Roles(label="late", positive="1")
-    found = draft_resources("flights", roles, model="/m.skops", reference="/train.parquet")
-
-    assert names_of(found) == [
-        ("Model", "flights"),
-        ("Baseline", "flights"),
-        ("Endpoint", "flights"),
-        ("Monitor", "flights-data-quality"),
-        ("Alarm", "flights: broken input"),
-        ("Alarm", "flights: no traffic judged"),
-        ("Alarm", "flights: drift"),
-        ("Monitor", "flights-attribution"),
-        ("Alarm", "flights: attribution"),
-    ]
-    assert found[1]["spec"] == {
-        "data": "/train.parquet",
-        "model": "flights",
-        "label": "late",
-        "positive": "1",
-    }
-    parse_resources(found)
+ANSWERS = Roles(label="late", prediction="guess", facets=(Facet("origin"),))
 
 
 @pytest.mark.parametrize("kind", ["model-quality", "bias"])
 def test_labels_that_come_three_windows_late_are_heard(kind):
-    roles = Roles(label="late", prediction="guess", facets=(Facet("origin"),))
-    found = monitor_resources("flights", roles, has_model=False)
-
     (alarm,) = [
         one["spec"]
-        for one in found
+        for one in monitor_resources("flights", ANSWERS, has_model=False)
         if one["spec"].get("dimensions", {}).get("MonitoringSchedule") == f"flights-{kind}"
     ]
 
@@ -55,14 +26,17 @@ def test_labels_that_come_three_windows_late_are_heard(kind):
     assert states(judged) == ["OK", "ALARM", "ALARM", "ALARM", "ALARM", "OK"]
 
 
-def test_roles_bring_the_kinds_of_monitor_that_they_allow():
-    def kinds(roles, **more):
-        found = monitor_resources("flights", roles, **more)
-        return [one["spec"]["kind"] for one in found if one["kind"] == "Monitor"]
+@pytest.mark.parametrize(
+    ("roles", "model", "kinds"),
+    [
+        (Roles(), None, ["data-quality"]),
+        (Roles(label="late"), None, ["data-quality"]),
+        (ANSWERS, None, ["data-quality", "model-quality", "bias"]),
+        (ANSWERS, "/m.skops", ["data-quality", "model-quality", "bias", "attribution"]),
+    ],
+)
+def test_roles_bring_the_kinds_of_monitor_that_they_allow(roles, model, kinds):
+    found = draft_resources("flights", roles, model=model, reference="/train.parquet")
 
-    answers = Roles(label="late", prediction="guess", facets=(Facet("origin"),))
-
-    assert kinds(Roles(), has_model=False) == ["data-quality"]
-    assert kinds(Roles(label="late"), has_model=False) == ["data-quality"]
-    assert kinds(answers, has_model=False) == ["data-quality", "model-quality", "bias"]
-    assert kinds(answers, has_model=True)[-1] == "attribution"
+    parse_resources(found)
+    assert [one["spec"]["kind"] for one in found if one["kind"] == "Monitor"] == kinds

@@ -15,35 +15,18 @@ from typer.testing import CliRunner
 
 from driftline.app.cli import build
 from driftline.capture.spool.writer import SpoolWriter
+from tests.alerts.replays import document
 from tests.servers.commands import driftline
 from tests.sinking import sink_all
 
-DOCUMENT = {
-    "alarm": {
-        "AlarmName": "errors", "Namespace": "shop", "MetricName": "errors", "Statistic": "Sum",
-        "Period": 60, "EvaluationPeriods": 1, "Threshold": 3,
-        "ComparisonOperator": "GreaterThanThreshold", "AlarmActions": ["pager"],
-    },
-    "datapoints": [
-        {"Timestamp": f"2024-01-01T00:0{minute}:00Z", "Value": value}
-        for minute, value in enumerate((5, 0, 1))
-    ],
-    "start": "2024-01-01T00:00:00Z",
-    "end": "2024-01-01T00:03:00Z",
-}  # fmt: skip
 
+def test_a_file_gives_one_line_for_each_evaluation(tmp_path: Path) -> None:
+    (tmp_path / "errors.json").write_text(json.dumps(document([1, 0, 0])))
 
-def test_a_file_gives_one_line_for_each_evaluation_and_the_same_bytes_again(tmp_path):
-    (tmp_path / "errors.json").write_text(json.dumps(DOCUMENT))
+    found = CliRunner().invoke(build("alarm"), ["alarm", "replay", f"{tmp_path}/errors.json"])
 
-    found, again = (driftline("alarm", "replay", tmp_path / "errors.json") for _ in range(2))
-
-    assert found.returncode == 0, found.stderr
     lines = [json.loads(line) for line in found.stdout.splitlines()]
-    assert [(line["state"], line["actions"]) for line in lines] == [
-        ("ALARM", ["pager"]), ("OK", []), ("OK", []),
-    ]  # fmt: skip
-    assert again.stdout == found.stdout
+    assert [line["state"] for line in lines] == ["ALARM", "OK", "OK"]
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     count = 40 * 500
     times = np.datetime64("2024-01-01", "us") + np.arange(count) * np.timedelta64(172_800_000, "us")
     factor = np.where(np.arange(count) >= 38 * 500, 10.0, 1.0)
-    shops = rng.choice(["north", "south"], count)
-    table = pa.table({"at": times, "sum": rng.gamma(4, 3, count) * factor, "<shop>": shops})
+    table = pa.table({"at": times, "sum": rng.gamma(4, 3, count) * factor})
     file = tmp_path_factory.mktemp("data") / "sales.parquet"
     pq.write_table(table, file)
     return str(file)

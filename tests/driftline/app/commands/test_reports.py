@@ -9,52 +9,29 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 import driftline as dl
+from driftline.app.cli import build
 from driftline.app.commands.junit import junit
 from driftline.app.commands.verdict import FORMATS, show
+from driftline.errors import UndecidedError
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
-from tests.servers.commands import driftline
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two baselines with data: one that drifts, and one of which a column cannot be judged."""
-    folder = tmp_path_factory.mktemp("formats")
-    dl.Baseline.fit(pa.table({"a": np.arange(1000) % 50})).save(folder / "then")
-    pq.write_table(pa.table({"a": np.arange(100) + 40}), folder / "now.parquet")
+def test_what_could_not_be_judged_fails_where_that_is_asked_for(tmp_path: Path) -> None:
     slow = np.repeat(np.arange(40) // 8 % 2, 24 * 20)
     at = np.datetime64("2026-01-01", "us") + np.arange(slow.size) * np.timedelta64(180, "s")
-    timed = pa.table({"at": at, "slow": slow.astype(float), "x": np.arange(slow.size) % 50})
-    dl.Baseline.fit(timed, timestamp="at").save(folder / "timed")
-    pq.write_table(timed.slice(0, 480), folder / "day.parquet")
-    return folder
+    timed = pd.DataFrame({"at": at, "slow": slow.astype(float), "x": np.arange(slow.size) % 50})
+    dl.Baseline.fit(timed, timestamp="at").save(tmp_path / "timed")
+    timed[:480].to_parquet(tmp_path / "day.parquet")
+    asked = ["check", f"{tmp_path}/day.parquet", "--baseline", f"{tmp_path}/timed"]
 
+    found = CliRunner().invoke(build("check"), [*asked, "--fail-on", "unjudged"])
 
-@pytest.mark.parametrize(
-    ("words", "code", "files"),
-    [
-        ("now then --format text,html,junit -o OUT", 1, {"report.html", "junit.xml"}),
-        ("now then --json -o OUT", 1, set()),
-        ("now then --format text,html", 2, None),
-        ("now then --format pdf -o OUT", 2, None),
-        ("day timed --fail-on unjudged", 3, None),
-    ],
-)
-def test_the_command_writes_what_was_asked_for_and_says_what_it_found(
-    folder: Path, tmp_path: Path, words: str, code: int, files: set[str] | None
-) -> None:
-    data, baseline, *rest = words.replace("OUT", str(tmp_path / "out")).split()
-    done = driftline("check", f"{data}.parquet", "--baseline", baseline, *rest, cwd=folder)
-
-    assert done.returncode == code
-    documents = {"statistics.json", "constraint_violations.json", "report.json"}
-    found = {one.name for one in (tmp_path / "out").glob("*")}
-    assert found == (set() if files is None else files | documents)
-    assert bool(done.stdout) == (code != 2)
+    assert found.exit_code == 3 or isinstance(found.exception, UndecidedError), found.output
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -74,55 +51,6 @@ def test_no_form_steers_a_terminal(capsys: pytest.CaptureFixture[str], form: str
 
 
 RANDOM = np.random.default_rng(3)
-
-
-@pytest.fixture
-def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    def text(report: Report, width: int = 80) -> str:
-        monkeypatch.setenv("COLUMNS", str(width))
-        monkeypatch.setenv("TERM", "dumb")
-        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-        show(report, ["text"], None)
-        return capsys.readouterr().out
-
-    return text
-
-
-def test_what_is_violated_comes_before_the_numbers_and_steers_no_terminal(printed) -> None:
-    evil = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e\r\n\x00[bold]"
-    reference = pd.DataFrame({
-        evil: RANDOM.choice(["a", "b"], 2_000), "n" + evil: RANDOM.normal(0, 1, 2_000),
-    })  # fmt: skip
-    now = reference.head(500).assign(**{evil: evil + "[/x]", "n" + evil: 9.0, "m" + evil: 1})
-
-    report = dl.check(now, dl.Baseline.fit(reference, segments=[evil]))
-
-    assert {one.feature_name for one in report.violations} >= {evil, "n" + evil}
-    for width in (60, 80, 120):
-        text = printed(report, width)
-        assert all(sign.isprintable() for sign in text.replace("\n", ""))
-        assert max(map(len, text.splitlines())) <= width
-    words = [line.split()[0] for line in text.splitlines() if line.strip()]
-    assert words.index("PAGE") < words.index("feature")
-
-
-def test_metrics_are_shown_with_interval_reference_bound_and_note(printed) -> None:
-    metrics = (
-        MetricResult("shown only", 0.123),
-        MetricResult(
-            "auc", 0.61, 0.58, 0.64, 0.7, bound=0.66, operator="LessThanThreshold", severity="page"
-        ),
-        MetricResult(
-            "TE", None, facet="sex", facet_value="F", note="undefined: no_false_positives"
-        ),
-    )
-
-    lines = printed(Report("model-quality", (), 100, metrics=metrics)).splitlines()
-
-    assert ["auc", "0.61", "0.58…0.64", "0.7", "0.66"] in [line.split() for line in lines]
-    assert "sex=F TE" in [line[:8] for line in lines if "no false positives" in line]
-
-
 REFERENCE = pd.DataFrame(
     {"temperature": RANDOM.normal(55, 10, 3_000), "carrier": RANDOM.choice(["UA", "AA"], 3_000)}
 )
@@ -171,17 +99,11 @@ def test_every_feature_is_a_case_that_says_why_it_has_not_passed(
         assert must <= element.attrib.keys() <= must | may
         assert {child.tag for child in element} <= inside
     (suite,) = root
-    assert tuple(int(suite.attrib[one]) for one in ("tests", "failures", "errors", "skipped")) == (
-        counts
-    )
-    assert [root.get(one) for one in ("tests", "failures", "errors")] == [
-        suite.get(one) for one in ("tests", "failures", "errors")
-    ]
+    names = ("tests", "failures", "errors", "skipped")
+    assert tuple(int(suite.attrib[name]) for name in names) == counts
+    assert [root.get(name) for name in names[:3]] == [suite.get(name) for name in names[:3]]
     cases = {case.get("name"): case for case in suite.iter("testcase")}
     assert len(cases) == counts[0]  # A case's history goes by its name.
     for name, kind in outcomes.items():
         (result,) = cases[name]  # GitLab reads one result of a case, and of it the text.
         assert result.text and kind in (None, result.get("type"))
-    for violation in report.violations:
-        text = cases[violation.feature_name].findtext("failure") or ""
-        assert violation.constraint_check_type in text

@@ -1,4 +1,4 @@
-"""Saved descriptions of SageMaker become resources that can be applied, and old windows agree."""
+"""Saved descriptions of SageMaker become resources that can be applied."""
 
 import json
 from pathlib import Path
@@ -10,13 +10,8 @@ import yaml
 from driftline.app.cli import build
 from driftline.app.from_sagemaker.descriptions import Places, read_descriptions
 from driftline.app.from_sagemaker.mapping import Importer
-from driftline.baseline.store import Baseline
 from driftline.errors import ConflictError
-from driftline.monitors.check import check
 from driftline.serving.resources.resources import parse_resources
-from tests.churn import captured_churn
-
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "monitors"
 
 
 def definition(prefix: str, name: str, **more: Any) -> dict[str, Any]:
@@ -147,18 +142,6 @@ def test_schedules_and_alarms_are_resources_that_can_be_declared(saved: Path) ->
     assert drifts["metric_name"] == "feature_baseline_drift_State_AL"
     assert (drifts["evaluation_periods"], drifts["datapoints_to_alarm"]) == (3, 2)
     assert not [key for key in drifts if key.startswith(("state", "alarm"))]
-
-
-def test_a_captured_hour_is_judged_as_sagemaker_does_against_its_baseline(tmp_path: Path) -> None:
-    training = FIXTURES / "training-dataset-with-header.csv"
-    Baseline.fit(training, compat=True).save(tmp_path / "results")
-    rows = (FIXTURES / "test-dataset-input-cols.csv").read_text().split()
-    (tmp_path / "00-21-48-000-1.jsonl").write_text(captured_churn(rows))
-
-    report = check(str(tmp_path / "00-21-48-000-1.jsonl"), tmp_path / "results", compat=True)
-
-    # 60 columns of the training rows hold whole numbers, of which the requests hold fractions.
-    assert len(report.violations) == 60
 
 
 def test_the_command_writes_a_file_once(saved: Path, monkeypatch, capsys) -> None:
