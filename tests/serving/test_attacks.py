@@ -192,6 +192,8 @@ ASKED = {
     "data by a device": declared("Baseline", data="/dev/zero"),
     "a model of another's secrets": declared("Model", path="/etc/shadow"),
     "a script that climbs": declared("Monitor", **WATCH, preprocess="../../x.py"),
+    "a script by its path": declared("Monitor", **WATCH, postprocess="/etc/passwd"),
+    "a rule's script that climbs": declared("Monitor", **WATCH, rules=[{"check": "../x.py:f"}]),
     "a program that climbs": declared("Monitor", kind="command", command=["../../bin/sh"], **WATCH),
     "a program by its path": declared("Monitor", kind="command", command=["/bin/sh"], **WATCH),
     "a message to a cloud's secrets": declared(

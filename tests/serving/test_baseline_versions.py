@@ -1,66 +1,98 @@
-"""Versions of a baseline over HTTP and on the command line: listed, made, compared, promoted."""
+"""Versions of a baseline over HTTP: made of captured rows, declared, promoted."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
 import pytest
 
 from driftline.baseline import store as baselines
-from driftline.baseline.store import Baseline
 from driftline.serving.provisioning import controllers
 from driftline.serving.resources import store
-from tests.serving.conftest import NOW, make_frame
 
-PATH = "/api/v1/baselines/flights"
+DAY = datetime(2026, 1, 14, tzinfo=UTC)
+PATH, MONITOR = "/api/v1/baselines/flights", "/api/v1/monitors/follows"
+SPAN = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T06:00:00Z"}
 
 
 @pytest.fixture(scope="module")
 def server(start, trained, declare, tmp_path_factory):
-    """Return a server with a baseline of two versions, one monitor that follows and one pinned."""
-    with start(tmp_path_factory.mktemp("versions")) as found:
+    """Return a server with three days of captured requests, of which some carriers are new.
+
+    One monitor follows the baseline, and one is pinned.
+    """
+    with start(tmp_path_factory.mktemp("versions"), now=lambda: DAY + timedelta(days=3)) as found:
         answer = found.apply(
-            declare("Baseline", "flights", data=str(trained.reference), label="late"),
-            declare("Endpoint", "flights", baseline="flights"),
+            *trained.flights(trust_event_time=True),
             declare("Monitor", "follows", endpoint="flights", baseline="flights"),
             declare("Monitor", "stays", endpoint="flights", baseline="flights@1"),
         )
         assert answer.status_code == 200, answer.text
-        frame = make_frame(seed=8).assign(temp=lambda one: one["temp"] + 30)
-        made = Baseline.fit(frame, label="late")
-        baselines.put(found.context.root, "flights", made, lambda: NOW, {"data": "by hand"})
+        rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
+        found.send_hours(rows, DAY, 72)
         yield found
 
 
-def versions_in_use(server) -> dict[str, str]:
+def in_use(server) -> list[str]:
     found = server.client.get("/api/v1/monitors").json()["items"]
-    return {one["name"]: one["status"]["baseline_version"] for one in found}
+    return [one["status"]["baseline_version"] for one in found]
 
 
-def test_a_version_is_used_when_it_is_promoted_and_an_older_one_again(server):
-    first, second = baselines.versions(server.context.root, "flights")
-    before = versions_in_use(server)
-    promoted = server.client.post(f"{PATH}/promote", json={"version": "2"}).json()
-    between = versions_in_use(server)
-    again = server.client.post(f"{PATH}/promote", json={"version": "2"}).json()
-    server.client.post(f"{PATH}/promote", json={"version": first})
+def post(server, path, body):
+    answer = server.client.post(path, json=body)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
+    first, _ = before = in_use(server)
+    made = post(server, f"{PATH}/versions", {"endpoint": "flights", **SPAN})
+    between = in_use(server)
+    again = {"monitor": "follows", **SPAN, "promote": True}
+    promoted = post(server, f"{PATH}/versions", again)
+    after = in_use(server)
+    back = post(server, f"{PATH}/promote", {"version": first})
     wrong = server.client.post(f"{PATH}/promote", json={"version": "3"})
 
-    assert before == {"follows": first, "stays": first}
-    assert promoted == {
-        "baseline": "flights", "before": first, "version": second, "monitors": ["follows"],
-    }  # fmt: skip
-    assert between == {"follows": second, "stays": first}
-    assert again["monitors"] == []
-    assert versions_in_use(server) == before
+    assert (made["row_count"], promoted["number"]) == (600, made["number"])
+    assert (between, after) == (before, [made["version"], first])
+    assert (back["before"], back["monitors"]) == (made["version"], ["follows"])
+    assert in_use(server) == before
     assert wrong.status_code == 404
-    assert f"the newest: 1 ({first}), 2 ({second})" in server.error_of(wrong)["message"]
     noted = server.client.get("/api/v1/audit", params={"target": "Baseline/flights"}).json()
     history = [
         tuple((one[side] or {}).get("version") for side in ("before", "after"))
         for one in noted["items"]
         if one["action"] == "promote"
     ]
-    assert history[:2] == [(second, first), (first, second)]
-    assert history[-1] == (None, first)
+    assert history[:2] == [(made["version"], first), (first, made["version"])]
+
+
+def test_a_baseline_is_made_of_a_monitors_rows_and_used_from_then_on(server):
+    first = in_use(server)[0]
+    refused = server.client.post(f"{MONITOR}/baseline", json={**SPAN, "to": "2026-01-14T02:00:00Z"})
+    made = post(server, f"{MONITOR}/baseline", {**SPAN, "to": "2026-01-17T00:00:00Z"})
+    day = {"from": "2026-01-16T00:00:00Z", "to": "2026-01-17T00:00:00Z"}
+    ran = post(server, f"{MONITOR}/run", day)
+    post(server, f"{PATH}/promote", {"version": first})
+
+    assert refused.status_code == 409
+    assert made["row_count"] == 1440
+    assert (ran["baseline_version"], ran["status"]) == (made["version"], "Completed")
+
+
+def test_a_baseline_is_declared_of_captured_rows(server, declare):
+    resource = declare("Baseline", "mid-january", data={"endpoint": "flights", **SPAN})
+
+    answer, again = server.apply(resource), server.apply(resource)
+    found = baselines.versions(server.context.root, "mid-january")
+    later = {"endpoint": "flights", **SPAN, "to": "2999-01-01"}
+
+    assert answer.status_code == 200, answer.text
+    assert again.json()["changes"][0]["action"] == "unchanged"
+    assert len(found) == 1
+    assert server.apply(declare("Baseline", "later", data=later)).status_code == 400
 
 
 def test_a_version_that_comes_into_use_while_another_is_fitted_stays_in_use(

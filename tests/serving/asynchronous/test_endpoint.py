@@ -1,4 +1,4 @@
-"""Asynchronous endpoints: accepted, answered by files, captured, told of; past kills."""
+"""Asynchronous endpoints: accepted, answered by files, captured, told of, erased; past kills."""
 
 import json
 from datetime import timedelta
@@ -16,7 +16,8 @@ from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import async_requests
 from tests.serving.conftest import resource
 
-CSV = {"content-type": "text/csv"}
+CSV = {"content_type": "text/csv"}
+SECRET = "Lovelace"
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +37,10 @@ def server(start, trained, slow_model, folder):
         topics = {"success_topic": "pager", "error_topic": "pager"}
         answer = found.apply(
             *resources,
-            resource("Channel", "pager", type="command", command="page"),
+            resource("Channel", "pager", type="command", command="page", include_values=True),
             resource("Model", "slow", path=str(slow_model), trust_pickle=True),
             endpoint("flights", folder, model="flights", baseline="flights", topics=topics),
-            endpoint("slow", folder, model="slow", most=1),
+            endpoint("slow", folder, model="slow", most=1, topics=topics),
         )
         assert answer.status_code == 200, answer.text
         yield found
@@ -61,9 +62,8 @@ def endpoint(name, folder, *, topics=None, most=4, **spec):
 
 
 def ask(server, name, body=b"", **headers):
-    return server.client.post(
-        f"/endpoints/{name}/async-invocations", content=body, headers={**CSV, **headers}
-    )
+    path, headers = f"/endpoints/{name}/async-invocations", {"content-type": "text/csv", **headers}
+    return server.client.post(path, content=body, headers=headers)
 
 
 def ended(client, name, inference_id, until):
@@ -72,6 +72,12 @@ def ended(client, name, inference_id, until):
         return found if found["status"] != "Queued" else None
 
     return until(look)
+
+
+def messages_of(server, inference_id):
+    with server.engine.begin() as connection:
+        bodies = connection.scalars(select(alert_tables.outbox.c.body)).all()
+    return [json.loads(body)["data"] for body in bodies if inference_id.encode() in body]
 
 
 def test_a_body_is_answered_by_a_file_captured_and_told_of(server, client, trained, folder, until):
@@ -90,69 +96,59 @@ def test_a_body_is_answered_by_a_file_captured_and_told_of(server, client, train
     server.sink_all()
     rows = Dataset(str(server.root), "flights").open(None, None).to_table().to_pylist()
     assert [one["inference_id"] for one in rows if one["inference_id"] == "a-5"] == ["a-5"] * 5
-    with server.engine.begin() as connection:
-        bodies = connection.scalars(select(alert_tables.outbox.c.body)).all()
-    told = [json.loads(body)["data"] for body in bodies if b"a-5" in body]
+    told = messages_of(server, "a-5")
     assert [one["invocationStatus"] for one in told] == ["Completed"]
     assert told[0]["responseParameters"]["outputLocation"] == str(file)
 
 
 def test_answers_of_one_name_replace_neither_one_another_nor_the_input(
-    server, client, trained, folder, until
+    server, client, folder, until
 ):
     given = folder / "objects" / "flights" / "in.csv"
-    given.parent.mkdir(exist_ok=True)
-    given.write_text(trained.csv(slice(5)))
-    asked = [
-        client.invoke_async("flights", content_type="text/csv", input_location=str(given))
-        for _ in range(2)
-    ]
+    given.write_text("UA,EWR,1400,39\n")
+    asked = [client.invoke_async("flights", input_location=str(given), **CSV) for _ in range(2)]
 
     found = [ended(client, "flights", one, until) for one in asked]
 
     assert [one["status"] for one in found] == ["Completed"] * 2
     answers = [Path(one["output_location"]) for one in found]
     assert len({given, *answers}) == 3
-    assert given.read_text() == trained.csv(slice(5))
+    assert given.read_text() == "UA,EWR,1400,39\n"
     client.erase(inference_ids=asked[:1])
     assert [one.exists() for one in answers] == [False, True]
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "sentence"),
+    ("body", "headers"),
     [
-        (b"", {}, "neither is given"),
-        (b"1", {"x-amzn-sagemaker-inputlocation": "/tmp/x"}, "both are given"),
-        (b"", {"x-amzn-sagemaker-inputlocation": "/etc/passwd"}, "in none of the data folders"),
-        (b"1" * 128_001, {}, "the limit is 128000"),
-        (b"1", {"x-amzn-sagemaker-requestttlseconds": "59"}, "60"),
-        (b"1", {"x-amzn-sagemaker-invocationtimeoutseconds": "3601"}, "3600"),
-        (b"1", {"x-amzn-sagemaker-inference-id": "a b"}, "inference-id"),
+        (b"", {}),
+        (b"1", {"inputlocation": "/tmp/x"}),
+        (b"", {"inputlocation": "/etc/passwd"}),
+        (b"1" * 128_001, {}),
+        (b"1", {"requestttlseconds": "59"}),
+        (b"1", {"invocationtimeoutseconds": "3601"}),
+        (b"1", {"inference-id": "a b"}),
     ],
 )
-def test_what_cannot_be_accepted_is_refused_at_once(server, body, headers, sentence):
-    answer = ask(server, "flights", body, **headers)
+def test_what_cannot_be_accepted_is_refused_at_once(server, body, headers):
+    headers = {f"x-amzn-sagemaker-{name}": value for name, value in headers.items()}
 
-    assert answer.status_code == 400
-    assert sentence in server.error_of(answer)["message"]
+    assert ask(server, "flights", body, **headers).status_code == 400
 
 
 def test_a_request_may_take_its_time_and_no_longer(server, client, until):
-    late = client.invoke_async(
-        "slow", b"30\n", content_type="text/csv",
-        headers={"x-amzn-sagemaker-invocationtimeoutseconds": "1"},
-    )  # fmt: skip
-    after = client.invoke_async("slow", b"0.1\n", content_type="text/csv")
+    limit = {"x-amzn-sagemaker-invocationtimeoutseconds": "1"}
+    late = client.invoke_async("slow", b"30\n", headers=limit, **CSV)
+    after = client.invoke_async("slow", b"0.1\n", **CSV)
 
     assert "did not answer within 1 s" in ended(client, "slow", late, until)["failure_reason"]
     assert ended(client, "slow", after, until)["status"] == "Completed"
 
 
 def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, client, until):
-    first = client.invoke_async("slow", b"3\n", content_type="text/csv")
+    first = client.invoke_async("slow", b"3\n", **CSV)
     late, gone = (
-        client.invoke_async("slow", b"0\n", content_type="text/csv", inference_id=one)
-        for one in ("late", "gone")
+        client.invoke_async("slow", b"0\n", **CSV, inference_id=one) for one in ("late", "gone")
     )
     table = async_requests.c
     with server.engine.begin() as connection:
@@ -174,9 +170,7 @@ def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, c
     assert answered["status"] == "Completed"
     assert found["ended_at"] < answered["ended_at"]
     assert until(status_of_gone) == "Expired"  # Its endpoint is served no more.
-    with server.engine.connect() as connection:
-        bodies = connection.scalars(select(alert_tables.outbox.c.body)).all()
-    assert sum(b'"gone"' in body for body in bodies) == 1
+    assert len(messages_of(server, "gone")) == 1
 
 
 def test_outputs_go_where_requests_may_write_only(server, folder):
@@ -192,29 +186,78 @@ def test_outputs_go_where_requests_may_write_only(server, folder):
         assert "output_dirs" in server.error_of(one)["message"]
 
 
-def test_a_request_of_a_server_that_died_is_answered_by_another(start, trained, tmp_path, until):
-    (tmp_path / "objects").mkdir()
-    reach = Reach(outputs=(str(tmp_path / "objects"),))
-    with start(tmp_path, reach=reach) as server, Client(server.url) as client:
-        resources = [one for one in trained.flights() if one["kind"] != "Endpoint"]
-        answer = server.apply(*resources, endpoint("flights", tmp_path, model="flights"))
-        assert answer.status_code == 200, answer.text
-        clock = server.context.lease_clock
-        # As one that took it before: its lease has run out.
-        before = clock() - timedelta(minutes=5)
-        inference = client.invoke_async("flights", b"UA,EWR,1,1\n", content_type="text/csv")
-        ended(client, "flights", inference, until)
-        with server.engine.begin() as connection:
-            connection.execute(
-                update(async_requests).values(
-                    status="Queued", ended_at=None, content=b"UA,EWR,1,1\n",
-                    lease_owner="the dead", lease_until=before, attempts=1,
-                )
-            )  # fmt: skip
-        file = Path(client.async_invocation("flights", inference)["output_location"])
-        whole = file.read_bytes()
+def test_a_request_of_a_server_that_died_is_answered_by_another(server, client, folder, until):
+    assert server.apply(endpoint("once", folder, model="flights")).status_code == 200
+    inference = client.invoke_async("once", b"UA,EWR,1,1\n", **CSV)
+    file = Path(ended(client, "once", inference, until)["output_location"])
+    whole, before = file.read_bytes(), server.context.lease_clock() - timedelta(minutes=5)
+    # As one that took it before: its lease has run out.
+    taken = {"lease_owner": "the dead", "lease_until": before, "attempts": 1}
+    with server.engine.begin() as connection:
+        connection.execute(
+            update(async_requests)
+            .where(async_requests.c.inference_id == inference)
+            .values(status="Queued", ended_at=None, content=b"UA,EWR,1,1\n", **taken)
+        )
 
-        found = ended(client, "flights", inference, until)
+    found = ended(client, "once", inference, until)
 
-        assert (found["status"], found["attempts"]) == ("Completed", 2)
-        assert file.read_bytes() == whole
+    assert (found["status"], found["attempts"]) == ("Completed", 2)
+    assert file.read_bytes() == whole
+
+
+def left_of(server, folder):
+    """Name what still holds the secret: rows of the database, its files, files of answers."""
+    with server.engine.begin() as connection:
+        found = [
+            table.name
+            for table in (async_requests, alert_tables.outbox)
+            if SECRET in repr(connection.execute(select(table)).all())
+        ]
+    database = Path(server.engine.url.database)
+    files = [*folder.rglob("objects/**/*"), *database.parent.glob(f"{database.name}*")]
+    files = [one for one in files if one.is_file()]
+    return found + [str(one) for one in files if SECRET.encode() in one.read_bytes()]
+
+
+def test_an_answer_a_failure_and_what_was_told_of_it_are_erased(server, client, folder, until):
+    rows = (f"UA,{SECRET},100,1\n", f"UA,EWR,{SECRET},1\n", "UA,EWR,100,1\n")
+    asked = [client.invoke_async("flights", one.encode(), **CSV) for one in rows]
+    places = [ended(client, "flights", one, until) for one in asked]
+    *gone, other = asked
+    answer = Path(places[0]["output_location"])
+    (answer.parent / f".{answer.name}.{'4f' * 16}").write_text(SECRET)  # As a kill leaves it.
+    begun = answer.parent / f".{answer.name}.json.{'4f' * 16}"
+    begun.write_text("of another request, which is being written")
+    assert left_of(server, folder)
+
+    dry = client.erase(inference_ids=gone, dry_run=True)
+    done = client.erase(inference_ids=gone)
+
+    assert (dry["invocations"], done["invocations"], done["unknown"]) == (2, 2, 0)
+    assert (done["messages"], left_of(server, folder)) == (2, [])
+    assert begun.exists() and Path(places[2]["output_location"]).exists()
+    told = client.async_invocation("flights", gone[1])
+    assert (told["status"], told["failure_reason"]) == ("Erased", None)
+    assert client.async_invocation("flights", other)["status"] == "Completed"
+    noted = [one["after"] for one in client.audit() if one["action"] == "erase"]
+    assert [one["dry_run"] for one in noted][:2] == [False, True]
+    assert gone[0] not in repr(noted)
+
+
+def test_a_body_that_waits_is_erased_and_never_answered(server, client, until):
+    first = client.invoke_async("slow", b"1\n", **CSV)
+    waiting = client.invoke_async("slow", b"0.0625\n", inference_id="waiting-1", **CSV)
+
+    assert client.erase(inference_ids=[waiting])["invocations"] == 1
+
+    after = client.invoke_async("slow", b"0\n", **CSV)
+    for one in (first, after):
+        assert ended(client, "slow", one, until)["status"] == "Completed"
+    found = client.async_invocation("slow", waiting)
+    assert (found["status"], found["attempts"]) == ("Erased", 0)
+    assert not Path(found["output_location"]).exists()
+    assert messages_of(server, waiting) == []
+    with server.engine.begin() as connection:
+        here = async_requests.c.inference_id == waiting
+        assert connection.scalar(select(async_requests.c.content).where(here)) is None
