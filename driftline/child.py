@@ -68,10 +68,7 @@ def started(
     stderr: int | None = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program; at the end of the block, terminate it with all that it has started.
-
-    Its exit code is that of the process given here, NOT_STARTED where there is no such program.
-    """
+    """Start a program; at the end of the block, terminate it with all that it has started."""
     alive, end = os.pipe()
     try:
         process = subprocess.Popen(  # noqa: S603 - no shell; callers say what may be run
@@ -108,10 +105,7 @@ def run(
     output_bytes: int | None = None,
     stderr: int = subprocess.DEVNULL,
 ) -> tuple[int, bytes]:
-    """Run a program with a body as its input; return its exit code and the first of its output.
-
-    Raises TimeoutError when it has not ended in time.
-    """
+    """Run a program with a body as its input; return its exit code and the first of its output."""
     found = bytearray()
     with started(
         argv, limits, environment=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -191,10 +185,7 @@ def _end_in_time(alive: int, program: int, ended: threading.Event) -> None:
 
 
 def set_limits(limits: Mapping[str, float | None]) -> None:
-    """Limit this process and its children; no core is written, which would hold data.
-
-    Memory is what they store, not the address space, most of which libraries map and never touch.
-    """
+    """Limit this process and its children, by what they store; no core, which holds data."""
     import resource  # Not on every system.
 
     more = limits.get("more_processes")

@@ -49,10 +49,7 @@ def number_text(text: str) -> str:
 
 
 def known_classes(texts: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """Return the known class that each text stands for, or the text itself when there is none.
-
-    Where several known classes stand for one number, the first one counts.
-    """
+    """Return the first known class that each text stands for, else the text itself."""
     exact = set(known := tuple(known))
     by_number: dict[int | float, str] = {}
     for one in known:
@@ -67,10 +64,7 @@ def known_classes(texts: Iterable[str], known: Iterable[str]) -> tuple[str, ...]
 
 
 def merged_classes(texts: Iterable[str], known: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the distinct classes among texts of several columns: known ones, then others in order.
-
-    A number that is written in several ways takes the shortest: ``1`` of "1.0" and "1".
-    """
+    """Return the distinct classes among texts: known ones, then others in order."""
     distinct = dict.fromkeys(texts)
     # The first spelling of a number names it.
     spelled: dict[int | float, str] = {}
@@ -91,10 +85,7 @@ def class_order(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def positive_number(classes: Sequence[str]) -> str | None:
-    """Return which of two classes is the only number above 0: 1 of 0 and 1, or of -1 and 1.
-
-    So is true of false and true. None for all others.
-    """
+    """Return which of two classes is the only number above 0, as 1 of 0 and 1; None for others."""
     if len(classes) != 2:
         return None
     numbers = {one: number for one in classes if (number := _number(one)) is not None}

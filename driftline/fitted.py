@@ -6,10 +6,7 @@ from typing import Any
 
 
 def feature_names(model: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - foreign object
-    """Return the columns that a model takes, by scikit-learn's attribute or CatBoost's.
-
-    None where it takes them by position: fitted on an array, CatBoost numbers them.
-    """
+    """Return the columns that a model takes; None where by position (CatBoost numbers them)."""
     names = getattr(model, "feature_names_in_", None)
     if names is None and isinstance(numbered := getattr(model, "feature_names_", None), list):
         names = None if numbered == [*map(str, range(len(numbered)))] else numbered
@@ -17,20 +14,14 @@ def feature_names(model: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - forei
 
 
 def feature_count(model: Any) -> int | None:  # noqa: ANN401 - foreign object
-    """Return how many columns a model takes; None where it does not say.
-
-    0 means unknown: CatBoost's attribute has it for models that were read from files.
-    """
+    """Return how many columns a model takes; None where unknown (0, of CatBoost's files)."""
     names = getattr(model, "feature_names_", None)
     count = len(names) if isinstance(names, list) else 0
     return int(getattr(model, "n_features_in_", None) or count or takes_texts(model)) or None
 
 
 def takes_texts(model: Any) -> bool:  # noqa: ANN401 - foreign object
-    """Whether a model takes a sequence of texts, one a row, instead of a table.
-
-    Decided by scikit-learn's tags of the part that gets the rows first, such as a vectorizer.
-    """
+    """Whether a model takes texts instead of a table, by tags of the part that gets the rows."""
     if any(
         getattr(model, name, None) is not None for name in ("feature_names_in_", "n_features_in_")
     ):

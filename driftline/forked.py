@@ -80,11 +80,7 @@ class Forked:
 
 
 class ForkServer(forkserver.ForkServer):
-    """A process that imports modules and forks; it starts when it is first needed.
-
-    It ends when every process that may ask it has ended. When it is killed, the next start has
-    another one.
-    """
+    """A process that imports modules and forks, from its first use to the end of its last user."""
 
     def __init__(self, preload: Sequence[str], variables: Callable[[], Mapping[str, str]]) -> None:
         super().__init__()
@@ -105,11 +101,7 @@ class ForkServer(forkserver.ForkServer):
         descriptors: Sequence[int] = (),
         end_by: signal.Signals = signal.SIGKILL,
     ) -> Forked:
-        """Fork a process that calls a function with arguments and descriptors of its own.
-
-        The function is one that a module defines. ``end_by``: the signal that ends the process when
-        the fork server is gone. OSError: no process could be forked.
-        """
+        """Fork a process that calls a module's function with arguments and descriptors."""
         try:
             status_fd, told = self.connect_to_new_process(descriptors)
             status = connection.Connection(status_fd, writable=False)

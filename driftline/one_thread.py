@@ -1,8 +1,4 @@
-"""Small fits and predictions on one thread: waiting threads cost more than they gain.
-
-To find the libraries with threads takes three times as long as a small prediction, so it is done
-once, by the first caller that has imported scikit-learn.
-"""
+"""Small fits and predictions on one thread: waiting threads cost more than they gain."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Adopts processes that a program leaves behind, and ends them with it. Standard library only.
-
-Killing a process group misses processes that have left it. A process that calls ``adopt_orphans``
-becomes the parent of whatever its children leave behind, also in sessions of their own.
-"""
+"""Adopts what a program leaves behind, in any session, and ends it. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""What the columns of a data set are for, as its owner says: one value for every layer.
-
-The command line and the public functions spell the roles out; everything below hands one ``Roles``
-on. What the data must decide (kind of problem, positive class, meaning of a facet) is fixed once,
-when a baseline is made, and stored with it.
-"""
+"""What the columns of a data set are for, as its owner says: one value for every layer."""
 
 from __future__ import annotations
 
@@ -33,11 +28,7 @@ INTERVAL = re.compile(r"\[\s*(\S+?)\s*,\s*(\S+?)\s*\)")
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A column by whose values groups of people, or of anything, are compared.
-
-    SageMaker Clarify's ``facet``: ``name_or_index`` and ``value_or_threshold``; listed values are
-    the group that may be at a disadvantage (d).
-    """
+    """A column by whose values groups are compared; SageMaker Clarify's ``facet``."""
 
     column: str
     # The group that is looked at; all other rows are the other one. None: each value against the
@@ -245,10 +236,7 @@ class Roles:
         quantiles: Mapping[Any, str] | str | Iterable[str] | None = None,
         **named: Any,  # noqa: ANN401 - the other fields, as they are
     ) -> Roles:
-        """Make roles from what people write: one text or several, any values as positive class.
-
-        ``id`` is ``id_column`` as the command line and resource files spell it.
-        """
+        """Make roles from what people write; ``id`` is ``id_column`` as they spell it."""
         named["id_column"] = named.pop("id", None) or named.get("id_column")
         known = [one.name for one in fields(cls)]
         if unknown := named.keys() - {*known}:

@@ -1,8 +1,4 @@
-"""The signature of an endpoint or a baseline: which columns, of which types, in which roles.
-
-It is made once, from the reference data (or by hand), stored, and never inferred window by window.
-Capture decodes request bodies by it, baseline profiles by it, serving names model inputs by it.
-"""
+"""The signature of an endpoint or a baseline: columns, types and roles, made once and stored."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Where files lie: a folder of this machine, or a bucket, opened by URI with one set of options.
-
-Two libraries read and write: pyarrow (files) and delta-rs (the logs of tables). They are told the
-same in different words; here the words are brought together, once. The options hold for the whole
-process: its storage root and the data that it is pointed at.
-"""
+"""Where files lie: a folder or a bucket, by the same options for pyarrow and delta-rs."""
 
 from __future__ import annotations
 
@@ -88,19 +83,12 @@ def _check_endpoint(endpoint: str, *, is_open: bool) -> None:
 
 
 def use_options(options: Mapping[str, object]) -> None:
-    """Open buckets with these options from now on, in this process.
-
-    What is missing is looked for where AWS's own tools do: environment, ``~/.aws``, the machine's
-    role.
-    """
+    """Open buckets with these options in this process; the rest is found as AWS's tools do."""
     _options[0] = check_options(options)
 
 
 def make_files_private() -> None:
-    """Make files and folders of this process for its user alone, from now on.
-
-    Tables, documents and copies of models hold what was sent and answered.
-    """
+    """Make what this process writes from now on, which holds payloads, its user's alone."""
     os.umask(os.umask(0o077) | 0o077)
 
 
@@ -130,10 +118,7 @@ def open_uri(where: str) -> tuple[fs.FileSystem, str]:
 
 
 def disk_failure(folder: Path) -> str:
-    """Return in one sentence why a disk takes no writes, and the mend; empty if it does.
-
-    By a file without a name, in the folder or the nearest one above that is there.
-    """
+    """Return in one sentence why a disk takes no writes, and the mend; empty if it does."""
     try:
         there = next(path for path in (folder, *folder.parents) if path.is_dir())
         with TemporaryFile(dir=there) as file:
@@ -146,10 +131,7 @@ def disk_failure(folder: Path) -> str:
 
 
 def bucket_failure(where: str) -> str:
-    """Return in one sentence why a bucket does not answer, and the mend; empty if it does.
-
-    Of a folder of this machine nothing is said: see ``disk_failure``.
-    """
+    """Return in one sentence why a bucket does not answer, and the mend; empty if it does."""
     if not is_remote(where):
         return ""
     try:

@@ -40,10 +40,7 @@ _LAST_S = 2
 
 @contextmanager
 def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """Trace this process as long as the context lasts, if the environment asks for it.
-
-    Call it after a fork: the sending thread belongs to the process that started it.
-    """
+    """Trace this process if its environment asks for it; after a fork, for the sending thread."""
     is_asked = any(environment.get(f"OTEL_EXPORTER_OTLP_{one}ENDPOINT") for one in ("", "TRACES_"))
     is_off = environment.get("OTEL_SDK_DISABLED") == "true"
     is_off |= environment.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
@@ -90,11 +87,7 @@ def _provider(process: str) -> TracerProvider | None:
 def span(
     name: str, *, parent: object = None, kind: Kind = "INTERNAL", **attributes: Value
 ) -> Iterator[trace.Span]:
-    """Trace a block below the one that is open here, or as part of a trace from elsewhere.
-
-    ``parent``: a traceparent, if it is a text; a malformed one begins a new trace. A block that
-    ends by an error is marked by its type, without its words, which may quote what was sent.
-    """
+    """Trace a block below the open one, or a traceparent's; an error shows its type, no words."""
     with _tracers[0].start_as_current_span(
         name,
         _W3C.extract({TRACEPARENT: parent}) if parent and isinstance(parent, str) else None,
@@ -133,11 +126,7 @@ def carrier() -> dict[str, str]:
 
 
 def traced(app: App, endpoint_of: Callable[[Scope], str | None]) -> App:
-    """Return an app that traces invocations, and continues the caller's trace.
-
-    It runs inside the tap, which records requests as they were sent. ``endpoint_of``: the endpoint
-    of a request; None: it is not traced.
-    """
+    """Return an app, for inside the tap, that traces invocations as part of the caller's trace."""
     if _tracers[0] is _NOTHING:
         return app
 

@@ -21,11 +21,7 @@ _SHOULD: Final = re.compile(r"^\w+ should (?:be|have|match) ")
 
 
 def require_unicode(value: object, where: str, *, is_finite: bool = False) -> None:
-    """Refuse half of a surrogate pair in any text of a document, which no encoding can write.
-
-    JSON, YAML and the command line can carry one. Every entry point calls this once, so no such
-    text is ever stored. ``is_finite``: neither NaN nor the infinities, which JSON has not.
-    """
+    """Refuse half of a surrogate pair, which no encoding can write; every entry calls it once."""
     try:
         json.dumps(value, ensure_ascii=False, default=str, allow_nan=not is_finite).encode()
     except UnicodeEncodeError as error:
@@ -41,11 +37,7 @@ def require_unicode(value: object, where: str, *, is_finite: bool = False) -> No
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """Return a phrase with the known name most like a wrong one, or else them all.
-
-    Case and underscores do not count. It is empty where nothing is known; of very many names it
-    lists some.
-    """
+    """Return a phrase with the known name most like a wrong one, or else some of them."""
     by_key = {_plain(one): one for one in known}
     near = difflib.get_close_matches(_plain(wrong[:_MAX_COMPARED]), by_key, n=1)
     if near:
@@ -66,11 +58,7 @@ def expected(error: Mapping[str, object]) -> str:
 
 
 def told(error: Mapping[str, object], at: str = "", *, secrets: Container[str] = ()) -> str:
-    """Write the sentence on a document: the place in it, the value, and what was expected.
-
-    ``at``: where the document stands in a larger one; ``secrets``: fields whose values are not
-    quoted. Tags that tell forms of one field apart, in angle brackets, are no part of the place.
-    """
+    """Write the sentence on a document: the place in it, the value unless secret, the expected."""
     kind, found = error["type"], error["loc"]
     parts = [str(part) for part in found] if isinstance(found, tuple | list) else [str(found)]
     parts = [part for part in ([at, *parts] if at else parts) if part and not _TAG.match(part)]

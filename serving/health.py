@@ -1,7 +1,4 @@
-"""Whether the stores take what is written: the database, every disk that is used; the bucket.
-
-A store that is away takes no server out of service: docs/why/hosting.md.
-"""
+"""Whether the stores take writes; one that is away takes no server out of service."""
 
 from __future__ import annotations
 
@@ -24,11 +21,7 @@ PATIENCE_S = 5.0
 
 
 class Health:
-    """Looks every few seconds, by a write, at the database and each disk, and at the bucket.
-
-    Each look has a thread of its own, and never two: what hangs holds up no other look, and
-    requests may have taken all threads that are lent.
-    """
+    """Looks at each store every few seconds, in threads apart: one that hangs holds up no other."""
 
     def __init__(
         self, context: ServerContext, *, monotonic: Callable[[], float] = time.monotonic

@@ -1,7 +1,4 @@
-"""Works on the rows of a queue in a server: takes them while there is room, and keeps them.
-
-When a server dies, its leases run out, and another one takes its rows.
-"""
+"""Works on the rows of a queue in a server; when one dies, its leases run out."""
 
 from __future__ import annotations
 
@@ -31,11 +28,7 @@ UPKEEP_S = 10.0
 
 
 class QueueWorker(ABC):
-    """Lives inside one event loop; subclasses say what there is room for, and do the work.
-
-    ``name``: of the work, in the log; ``look_s``: between two looks for rows; ``kept``: how long
-    it is known what came of a row.
-    """
+    """Lives inside one event loop; subclasses say what there is room for, and do the work."""
 
     def __init__(
         self, queue: Queue, context: ServerContext, name: str, *, look_s: float, kept: timedelta

@@ -45,10 +45,7 @@ def record(
     status: int | None = None,
     principal: Principal | None = None,
 ) -> None:
-    """Note what the current principal does, in the transaction that does it.
-
-    ``before`` and ``after`` hold no secret and no payload: the caller has left them out.
-    """
+    """Note what the current principal does, in its transaction; callers leave out secrets."""
     who = principal or CURRENT.get()
     connection.execute(
         insert(audit).values(

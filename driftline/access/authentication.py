@@ -36,11 +36,7 @@ _THREADS = 4
 
 
 class Authenticator:
-    """Looks up who sends a request.
-
-    ``now`` is the clock by which tokens and sessions expire; ``takes_cookies`` is for who guards
-    changes against cross-site requests: the dashboard.
-    """
+    """Looks up who sends a request; tokens and sessions expire by the clock ``now``."""
 
     def __init__(
         self,
@@ -158,12 +154,7 @@ async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 class Gate:
-    """ASGI layer that authenticates every request before anything else sees it.
-
-    Answers 401 to requests without a valid secret; passes others on, identified by `CURRENT`.
-    ``public``: paths open to anybody, such as health, so that a load balancer needs no secret;
-    ``refuse``: answers in place of the 401.
-    """
+    """ASGI layer that answers 401 to requests without a valid secret, but for ``public`` paths."""
 
     def __init__(
         self,

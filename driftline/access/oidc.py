@@ -1,9 +1,6 @@
-"""Logging in by OpenID Connect: the authorization code flow with PKCE, and what an ID token says.
+"""Logging in by OpenID Connect: the code flow with PKCE, and what an ID token says.
 
-References
-----------
-OpenID Connect Core 1.0, section 3.1 (code flow, validation of ID tokens); RFC 7636 (PKCE); RFC 9207
-(``iss`` of the answer).
+OpenID Connect Core 1.0, section 3.1; RFC 7636 (PKCE); RFC 9207 (``iss`` of the answer).
 """
 
 from __future__ import annotations
@@ -91,10 +88,7 @@ class Provider:
         return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
 
     async def finish(self, attempt: Attempt | None, answer: Mapping[str, str]) -> Principal:
-        """Return who has logged in, from the provider's answer in the address.
-
-        An answer to another attempt, or an ID token that fails validation, is a ForbiddenError.
-        """
+        """Return who has logged in; ForbiddenError: answer or ID token are not valid."""
         state = answer.get("state", "").encode()
         if attempt is None or not hmac.compare_digest(state, attempt.of("state").encode()):
             raise ForbiddenError("this is no answer to a log-in of this browser")

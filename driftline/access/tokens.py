@@ -63,10 +63,7 @@ def create_token(
     endpoints: Collection[str] | None = None,
     expires_at: datetime | None = None,
 ) -> str:
-    """Store a new token and return its secret, which nobody can read again.
-
-    A name is never used twice, revoked or not: the audit log must not mix up two tokens.
-    """
+    """Store a new token and return its secret; no name is used twice, for the audit log."""
     if not _NAME.fullmatch(name):
         raise InputError(
             f'token "{name[:80]}"; expected up to 128 letters, digits, "_", ".", "@" and "-"'
@@ -91,11 +88,7 @@ def create_token(
 
 
 def register_token(connection: Connection, secret: str, *, now: datetime, created_by: str) -> Token:
-    """Store the secret of a token file as an admin's token, once; return the token.
-
-    So it is valid wherever the database is. The first one of an installation is "local", those of
-    other files have a part of their digest in their names.
-    """
+    """Store the secret of a token file as an admin's token, once, for all servers."""
     digest = digest_of(secret)
     query = select(tokens).where(tokens.c.digest == digest)
     for name in ("local", f"local-{digest[:8]}"):
@@ -167,15 +160,13 @@ def token_of_file(file: Path) -> str:
 
 
 def read_token(file: Path) -> str:
-    """Return the secret in a token file; refuse a file that others may read.
-
-    Its group may read it where root or this user owns it, as with Secrets that Kubernetes mounts.
-    """
+    """Return the secret in a token file; refuse a file that others may read."""
     try:
         status = file.stat()
         secret = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UnavailableError(f"token {file}: {error}; let this user read it") from error
+    # A group may read it where root or this user owns it, as with Secrets that Kubernetes mounts.
     is_own = status.st_uid in (0, os.geteuid())
     if status.st_mode & (0o007 if is_own else 0o077):
         raise UnavailableError(f"token {file}: others may read it; run: chmod 600 {file}")
@@ -202,10 +193,7 @@ def _read(row: Row[Any]) -> Token:
 def begin_session(
     connection: Connection, principal: Principal, now: datetime, length: timedelta
 ) -> str:
-    """Store a new session and return the secret for its cookie; forget those that have ended.
-
-    A session is about all endpoints: the dashboard refuses people of some.
-    """
+    """Store a new session, of somebody of all endpoints; return the secret for its cookie."""
     assert principal.endpoints is None
     connection.execute(delete(sessions).where(sessions.c.expires_at <= now))
     secret = new_secret()

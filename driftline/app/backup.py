@@ -38,11 +38,7 @@ Tell = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds.
-
-    ``folders``: those of the settings that are in it (``root``, ``local_dir``). ``files``: by name,
-    the bytes and the SHA-256 of each.
-    """
+    """What a backup holds: folders of the settings, and bytes and SHA-256 of each file."""
 
     moment: str
     driftline: str
@@ -191,10 +187,7 @@ def _copy_database(file: Path, to: Path) -> None:
 
 
 def _copy_tables(root: Path, add: Callable[[Path, str], None]) -> datetime:
-    """Copy all tables as of one moment, between two rounds of commits; return that moment.
-
-    Files that a commit replaces stay for a day, so those of that moment can be copied after it.
-    """
+    """Copy all tables as of one moment; files that a commit replaces stay for a day."""
     files = sorted((root / AUDIT).glob("*"))
     try:
         for file in files:

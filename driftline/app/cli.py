@@ -1,9 +1,4 @@
-"""The command line: ``driftline COMMAND``.
-
-Exit codes: 0 all right; 1 it found something; 2 wrong use or unreadable input; 3 it could not be
-decided or done; 4 a server, database or disk is not available; 141 nobody reads its output any
-more. Data goes to standard output, talk to standard error.
-"""
+"""The command line. Data goes to standard output, talk to standard error (exit_codes.py)."""
 
 from __future__ import annotations
 

@@ -36,13 +36,7 @@ def draft_resources(
     reference: str | Sequence[str] | None = None,
     channel_url: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the resources of an endpoint, ready to be applied.
-
-    Without a ``model`` an app of the user's own answers. Paths are absolute, as the server sees
-    them. A ``reference`` adds a baseline, the monitors that the roles allow, and their alarms,
-    which notify nobody without ``channel_url``. The channel has the endpoint's name, so that those
-    of other endpoints stay.
-    """
+    """Return the resources of an endpoint; without a ``model`` an app of the user's answers."""
     given, endpoint = roles_spec(roles), {} if model is None else {"model": name}
     found = [] if model is None else [_resource("Model", name, {"path": model})]
     if reference is None:

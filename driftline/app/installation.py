@@ -1,7 +1,4 @@
-"""Installations: whether a server belongs to the one that the settings here describe.
-
-Each database has an id, written when its tables are made. A server tells the id of its database.
-"""
+"""Whether a server belongs to the installation of these settings, by its database's id."""
 
 from __future__ import annotations
 
@@ -20,10 +17,7 @@ class WrongServerError(InputError):
 
 
 def require_same(client: Client, settings: Settings) -> None:
-    """Refuse a server that belongs to another installation than the settings.
-
-    Without a settings file and a database nothing is installed here, and any server passes.
-    """
+    """Refuse a server of another installation; any passes where nothing is installed here."""
     expected = installation_id(settings)
     if expected is None and settings.file is None:
         return

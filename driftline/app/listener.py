@@ -105,10 +105,7 @@ class HTTPProtocol(HttpToolsProtocol):
 def listen(
     section: str, host: str, port: int, *, mend: str = "", tls: tuple[Path, Path] | None = None
 ) -> socket.socket:
-    """Bind the port before anything else is built, so that a taken one is one clear sentence.
-
-    The same goes for an unusable certificate or key.
-    """
+    """Bind the port and read the certificate before all else is built, to fail in one sentence."""
     if tls is not None:
         check_tls(section, *tls)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

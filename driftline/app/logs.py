@@ -58,11 +58,7 @@ def _traceback(error: BaseException) -> Iterator[str]:
 
 
 class JsonLines(TextLines):
-    """One JSON object a line.
-
-    It has time, level, logger, message, and a field for each ``name=value`` of the message's
-    template, numbers as numbers: what a log store can filter by without parsing text.
-    """
+    """One JSON object a line, with a field for each ``name=value`` of a message's template."""
 
     def __init__(self, process: str = "") -> None:
         super().__init__()

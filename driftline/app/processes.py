@@ -1,7 +1,4 @@
-"""The composition root: from settings to each ready process; the only file that builds things.
-
-Run as a module it works on a job: ``python -m driftline.app.processes JOB OWNER [SETTINGS]``.
-"""
+"""The composition root, alone in building things. As a module: JOB OWNER [SETTINGS]."""
 
 from __future__ import annotations
 
@@ -218,11 +215,7 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
 
 
 def run_transform(settings: Settings, name: str, owner: str) -> None:
-    """Work on a transform job until it has ended, or this process is to stop.
-
-    The server starts this process and holds the job's lease; it gives back a job that has not
-    ended.
-    """
+    """Work on a transform job, whose lease the server holds, until it ends or is to stop."""
     from driftline.database.clock import DatabaseClock
     from driftline.database.engine import using_database
     from driftline.serving.resources.artifacts import ModelStore
@@ -251,10 +244,7 @@ def run_transform(settings: Settings, name: str, owner: str) -> None:
 
 
 def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
-    """Run each loop in a thread of its own until told to stop.
-
-    When one fails for good, all stop and the process ends, so that the supervisor starts it anew.
-    """
+    """Run each loop in a thread until told to stop; when one fails for good, all stop."""
     stop = stop_on_signals()
     with ThreadPoolExecutor(len(loops)) as threads:
         running = [threads.submit(loop, stop) for loop in loops.values()]
@@ -267,10 +257,7 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
 
 
 def redactor(settings: Settings) -> Redactor | None:
-    """Return what masks secrets and applies the rules of ``[[capture.redact]]``.
-
-    None where the settings name neither. Bodies that no rule covers are logged.
-    """
+    """Return what masks secrets and applies ``[[capture.redact]]``; None where neither is set."""
     capture = settings.capture
     if not capture.redact and not capture.redact_names:
         return None
@@ -442,10 +429,7 @@ def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str
 
 @contextmanager
 def _as_process(name: str, settings_file: Path | None, link: int) -> Iterator[Settings]:
-    """Be a process that another one started; exit as exit_codes.py says.
-
-    ``link``: the descriptor that ends when the other one does.
-    """
+    """Be a process that another one started and ends by the descriptor ``link``."""
     configure_logging(process=name)
     stop_with_parent(link)
     try:

@@ -15,10 +15,8 @@ log = logging.getLogger(__name__)
 def stop_on_signals() -> threading.Event:
     """Return the event that SIGINT and SIGTERM set from now on; call it in the main thread.
 
-    A handler runs in the main thread between two of its instructions, and an event's lock is not
-    reentrant: setting the event in the handler while the main thread looks at it would deadlock. So
-    another thread sets it, started without the locks of ``threading``, which the main thread may
-    hold as well.
+    An event's lock is not reentrant: a handler that sets it while the main thread looks at it would
+    deadlock. So another thread does, started without the locks of ``threading``, which may be held.
     """
     stop = threading.Event()
 

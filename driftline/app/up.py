@@ -68,11 +68,7 @@ class _Running:
 
 
 class Supervisor:
-    """The processes of one installation, started with the same settings file.
-
-    ``only``: some of the names of `ROLES`; none for all. ``log_folder``: where each process has a
-    file for its log; without, it is on standard error.
-    """
+    """The processes of one installation, with their logs in ``log_folder`` or on standard error."""
 
     def __init__(
         self,

@@ -25,11 +25,7 @@ def database_time(connection: Connection) -> datetime:
 
 
 class DatabaseClock:
-    """The time of PostgreSQL's server; with SQLite, which is on one host, the host's own.
-
-    A host whose clock is ahead would otherwise take leases that others still hold, and judge
-    windows that they judge. The offset is measured once a minute.
-    """
+    """PostgreSQL's time: by a host's clock that is ahead, leases of others would be free."""
 
     def __init__(self, engine: Engine, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._engine, self._monotonic = engine, monotonic

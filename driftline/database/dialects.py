@@ -44,10 +44,7 @@ def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
 
 
 def write_failure(engine: Engine) -> str:
-    """Return in one sentence why the database takes no writes, and the mend; empty if it does.
-
-    By a write, for a database that is full, or read-only, still answers every query.
-    """
+    """Return why the database takes no writes, and the mend; empty if it does."""
     # Beside the pool: the probe must not wait where requests have taken all connections.
     beside = Engine(engine.pool.recreate(), engine.dialect, engine.url, hide_parameters=True)
     try:

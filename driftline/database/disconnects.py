@@ -1,8 +1,4 @@
-"""Whether a database error means that the database is away (it comes back), or a wrong statement.
-
-A stopped server shows in several ways: connections are refused, ended by an administrator's
-command, or cut half way, and then the rest of the transaction fails once more.
-"""
+"""Whether a database error means that the database is away, or a wrong statement."""
 
 from __future__ import annotations
 
@@ -28,11 +24,7 @@ def is_disconnect(error: SQLAlchemyError) -> bool:
 
 
 class FailedPasses:
-    """Failed passes of a loop that goes on: counted and logged.
-
-    An unreachable database is one line when it goes and one when it is back; any other failure is
-    logged with its traceback each time.
-    """
+    """Failed passes of a loop that goes on; an unreachable database is logged once."""
 
     def __init__(self, log: logging.Logger, loop: str) -> None:
         self._log = log

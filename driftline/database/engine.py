@@ -46,10 +46,7 @@ class DatabaseUrlError(InputError):
 
 
 def open_database(url: str, *, read_only: bool = False) -> Engine:
-    """Open a database; PostgreSQL connects at the first use.
-
-    ``read_only``: transactions never wait for a writer, and each sees the rows of one moment.
-    """
+    """Open a database; ``read_only``: a transaction sees one moment, and waits for no writer."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:  # The latter of a port that is no number.
@@ -70,10 +67,7 @@ def open_database(url: str, *, read_only: bool = False) -> Engine:
 
 @contextmanager
 def using_database(url: str, *, read_only: bool = False) -> Iterator[Engine]:
-    """Open the database as `open_database` does, and close it at the end of the block.
-
-    SQLite's write-ahead log goes into the file with the last connection of all processes.
-    """
+    """Open the database as `open_database` does, and close it at the end of the block."""
     engine = open_database(url, read_only=read_only)
     try:
         yield engine
@@ -100,11 +94,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def read_connection(engine: Engine) -> Connection:
-    """Return a connection that only reads, as a context manager.
-
-    On SQLite a transaction takes the writers' lock from its beginning; a reader must neither wait
-    for it nor hold it.
-    """
+    """Return a connection that only reads: it neither takes SQLite's lock nor waits for it."""
     return engine.connect().execution_options(reads_only=True)
 
 

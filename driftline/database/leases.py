@@ -1,8 +1,4 @@
-"""Leases: one worker at a time has a row, and loses it when it stops renewing.
-
-Taken by compare-and-set in one UPDATE, renewed while the work lasts, released at its end; the lease
-of a worker that dies runs out by itself.
-"""
+"""Leases: one worker at a time has a row, and loses it when it stops renewing."""
 
 from __future__ import annotations
 

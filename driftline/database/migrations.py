@@ -1,8 +1,4 @@
-"""The schema of the database: its revision, and bringing it up to date.
-
-Each package that keeps rows has its own tables; Alembic holds their common history in
-driftline/migrations.
-"""
+"""The schema of all packages' tables: its revision, and bringing it up to date by Alembic."""
 
 from __future__ import annotations
 
@@ -20,10 +16,7 @@ MIGRATION_LOCK = 0x647269_66746C696E
 
 
 def migrate(engine: Engine) -> str:
-    """Bring the schema up to date in one transaction; return its revision.
-
-    Several processes may do so at once: one works, the others wait and find it done.
-    """
+    """Bring the schema up to date in one transaction, or wait for who does; return its revision."""
     known = known_revisions()
     where = without_password(engine.url.render_as_string(hide_password=True))
     try:

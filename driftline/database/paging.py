@@ -1,8 +1,4 @@
-"""Pages of lists: each item comes once, whatever is added or deleted meanwhile.
-
-A page begins after the last item of the page before, by the values of the list's order, which
-identify items. Offsets would shift.
-"""
+"""Pages that begin after the last item of the one before: offsets would shift as rows come."""
 
 from __future__ import annotations
 

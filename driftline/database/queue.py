@@ -1,8 +1,4 @@
-"""A queue in a table: one worker at a time has a row, until it is finished or another may try it.
-
-A row is taken by compare-and-set in one UPDATE, and leased; the lease of a worker that dies runs
-out by itself. Times are those of the clock that all workers share (driftline/database/clock.py).
-"""
+"""A queue in a table: one worker at a time has a row, by a lease on the clock that all share."""
 
 from __future__ import annotations
 
@@ -49,11 +45,7 @@ def queue_columns() -> tuple[Column[Any], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The rows of a table, which has `queue_columns`, as work.
-
-    ``order``: the column by which rows are taken, the lowest first; ``unfinished``: the statuses of
-    rows that wait or are worked on.
-    """
+    """The rows of a table with `queue_columns` as work, taken by ``order``, the lowest first."""
 
     table: Table
     key: Column[str]

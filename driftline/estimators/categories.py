@@ -1,8 +1,4 @@
-"""Restores pandas' categorical columns for models that were fitted on them.
-
-Everywhere else rows are texts and numbers. LightGBM and xgboost keep the categories of their fit
-and code values by index.
-"""
+"""Restores pandas' categorical columns, which LightGBM and xgboost code by index."""
 
 from __future__ import annotations
 
@@ -19,11 +15,7 @@ from driftline.errors import InputError
 
 
 def categories_of(model: Any) -> dict[str, Any]:  # noqa: ANN401 - foreign object
-    """Return the categories of a model's categorical columns; {} where it does not tell them.
-
-    They are unknown, too, where a column was coded by hand or has ordered categories, which the
-    model takes as numbers.
-    """
+    """Return the categories of a model's categorical columns; {} where it does not tell them."""
     booster: Any = getattr(model, "booster_", None)
     if lists := getattr(booster, "pandas_categorical", None):
         return _of_lightgbm(booster, lists)
@@ -40,10 +32,7 @@ def categories_of(model: Any) -> dict[str, Any]:  # noqa: ANN401 - foreign objec
 
 
 def _whole(name: str, values: Any) -> list[Any]:  # noqa: ANN401 - an array of Arrow
-    """Return categories; refuse names that xgboost 3.2 cuts: it counts letters for bytes.
-
-    "Zürich" and "Rome" are kept as "Züric" and "hRom", and values in rows match neither.
-    """
+    """Return categories; refuse names that xgboost 3.2 cuts, for it counts letters for bytes."""
     data = values.cast("binary") if pa.types.is_string(values.type) else ()
     if not all(one.as_py().isascii() for one in data):
         raise InputError(

@@ -86,10 +86,7 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
 
 
 def shap_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
-    """Return shap's method for trees of scikit-learn; None where shap is missing or cannot read it.
-
-    Also None where a window's rows would take too long.
-    """
+    """Return shap's method for scikit-learn's trees; None where it is missing or too slow."""
     if not type(model).__module__.startswith(("sklearn.tree.", "sklearn.ensemble.")):
         return None
     if getattr(model, "n_outputs_", 1) != 1 or len(getattr(model, "classes_", (0, 1))) < 2:

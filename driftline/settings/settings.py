@@ -1,10 +1,4 @@
-"""Settings: one driftline.toml, overridden by DRIFTLINE_SECTION__KEY, overridden by flags.
-
-Every setting stands once, in schema.py. A secret may also come from a file, named by
-DRIFTLINE_SECTION__KEY_FILE, as containers provide them. An unknown section or key is an error that
-names the nearest known one. Relative paths count from the folder of the settings file, or from the
-working folder when there is none.
-"""
+"""Settings: one driftline.toml, overridden by DRIFTLINE_SECTION__KEY, overridden by flags."""
 
 from __future__ import annotations
 
@@ -204,10 +198,7 @@ def load(
 
 
 def describe(settings: Settings) -> list[dict[str, Any]]:
-    """List every setting: section, key, value, where it came from, and what it is.
-
-    Passwords are not shown.
-    """
+    """List every setting: section, key, value (no passwords), where it came from, what it is."""
     return [
         {
             "section": section,

@@ -1,8 +1,4 @@
-"""Answers asynchronous invocations: takes them from the queue, asks the endpoint, writes files.
-
-When a server dies, its lease runs out; the next one asks the model again and writes the same file.
-A file gets its name when it is whole, before the request is closed.
-"""
+"""Answers asynchronous invocations: a file gets its name whole, before the request is closed."""
 
 from __future__ import annotations
 
@@ -129,10 +125,7 @@ class AsyncInvocations(QueueWorker):
         return place.read()
 
     async def _ask(self, request: AsyncRequest, body: bytes) -> tuple[int, str, bytes]:
-        """Ask the endpoint as a caller does, so that it is captured and counted as ever.
-
-        Returns the status, the variant that answered, and the body.
-        """
+        """Ask the endpoint as a caller does; return the status, who answered, and the body."""
         path = f"/endpoints/{request.endpoint}/invocations"
         headers = [
             (name.encode(), value.encode("latin-1")) for name, value in request.headers.items()

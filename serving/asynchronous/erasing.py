@@ -84,10 +84,7 @@ def clear_requests(
 
 
 def remove_files(engine: Engine, now: datetime) -> None:
-    """Remove the answers and failures of erased invocations, and what kills left of writing them.
-
-    Of one that a server may still be writing they are removed, and looked for again the next time.
-    """
+    """Remove files of erased invocations, and look again where a server may still write."""
     is_erased = _table.status == "Erased", _table.ended_at.is_(None)
     is_over = or_(_table.lease_until.is_(None), _table.lease_until <= now)
     with read_connection(engine) as connection:

@@ -1,9 +1,6 @@
 """Notifications and metrics of an asynchronous invocation's result, written as it is closed.
 
-References
-----------
-SageMaker Developer Guide, "Asynchronous inference": "Check prediction results" (the notification),
-"Monitor asynchronous endpoint" (names, units and dimensions of the metrics).
+SageMaker Developer Guide: "Check prediction results" and "Monitor asynchronous endpoint".
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Media types of invocations: which form a body has, and which form the answer gets.
-
-Labels and records come as text; invocations as arrays of numpy, too.
-"""
+"""Media types of invocations: which form a body has, and which form the answer gets."""
 
 from __future__ import annotations
 
@@ -55,10 +52,7 @@ def text_form(content_type: str, expected: str = _EXPECTED_TEXT) -> TextFormat:
 
 @lru_cache(maxsize=256)
 def answer_form(accept: str, asked: BodyForm) -> BodyForm:
-    """Choose the form of the answer: the first that the caller accepts, without their weights.
-
-    Any will do: as the body was, but JSON for an array.
-    """
+    """Choose the form that the caller accepts first; for any, the body's, but JSON for an array."""
     default: BodyForm = "json" if asked == "npy" else asked
     groups: dict[str, BodyForm] = {
         "": default, "*/*": default, "text/*": "csv",

@@ -35,16 +35,7 @@ class Answer:
 
 
 def write_answer(answer: Answer, form: BodyForm) -> bytes:
-    """Write an answer as the body of a response.
-
-    CSV has one line a row, ``prediction[,probability…]``. JSON has
-    ``{"predictions": [{"prediction": …, "probability": …}]}``, JSON Lines the inner objects, one
-    a line; ``probability`` is a number for two classes and a list of numbers for more. A number
-    that is not finite is empty in CSV and null in JSON. A list is its JSON text in CSV.
-
-    npy has the columns of CSV: an array of shape (rows,) without probabilities, (rows, columns) of
-    numbers, or of structures where the prediction is a text.
-    """
+    """Write an answer as a response's body: a line, an object or an element for each row."""
     if form == "npy":
         return _npy(answer)
     if form == "csv":

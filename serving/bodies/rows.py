@@ -1,6 +1,5 @@
-"""Bodies of invocations to columns: CSV, JSON, JSON Lines and npy, one row or many.
+"""Bodies of invocations to columns, in the worker: CSV, JSON, JSON Lines and npy.
 
-Runs in the worker process. Large bodies of plain CSV are read by columns, as capture reads them.
 For a few rows the standard library's readers, ``zip`` and numpy are several times faster. Only when
 a column is not plain are its cells looked at one by one, to name row and column in a refusal.
 """
@@ -64,12 +63,10 @@ def read_columns(
 ) -> Columns:
     """Read the rows of a body as columns of one length, at least 1 and at most ``max_rows``.
 
-    ``expected`` allows as many. Numbers are int64 or float64 (missing is NaN), text and truth
-    values with gaps objects (NO_TEXT; None or NaN). Without ``expected``, or where it has no types,
-    a column is numeric when every value in it is, text otherwise. Without ``expected`` columns are
-    called ``_c0``, ``_c1`` … by position unless the rows are objects, or tensors of one column
-    each; with ``by_position`` a lone tensor's are, too. Then ``count`` is how many values a row
-    has, where that is known, and ``are_texts`` that none of them is a number.
+    Numbers are int64 or float64 (missing is NaN), text and truth values with gaps objects (NO_TEXT;
+    None or NaN). Without types a column is numeric when every value in it is. ``by_position``: a
+    lone tensor's columns are called ``_c0`` …, too; ``count`` is how many values a row has, where
+    that is known, and ``are_texts`` that none of them is a number.
     """
     columns: Sequence[Column] | None = None if expected is None else expected.columns
     if form == "npy":
@@ -110,10 +107,7 @@ def read_columns(
 def read_numbers(
     body: bytes, form: BodyForm, expected: RequestRows, max_rows: int = MAX_REQUEST_ROWS
 ) -> list[float] | np.ndarray | None:
-    """Return the values of one usual row of columns of float64, or a table of many; else None.
-
-    They are what ``read_columns`` makes arrays of, of which each costs more than a row's value.
-    """
+    """Return what ``read_columns`` makes arrays of, for usual rows of float64; else None."""
     if not expected.is_numeric or form not in ("csv", "json"):
         return None
     found = _one_row(body, form, expected) if len(body) < LARGE_BYTES else None

@@ -23,11 +23,7 @@ class TimedOutError(UnansweredError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a pool.
-
-    ``minimum`` workers always run; above them, up to ``maximum``, one is started by each request
-    that finds none idle, and ends when it was idle for ``idle_s``.
-    """
+    """Bounds of a pool: above ``minimum``, workers start on request and end after ``idle_s``."""
 
     minimum: int = 1
     maximum: int = 0  # Not above the minimum: as many workers always run.

@@ -1,8 +1,4 @@
-"""The models that monitors ask, each over a pool without workers at rest.
-
-User code never runs in our processes. A process that explains does not serve: it answers at a lower
-priority. The pools live in an event loop of their own, in a thread; monitors ask from theirs.
-"""
+"""The models that monitors ask, each over a pool without workers at rest, at a low priority."""
 
 from __future__ import annotations
 
@@ -183,10 +179,7 @@ class EndpointModels(AskedModels):
         self._trust_pickle = trust_pickle
 
     def open(self, endpoint: str, variant: str | None = None) -> AskedModel | None:
-        """Return an endpoint's model; None when none is served here.
-
-        Without a named variant it is the production variant with the largest weight.
-        """
+        """Return an endpoint's model; by default of the largest weight, None if none is here."""
         with read_connection(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
             listed = variants_of if variant is None else variants_and_shadows

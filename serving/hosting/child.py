@@ -113,10 +113,7 @@ class Child(asyncio.Protocol):
     async def start(
         cls, spec: WorkerSpec, *, timeout_s: float, log_file: LogFile | None = None
     ) -> Child:
-        """Start a process and have it load its model.
-
-        LoadError: the model cannot be served. WorkerLostError: the process ended or took too long.
-        """
+        """Start a process and have it load its model; LoadError: it cannot be served."""
         child = cls(spec, log_file)
         try:
             await child._connect()
@@ -185,10 +182,7 @@ class Child(asyncio.Protocol):
         exclusive: bool = False,
         extra_headers: Mapping[str, Any] = NO_HEADERS,
     ) -> Reply:
-        """Send one request and wait for its reply; ``exclusive``: it is predicted by itself.
-
-        LateError: there is none at the deadline, a time of the loop.
-        """
+        """Send one request and wait for its reply; LateError: there is none at the deadline."""
         if self.gone.is_set():
             raise WorkerLostError("the worker has ended")
         number = self._next = self._next + 1
@@ -290,10 +284,7 @@ class Child(asyncio.Protocol):
             self._ready.exception()  # Seen: nobody may be waiting for it any more.
 
     def _look(self) -> None:
-        """Wait no longer for the oldest late answer, and look again while any is waited for.
-
-        Its worker may be ended over it, and those behind it asked elsewhere.
-        """
+        """Wait no longer for the oldest late answer; its worker may be ended over it."""
         waiting = [one for one in self._owed.values() if not one[0].done()]
         for future, end in waiting:
             if end <= self._loop.time():

@@ -1,12 +1,7 @@
 """A model that is a command: run by SageMaker's container contract, asked over HTTP, ended whole.
 
-Runs in a worker process in place of a model. When the server closes the socket, or is gone, the
-command ends with all its children; when the command ends, this process does, and the pool starts
-another one.
-
-References
-----------
-SageMaker developer guide, "Use Your Own Inference Code with Hosting Services".
+Runs in a worker process. When the server closes the socket, or is gone, the command ends with all
+its children; when the command ends, this process does, and the pool starts another one.
 """
 
 from __future__ import annotations
@@ -230,10 +225,7 @@ class _Command:
                 return False
 
     def _listeners(self) -> tuple[bool, str]:
-        """Whether its own processes listen on the port, and what is wrong where others reach it.
-
-        Nothing is wrong where the system does not tell.
-        """
+        """Whether its own processes listen on the port, and what is wrong where others reach it."""
         addresses = {}
         for name in ("tcp", "tcp6"):
             with suppress(OSError):

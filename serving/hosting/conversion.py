@@ -1,8 +1,4 @@
-"""Converts models to ONNX and checks that they still answer the same.
-
-Most faults of a conversion are silent, such as thresholds of float64 in float32. So a model is
-written only after it has answered the rows of a reference as the original does.
-"""
+"""Converts models to ONNX; one is written only if it answers a reference as the original does."""
 
 from __future__ import annotations
 
@@ -31,11 +27,7 @@ _OPSET, _ML_OPSET = 15, 3
 
 
 def convert(path: Path, target: str, table: pa.Table, *, trust_pickle: bool) -> float:
-    """Convert a model file to ONNX, and write it if it answers the rows of a table alike.
-
-    Returns the largest difference: of probabilities, or of numbers relative to the largest one; for
-    classes alone, 1 if any row gets another.
-    """
+    """Write a model as ONNX if both answer a table alike; return how far they differ."""
     skl2onnx, tools = (
         library(name, path, install="'driftline[onnx-convert]'")
         for name in ("skl2onnx", "onnxmltools")

@@ -193,10 +193,7 @@ class EndpointReconciler:
         return store.changes(connection) == self._declared.changes
 
     def status(self, name: str) -> tuple[Status, str | None]:
-        """Return the state of an endpoint and, when something is wrong, what.
-
-        It is in service while any production variant can answer.
-        """
+        """Return an endpoint's state and what is wrong; in service while any variant can answer."""
         key = name.casefold()
         if key in self._declared.foreign:
             return "CapturedOnly", None
@@ -242,11 +239,7 @@ class EndpointReconciler:
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests are routed: endpoints were read, and their first starts had time.
-
-        A rolling update keeps the old server while this one loads its models; an endpoint that
-        hangs or crashes keeps no other one out of service for longer.
-        """
+        """Whether endpoints were read and had time to start: a rolling update waits for it."""
         is_loading = any(variant.is_starting for variant in self._variants.values())
         is_late = asyncio.get_running_loop().time() > self._loads_until_s
         return self._declared.changes is not None and (is_late or not is_loading)
@@ -405,10 +398,7 @@ class EndpointReconciler:
         self._publish()
 
     def _publish(self) -> None:
-        """Have requests use the variants as they are placed now, all endpoints at once.
-
-        A variant whose model could not be loaded gets none while another one can have them.
-        """
+        """Use the variants as they are placed now; one that failed gets none while another can."""
         names = dict.fromkeys(one.key[0] for one in self._declared.variants)
         found = {name: self._served(name, self._endpoints.get(name)) for name in names}
         self._endpoints = MappingProxyType({key: one for key, one in found.items() if one})

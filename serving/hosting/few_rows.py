@@ -33,11 +33,7 @@ class UnusualError(Exception):
 
 
 def few_rows(model: Any, prepare: Callable[[Any], Any] | None) -> Entry | None:  # noqa: ANN401 - foreign object
-    """Return a fast ``predict_proba`` or, without classes, ``predict``; None for unknown models.
-
-    ``prepare`` does the steps of a pipeline before the last. UnusualError: only the model itself
-    can take these rows.
-    """
+    """Return a fast ``predict_proba`` or ``predict``; UnusualError: these rows need the model."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # That the rows to try have no names.

@@ -110,10 +110,7 @@ def refuse(header: Mapping[str, Any], status: int, code: str, message: str) -> b
 
 
 def received(header: Mapping[str, Any], status: int, said: str) -> bytes:
-    """Return the frame that tells what a model's own code or server refused, as SageMaker does.
-
-    With its status and its first line apart, for clients that read these.
-    """
+    """Return the frame that tells, as SageMaker does, what a model's own code or server refused."""
     side = "client" if 400 <= status < 500 else "server"
     said = (said.splitlines() or [""])[0][:300]
     message = f'Received {side} error ({status}) from the model with message "{said}"'

@@ -1,7 +1,4 @@
-"""Folders of temporary files, each locked by the processes that use it.
-
-The kernel releases the lock of a killed process; the next process then removes its folder.
-"""
+"""Folders of temporary files; that of a killed process, whose lock is free, is removed."""
 
 from __future__ import annotations
 

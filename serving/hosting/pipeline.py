@@ -1,7 +1,4 @@
-"""A variant of several containers: pools of which one is asked by name, or all in turn.
-
-In turn the answer of one, with its content type, is the request of the next; an error ends it.
-"""
+"""A variant of several containers: one is asked by name, or each with the answer before."""
 
 from __future__ import annotations
 

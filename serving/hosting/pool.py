@@ -70,11 +70,7 @@ class NoWorkerError(WorkerLostError):
 
 
 class Pool(Gate):
-    """Workers that hold the same model, or many; lives inside one event loop.
-
-    ``log_file``: where the workers' output goes; ``files``: where the files of many models come
-    from; ``noun``: what has the name, in sentences.
-    """
+    """Workers that hold the same model, or many; lives inside one event loop."""
 
     def __init__(
         self,
@@ -116,11 +112,7 @@ class Pool(Gate):
         return len(self.children)
 
     async def start(self) -> None:
-        """Start the workers that always run, and return when one is ready; the rest follow.
-
-        Without such it is seen once that the model can be loaded. A process that ends while it
-        loads is started again, so this may wait for ever.
-        """
+        """Start the workers that always run, and return when one is ready, which may be never."""
         self._has_ended = False
         self._any_ready.clear()
         try:
@@ -140,10 +132,7 @@ class Pool(Gate):
         self.resize(self.limits)  # As was asked for meanwhile.
 
     def resize(self, limits: Limits) -> None:
-        """Take on other limits: start more workers, or let the youngest go once they have answered.
-
-        Requests go on meanwhile; a new worker gets some when it has loaded the model.
-        """
+        """Start more workers, or let the youngest go once they have answered; requests go on."""
         if limits.maximum != self.limits.maximum:
             self._turns = asyncio.Semaphore(max(1, limits.maximum))
         self.limits = limits
@@ -194,12 +183,7 @@ class Pool(Gate):
         deadline: float | None = None,
         extra_headers: Mapping[str, Any] = NO_HEADERS,
     ) -> Reply:
-        """Have a worker answer one request; retry on another one if it is lost.
-
-        ``target_model``: which of many models is asked; None where there is one; ``timeout_s``: in
-        place of the limit of all; ``deadline``: where a part of it has passed; ``extra_headers``:
-        what else the worker is told of the request.
-        """
+        """Have a worker answer one request; retry on another one if it is lost."""
         limit_s = timeout_s or self.limits.timeout_s
         with self._opened():
             ask = partial(self._answered, form, answer, body, limit_s)

@@ -1,7 +1,4 @@
-"""A loaded model, and what it says about itself.
-
-Runs in the worker process, the only place where code out of a model file may run.
-"""
+"""A loaded model, in the worker process: only there may code out of a model file run."""
 
 from __future__ import annotations
 
@@ -153,11 +150,7 @@ class Predictor:
         return found
 
     def numbers(self, columns: Columns) -> np.ndarray:
-        """Return the numbers that attributions explain, one for each row.
-
-        That is the positive class's probability, or 1 where it is predicted, or the value; shape
-        (rows, 1). With more than two classes, or several values a row, (rows, of these).
-        """
+        """Return the numbers that attributions explain, of the positive class if any; (rows, n)."""
         rows = self.prepared(columns)
         if self._chances is not None:
             chances = np.asarray(self._chances(rows), dtype=np.float64)
@@ -184,10 +177,7 @@ class Predictor:
         return rows if self._prepare is None else self._prepare(rows)
 
     def _table(self, columns: Columns) -> pd.DataFrame | np.ndarray:
-        """Build what the model was fitted on: a data frame when it knows names, else an array.
-
-        Of texts the array is one of a row's text each: of a table a vectorizer reads the names.
-        """
+        """Build what the model was fitted on: a data frame, an array, or an array of texts."""
         columns = self._in_order(columns)
         if self.takes_texts:
             if len(columns) != 1:
@@ -332,10 +322,7 @@ def _shown_classes(description: Description, positive: str | Sequence[str] | Non
 
 
 def _answer_width(model: Any) -> int | None:  # noqa: ANN401 - foreign object
-    """Return how many values a model answers a row; None where that cannot be known.
-
-    A model that does not say is asked once, with a row of zeros, where that only computes.
-    """
+    """Return how many values a model answers a row, by a row of zeros where it does not say."""
     last = model.steps[-1][1] if hasattr(model, "steps") else model
     module = type(last).__module__
     if not module.startswith(_ONLY_COMPUTE):
@@ -353,10 +340,7 @@ def _answer_width(model: Any) -> int | None:  # noqa: ANN401 - foreign object
 
 
 def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
-    """Refuse a model whose columns or answers differ from a Description.
-
-    All models of an endpoint are captured into one table, where one column holds one thing.
-    """
+    """Refuse a model unlike a Description: in one table, one column holds one thing."""
     mine = asdict(found)
     for name in (
         "kind", "class_type", "classes", "has_probability", "answer_width", "feature_count",

@@ -1,8 +1,4 @@
-"""Answers what monitors ask of a model: tables in, plain numbers out.
-
-Runs in the worker process. Tables travel as Arrow, answers as float64 (npy): 70,000 rows of 15
-columns would take longer to write and read as JSON than to predict.
-"""
+"""Answers what monitors ask of a model, in the worker: tables of Arrow in, float64 (npy) out."""
 
 from __future__ import annotations
 
@@ -39,10 +35,7 @@ class Questions:
         self._own: OwnMethod | None = own_method(_booster_of(predictor.model))
 
     def answer(self, header: Mapping[str, Any], body: bytes) -> bytes:
-        """Answer one frame by one frame; ``op`` is "about", "ask" or "contributions".
-
-        Of the last, ``rows`` counts the table's rows to be explained, against those after them.
-        """
+        """Answer one frame by one; ``rows`` counts the rows to explain, before the others."""
         if header["op"] == "about":
             about = json.dumps(self._about()).encode()
             return respond(header, about, status=200, type="application/json")
@@ -88,11 +81,7 @@ def _booster_of(model: Any) -> Any:  # noqa: ANN401 - foreign object
 
 
 def columns_of(table: pa.Table) -> Columns:
-    """Return a table's columns in the form of an invocation's rows (rows.read_columns).
-
-    Missing numbers are NaN, missing text NO_TEXT, missing truth values None or as the field says;
-    empty text is missing.
-    """
+    """Return a table's columns in the form of an invocation's rows; empty text is missing."""
     return {
         field.name: _column(column.combine_chunks(), missing_of(field))
         for field, column in zip(table.schema, table.columns, strict=True)

@@ -30,11 +30,7 @@ MAX_OPEN_BYTES = 64 << 20
 
 
 class Mirror:
-    """Copies requests to one shadow and counts the copies; lives inside one event loop.
-
-    A copy is made when the caller has its answer, and nobody waits for it. Copies for a shadow that
-    is slow, hangs or is gone are dropped and counted.
-    """
+    """Copies requests to a shadow once answered; a shadow that is slow or gone loses copies."""
 
     def __init__(self) -> None:
         self.mirrored = self.dropped = 0
@@ -116,11 +112,7 @@ def _of_model(target: CaptureTarget, model: str) -> CaptureTarget:
 
 @dataclass(frozen=True, slots=True)
 class ServedEndpoint:
-    """The variants of one endpoint, and their shares of the requests.
-
-    ``bounds``: the cumulative weights of ``weighted``, the variants whose weight is above 0, of
-    the largest; ``shadow``: what is asked copies of a share of the requests, ``mirrored``.
-    """
+    """The variants of one endpoint and their shares; ``bounds`` are cumulative weights."""
 
     name: str
     routes: tuple[Route, ...]

@@ -42,10 +42,7 @@ class Meter:
         self._before: dict[int, tuple[float, float]] = {}
 
     def read(self, found: Iterable[Workers]) -> list[tuple[Workers, list[Used]]]:
-        """Look at all workers; one that is seen for the first time has used nothing yet.
-
-        Takes some milliseconds for each process, so it belongs into a thread.
-        """
+        """Look at all workers, in a thread; one that is seen first has used nothing yet."""
         before, self._before = self._before, {}
         machine, read = machine_memory_bytes(), []
         for workers in found:

@@ -112,10 +112,7 @@ class _Request:
 
 
 class Memory:
-    """What a worker may use, None for no limit, and whether a request has needed more.
-
-    Then another worker takes its place: what a model holds on to would be missed by all that come.
-    """
+    """What a worker may use (None: all); another takes its place if a request needed more."""
 
     def __init__(self, limit_bytes: int | None) -> None:
         self.has_limit, self.is_spent = limit_bytes is not None, False

@@ -52,11 +52,7 @@ class LogLine:
 
 
 class LogFile:
-    """The file of a variant, or of a model that is tried; ``folder`` is made with its first line.
-
-    Several servers of one machine may write to it; where two start a new file at the same moment,
-    older lines may be lost.
-    """
+    """The file of a variant; where two servers start a new one at once, lines may be lost."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
@@ -152,10 +148,7 @@ def read_lines(
     since: datetime | None = None,
     before: tuple[datetime, str] | None = None,
 ) -> list[LogLine]:
-    """Return at most so many lines of an endpoint's folder, the newest first.
-
-    ``before``: time and file of a line; lines that are older, or as old and of an earlier file.
-    """
+    """Return the newest lines of an endpoint's folder; ``before``: time and file of a line."""
     paths = {folder / path.name.removesuffix(_OLDER) for path in folder.glob("*.log*")}
     if variant is not None:
         paths = {path for path in paths if path.stem.casefold() == variant.casefold()}

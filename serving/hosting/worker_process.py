@@ -1,7 +1,4 @@
-"""Worker processes, forked by one that has imported scikit-learn before any model is loaded.
-
-The process that forks never reads a model, so a worker finds nothing of another's in its memory.
-"""
+"""Worker processes, forked by one that has imported scikit-learn and never reads a model."""
 
 from __future__ import annotations
 
@@ -38,11 +35,7 @@ class WorkerProcess:
     """One worker process as its server sees it."""
 
     def __init__(self, spec: WorkerSpec, theirs: socket.socket) -> None:
-        """Start a process that answers on a socket; ``output`` is what it prints.
-
-        It has no input and little of our environment. The first one waits for the fork server's
-        imports.
-        """
+        """Start a process that answers on a socket, without input and with little environment."""
         self._server = fork_server()
         reading, writing = os.pipe()
         self.output = os.fdopen(reading, "rb", buffering=0)

@@ -1,7 +1,4 @@
-"""``POST /endpoints/{name}/invocations``: a bare ASGI callable without a framework or a copy.
-
-The body goes to the worker as it came; the worker parses it.
-"""
+"""``POST /endpoints/{name}/invocations``: bare ASGI; the body goes to the worker as it came."""
 
 from __future__ import annotations
 

@@ -1,10 +1,6 @@
-"""Errors of invocations as SageMaker's clients read them: a header and a member of the body.
+"""Errors of invocations as SageMaker's clients read them: boto3's ``Code`` and ``Message``.
 
-Beside our own form, which stays in the body. boto3 shows the two as ``Code`` and ``Message``.
-
-References
-----------
-botocore 1.44.5, parsers.py (RestJSONParser) and the service model sagemaker-runtime, 2017-05-13.
+botocore 1.44.5, parsers.py (RestJSONParser); service model sagemaker-runtime, 2017-05-13.
 """
 
 from __future__ import annotations

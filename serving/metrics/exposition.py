@@ -1,9 +1,4 @@
-"""``GET /metrics``: what Prometheus reads, from this process's counters and from the stores.
-
-Traffic is counted as it passes. Monitors, alarms, notifications and the spool are read at the
-scrape, so that one scrape covers the whole installation. Names that users choose become labels
-under a cap: firing alarms and the largest drift come first, and what is left out is counted.
-"""
+"""``GET /metrics``: what Prometheus reads, from counters and, at each scrape, the stores."""
 
 from __future__ import annotations
 
@@ -206,10 +201,7 @@ def _losses(root: str, cap: SeriesCap) -> Iterator[Metric]:
 
 
 class SeriesCap:
-    """Takes of each family as many series as allowed, and counts what it leaves out.
-
-    One for each scrape: two may run at once.
-    """
+    """Takes as many series of each family as allowed in one scrape, and counts the rest."""
 
     def __init__(self, max_series: int) -> None:
         self._max_series, self.left_out = max_series, 0

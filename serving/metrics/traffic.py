@@ -3,10 +3,6 @@
 Counted in memory; a thread that no request waits for writes each minute when it is over. A failed
 write is retried under the same id, so that it is stored once; what exceeds the memory is counted.
 Latencies of a busy minute are off by half a percent at most.
-
-References
-----------
-SageMaker Developer Guide, "Endpoint invocation metrics": names, units and dimensions.
 """
 
 from __future__ import annotations
@@ -129,13 +125,7 @@ class _Minute:
 
 
 class Traffic:
-    """Counts invocations, shows the totals to Prometheus and writes each minute as metrics.
-
-    ``registry``: where the totals are registered; ``workers`` tells which can answer now.
-
-    :meth:`observe` and :meth:`run` belong to the event loop; only writing, and reading the
-    workers' usage, happens in a thread.
-    """
+    """Counts invocations, in the event loop; only writing and reading usage happens in a thread."""
 
     def __init__(
         self,

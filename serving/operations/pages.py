@@ -1,8 +1,4 @@
-"""The document of the programming interface, and the page /docs: every operation as plain HTML.
-
-The page needs no scripts and no other host: the usual viewers show nothing on a machine that is
-offline.
-"""
+"""The OpenAPI document, and /docs, which shows it without scripts or other hosts."""
 
 from __future__ import annotations
 

@@ -193,11 +193,7 @@ def _status(services: Services, connection: Connection, row: Stored) -> Json:
 
 
 def _made(row: Stored) -> Json:
-    """Return the artifacts of a resource; its signature as an object, not as text.
-
-    The levels of its features, and a model's categories, are values of rows: they need the role
-    analyst.
-    """
+    """Return the artifacts of a resource; values of rows in them need the role analyst."""
     made = {key: one for key, one in row.made.items() if key not in ("spec", "models")}
     is_analyst = CURRENT.get().may("analyst")
     if made.get("description") and not is_analyst:

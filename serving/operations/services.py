@@ -42,10 +42,7 @@ class Services:
     bands: BandModels = field(default_factory=BandModels)
 
     def job(self, definition: MonitorDefinition, window: Window) -> Job:
-        """Return what it takes to judge one window, with the model where the kind asks it.
-
-        With another window in its place the job judges that one, by what was loaded for the first.
-        """
+        """Return what it takes to judge one window, or others by what was loaded for the first."""
         context = self.context
         endpoint, signature, predict = definition.endpoint, None, None
         if definition.source is None:

@@ -1,8 +1,4 @@
-"""Applies and deletes declared resources: all of a file is right and stored, or nothing of it is.
-
-What needs no code of users is checked first. One transaction then stores what is declared, and
-controllers bring it about (controllers.py).
-"""
+"""Applies and deletes declared resources, all or nothing; controllers bring them about."""
 
 from __future__ import annotations
 
@@ -136,10 +132,7 @@ class Applier:
         await self._reconciler.refresh()
 
     async def promote(self, name: str, wanted: str, before: str | None = None) -> Promoted:
-        """Have all followers of a baseline use a version of it, be it an older one.
-
-        ``before``: the digest that must be in use until then; None: any.
-        """
+        """Have all followers use a version; ``before``: the digest in use until then; None: any."""
         lease = self._controllers.lease()
         found = await asyncio.to_thread(promote_version, self._context, name, wanted, before, lease)
         self._controllers.wake()
@@ -158,10 +151,7 @@ class Applier:
         *,
         dry_run: bool,
     ) -> tuple[list[Change], list[Stored]]:
-        """Write everything in one transaction; return what changed, and what waits.
-
-        A dry run takes it back, so that it refuses what an apply does.
-        """
+        """Write everything in one transaction, which a dry run takes back; return what changed."""
         now, lease = self._context.now(), self._controllers.lease()
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
@@ -242,11 +232,7 @@ def _is_begun_again(connection: Connection, row: Stored) -> bool:
 
 
 def _pending(connection: Connection, resources: Sequence[Resource]) -> list[Stored]:
-    """Return what waits for a controller after an apply, in the order in which it ends.
-
-    Of what is declared, and of what follows it; all endpoints that are declared, whose workers may
-    be starting.
-    """
+    """Return what waits for a controller after an apply, in the order in which it ends."""
     declared = [store.get(connection, one.kind, one.name) for one in resources]
     unfinished = [one for one in declared if one.is_unfinished]
     rows = [one for one in declared if one.kind == "Endpoint"] + unfinished

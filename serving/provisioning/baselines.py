@@ -1,8 +1,4 @@
-"""From a declared Baseline to a version of it, and from one version in use to another.
-
-A version is read, fitted and, with a model, explained. Another version comes into use with all that
-follow it, in one transaction.
-"""
+"""From a declared Baseline to a version of it, and from one version in use to another."""
 
 from __future__ import annotations
 
@@ -62,10 +58,7 @@ class Promoted:
 def promote_version(
     context: ServerContext, name: str, wanted: str, before: str | None, lease: Values
 ) -> Promoted:
-    """Have all followers of a baseline use a version of it; ``before``: if this one still is.
-
-    Endpoints follow by the server of a lease.
-    """
+    """Have all followers use a version, if ``before`` is in use; endpoints follow by a lease."""
     with read_connection(context.engine) as connection:
         name = store.get_ready(connection, "Baseline", name).name
     version = baselines.find_version(context.root, name, wanted).version
@@ -87,10 +80,7 @@ def promote_version(
 def use_version(
     connection: Connection, name: str, version: str, before: str, now: datetime
 ) -> list[str]:
-    """Have a version of a baseline used if another one still is; return the monitors that follow.
-
-    Begins by keeping all resources to the transaction.
-    """
+    """Use a version if another still is, under the lock of all resources; return followers."""
     store.hold_all(connection)
     row = store.get(connection, "Baseline", name)
     _require_in_use(row, before)

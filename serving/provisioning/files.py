@@ -116,10 +116,7 @@ def _model_file(spec: FileModel | ProgramModel, context: ServerContext) -> Path:
 
 
 def _examples(spec: MultiModel, context: ServerContext) -> dict[str, str]:
-    """Return a digest of a prefix, and some models below it that could be served, by lines.
-
-    The digest does not tell which these are: models come and go, and all have to answer alike.
-    """
+    """Return a digest of a prefix, and some models below it, which all have to answer alike."""
     prefix = spec.model_data_prefix
     context.reach.check_data(prefix)
     place = locate(prefix)

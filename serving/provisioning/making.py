@@ -196,10 +196,7 @@ def make_endpoint(context: ServerContext, _row: Stored) -> Finish:
 
 
 def make_monitor(context: ServerContext, row: Stored) -> Finish:
-    """Find the version of its baseline that a monitor uses, and store what schedulers run.
-
-    A version by which all its windows would fail, and a rule that could judge no row, are refused.
-    """
+    """Find the version of its baseline that a monitor uses, and store what schedulers run."""
     (name, pin), rules = baseline_and_pin(row.spec["baseline"]), RuleSet.of(row.spec["rules"])
     with read_connection(context.engine) as connection:
         used = store.get(connection, "Baseline", name)

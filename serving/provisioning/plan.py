@@ -171,11 +171,7 @@ def _check_variant(wanted: Wanted, resource: Resource, spec: MonitorSpec) -> Non
 
 
 def _check_modes(wanted: Wanted, user: str, spec: Mapping[str, Any]) -> None:
-    """Refuse models that cannot be used in a form.
-
-    Containers are single models. With many models, queued requests would not say which one they are
-    for, and serverless workers would hold none for long.
-    """
+    """Refuse models that cannot be used in a form; of many, a queued request would name none."""
     used: list[tuple[str, str, tuple[str, ...]]] = [
         (f'container "{host}"', model, (SINGLE_MODEL,))
         for host, model in containers_of(spec).items()

@@ -1,7 +1,4 @@
-"""The signature of an endpoint: what the baseline says about inputs, the model about outputs.
-
-Of an app of somebody else's the baseline says both.
-"""
+"""The signature of an endpoint: what the baseline says about inputs, the model about outputs."""
 
 from __future__ import annotations
 
@@ -23,13 +20,7 @@ def answered_signature(
     described: Mapping[str, Description | None],
     roles: Mapping[str, Any],
 ) -> tuple[Signature | None, str | None]:
-    """Return the signature and the positive class that all variants of an endpoint share.
-
-    ``given``: the baseline's signature, or that of the spec; ``roles``: of the baseline. They are
-    captured into one table, where one column has one meaning. A model that answers bodies does not
-    say which classes it has: it is captured as the others. Without variants an app of its own
-    answers.
-    """
+    """Return the signature and positive class that all variants, in one table, share."""
     declared = None
     if given is not None:
         declared = Signature.from_json(given if isinstance(given, str) else json.dumps(given))
@@ -191,10 +182,7 @@ def succeed(before: Signature | None, after: Signature) -> Signature:
 
 
 def _outputs(declared: Signature, description: Description, positive: str | None) -> list[Column]:
-    """Describe what the model answers: the prediction, then its probabilities.
-
-    Several values a row have no column: there is none for them.
-    """
+    """Describe what the model answers: the prediction, then its probabilities."""
     classes: tuple[str, ...] = tuple(description["classes"])
     width = description.get("answer_width") or 1
     if not classes and width > 1:

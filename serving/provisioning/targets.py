@@ -1,8 +1,4 @@
-"""Refuses, when a channel is applied, a target that no message could be sent to.
-
-It asks the guard that decides at each sending, without the DNS: about literal addresses, in any
-notation, and about localhost. Names may resolve differently later and are left to that guard.
-"""
+"""Refuses, at the apply, what the guard of each sending would refuse without the DNS."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Files that resources name: what they hold, told by a digest, and the server's own copies.
-
-A model is a file, or the files in a folder, whoever has put them there.
-"""
+"""Files that resources name: what they hold, told by a digest, and the server's own copies."""
 
 from __future__ import annotations
 
@@ -65,10 +62,7 @@ class ModelStore:
         return path
 
     def put(self, name: str, source: Path, digest: str) -> str:
-        """Copy a model, unless the same bytes lie there; return its path below the storage root.
-
-        A half copy is never seen. A model whose bytes do not match the digest is refused.
-        """
+        """Copy a model of a digest, never seen half; return its path below the storage root."""
         folder = model_folder(name, digest)
         self._known.add(folder)
         file = f"{folder}/{source.name}"
@@ -172,10 +166,7 @@ def _fetch(place: Location, target: Path) -> None:
 
 
 def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
-    """Return a digest of the names, sizes and modification times of reference data.
-
-    Only files that are read count, and all must be within reach.
-    """
+    """Return a digest of names, sizes and times of the reference data that is read."""
     sources = [data] if isinstance(data, str) else list(data)
     if not sources:
         raise InputError("data: no paths; expected at least one file or folder")
@@ -201,10 +192,7 @@ def _files_of(source: str) -> list[fs.FileInfo]:
 
 
 def model_files(model: Path) -> Mapping[str, Path]:
-    """Return a model's files, sorted by their paths inside it; a single file by "".
-
-    Hidden files and folders are no part of a model. Links, devices and pipes in it are refused.
-    """
+    """Return a model's files by their paths inside it; refuse links, devices and pipes."""
     if not model.is_dir():
         if not model.is_file():
             raise InputError(f"{model}: no regular file; expected a model's")

@@ -1,7 +1,4 @@
-"""Endpoints as they are stored: what is to be served, by which models, under which signature.
-
-An endpoint without a model belongs to somebody else's app: it is captured there, never served here.
-"""
+"""Endpoints as stored: what is to be served; without a model, by somebody else's app."""
 
 from __future__ import annotations
 
@@ -191,10 +188,7 @@ def declared_endpoints(
 
 
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:
-    """Return the signature of an endpoint; None when it has none or does not exist.
-
-    The name is case-sensitive: records of "Flights" lie in another table than those of "flights".
-    """
+    """Return the signature of an endpoint; its name is case-sensitive, as its table's is."""
     found = _declared(engine, endpoint)
     text = None if found is None else found.made.get("signature")
     return None if text is None else Signature.from_json(text)
@@ -220,10 +214,7 @@ def require_signature(engine: Engine, endpoint: str) -> Signature:
 
 
 def trusts_event_time(engine: Engine, endpoint: str) -> bool:
-    """Whether clients of an endpoint may state when a request happened; not if it is not declared.
-
-    The name is taken to the letter, as in ``signature_of``.
-    """
+    """Whether clients of a declared endpoint may state when a request happened."""
     found = _declared(engine, endpoint)
     return found is not None and bool(found.spec["trust_event_time"])
 

@@ -1,8 +1,4 @@
-"""Declared resources: their kinds, their fields, and the sentence when one is wrong.
-
-Pydantic checks the documents of people's files here. What passes is a ``Resource`` with a checked
-spec, defaults filled in.
-"""
+"""Declared resources: their kinds, their fields, and the sentence when one is wrong."""
 
 from __future__ import annotations
 

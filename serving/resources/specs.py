@@ -142,10 +142,7 @@ class MonitorSpec(Spec):
 
 
 def _fields_of(definition: type[Alarm]) -> Any:  # noqa: ANN401 - a base of its fields
-    """Return a spec with the fields of a definition but those of the resource itself.
-
-    By their types and defaults alone: their rules are the definition's to check.
-    """
+    """Return a spec of a definition's own fields: their rules are the definition's to check."""
     fields: dict[str, Any] = {
         name: (one.annotation, FieldInfo(default=one.default, default_factory=one.default_factory))
         for name, one in definition.model_fields.items()

@@ -154,10 +154,7 @@ def list_page(
     after: Place | None = None,
     limit: int,
 ) -> list[Stored]:
-    """Return some resources of a kind by name, as names are compared; behind a place (key).
-
-    Those whose names begin so, of an owner, that have all of these tags.
-    """
+    """Return resources of a kind by name, behind a place, that begin so and have all these tags."""
     table, start, wanted = resources.c, key_of(kind, prefix), dict(tags or {}).items()
     query = select(resources).where(table.kind == kind, is_behind(after, [table.key]))
     query = query.order_by(table.key).execution_options(yield_per=limit)

@@ -1,7 +1,4 @@
-"""What was changed of an endpoint's variants since it was applied: weights and instance counts.
-
-Autoscaling and deployments write it. It holds until the endpoint is applied again.
-"""
+"""Weights and instance counts that autoscaling and people changed since the last apply."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Runs stored transform jobs, each in a process of its own, within a server's limit.
-
-The server keeps the lease of a job; its process scores the files, and says when the job has ended.
-"""
+"""Runs stored transform jobs, each in a process of its own, within a server's limit."""
 
 from __future__ import annotations
 

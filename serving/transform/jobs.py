@@ -99,10 +99,7 @@ def stop_job(connection: Connection, name: str) -> TransformJob:
 
 
 def clear_reasons(connection: Connection, endpoint: str | None, *, dry_run: bool) -> int:
-    """Clear why jobs failed, for a reason quotes a record and does not say whose; count them.
-
-    Of an endpoint: of its jobs, and of those of a model by itself.
-    """
+    """Clear and count why jobs failed: a reason quotes a record, and does not say whose."""
     query = select(_jobs.key, _jobs.spec["endpoint_name"].as_string().label("endpoint"))
     rows = connection.execute(
         query.where(_jobs.failure_reason.is_not(None), _jobs.failure_reason != ERASED)

@@ -1,8 +1,4 @@
-"""Files as a job reads and writes them: cut into records, filtered, joined and assembled.
-
-A CSV record ends at a line end outside of quotes (RFC 4180): one with an even number of quotes
-before it. That holds for escaped quotes as well, which come in pairs.
-"""
+"""Files as a job reads and writes them; a CSV record has an even number of quotes (RFC 4180)."""
 
 from __future__ import annotations
 

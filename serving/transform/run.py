@@ -1,8 +1,4 @@
-"""Runs one stored transform job to its end, or until its process is to stop.
-
-A process that takes a job over scores the file anew that was under way, so nothing is stored twice
-or lost.
-"""
+"""Runs one stored transform job; a file under way when it stops is scored anew by the next."""
 
 from __future__ import annotations
 
@@ -53,10 +49,7 @@ class Surroundings:
 
 
 def run_job(name: str, around: Surroundings) -> JobStatus | None:
-    """Work on a job until it ends; None when another process has it, or it was given back.
-
-    A job whose needs are out of reach is given back with UnavailableError.
-    """
+    """Work on a job until it ends; None when another has it, or it was given back."""
     with read_connection(around.engine) as connection:
         job = get_job(connection, name)
     run = _Run(job, around)

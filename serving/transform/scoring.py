@@ -108,10 +108,7 @@ class Scoring:
         self, files: Sequence[InputFile], worker: WorkerSpec, model: Mapping[str, Any],
         done: int = 0,
     ) -> None:  # fmt: skip
-        """Score files in their order, without the first so many; each output appears when whole.
-
-        ``model``: what the model says of itself.
-        """
+        """Score files in their order, without the first so many; each output appears when whole."""
         self._learn(files, worker, model)  # Of all files, so that it is the same whoever scores.
         signature = None if self._signature is None else self._signature.to_json()
         # No retries but the job's own.
@@ -257,10 +254,7 @@ class Scoring:
 def score_here(
     spec: TransformJobSpec, worker: WorkerSpec, work_dir: Path, moved: Callable[[int], None]
 ) -> tuple[int, int]:
-    """Score the files of a job in this process; return how many files and records they were.
-
-    ``moved`` is told how many records are done.
-    """
+    """Score a job's files in this process; return how many files and records they were."""
     files, scoring = find_files(spec, None), Scoring(spec, work_dir, moved=moved)
 
     async def score() -> None:
@@ -284,11 +278,7 @@ def _signature_of(body: bytes, names: Sequence[str] | None) -> Signature:
 
 @contextmanager
 def _publishing(target: Location, work_dir: Path) -> Iterator[Path]:
-    """Yield a hidden file to write, which becomes an output when the block ends without an error.
-
-    For a bucket, which appends nothing, it is in ``work_dir``. What killed processes left of the
-    same output is removed.
-    """
+    """Yield a hidden file, which becomes an output when the block ends without an error."""
     folder = Path(target.path).parent if target.is_local else work_dir
     folder.mkdir(parents=True, exist_ok=True)
     prefix = f".{hashlib.sha256(target.path.encode()).hexdigest()[:16]}."

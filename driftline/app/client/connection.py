@@ -112,12 +112,7 @@ class _Token(httpx.Auth):
 
 
 class ServerCalls:
-    """One connection to a server; its subclasses hold the calls.
-
-    ``settings``: where a token is looked for when the server asks for one, None: nowhere;
-    ``ca_file``: the authorities by which an https server is checked, None: those of ``settings``;
-    ``timeout_s``: the longest time that one request may take.
-    """
+    """One connection to a server; its subclasses hold the calls."""
 
     def __init__(
         self,
@@ -155,11 +150,7 @@ class ServerCalls:
         token: str | None = None,
         if_match: str | None = None,
     ) -> Json:
-        """Send one request; give its JSON answer, an empty one where there is none.
-
-        ``token`` is the secret of whom the request is from. An answer's ETag is its ``etag``: with
-        ``if_match`` only what still has that one is changed.
-        """
+        """Send one request and return its JSON answer, {} where there is none, with its ETag."""
         headers = {} if token is None else _bearer(token)
         headers |= {} if if_match is None else {"if-match": if_match}
         response = self._call(method, path, json=body, headers=headers)
@@ -269,10 +260,7 @@ def _address(server: str) -> str:
 
 
 def trusted_certificates(server: str, ca_file: Path | None = None) -> ssl.SSLContext | bool:
-    """Return what httpx checks a server by: authorities, or none where it shows no certificate.
-
-    Reading the usual ones takes 20 to 30 ms, which is long for a command.
-    """
+    """Return the authorities that httpx checks a server by, read (20 ms) only for https."""
     if not server.startswith("https:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_file is None:

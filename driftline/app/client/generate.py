@@ -1,8 +1,4 @@
-"""The operations as a table for those who ask: the client and the command line, which import none.
-
-``scripts/client`` writes it, with the types of the client's methods; a test holds both against the
-operations.
-"""
+"""The operations as a table for the client and the command line, written by ``scripts/client``."""
 
 from __future__ import annotations
 

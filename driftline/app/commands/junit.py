@@ -1,11 +1,7 @@
 """A report as JUnit XML, for those who show test results: Jenkins, GitLab, GitHub's actions.
 
-One case a feature, whatever it breaks, so that its history goes on from run to run; one failure
-element in it, since GitLab shows the first alone. No times: equal rows give equal bytes.
-
-References
-----------
-Jenkins xUnit plug-in, junit-10.xsd, which the tests hold the result against.
+One case a feature, so that its history goes on, with one failure: GitLab shows the first alone. No
+times: equal rows give equal bytes. The tests hold it against Jenkins' junit-10.xsd.
 """
 
 from __future__ import annotations
@@ -23,11 +19,7 @@ _FOREIGN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(reports: Iterable[Report], refused: Mapping[str, str] | None = None) -> str:
-    """Write reports as JUnit XML: one case for each feature or metric, a failure if violated.
-
-    A report that could not be decided is one error, so that nobody reads it as passed; so is each
-    kind by which the rows could not be judged, with why.
-    """
+    """Write reports as JUnit XML; what could not be decided or judged is an error, no pass."""
     root = Element("testsuites", {"name": "driftline"})
     for report in reports:
         _suite(root, report)

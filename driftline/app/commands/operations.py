@@ -1,9 +1,7 @@
 """Commands that ask a server one operation: made of the table of operations.
 
-Needed parameters are arguments, save for times; others are options. A document is read from a file,
-and so are values of a list that are written @FILE, a line each. A list is printed as a table of the
-operation's columns, an object as lines; where people need more, a command names what prints its
-answer.
+Needed parameters are arguments, save for times; others are options. Documents are read from files,
+and so are values of a list that are written @FILE, a line each.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Options and arguments that several commands share, so that they are spelled the same everywhere.
-
-A `Group` reads what its commands take: ``roles``, ``dialect``, ``judging`` and ``client`` stand for
-several options each, and a command that returns an `Answer` has ``--json`` and is printed.
-"""
+"""Options and arguments that several commands share, so that they are spelled the same."""
 
 from __future__ import annotations
 

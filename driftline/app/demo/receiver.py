@@ -1,8 +1,4 @@
-"""A pager: receives signed webhooks on this machine and prints them.
-
-It checks signatures with the public Standard Webhooks library, not with our own code, and counts by
-webhook id, so that a repeated notification counts once.
-"""
+"""A pager: prints signed webhooks, checked by the public Standard Webhooks library."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Compares every stage of the demo with the one before it, as far as possible by other means.
-
-The client's own counts are compared with the Delta table, read by deltalake alone; the documents on
-disk with the datapoints; the alarms' histories with the notifications that the pager counted.
-"""
+"""Compares every stage of the demo with the one before it, as far as possible by other means."""
 
 from __future__ import annotations
 

@@ -61,10 +61,7 @@ class Replay:
             self._days[(request.event_time - start) // DAY].append(index)
 
     def window_ends(self, monitor: str, until: datetime) -> list[datetime]:
-        """Return the ends of a monitor's windows that are due by then.
-
-        Weeks are whole, and the last one ends with the replay.
-        """
+        """Return the ends of a monitor's windows that are due by then; weeks are whole."""
         length, delay = WINDOWS[monitor]
         first = self.end - (self.end - self.start) // length * length
         count = max(0, (until - delay - first) // length)

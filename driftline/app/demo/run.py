@@ -1,8 +1,4 @@
-"""``driftline demo``: from real flights to a page on a pager, on the embedded default.
-
-Only the clock is special, which is replayed: ``driftline up`` starts the installation, and the demo
-talks to it over HTTP as any client would.
-"""
+"""``driftline demo``: an installation by ``driftline up``, whose clock alone is replayed."""
 
 from __future__ import annotations
 

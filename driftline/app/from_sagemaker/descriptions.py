@@ -1,7 +1,4 @@
-"""Output of ``aws sagemaker describe-…`` and ``aws cloudwatch describe-alarms``, from files.
-
-The fields that only its kind has identify each document, whatever its file is called.
-"""
+"""Output of ``aws … describe-…`` from files, each document told by fields of its kind alone."""
 
 from __future__ import annotations
 

@@ -51,11 +51,7 @@ _DURATION = TypeAdapter(timedelta)
 
 @dataclass(slots=True)
 class Importer:
-    """Makes the resources, what is left to do by hand, and the commands that come next.
-
-    ``data``: the rows of a schedule's baseline, by the schedule's name, where no saved description
-    of a processing job says it; ``compat``: whether data quality is judged as SageMaker does.
-    """
+    """Makes the resources, what is left to do by hand, and the commands that come next."""
 
     found: Descriptions
     places: Places

@@ -1,8 +1,4 @@
-"""Archives of models (tar.gz): unpacked without trust in what they say.
-
-An archive is unpacked once, into a folder that all workers of this user share, and is kept as long
-as one of them uses it.
-"""
+"""Archives of models (tar.gz), unpacked without trust, once for all workers of this user."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Files of xgboost (``save_model``) and lightgbm (``booster_.save_model``): data.
-
-Their libraries read them where they are installed. They keep neither the names of classes, which
-are numbers from 0 on, nor a threshold: it is 0.5.
-"""
+"""Files of xgboost and lightgbm, which are data: classes are numbers, the threshold is 0.5."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""MLflow's model folders: read by mlflow where it is installed, and checked against MLmodel.
-
-Models of scikit-learn, xgboost and lightgbm are served as themselves, with classes and
-probabilities; all others by ``mlflow.pyfunc``.
-"""
+"""MLflow's folders: libraries that we know serve as themselves, others by ``mlflow.pyfunc``."""
 
 from __future__ import annotations
 

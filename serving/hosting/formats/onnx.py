@@ -1,8 +1,4 @@
-"""ONNX files, run by ONNX Runtime where it is installed.
-
-A classifier has a label and its probabilities, as a map for each row (ZipMap) or as a tensor; a
-model with one output of numbers is a regressor.
-"""
+"""ONNX files, run by ONNX Runtime; a model with one output of numbers is a regressor."""
 
 from __future__ import annotations
 
@@ -163,10 +159,7 @@ class OnnxModel:
 
 
 def _class_labels(model: Any) -> list[Any] | None:  # noqa: ANN401 - foreign object
-    """Return the classes that the classifier in a model names, ZipMap's if there is one.
-
-    ONNX Runtime does not say them: they are an attribute of a node.
-    """
+    """Return the classes that a classifier's node names: ONNX Runtime does not say them."""
     found: list[Any] | None = None
     attributes = (attribute for node in model.graph.node for attribute in node.attribute)
     for attribute in attributes:

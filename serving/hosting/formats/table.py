@@ -1,7 +1,4 @@
-"""The table of model formats, and which of them a path holds.
-
-Known to the server, too, which never opens a model.
-"""
+"""The table of model formats, and which of them a path holds, without opening the model."""
 
 from __future__ import annotations
 
@@ -79,10 +76,7 @@ def model_suffixes() -> tuple[str, ...]:
 
 
 def find_model(path: Path, shown: str | None = None) -> StoredModel:
-    """Find the model: the file or folder itself, or the only one of a known format in it.
-
-    ``shown`` is what an error calls a folder that the user does not know.
-    """
+    """Find the model, the path itself or the only one in it; ``shown``: what errors call it."""
     if path.is_dir():
         return _in_folder(path, shown or f"folder {path}")
     if not path.is_file():

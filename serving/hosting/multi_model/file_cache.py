@@ -51,11 +51,7 @@ class ModelCopy:
 
 
 class FileCache:
-    """Copies of the models below a prefix; lives inside one event loop.
-
-    ``folder``: of this machine, for copies of all prefixes; ``disk_bytes``: the bound for this
-    prefix; ``check``: refuses a local file that is out of reach.
-    """
+    """Copies of the models below a prefix, up to ``disk_bytes``; lives inside one event loop."""
 
     def __init__(
         self, prefix: str, folder: Path, disk_bytes: int, check: Callable[[Path], None]
@@ -75,11 +71,7 @@ class FileCache:
     async def copy(
         self, name: str, deadline: float | None = None
     ) -> AsyncIterator[tuple[ModelCopy, float | None]]:
-        """Keep a model's file on this machine for as long as the block takes.
-
-        Of many concurrent callers for one file, one copies it, and gets the seconds that took.
-        TimeoutError: it is not here at the deadline, a time of the loop.
-        """
+        """Keep a model's file here for the block; the caller that copied it gets the seconds."""
         download_s = None
         async with asyncio.timeout_at(deadline):
             await self._look(name)

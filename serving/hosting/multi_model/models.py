@@ -1,8 +1,4 @@
-"""A multi-model worker: loads a model when a request names it, and answers.
-
-Loading happens between requests, in the one thread that answers; the least recently used models
-make room. A model's memory cannot be measured: it counts as one and a half times its file.
-"""
+"""A multi-model worker: loads a model when a request names it, in the one thread that answers."""
 
 from __future__ import annotations
 
@@ -93,10 +89,7 @@ class Models:
         return model
 
     def _make_room(self, size: int) -> list[float]:
-        """Unload models, those used longest ago first, and return the seconds of each unloading.
-
-        A model that would not fit alone is refused, and nothing is unloaded.
-        """
+        """Unload the models used longest ago; refuse one that would not fit alone."""
         if size > self._loaded.maxsize:
             raise InputError(
                 f"it takes about {size >> 20:,} MiB; all models of a worker may take "

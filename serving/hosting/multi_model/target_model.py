@@ -1,8 +1,4 @@
-"""Checks the header that names one model of a multi-model endpoint, a path below its prefix.
-
-It comes from callers and becomes a path and a key, so only plain names pass: nothing that a file
-system, a bucket, a shell or a log reads as anything else.
-"""
+"""Checks the header that names one model: as it becomes a path and a key, only plain names pass."""
 
 from __future__ import annotations
 
