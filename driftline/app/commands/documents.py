@@ -26,6 +26,7 @@ from driftline.roles import Roles
 if TYPE_CHECKING:
     from driftline.baseline.store import Baseline
     from driftline.monitors.check_context import Predictor
+    from driftline.monitors.kind import Kind
     from driftline.monitors.report.report import Report
     from driftline.monitors.report.reports import Reports
 
@@ -81,12 +82,41 @@ def fit(
     """
     # The work is imported where it begins, here and below: the options need none of it.
     from driftline.baseline.store import Baseline
-    from driftline.formats.source import open_source
-    from driftline.monitors.kinds.catalog import QUALITY, save_kind, with_quality
-    from driftline.monitors.rules.reading import read_rules, with_rules
+    from driftline.monitors.kinds.catalog import save_kind
 
     options.open_places(*data, output)
-    wanted, declared = kind_named(kind), read_rules(judging.get("rules"))
+    wanted, compat = kind_named(kind), judging.get("compat", False)
+    fitted, notes = _fitted(wanted, data, dialect, roles, judging)
+    save_kind(fitted, wanted, output, compat=compat)
+    # What windows of some sizes find holds for our tests, not for SageMaker's limits.
+    findable = [] if compat else wanted.detectable(fitted)
+    value = {
+        "folder": output,
+        "kind": wanted.name,
+        "version": Baseline.load(output).version,  # As a check of it will name it.
+        "rows": fitted.profile.row_count if fitted.profile else 0,
+        "columns": len(fitted.signature.columns),
+        "detectable": findable,
+        "notes": notes,
+    }
+    line = "{folder}: baseline {version} of {rows:,} rows, {columns:,} columns".format(**value)
+    return Answer(value, [line, *notes, *told(fitted), *findable])
+
+
+def _fitted(
+    wanted: Kind,
+    data: Sequence[str],
+    dialect: options.Dialect,
+    roles: Roles,
+    judging: options.Judging,
+) -> tuple[Baseline, list[str]]:
+    """Return a baseline of a kind, and notes on how its model was explained."""
+    from driftline.baseline.store import Baseline
+    from driftline.formats.source import open_source
+    from driftline.monitors.kinds.catalog import QUALITY, with_quality
+    from driftline.monitors.rules.reading import read_rules, with_rules
+
+    declared = read_rules(judging.get("rules"))
     compat, model = judging.get("compat", False), judging.get("model")
     metrics, costs = judging.get("metrics"), judging.get("costs")
     is_priced = bool(metrics or costs)
@@ -125,20 +155,7 @@ def fit(
         fitted = with_quality(fitted, metrics, costs, compat=compat)
     if declared:
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
-    save_kind(fitted, wanted, output, compat=compat)
-    # What windows of some sizes find holds for our tests, not for SageMaker's limits.
-    findable = [] if compat else wanted.detectable(fitted)
-    value = {
-        "folder": output,
-        "kind": wanted.name,
-        "version": Baseline.load(output).version,  # As a check of it will name it.
-        "rows": fitted.profile.row_count if fitted.profile else 0,
-        "columns": len(fitted.signature.columns),
-        "detectable": findable,
-        "notes": notes,
-    }
-    line = "{folder}: baseline {version} of {rows:,} rows, {columns:,} columns".format(**value)
-    return Answer(value, [line, *notes, *told(fitted), *findable])
+    return fitted, notes
 
 
 def told(fitted: Baseline) -> Iterator[str]:
@@ -199,28 +216,13 @@ def check(
     from driftline.app.commands.verdict import formats_of, show
     from driftline.baseline.folder import refuse_baseline
     from driftline.formats.location import locate
-    from driftline.monitors.check import CheckOptions, check_kinds, check_roles, opened_baseline
 
     formats = formats_of(formatted, as_json=as_json, output=output)
     kinds = _kinds_named(kind or ())
     options.open_places(*data, reference, output)
     if output is not None:
         refuse_baseline(locate(output))  # Before hours of reading, not after.
-    model, config = judging.get("model"), judging.get("config")
-    rows, named = _configured(config, data, dialect, roles)
-    # Of the file, what a baseline settles is left alone.
-    named = replace(named, **{name: getattr(roles, name) for name in _SETTLED})
-    known = opened_baseline(reference)
-    positives = named.positives or (() if model is None else _explained_for(known))
-    with _asking(model, positives) as predict, progress("check") as advance:
-        how = {name: one for name, one in judging.items() if name not in ("model", "config")}
-        asked = CheckOptions(predict=predict, progress=advance, **how)
-        report: Report | Reports
-        if len(kinds) > 1 or ALL in kinds:
-            chosen = None if ALL in kinds else kinds
-            report = check_kinds(rows, known, named, chosen, asked)
-        else:
-            report = check_roles(rows, known, named, kind=next(iter(kinds), None), options=asked)
+    report = _judged(kinds, data, dialect, roles, judging, reference)
     if output is not None:
         report.save(output)
     if postprocess is not None:
@@ -234,6 +236,32 @@ def check(
         raise UndecidedError(report.undecided_line)
     if fail_on == "unjudged" and (report.unjudged or report.idle_rule_count):
         raise UndecidedError(report.unjudged_line or report.headline)
+
+
+def _judged(
+    kinds: Sequence[str],
+    data: Sequence[str],
+    dialect: options.Dialect,
+    roles: Roles,
+    judging: options.Judging,
+    reference: str,
+) -> Report | Reports:
+    """Return what the kinds say of data against a baseline."""
+    from driftline.monitors.check import CheckOptions, check_kinds, check_roles, opened_baseline
+
+    model, config = judging.get("model"), judging.get("config")
+    rows, named = _configured(config, data, dialect, roles)
+    # Of the file, what a baseline settles is left alone.
+    named = replace(named, **{name: getattr(roles, name) for name in _SETTLED})
+    known = opened_baseline(reference)
+    positives = named.positives or (() if model is None else _explained_for(known))
+    with _asking(model, positives) as predict, progress("check") as advance:
+        how = {name: one for name, one in judging.items() if name not in ("model", "config")}
+        asked = CheckOptions(predict=predict, progress=advance, **how)
+        if len(kinds) > 1 or ALL in kinds:
+            chosen = None if ALL in kinds else kinds
+            return check_kinds(rows, known, named, chosen, asked)
+        return check_roles(rows, known, named, kind=next(iter(kinds), None), options=asked)
 
 
 def _explained_for(reference: Baseline) -> tuple[str, ...]:
