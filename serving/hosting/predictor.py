@@ -109,7 +109,7 @@ class Predictor:
             if self._both is not None:
                 labels, found = self._both(rows)
             else:
-                found = np.asarray((self._chances or self._predict)(rows))
+                found = _with_lists((self._chances or self._predict)(rows))
         if self._chances is None:
             return Answer(self._checked(found, columns).tolist())
         _require_shape(found, columns, len(self.description.classes))
@@ -157,7 +157,7 @@ class Predictor:
             _require_shape(chances, columns, len(self.description.classes))
             found: np.ndarray = chances[:, self.shown]
             return found
-        predictions = self._checked(np.asarray(self._predict(rows)), columns)
+        predictions = self._checked(_with_lists(self._predict(rows)), columns)
         if not self.description.classes:
             return predictions.astype(np.float64).reshape(len(predictions), -1)
         classes = np.asarray(self.model.classes_)[self.shown]
@@ -232,6 +232,17 @@ def _as_numbers(values: np.ndarray) -> np.ndarray:
     """Return truth values of which some are missing (None) as numbers."""
     is_number = values.dtype == object and {*map(type, values)} <= {bool, float, type(None)}
     return values.astype(np.float64) if is_number else values
+
+
+def _with_lists(found: Any) -> np.ndarray:  # noqa: ANN401 - whatever a model returns
+    """Return answers as an array; lists, such as rankings of different lengths, as objects."""
+    are_objects = isinstance(found, list) or getattr(found, "dtype", "") == np.dtype(object)
+    rows = list(found) if are_objects else []
+    if not rows or not all(isinstance(row, list | tuple | np.ndarray) for row in rows):
+        return np.asarray(found)
+    lists = np.empty(len(rows), dtype=object)
+    lists[:] = [np.asarray(row).tolist() for row in rows]
+    return lists
 
 
 def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:

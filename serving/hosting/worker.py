@@ -338,11 +338,7 @@ def _predict(predictor: Predictor, batch: Sequence[_Request], memory: Memory) ->
             for request in batch:
                 yield from _predict(predictor, [request], memory)
             return
-        if isinstance(error, MemoryError):
-            yield memory.refuse(batch[0].header, error)
-        else:
-            log.info("model refused rows error=%s", type(error).__name__)
-            yield refuse(batch[0].header, 424, "model_error", _sentence(error))
+        yield _failed(batch[0].header, error, memory)
         return
     start = 0
     for request in batch:
@@ -351,9 +347,18 @@ def _predict(predictor: Predictor, batch: Sequence[_Request], memory: Memory) ->
             form = request.header["answer"]
             body = write_answer(answer.part(start, end), form)
             yield respond(request.header, body, status=200, type=MEDIA_TYPES[form])
-        except (NotAcceptableError, MemoryError) as error:
+        except NotAcceptableError as error:
             yield _refused(request.header, error, memory)
+        except Exception as error:  # noqa: BLE001 - it may have answered any object
+            yield _failed(request.header, error, memory)
         start = end
+
+
+def _failed(header: Mapping[str, Any], error: Exception, memory: Memory) -> bytes:
+    if isinstance(error, MemoryError):
+        return memory.refuse(header, error)
+    log.info("model refused rows error=%s", type(error).__name__)
+    return refuse(header, 424, "model_error", _sentence(error))
 
 
 def _refused(header: Mapping[str, Any], error: InputError | MemoryError, memory: Memory) -> bytes:
