@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -125,23 +124,6 @@ def test_a_token_that_others_may_read_is_refused(
     else:
         with pytest.raises(UnavailableError):
             read_token(file)
-
-
-def test_entries_are_found_by_subject_target_and_time_and_their_pages_join(engine: Engine) -> None:
-    with engine.begin() as connection:
-        record(connection, "update", "Alarm/a", NOW)
-        who = Principal("ana", frozenset({"admin"}))
-        record(connection, "update", "Alarm/b", NOW + HOUR, principal=who)
-
-        def targets(**asked: Any) -> list[str]:
-            return [one.target for one in entries(connection, limit=9, **asked)]
-
-        assert targets() == ["Alarm/b", "Alarm/a"]
-        assert targets(after=(entries(connection, limit=1)[0].id,)) == ["Alarm/a"]
-        assert targets(subject="ana") == ["Alarm/b"]
-        assert targets(subject=ANYBODY.subject) == ["Alarm/a"]
-        assert targets(target="Alarm/a") == ["Alarm/a"]
-        assert targets(since=NOW + timedelta(minutes=1)) == ["Alarm/b"]
 
 
 @pytest.mark.parametrize("backend", BOTH)

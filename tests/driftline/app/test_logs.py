@@ -13,16 +13,6 @@ from hypothesis import strategies as st
 from driftline.app.logs import JsonLines, TextLines
 
 
-def line_of(
-    message: str, *arguments: object, error: BaseException | None = None
-) -> dict[str, object]:
-    """Return a formatted record, read back."""
-    text = JsonLines().format(record_of(message, *arguments, error=error))
-    assert "\n" not in text
-    found: dict[str, object] = json.loads(text)
-    return found
-
-
 def record_of(
     message: str, *arguments: object, error: BaseException | None = None
 ) -> logging.LogRecord:
@@ -34,18 +24,6 @@ def caught(read: Callable[[], object]) -> BaseException:
     with pytest.raises((ValueError, LookupError, OSError)) as found:
         read()
     return found.value
-
-
-def test_named_values_become_fields_and_an_error_its_trace_in_one_line():
-    error = caught(Path("/is/not/here").read_bytes)
-    found = line_of("sink commit endpoint=%s records=%d in_s=%.2f", "a", 12, 0.25, error=error)
-
-    assert found["message"] == "sink commit endpoint=a records=12 in_s=0.25"
-    assert (found["endpoint"], found["records"], found["in_s"]) == ("a", 12, 0.25)
-    assert (found["level"], found["logger"]) == ("info", "driftline.x")
-    trace = str(found["exception"])
-    assert trace.startswith("Traceback (most recent call last):")
-    assert trace.endswith("FileNotFoundError: [Errno 2] No such file or directory: '/is/not/here'")
 
 
 def wrapped() -> None:
@@ -72,12 +50,17 @@ def test_what_is_raised_from_a_quoting_error_quotes_nothing_either():
     between, error = OSError("Jane Doe"), RuntimeError("cannot: Jane Doe")
     between.__context__, error.__cause__ = caught(lambda: float("Jane Doe")), between
 
-    assert "cannot" not in str(line_of("failed", error=error)["exception"])
+    assert "cannot" not in JsonLines().format(record_of("failed", error=error))
 
 
 @given(st.text())
 def test_no_value_can_end_a_line_or_forge_a_field(value):
-    found = line_of("request=%s", value)
+    error = caught(Path("/is/not/here").read_bytes)
+    text = JsonLines().format(record_of("request=%s in_s=%.2f", value, 0.25, error=error))
+    found = json.loads(text)
 
-    assert found["request"] == value
-    assert set(found) == {"time", "level", "logger", "message", "request"}
+    assert "\n" not in text
+    assert (found["request"], found["in_s"], found["level"]) == (value, 0.25, "info")
+    assert found["exception"].endswith("No such file or directory: '/is/not/here'")
+    known = {"time", "level", "logger", "message", "request", "in_s", "exception"}
+    assert set(found) == known

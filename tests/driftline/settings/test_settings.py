@@ -44,21 +44,20 @@ def test_environment_overrides_file_and_flag_both_and_every_value_tells_its_sour
         ("[server]\nprot = 1\n", '"prot" is unknown; the nearest known one is "port"'),
         ("[sever]\nport = 1\n", '"sever" is unknown; the nearest known one is "server"'),
         ("[sources]\nx = 'y'\n", '"sources"'),
-        ("[server]\nport = {}\n", "port"),
-        ('[server]\nport = "x"\n', "valid integer"),
         ("[server]\nport = 70000\n", "65535"),
         ('[server]\ntls_key_file = "key.pem"\n', "tls_cert_file"),
         ('[storage]\nroot = ""\n', "root"),
-        ("[notify]\nallow_networks = 3\n", "valid list"),
         ('[auth]\nmode = "none"\n', "off, token, proxy or oidc"),
         ('[auth]\nmode = "proxy"\n', "proxy_networks"),
         ('[auth]\ngroup_roles = ["on-call=king"]\n', "king"),
-        ('[scheduler]\nclock = "sundial"\n', "clock"),
-        ("server = 3\n", "server"),
         ("[server\n", "not TOML"),
+        ("[kafka]\nsasl_password = 123456\n", "sasl_password"),
+        ('[database]\nurl = ["pg://me:123456@h/d"]\n', "url"),
+        ('[query]\nconnections = "123456"\n', "connections"),
+        ('[metrics]\nhost = "0.0.0.0"\ntoken = "123456"\n', "token"),
     ],
 )
-def test_a_wrong_setting_is_one_sentence_that_names_it(
+def test_a_wrong_setting_is_one_sentence_that_names_it_and_shows_no_secret(
     tmp_path: Path, text: str, part: str
 ) -> None:
     with pytest.raises(InputError) as raised:
@@ -66,6 +65,7 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(
 
     assert part in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert "123456" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_secrets_may_come_from_files_that_environment_or_settings_name(tmp_path: Path) -> None:
@@ -110,22 +110,6 @@ def test_passwords_are_never_shown() -> None:
     assert "***" in shown["database.url"]
     assert "hunter2" not in f"{found!r} {shown}"
     assert "hunter2" not in repr(KafkaOptions(**found.kafka.model_dump()))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[kafka]\nsasl_password = 123456\n",
-        '[database]\nurl = ["pg://me:123456@h/d"]\n',
-        '[query]\nconnections = "123456"\n',
-        '[metrics]\nhost = "0.0.0.0"\ntoken = "123456"\n',
-    ],
-)
-def test_a_wrong_secret_is_refused_without_being_shown(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InputError) as raised:
-        load(_file(tmp_path, text), environment={})
-
-    assert "123456" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_metrics_for_others_want_a_token_that_nobody_guesses(tmp_path: Path) -> None:

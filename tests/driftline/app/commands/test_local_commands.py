@@ -1,4 +1,4 @@
-"""Commands that need no server: replays, audits and plug-ins."""
+"""Commands that need no server: replays and audits."""
 
 from __future__ import annotations
 
@@ -92,25 +92,3 @@ def test_an_audit_ends_with_0_where_it_adds_up_1_where_not_and_3_where_tables_ca
     assert (found["numbers"], found["stored"], found["gaps"]) == (21, 20, 1)
     assert "(orders): 2-21" in bad.stdout
     assert "Traceback" not in unread.stderr
-
-
-def test_plugins_of_every_group_are_listed_without_being_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    info = tmp_path / "orders_checks-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: orders-checks\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(
-        "[driftline.distances]\nearth_mover = orders_checks:earth_mover\n\n"
-        "[driftline.checks]\npostcode = orders_checks:postcode\n\n"
-        "[console_scripts]\norders = orders_checks:main\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-
-    listed = json.loads(CliRunner().invoke(build("plugins"), ["plugins", "--json"]).stdout)
-
-    assert [one for one in listed if one["package"] == "orders-checks"] == [
-        {"group": f"driftline.{group}", "name": name, "package": "orders-checks",
-         "version": "1.2", "object": f"orders_checks:{name}"}
-        for group, name in (("checks", "postcode"), ("distances", "earth_mover"))
-    ]  # fmt: skip

@@ -1,45 +1,88 @@
-"""What the files, variables and URLs of others are worth: nothing to whoever may not have them."""
+"""An installation that asks for tokens, and what files, variables and URLs of others are worth."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import skops.io
 
-from tests.driftline.access.conftest import TOKENS, Guarded
 from tests.kit.data import ORDERS, fit, labelled, stream
+from tests.kit.installation import Installation
 from tests.kit.receiver import Receiver
+from tests.kit.waiting import wait
 
-CSV = {"content-type": "text/csv"}
-ENVIRONMENT = {
-    "AWS_SECRET_ACCESS_KEY": "c10uds3cret",
-    "PGPASSWORD": "c10uds3cret",
-    "DRIFTLINE_CHANNEL_PAGER": "whsec_" + "A" * 40,
-}
+TOKENS = '[auth]\nmode = "token"\n'
+TOKENS_API = "/api/v1/tokens"
+ENVIRONMENT = {"AWS_SECRET_ACCESS_KEY": "c10uds3cret", "PGPASSWORD": "c10uds3cret"}
+
+
+class Guarded(Installation):
+    """A server, asked with its own token or with another one."""
+
+    def __init__(self, folder: Path, settings: str = "") -> None:
+        given = {"words": ("--only", "server"), "environment": ENVIRONMENT, "is_forked": True}
+        super().__init__(folder, TOKENS + settings, **given)  # type: ignore[arg-type]
+
+    @property
+    def token(self) -> str:
+        """The token that it made at its first start."""
+        return (self.folder / "store" / "access.token").read_text().strip()
+
+    def ask(self, method: str, path: str, token: str = "", **more: Any) -> httpx.Response:
+        """Send one request with a token, by default the installation's own."""
+        headers = {"authorization": f"Bearer {token or self.token}"} | more.pop("headers", {})
+        return self.request(method, path, headers=headers, **more)
+
+    def new_token(self, name: str, *words: str) -> str:
+        """Make a token by the command line; return its secret."""
+        return self.cli("token", "create", name, *words).stdout.strip()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    folder = tmp_path_factory.mktemp("others")
-    words = ("--only", "server")
-    with Guarded(folder, TOKENS, words=words, environment=ENVIRONMENT, is_forked=True) as found:
-        skops.io.dump(fit(labelled(stream(ORDERS, rows=200))), folder / "late.skops")
+    with Guarded(tmp_path_factory.mktemp("access")) as found:
+        file, outputs = found.folder / "late.skops", found.folder / "store" / "outputs"
+        skops.io.dump(fit(labelled(stream(ORDERS, rows=200))), file)
+        output = {"s3_output_path": str(outputs / "north")}
+        spec = {"model": "late", "async_inference_config": {"output_config": output}}
         found.apply(
-            {"kind": "Model", "name": "late", "spec": {"path": str(folder / "late.skops")}},
-            *(_later(found, name) for name in ("north", "south")),
+            {"kind": "Model", "name": "late", "spec": {"path": str(file)}},
+            {"kind": "Endpoint", "name": "north", "spec": spec},
         )
         yield found
 
 
-def _later(server: Guarded, name: str) -> dict[str, object]:
-    output = {"s3_output_path": str(server.folder / "store" / "outputs" / name)}
-    config = {"output_config": output}
-    return {
-        "kind": "Endpoint",
-        "name": name,
-        "spec": {"model": "late", "async_inference_config": config},
-    }
+def test_tokens_are_valid_on_every_server_of_a_database_and_can_be_made_anew(
+    server: Guarded, tmp_path: Path
+) -> None:
+    url = f'[database]\nurl = "sqlite:///{server.folder}/store/driftline.db"\n'
+    with Guarded(tmp_path, url) as other:
+        assert server.token != other.token
+        for asked in (server, other):
+            for token in (server.token, other.token):
+                assert asked.ask("GET", TOKENS_API, token).status_code == 200
+        listed = json.loads(other.cli("token", "list", "--json").stdout)
+        own = {one["name"]: one["roles"] for one in listed}
+        assert len(own) == 2
+        assert set(map(tuple, own.values())) == {("admin",)}
+        noted = server.ask("GET", "/api/v1/audit?target=Token/local").json()["items"]
+        assert [one["action"] for one in noted] == ["create"]
+
+        old, subject = other.token, other.ask("GET", "/api/v1/whoami").json()["subject"]
+        server.done("token", "revoke", subject)
+        wait(lambda: other.ask("GET", TOKENS_API, old).status_code == 401)
+        other.restart()
+        assert other.ask("GET", TOKENS_API, old).status_code == 401
+        assert "revoked" in other.log
+        (tmp_path / "store" / "access.token").unlink()
+        other.restart()
+        assert other.token != old
+        assert server.ask("GET", TOKENS_API, other.token).status_code == 200
 
 
 def test_a_token_of_one_endpoint_reads_no_file_of_another(server: Guarded) -> None:
@@ -52,9 +95,8 @@ def test_a_token_of_one_endpoint_reads_no_file_of_another(server: Guarded) -> No
     (outputs / "north" / "link.csv").symlink_to(outputs / "south" / "in.csv")
 
     def ask(place: object) -> tuple[int, str]:
-        headers = {**CSV, "x-amzn-sagemaker-inputlocation": str(place)}
-        path = "/endpoints/north/async-invocations"
-        answer = server.ask("POST", path, token, headers=headers)
+        headers = {"content-type": "text/csv", "x-amzn-sagemaker-inputlocation": str(place)}
+        answer = server.ask("POST", "/endpoints/north/async-invocations", token, headers=headers)
         return answer.status_code, answer.text
 
     climbing = f"{outputs}/north/../south/in.csv"
@@ -90,15 +132,6 @@ def test_a_channel_sends_no_variable_that_was_not_made_for_channels(
 
     assert answer.status_code == 400
     assert "c10uds3cret" not in answer.text
-
-
-def test_a_secret_in_a_variable_of_channels_signs(server: Guarded, receiver: Receiver) -> None:
-    server.apply(receiver.channel("byname", secret="env:DRIFTLINE_CHANNEL_PAGER"))
-
-    tried = server.ask("POST", "/api/v1/channels/byname/test").json()
-
-    assert not tried["is_taken"]  # The receiver knows another secret.
-    assert receiver.attempts[0].headers["webhook-signature"]
 
 
 def test_a_url_is_shown_to_nobody_and_lies_nowhere_in_the_clear(server: Guarded) -> None:
