@@ -59,10 +59,12 @@ def init(
         "check": trial.report.to_dict(),
     }
     kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
+    is_judged = trial.report.decided or trial.report.violations
     lines = [
         *told(trial.baseline),
         f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms",
         f"\nchecked {trial.note}:",
+        *([] if is_judged else [trial.report.undecided_line]),
         *report_lines(trial.report),
     ]
     if "# TODO" in file.read_text(encoding="utf-8"):

@@ -76,8 +76,8 @@ def _document(report: Report | Reports, form: str) -> str:
 
 def report_lines(report: Report | Reports) -> Iterator[str | Table]:
     """Return a sentence, then what is violated and the numbers, what matters first."""
-    is_judged = report.decided or bool(report.violations)
-    yield report.headline if is_judged else report.undecided_line
+    if report.decided or report.violations:  # Otherwise the error says why.
+        yield report.headline
     if isinstance(report, Report):
         yield from _violations(report)
         for side in side_tables(report):
