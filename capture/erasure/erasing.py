@@ -9,7 +9,7 @@ request stands (``standing``).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,8 @@ from driftline.capture.erasure.expunging import (
     Expunged,
     Match,
     expunge,
+    live_files,
+    looking,
     lying_files,
     matching,
     part_of,
@@ -40,7 +42,6 @@ from driftline.capture.erasure.pending import begin_clearing, end_clearing, fini
 from driftline.capture.labels.labels import label_folder, list_labelled
 from driftline.capture.spool.backlog import count_open
 from driftline.capture.tables.dataset import Dataset, list_endpoints
-from driftline.capture.tables.rewriting import held_files
 from driftline.capture.tables.table import DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
 from driftline.formats.arrow_types import UTC_MICROSECONDS
@@ -265,7 +266,6 @@ class Eraser:
 
     def find(self, ids: Mapping[Kind, Sequence[str]], where: RowCondition | None = None) -> Found:
         """Find the rows that match ids or a condition, in all files."""
-        self._rows.catch_up()
         columns: dict[str, pa.Array] = {
             kind: pa.array(some, pa.string()) for kind, some in ids.items()
         }
@@ -275,7 +275,7 @@ class Eraser:
             return chosen if where is None else chosen | where.match(rows)
 
         more = () if where is None else where.columns
-        return find(self._rows, lying_files(self._rows), is_meant, more)
+        return find(self._rows, lambda: lying_files(self._rows), is_meant, more)
 
     def remove(self, rows_found: Found, keys: set[str]) -> EndpointErased:
         """Remove the matching requests with all their rows, and the labels of these keys."""
@@ -302,20 +302,19 @@ class Eraser:
 
     def _still_used(self, rows_found: Found, events: Mapping[str, pa.Array]) -> set[str]:
         """Return the inference ids that other requests share; their labels stay."""
-        if not rows_found.inferences or self._rows.table is None:
+        if not rows_found.inferences:
             return set()
         shared = {"inference_id": pa.array(sorted(rows_found.inferences), pa.string())}
-        self._rows.refresh()
-        paths = [file.path for file in held_files(self._rows.table)]
-        others = matching(
-            self._rows, paths, _IDS, lambda rows: _is_in(rows, shared) & ~_is_in(rows, events)
+        others = find(
+            self._rows,
+            lambda: live_files(self._rows),
+            lambda rows: _is_in(rows, shared) & ~_is_in(rows, events),
         )
-        return {id_ for _, rows in others for id_ in rows["inference_id"].to_pylist()}
+        return others.inferences
 
-    def remove_labels(self, paths: Iterable[str], match: Match) -> int:
+    def remove_labels(self, paths: Callable[[], Iterable[str]], match: Match) -> int:
         """Remove the labels that are found in some files; return how many went."""
-        self._truth.catch_up()
-        labels = matching(self._truth, paths, ("key",), match)
+        labels = looking(self._truth, lambda: matching(self._truth, paths(), ("key",), match))
         keys = {key for _, rows in labels for key in rows["key"].to_pylist()}
         return self._remove_labels(keys).rows if keys else 0
 
@@ -335,13 +334,15 @@ class Eraser:
 
 
 def find(
-    folder: DeltaFolder, paths: Iterable[str], match: Match, columns: Sequence[str] = ()
+    folder: DeltaFolder,
+    paths: Callable[[], Iterable[str]],
+    match: Match,
+    columns: Sequence[str] = (),
 ) -> Found:
     """Find the rows of a capture table that match, in some files; ``columns``: to match by."""
     matches = Found()
-    if folder.table is not None:
-        for path, rows in matching(folder, paths, [*_IDS, *columns], match):
-            matches.add(path, rows)
+    for path, rows in looking(folder, lambda: matching(folder, paths(), [*_IDS, *columns], match)):
+        matches.add(path, rows)
     return matches
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +29,7 @@ _ATTEMPTS = 20
 
 # Says of the rows of a table which are meant: bool, shape (rows,).
 Match = Callable[[pa.Table], np.ndarray]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +40,54 @@ class Expunged:
     files: int = 0
 
 
+def live_files(folder: DeltaFolder) -> list[str]:
+    """Return the files of the table's rows."""
+    return [] if folder.table is None else [file.path for file in held_files(folder.table)]
+
+
 def lying_files(folder: DeltaFolder) -> list[str]:
     """Return the files of the table's rows, and the replaced ones that still exist."""
-    if folder.table is None:
-        return []
-    live = {file.path for file in held_files(folder.table)}
-    return sorted(live) + _left_over(folder)
+    return sorted(live_files(folder)) + _left_over(folder)
+
+
+def looking(folder: DeltaFolder, look: Callable[[], T]) -> T:
+    """Return what a look at the newest version gives; look again where another rewrote it."""
+    name = "/".join(folder.path.rsplit("/", 2)[1:])
+    for _ in range(_ATTEMPTS):
+        folder.refresh()
+        try:
+            return look()
+        except OvertakenError as error:
+            log.info("erasing looks again: %s", error)
+    raise ConflictError(f'table "{name}": its files change all the while; ask again')
 
 
 def matching(
     folder: DeltaFolder, paths: Iterable[str], columns: Sequence[str], match: Match
-) -> Iterator[tuple[str, pa.Table]]:
-    """Return the columns of the matching rows, by file."""
+) -> list[tuple[str, pa.Table]]:
+    """Return the columns of the matching rows, by file; for ``looking``."""
+    found: list[tuple[str, pa.Table]] = []
+    if folder.table is None:
+        return found
     schema = _schema(folder, columns)
-    for path in paths:
-        try:
+    with _overtaken(folder):
+        for path in paths:
             for rows in read_groups(folder, path, schema):
                 chosen = match(rows)
                 if chosen.any():
-                    yield path, rows.filter(pa.array(chosen))
-        except FileNotFoundError:
-            continue
-        except (OSError, pa.ArrowException) as error:
-            raise trouble(folder.uri, error) from error
+                    found.append((path, rows.filter(pa.array(chosen))))
+    return found
+
+
+@contextmanager
+def _overtaken(folder: DeltaFolder) -> Iterator[None]:
+    """Say that a file is gone, whose rows another rewrite may have moved to a new one."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise OvertakenError(str(error)) from error
+    except (OSError, pa.ArrowException) as error:
+        raise trouble(folder.uri, error) from error
 
 
 def expunge(
@@ -72,42 +100,41 @@ def expunge(
     dry_run: bool = False,
 ) -> Expunged:
     """Remove the rows that match, from the table and from the disk."""
-    for _ in range(_ATTEMPTS):
-        folder.refresh()
+
+    def remove() -> Expunged:
         table = folder.table
         if table is None:
             return Expunged()
         live = [file for file in held_files(table) if parts is None or file.part in parts]
-        rows_by_file: dict[str, list[pa.Table]] = {}
-        for path, rows in matching(folder, [one.path for one in live], columns, match):
-            rows_by_file.setdefault(path, []).append(rows)
-        old = [one for one in live if one.path in rows_by_file]
-        count = sum(rows.num_rows for many in rows_by_file.values() for rows in many)
+        found = matching(folder, [one.path for one in live], columns, match)
+        paths = {path for path, _ in found}
+        old = [one for one in live if one.path in paths]
+        count = sum(rows.num_rows for _, rows in found)
         if note is not None and count:
-            note(pa.concat_tables([rows for many in rows_by_file.values() for rows in many]))
+            note(pa.concat_tables([rows for _, rows in found]))
         if dry_run:
             return Expunged(count, len(old))
-        try:
-            if old:
-                _replace(folder, table, old, match)
-        except OvertakenError as error:
-            log.info("erasing looks again: %s", error)
-            continue
+        if old:
+            _replace(folder, table, old, match)
         delete_files(folder, [one.path for one in old])
-        return Expunged(count, len(old) + _clear_left_over(folder, columns, match, parts))
-    raise ConflictError(f'table "{folder.uri}": others rewrite it all the while; ask again')
+        return Expunged(count, len(old))
+
+    removed = looking(folder, remove)
+    if dry_run:
+        return removed
+    left_over = looking(folder, lambda: _clear_left_over(folder, columns, match, parts))
+    return Expunged(removed.rows, removed.files + left_over)
 
 
 def _replace(folder: DeltaFolder, table: DeltaTable, old: Sequence[Held], match: Match) -> None:
     schema = _schema(folder)
     new: list[AddAction] = []
     try:
-        for file in old:
-            new += _without(folder, file, schema, match)
-    except BaseException as error:
+        with _overtaken(folder):
+            for file in old:
+                new += _without(folder, file, schema, match)
+    except BaseException:
         delete_files(folder, [action.path for action in new])
-        if isinstance(error, OSError | pa.ArrowException):
-            raise trouble(folder.uri, error) from error
         raise
     rewrite(folder, table, old, new, is_change=True, reason="erasure")
 
@@ -126,7 +153,6 @@ def _clear_left_over(
     folder: DeltaFolder, columns: Sequence[str], match: Match, parts: Collection[str] | None
 ) -> int:
     """Delete the replaced files that hold such rows, too."""
-    folder.refresh()
     lying = (path for path in _left_over(folder) if parts is None or part_of(path) in parts)
     return delete_files(
         folder, sorted({path for path, _ in matching(folder, lying, columns, match)})

@@ -35,7 +35,7 @@ from driftline.capture.erasure.pending import finish_clearing
 from driftline.capture.labels.labels import label_folder
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import PARTITION, Dataset
-from driftline.capture.tables.delta_log import Added, added_since
+from driftline.capture.tables.delta_log import added_since
 from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class LateErasing:
         if wanted:
             for endpoint, folder in tables:
                 if versions[folder.path] != (position := self._position(folder)):
-                    erased += self._meet(folder, endpoint, added_since(folder, position), wanted)
+                    erased += self._meet(folder, endpoint, position, wanted)
             if versions != self._positions:
                 self._keep({_seen(folder): versions[folder.path] for _, folder in tables})
         self._positions = versions
@@ -149,12 +149,12 @@ class LateErasing:
             with suppress(WatermarkMovedError):  # Another one of a second sink has looked further.
                 self._requests.append(schema.empty_table(), watermarks)
 
-    def _meet(self, folder: DeltaFolder, endpoint: str, new: Added, wanted: Wanted) -> int:
-        paths = [*new.files]
-        if new.parts:
-            paths += [file for file in lying_files(folder) if part_of(file) in new.parts]
-        if not paths or folder.table is None:
-            return 0
+    def _meet(self, folder: DeltaFolder, endpoint: str, position: int, wanted: Wanted) -> int:
+        def paths() -> list[str]:
+            new = added_since(folder, position)
+            moved = lying_files(folder) if new.parts else ()
+            return [*new.files, *(file for file in moved if part_of(file) in new.parts)]
+
         eraser = Eraser(self._root, endpoint, self._writer, self._now())
         if folder.partition != PARTITION:
             return eraser.remove_labels(

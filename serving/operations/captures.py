@@ -55,6 +55,9 @@ from driftline.serving.resources.endpoints import require_signature, signature_o
 
 Endpoint = Annotated[str, "The endpoint's name."]
 
+# Erasures of one server rewrite the same files one after another.
+_erasing = threading.Lock()
+
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureCounts(CaptureDocument):
@@ -166,21 +169,22 @@ def erase(
     condition = None
     if where is not None:
         condition = row_condition(require_signature(context.engine, name or ""), where)
-    erased = erase_stored(
-        context.root,
-        context.spool_dir / NAMES,
-        ids,
-        now=context.now(),
-        keep=timedelta(days=context.settings.capture.erasure_days),
-        endpoint=name,
-        where=condition,
-        windows=partial(clear_windows, context.engine, context.root),
-        requests=partial(clear_requests, context.engine),
-        spool_dir=context.spool_dir,
-        dry_run=dry_run,
-    )
-    if not dry_run:
-        remove_files(context.engine, context.lease_clock())
+    with _erasing:
+        erased = erase_stored(
+            context.root,
+            context.spool_dir / NAMES,
+            ids,
+            now=context.now(),
+            keep=timedelta(days=context.settings.capture.erasure_days),
+            endpoint=name,
+            where=condition,
+            windows=partial(clear_windows, context.engine, context.root),
+            requests=partial(clear_requests, context.engine),
+            spool_dir=context.spool_dir,
+            dry_run=dry_run,
+        )
+        if not dry_run:
+            remove_files(context.engine, context.lease_clock())
     # How much was erased, and nothing of what.
     counts = {key: value for key, value in asdict(erased).items() if key != "until"}
     target = "Endpoint/" + name if name else "Endpoints"

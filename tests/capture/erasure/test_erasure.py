@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_rows_bodies_and_labels_go_from_every_file(
     assert events(root) == sorted(f"e{number}" for number in range(20) if number != 7)
     truth = pl.read_delta(label_folder(root, "flights").uri)
     assert sorted(truth["key"]) == ["e8", "other-9"]
+
+
+def test_erasures_at_once_each_remove_their_rows(
+    root: str, stored: SpoolWriter, ask: Erase
+) -> None:
+    names = [f"other-{number}" for number in range(20) if number % 5 < 2 and number != 7]
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        erased = list(pool.map(ask, names))
+
+    assert [one.endpoints["flights"].requests for one in erased] == [1] * len(names)
+    assert files_with(root, *(f"'{name}'".encode() for name in names)) == []
+    assert len(events(root)) == 21 - len(names)
 
 
 def test_what_was_erased_is_known_by_its_number_alone(
