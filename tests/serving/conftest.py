@@ -130,14 +130,13 @@ class Running:
         body = {"resources": list(resources), "dry_run": dry_run}
         answer = self.client.post("/api/v1/apply", json=body)
         if answer.is_success and not dry_run:
-            try:
-                shown = self.client.headers.get("authorization", "")
-                with Client(self.url, token=shown.removeprefix("Bearer ") or None) as client:
-                    found = client.wait_until_ready(answer.json())
-            except InputError as error:
-                said = {"code": "failed", "message": str(error)}
-                return httpx.Response(400, json={"error": said}, request=answer.request)
-            return httpx.Response(200, json=found, request=answer.request)
+            shown = self.client.headers.get("authorization", "")
+            with Client(self.url, token=shown.removeprefix("Bearer ") or None) as client:
+                try:
+                    status, said = 200, client.wait_until_ready(answer.json())
+                except InputError as error:
+                    status, said = 400, {"error": {"code": "failed", "message": str(error)}}
+            return httpx.Response(status, json=said, request=answer.request)
         return answer
 
     def invoke(self, name: str, body: bytes | str, **headers: str) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""A monitor over HTTP and by commands: run, backfilled, its rows; and every error's form."""
+"""A monitor over HTTP and by commands: run, backfilled, and its rows."""
 
 import io
 import json
@@ -14,7 +14,6 @@ from driftline.serving.operations import monitors
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 WINDOW = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
-RUN = "POST /api/v1/monitors/quality/run"
 
 
 @pytest.fixture(scope="module")
@@ -79,21 +78,3 @@ def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
     assert (repeated["by_status"], repeated["already_run"]) == (found["by_status"], 0)
     listed = server.client.get("/api/v1/monitors/history/executions").json()["items"]
     assert [one["id"] for one in listed[::-1]] == [one["id"] for one in found["executions"]]
-
-
-@pytest.mark.parametrize(
-    ("action", "body", "status"),
-    [
-        (RUN, {"from": "2026-01-14T00:00:00Z"}, 400),
-        (RUN, {"from": WINDOW["to"], "to": WINDOW["from"]}, 400),
-        ("POST /api/v1/monitors/qualty/run", {}, 404),
-        ("POST /endpoints/flight/invocations", {}, 404),
-        ("GET /nowhere", None, 404),
-        ("PATCH /api/v1/models/flights", None, 405),
-    ],
-)
-def test_every_error_has_the_one_form(server, action, body, status):
-    answer = server.client.request(*action.split(), json=body)
-
-    assert answer.status_code == status
-    server.error_of(answer)

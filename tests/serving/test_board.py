@@ -22,33 +22,27 @@ RULES = yaml.safe_load((DEPLOY / "prometheus" / "driftline.rules.yml").read_text
 NOT_SCRAPED = {"up", "driftline_audit_adds_up"}
 
 
-def board_queries() -> list[tuple[str, str]]:
-    """Return title and query of everything that the board asks for."""
-    found = [
-        (panel["title"], target["expr"])
-        for panel in BOARD["panels"]
-        for target in panel.get("targets", [])
-    ]
+def queries() -> Iterator[tuple[str, str]]:
+    """Return title and query of all that the board and the rules ask for."""
+    for panel in BOARD["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], target["expr"]
     for variable in BOARD["templating"]["list"]:
-        match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable.get("definition", ""))
-        if match is not None:
-            found.append((variable["name"], f"count by ({match[2]}) ({match[1]})"))
-    return found
-
-
-def rule_queries() -> list[tuple[str, str]]:
-    return [(rule["alert"], rule["expr"]) for group in RULES["groups"] for rule in group["rules"]]
+        if match := re.fullmatch(r"label_values\((.+), (\w+)\)", variable.get("definition", "")):
+            yield variable["name"], f"count by ({match[2]}) ({match[1]})"
+    for group in RULES["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
 
 
 def selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
     """Return every selector of a query, wherever it stands."""
     if isinstance(node, promql_parser.VectorSelector):
         yield node
-    for name in ("expr", "lhs", "rhs", "vector_selector", "param"):
-        if (below := getattr(node, name, None)) is not None:
-            yield from selectors(below)
-    for below in getattr(node, "args", None) or ():
-        yield from selectors(below)
+    below = [getattr(node, one, None) for one in ("expr", "lhs", "rhs", "vector_selector", "param")]
+    for one in [*below, *(getattr(node, "args", None) or ())]:
+        if one is not None:
+            yield from selectors(one)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +62,7 @@ def scraped(start, trained, declare, tmp_path_factory) -> set[str]:
 
 
 def test_every_query_asks_for_what_a_scrape_has(scraped):
-    for title, query in [*board_queries(), *rule_queries()]:
+    for title, query in queries():
         plain = re.sub(r"\$(endpoint|monitor)", ".*", query.replace("$__rate_interval", "5m"))
 
         asked = {one.name for one in selectors(promql_parser.parse(plain))}

@@ -2,28 +2,44 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from driftline.loopback import refuse
 from driftline.serving.http.sagemaker_errors import SageMakerErrors, with_original
-from tests.serving.conftest import resource
+from tests.serving.conftest import NOW, resource
 from tests.serving.hosting.formats.archives import pack
 
 MODEL_ERROR = {"Message", "OriginalStatusCode", "OriginalMessage", "LogStreamArn"}
+# Refuses, fails or ends as the body tells it to, and hands on anything else.
 CODE = """
+import os
+
 class Refused(Exception):
-    status_code = 422
+    def __init__(self, status_code):
+        super().__init__("no odd rows")
+        self.status_code = status_code
 
 def model_fn(model_dir):
     return model_dir
 
 def transform_fn(model, body, content_type, accept):
-    if body == b"split":
-        return b"1", "text/csv\\r\\nx-injected: 1"
-    raise Refused("no odd rows") if body == b"odd" else ValueError("no such airport")
+    if body == "raise":
+        raise ValueError("no such airport")
+    if body == "end":
+        os._exit(3)
+    if body == "split":
+        return "1", "text/csv\\r\\nx-injected: 1"
+    if body.isdigit():
+        raise Refused(int(body))
+    return body, content_type
 """
+# Requests by what the model does with them: caller's errors, server's errors.
+ASKED = {"422": (1, 0), "400": (1, 0), "503": (0, 1), "raise": (0, 1), "ok": (0, 0), "end": (0, 1)}
+VARIANT = {"VariantName": "AllTraffic"}
+METRICS = ("Invocations", "Invocation4XXErrors", "Invocation5XXErrors")
 
 
 def read(answer: httpx.Response) -> tuple[str, str, dict[str, object]]:
@@ -70,26 +86,48 @@ def test_each_status_has_a_code_and_its_sentence(status, code):
     assert int(answer.headers["content-length"]) == len(answer.content)
 
 
-def test_a_server_answers_so(start, tmp_path):
+def total(server, name, dimensions):
+    asked = {
+        "namespace": "AWS/SageMaker", "metric_name": name, "dimensions": dimensions, "period": 60,
+        "start_time": (NOW - timedelta(hours=1)).isoformat(), "statistics": ["Sum"],
+        "end_time": (NOW + timedelta(hours=1)).isoformat(),
+    }  # fmt: skip
+    answer = server.client.post("/api/v1/metrics/statistics", json=asked)
+    return sum(datapoint["sum"] for datapoint in answer.json()["datapoints"])
+
+
+def test_a_server_answers_so_and_counts_the_models_own_status(start, tmp_path):
     model = pack(tmp_path / "model.tar.gz", {"code/inference.py": CODE})
+    containers = [{"container_hostname": name, "model_name": "odd"} for name in ("a", "b")]
     with start(tmp_path, trust_pickle=True) as server:
         applied = server.apply(
-            resource("Model", "odd", path=str(model)), resource("Endpoint", "odd", model="odd")
+            resource("Model", "odd", path=str(model)),
+            resource("Model", "line", mode="Serial", containers=containers),
+            resource("Endpoint", "alone", model="odd"),
+            resource("Endpoint", "line", model="line"),
+            resource("Endpoint", "other", model="odd"),
         )
         assert applied.status_code == 200, applied.text
-        unknown, raised, odd = (
-            read(server.invoke(name, body, content_type="text/plain"))
-            for name, body in (("nobody", "1"), ("odd", "1"), ("odd", "odd"))
+        unknown = read(server.invoke("nobody", "1"))
+        alone, _ = (
+            {body: server.invoke(name, body) for body in ASKED} for name in ("alone", "line")
         )
-        split = server.invoke("odd", "split", content_type="text/plain")
-        later = read(server.client.post("/endpoints/odd/async-invocations", content=b"1"))
-        by_get = read(server.client.get("/endpoints/odd/invocations"))
+        split = server.invoke("other", "split")
+        later = read(server.client.post("/endpoints/alone/async-invocations", content=b"1"))
+        by_get = read(server.client.get("/endpoints/alone/invocations"))
+    # A server that stops writes the minute that is not over.
+    with start(tmp_path, trust_pickle=True) as server:
+        counted = [
+            [total(server, name, {"EndpointName": endpoint, **VARIANT, **more}) for name in METRICS]
+            for endpoint, more in (("alone", {}), ("line", {}), ("line", {"ContainerName": "a"}))
+        ]
 
     assert unknown[0] == by_get[0] == later[0] == "ValidationError"
-    assert unknown[1].startswith('endpoint "nobody" does not exist')
+    assert "" not in (unknown[1], later[1], by_get[1])
+    raised, odd = read(alone["raise"]), read(alone["422"])
     assert (raised[0], raised[2]["OriginalStatusCode"]) == ("ModelError", 500)
     assert raised[2]["OriginalMessage"] == "no such airport"
     assert (odd[0], odd[2]["OriginalStatusCode"]) == ("ModelError", 422)
-    assert "" not in (later[1], by_get[1])
     # A content type that is no header is the model's fault.
     assert (split.status_code, "x-injected" in split.headers) == (424, False)
+    assert counted == [[len(ASKED), *map(sum, zip(*ASKED.values(), strict=True))]] * 3

@@ -118,14 +118,10 @@ def test_what_workers_use_is_told_of_the_minute_that_is_over(
     ]
     counted = Traffic(engine, clock, CollectorRegistry(), lambda: workers)
 
-    def work() -> None:
-        counted.observe(ok(), 0.01)
-        counted.observe(ok()._replace(status=500, variant="canary"), 0.01)
-        counted.observe(Answered(429, "flights", "canary"), 0.01)
-
     async def over_a_minute() -> None:
         await counted._sample()
-        work()
+        counted.observe(ok()._replace(status=500, variant="canary"), 0.01)
+        counted.observe(Answered(429, "flights", "canary"), 0.01)
         clock.time += timedelta(minutes=1)
         await counted._sample()
         await counted._sample()

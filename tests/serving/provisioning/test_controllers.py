@@ -2,22 +2,17 @@
 
 import asyncio
 import errno
-import json
 import shutil
-from dataclasses import replace
 from datetime import timedelta
 
 import joblib
 import pytest
-from typer.testing import CliRunner
 
-from driftline.app.cli import build
-from driftline.errors import InputError, UnavailableError
-from driftline.serving.hosting import endpoint_reconciler
+from driftline.errors import UnavailableError
 from driftline.serving.provisioning import controllers
 from driftline.serving.provisioning.making import in_thread
 from driftline.serving.resources import store
-from tests.serving.conftest import NOW, make_frame, make_model, resource
+from tests.serving.conftest import make_frame, make_model, resource
 from tests.serving.hosting.formats.archives import pack
 
 ANSWERS = """
@@ -221,33 +216,6 @@ def test_what_may_pass_is_tried_again_and_a_missing_file_is_not(
     assert "/data/gone.parquet" in status(server, "baselines", "gone")["reason"]
 
 
-def test_only_models_that_nothing_needs_are_removed(start, tmp_path, until, monkeypatch):
-    monkeypatch.setattr(endpoint_reconciler, "LOOK_AT_MODELS_S", 0.2)
-    with start(tmp_path, trust_pickle=True) as server:
-
-        def files():
-            return sorted(one.name for one in (server.root / "models").rglob("*.tar.gz"))
-
-        endpoint = resource("Endpoint", "e", model="m")
-        assert server.apply(model(tmp_path, "m", "old"), endpoint).status_code == 200
-        assert server.apply(model(tmp_path, "m", "new")).status_code == 200
-        until(lambda: files() == ["new.tar.gz"])
-        assert said(server) == "new"
-
-
-def test_what_a_dead_server_left_is_brought_about_by_another(server, tmp_path, until):
-    declare(server, model(tmp_path, "m", "first"))
-    until(lambda: status(server, "models", "m")["phase"] == "Ready")
-    lease = {"lease_owner": "dead", "lease_until": server.context.lease_clock()}
-    with server.engine.begin() as connection:
-        row = store.get(connection, "Model", "m")
-        store.put_row(connection, replace(row, phase="Pending", **lease), NOW)
-
-    until(lambda: status(server, "models", "m")["phase"] == "Ready")
-
-    assert status(server, "models", "m")["observed_generation"] == 2
-
-
 def test_a_model_that_does_not_fit_its_endpoint_leaves_the_one_that_does(server, trained, tmp_path):
     assert server.apply(*trained.flights()).status_code == 200
     before = server.invoke("flights", "UA,EWR,1400,39").text
@@ -263,26 +231,3 @@ def test_a_model_that_does_not_fit_its_endpoint_leaves_the_one_that_does(server,
     assert (failed["phase"], failed["state"]) == ("Failed", "InService")
     assert "warmth" in failed["reason"]
     assert after == before
-
-
-def test_the_command_waits_and_tells_what_failed_unless_it_is_not_to_wait(
-    server, tmp_path, gate, until
-):
-    file = tmp_path / "resources.json"
-
-    def apply(declared, *words):
-        file.write_text(json.dumps([declared, resource("Endpoint", "e", model="m")]))
-        words = ("apply", "-f", str(file), *words, "--server", server.url)
-        return CliRunner().invoke(build("apply"), list(words))
-
-    waits = model(tmp_path, "m", "slow", WAITS.format(gate=gate))
-    begun = apply(waits, "--no-wait")
-    until((gate / "loading").exists)
-    (gate / "open").touch()
-    ended = apply(waits)
-    failed = apply(model(tmp_path, "m", "broken", 'raise RuntimeError("no table")'))
-
-    assert (begun.exit_code, ended.exit_code) == (0, 0)
-    assert isinstance(failed.exception, InputError)
-    assert "no table" in str(failed.exception)
-    assert said(server) == "slow"
