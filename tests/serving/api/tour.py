@@ -82,7 +82,12 @@ class Tour:
 @contextmanager
 def populated(folder: Path) -> Iterator[Running]:
     """Run a server on which every operation has something to answer with."""
-    reach = Reach(outputs=(str(folder / "outputs"),))
+    outputs = folder / "outputs"
+    reach = Reach(outputs=(str(outputs),))
+    serverless = {"memory_size_in_mb": 1024, "max_concurrency": 2}
+    variant = {
+        "variant_name": "AllTraffic", "model_name": "flights", "serverless_config": serverless,
+    }  # fmt: skip
     with marked(folder, commands={"page": "/bin/cat"}, reach=reach) as server:
         answer = server.apply(
             resource("Channel", "pager", type="command", command="page"),
@@ -91,16 +96,8 @@ def populated(folder: Path) -> Iterator[Running]:
             resource(
                 "EndpointConfig",
                 "nightly",
-                production_variants=[
-                    {
-                        "variant_name": "AllTraffic",
-                        "model_name": "flights",
-                        "serverless_config": {"memory_size_in_mb": 1024, "max_concurrency": 2},
-                    }
-                ],
-                async_inference_config={
-                    "output_config": {"s3_output_path": str(folder / "outputs" / "nightly")}
-                },
+                production_variants=[variant],
+                async_inference_config={"output_config": {"s3_output_path": f"{outputs}/nightly"}},
             ),
             resource("Endpoint", "nightly", config="nightly", baseline="flights"),
             resource("Silence", "roll-out", matchers=["alarm=orders"], ends_at="2999-01-01"),
@@ -150,16 +147,13 @@ def _visit_access(call: Tour) -> None:
 
 
 def _visit_transforms(call: Tour) -> None:
+    folder = call.server.root.parent
+    source = {"s3_data_source": {"s3_uri": f"{folder}/train.parquet"}}
     job = {
         "transform_job_name": "march",
         "endpoint_name": "flights",
-        "transform_input": {
-            "data_source": {
-                "s3_data_source": {"s3_uri": f"{call.server.root.parent}/train.parquet"}
-            },
-            "content_type": "application/x-parquet",
-        },
-        "transform_output": {"s3_output_path": f"{call.server.root.parent}/outputs/march"},
+        "transform_input": {"data_source": source, "content_type": "application/x-parquet"},
+        "transform_output": {"s3_output_path": f"{folder}/outputs/march"},
         "data_processing": {"join_source": "Input"},
     }
     call.api("POST /transform-jobs", json=job)
@@ -225,14 +219,8 @@ def _visit_baselines(call: Tour) -> None:
 
 
 def _visit_metrics(call: Tour) -> None:
-    data = [
-        {
-            "MetricName": "Orders",
-            "Dimensions": [{"Name": "Region", "Value": "north"}],
-            **point,
-        }
-        for point in POINTS
-    ]
+    named = {"MetricName": "Orders", "Dimensions": [{"Name": "Region", "Value": "north"}]}
+    data = [{**named, **point} for point in POINTS]
     call.api("POST /metrics", json={"Namespace": "Shop", "MetricData": data})
     call.api("GET /metrics", params={"namespace": "Shop"})
     query = {"id": "m1", "metric_stat": {"metric": METRIC, "period": 60, "stat": "Sum"}}
