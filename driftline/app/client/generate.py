@@ -56,7 +56,7 @@ def _row(operation: Operation) -> dict[str, Any]:
         "method": operation.method,
         "path": operation.path.replace(":path", ""),
         "is_paged": operation.paging is not None,
-        "is_list": _is_list(operation),
+        "is_list": get_origin(operation.returns) in (list, Page),
         "parameters": [
             _parameter(operation, one)
             for name, one in operation.parameters.items()
@@ -67,10 +67,6 @@ def _row(operation: Operation) -> dict[str, Any]:
         "columns": operation.columns,
         "about": inspect.cleandoc(operation.function.__doc__ or ""),
     }
-
-
-def _is_list(operation: Operation) -> bool:
-    return get_origin(operation.returns) in (list, Page)
 
 
 def _parameter(operation: Operation, one: inspect.Parameter) -> dict[str, Any]:

@@ -33,15 +33,12 @@ _TOLD = {
 }
 
 
-def _window(one: Mapping[str, Any]) -> str:
-    return f"{text_of(one['window_start'])} to {text_of(one['window_end'])}"
-
-
 def _ran(found: Mapping[str, Any], _asked: object) -> Answer:
     counts = f"{found['row_count']:,} rows, {found['violation_count']:,} violations"
     hint = _NO_DATA if found["status"] == "NoData" else None
     parts = filter(None, (counts, found["failure_reason"], found["cause"], hint))
-    line = f"{found['status']}: {_window(found)}: {'; '.join(parts)}"
+    window = f"{text_of(found['window_start'])} to {text_of(found['window_end'])}"
+    line = f"{found['status']}: {window}: {'; '.join(parts)}"
     return Answer(found, [line], code=_ENDINGS.get(found["status"], 3))
 
 
