@@ -30,6 +30,7 @@ from driftline.serving.provisioning.baselines import Promoted, promote_version
 from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.provisioning.definitions import Definition, definition_of
 from driftline.serving.provisioning.files import look_at
+from driftline.serving.provisioning.making import make_endpoint, make_monitor, obstacle
 from driftline.serving.provisioning.plan import Action, Change, Key, apply_defaults, make_plan
 from driftline.serving.provisioning.targets import require_targets
 from driftline.serving.resources import store
@@ -45,6 +46,8 @@ from driftline.serving.resources.store import CONTROLLED, Stored
 log = logging.getLogger(__name__)
 
 Contents = Mapping[Key, Mapping[str, str]]
+# What takes no long work; what of it does not fit is refused when it is applied, where that can be.
+_MADE_AT_ONCE = {"Endpoint": make_endpoint, "Monitor": make_monitor}
 _DELETE: Mapping[Kind, Callable[[Connection, str, datetime], object]] = {
     "Monitor": delete_definition,
     "Alarm": delete_alarm,
@@ -110,6 +113,7 @@ class Applier:
         await require_targets(resources, context.commands, allowed)
         # A store that does not answer must hold up no transaction.
         contents = {(one.kind, one.key): await look_at(one, context) for one in resources}
+        await asyncio.to_thread(self._require_fit, resources, contents)
         changes, pending = await asyncio.to_thread(
             self._store, resources, contents, known, dry_run=dry_run
         )
@@ -142,6 +146,29 @@ class Applier:
     def _filled(self, resources: Sequence[Resource]) -> list[Resource]:
         with read_connection(self._context.engine) as connection:
             return apply_defaults(connection, resources)
+
+    def _require_fit(self, resources: Sequence[Resource], contents: Contents) -> None:
+        """Refuse what does not fit what is ready and stays as it is: make it, and take it back."""
+        with read_connection(self._context.engine) as connection:
+            plan = make_plan(connection, resources, contents)
+            rows = [_row(one) for one in plan if one.action != "unchanged"]
+            kinds = (KINDS.index(row.kind) for row in rows if row.kind in CONTROLLED)
+            first = min(kinds, default=0)  # Each kind needs those before it.
+            rows = [
+                row
+                for row in rows
+                if KINDS.index(row.kind) == first
+                and row.kind in _MADE_AT_ONCE
+                and not obstacle(connection, row)
+            ]
+        for row in rows:
+            try:
+                finish = _MADE_AT_ONCE[row.kind](self._context, row)
+                with self._context.engine.begin() as connection:
+                    finish(connection, row)
+                    connection.rollback()
+            except InputError as error:
+                raise ResourceError(f"{row}: {error}") from error
 
     def _store(
         self,
@@ -183,13 +210,8 @@ class Applier:
         self, connection: Connection, change: Change, lease: Mapping[str, Any]
     ) -> Definition | None:
         """Write one resource's row, and hand it to the package that acts on it at once."""
-        resource, before, now = change.resource, change.before, self._context.now()
-        who, definition = CURRENT.get(), definition_of(resource)
-        row = Stored(
-            resource.kind, resource.name, resource.owner, resource.tags, change.spec,
-            made={} if before is None else before.made,  # What runs goes on.
-            content=change.content, applied_by={"subject": who.subject, "via": who.via},
-        )  # fmt: skip
+        row, before, now = _row(change), change.before, self._context.now()
+        definition = definition_of(change.resource)
         if row.kind in CONTROLLED:
             row = replace(row, phase="Pending", **lease)
         store.put_row(connection, row, now)
@@ -239,6 +261,15 @@ def _pending(connection: Connection, resources: Sequence[Resource]) -> list[Stor
     rows += (user for one in unfinished for user in store.users_of(connection, one.kind, one.name))
     found = {(one.kind, one.name): one for one in rows if one.kind in CONTROLLED}
     return sorted(found.values(), key=lambda one: KINDS.index(one.kind))
+
+
+def _row(change: Change) -> Stored:
+    resource, before, who = change.resource, change.before, CURRENT.get()
+    return Stored(
+        resource.kind, resource.name, resource.owner, resource.tags, change.spec,
+        made={} if before is None else before.made,  # What runs goes on.
+        content=change.content, applied_by={"subject": who.subject, "via": who.via},
+    )  # fmt: skip
 
 
 def _check(resource: Resource) -> None:

@@ -139,6 +139,23 @@ def test_an_error_in_the_last_resource_changes_nothing(shared, everything):
             assert state_of(shared) == before
 
 
+@pytest.mark.parametrize("wrong", [{"rules": ["nosuch > 3"]}, {"baseline": "fits@99"}])
+def test_what_does_not_fit_what_is_ready_is_refused_before_anything_is_stored(
+    shared, trained, declare, wrong
+):
+    data = {"data": str(trained.reference), "label": "late"}
+    fits = {"endpoint": "fits", "baseline": "fits"}
+    shared.apply(declare("Baseline", "fits", **data), declare("Endpoint", "fits", baseline="fits"))
+    good, bad = declare("Monitor", "good", **fits), declare("Monitor", "bad", **fits | wrong)
+    before = state_of(shared)
+
+    refused = [shared.apply(good, bad, dry_run=dry_run) for dry_run in (True, False)]
+
+    assert {one.status_code for one in refused} == {400}
+    assert all('Monitor "bad"' in shared.error_of(one)["message"] for one in refused)
+    assert state_of(shared) == before
+
+
 def test_pickles_are_refused_and_foreign_types_fail(shared, trained, declare, tmp_path):
     joblib.dump(trained.model, tmp_path / "m.joblib")
     skops.io.dump(argparse.Namespace(a=1), tmp_path / "foreign.skops")
