@@ -1,41 +1,42 @@
 """Transform jobs of a server: created, followed and stopped by the interface, outliving kills."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from driftline.app.client.client import Client
 from driftline.errors import InputError
-from driftline.monitors.external.source import Access
 from driftline.serving.resources.reach import Reach
 from tests.servers.commands import ForkedTransform
-from tests.serving.conftest import make_frame, resource
+from tests.serving.conftest import resource
 from tests.serving.guarded import FILE_SECRET, bearer, guarded
 
-ROWS = 4000
 
-
-@pytest.fixture(scope="module")
-def server(start, trained, slow_model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("jobs")
-    reach = Reach(outputs=(str(folder / "root" / "outputs"),))
-    begun = []
+@contextmanager
+def scoring(folder, started, **more):
+    """Run a server that keeps the processes of its jobs."""
+    reach, begun = Reach(outputs=(str(folder / "root" / "outputs"),)), []
 
     def begin(job, owner):
         begun.append(ForkedTransform(folder / "driftline.toml", job, owner))
         return begun[-1]
 
-    access = Access({}, reach.check_data)
-    with start(
-        folder, reach=reach, start_transform=begin, access=access, trust_pickle=True
-    ) as found:
+    with started(folder, reach=reach, start_transform=begin, **more) as found:
         url = found.engine.url.render_as_string(hide_password=False)
         (folder / "driftline.toml").write_text(
             f'[database]\nurl = "{url}"\n[storage]\nroot = "{found.root}"\n'
             "[serving]\ntrust_pickle = true\n"
         )
-        slow = resource("Model", "slow", path=str(slow_model), trust_pickle=True)
-        answer = found.apply(*trained.flights(), slow)
-        assert answer.status_code == 200, answer.text
         found.begun = begun
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(start, slow_model, tmp_path_factory):
+    with scoring(tmp_path_factory.mktemp("jobs"), start, trust_pickle=True) as found:
+        slow = resource("Model", "slow", path=str(slow_model), trust_pickle=True)
+        answer = found.apply(slow)
+        assert answer.status_code == 200, answer.text
         yield found
 
 
@@ -45,36 +46,18 @@ def client(server):
         yield found
 
 
-@pytest.fixture(scope="module")
-def rows():
-    return make_frame(ROWS, seed=11)
-
-
-@pytest.fixture
-def inputs(rows, tmp_path):
-    columns = ["carrier", "origin", "distance", "temp"]
-    rows[columns].to_csv(tmp_path / "flights.csv", header=False, index=False)
-    return tmp_path
-
-
 def spec(server, name, data, **more):
+    """A job of records that take so long as they say, one a request."""
     return {
         "transform_job_name": name,
-        "endpoint_name": "flights",
         "transform_input": {
             "data_source": {"s3_data_source": {"s3_uri": str(data)}}, "split_type": "Line",
         },
         "transform_output": {
             "s3_output_path": str(server.root / "outputs" / name), "assemble_with": "Line",
         },
-        **more,
+        **(more or {"model_name": "slow", "batch_strategy": "SingleRecord"}),
     }  # fmt: skip
-
-
-def slowly(server, name, data, **more):
-    """A job of records that take so long as they say, one a request."""
-    found = spec(server, name, data, model_name="slow", batch_strategy="SingleRecord", **more)
-    return {**found, "endpoint_name": None}
 
 
 def ended(client, name, until):
@@ -85,12 +68,13 @@ def ended(client, name, until):
     return until(look)
 
 
-def test_outputs_do_not_leave_their_folder_by_a_link(server, client, inputs, tmp_path, until):
+def test_outputs_do_not_leave_their_folder_by_a_link(server, client, tmp_path, until):
     folder = server.root / "outputs" / "linked"
     folder.mkdir(parents=True)
-    (folder / "flights.csv.out").symlink_to(tmp_path / "escaped")
+    (tmp_path / "rows.csv").write_text("0\n")
+    (folder / "rows.csv.out").symlink_to(tmp_path / "escaped")
 
-    client.create_transform_job(spec(server, "linked", inputs))
+    client.create_transform_job(spec(server, "linked", tmp_path / "rows.csv"))
 
     job = ended(client, "linked", until)
     assert job["transform_job_status"] == "Failed"
@@ -106,7 +90,7 @@ def test_a_killed_process_leaves_every_file_and_record_once(server, client, tmp_
     for name, text in texts.items():
         (data / name).write_text(text)
     folder = server.root / "outputs" / "killed"
-    client.create_transform_job(slowly(server, "killed", data))
+    client.create_transform_job(spec(server, "killed", data))
     until(lambda: (folder / "part-2.out").exists() and list(folder.glob(".*.part")))
     (data / "part-0").write_text("0.5\n")
 
@@ -122,7 +106,7 @@ def test_a_killed_process_leaves_every_file_and_record_once(server, client, tmp_
 def test_a_job_is_stopped_over_a_file(server, client, tmp_path, until):
     (tmp_path / "slow.csv").write_text("0.1\n" * 3000)
     folder = server.root / "outputs" / "stopped"
-    client.create_transform_job(slowly(server, "stopped", tmp_path / "slow.csv"))
+    client.create_transform_job(spec(server, "stopped", tmp_path / "slow.csv"))
     until(lambda: list(folder.glob(".*.part")))
 
     client.stop_transform_job("stopped")
@@ -133,20 +117,13 @@ def test_a_job_is_stopped_over_a_file(server, client, tmp_path, until):
 
 def test_whoever_may_not_see_rows_sees_no_record_in_a_reason(trained, tmp_path, until):
     (tmp_path / "bad.csv").write_text("UA,EWR,secret,1\n")
-    reach = Reach(outputs=(str(tmp_path / "root" / "outputs"),))
-
-    def begin(job, owner):
-        return ForkedTransform(tmp_path / "driftline.toml", job, owner)
-
-    with guarded(tmp_path, reach=reach, start_transform=begin) as server:
-        url = server.engine.url.render_as_string(hide_password=False)
-        (tmp_path / "driftline.toml").write_text(
-            f'[database]\nurl = "{url}"\n[storage]\nroot = "{server.root}"\n'
-        )
+    with scoring(tmp_path, guarded) as server:
         server.client.headers.update(bearer(FILE_SECRET))
         assert server.apply(*trained.flights()).status_code == 200
         with Client(server.url, token=FILE_SECRET) as admin:
-            admin.create_transform_job(spec(server, "bad", tmp_path / "bad.csv"))
+            admin.create_transform_job(
+                spec(server, "bad", tmp_path / "bad.csv", endpoint_name="flights")
+            )
             job = ended(admin, "bad", until)
             token = admin.create_token("eve", ["viewer"])["token"]
         with Client(server.url, token=token) as viewer:
