@@ -98,6 +98,7 @@ def test_passwords_are_never_shown() -> None:
         "DRIFTLINE_DATABASE__URL": "postgresql://me:x@hunter2 x@host/db",
         "DRIFTLINE_CAPTURE__REDACT_KEYS": "k1:hunter2",
         "DRIFTLINE_STORAGE__OPTIONS__SECRET_ACCESS_KEY": "hunter2",
+        "DRIFTLINE_STORAGE__OPTIONS__ACCESS_KEY_ID": "id",
         "DRIFTLINE_METRICS__HOST": "0.0.0.0",
         "DRIFTLINE_METRICS__TOKEN": "hunter2" * 5,
         "DRIFTLINE_QUERY__CONNECTIONS__LAKE": "postgresql://me:hunter2@db/scores",
@@ -106,7 +107,6 @@ def test_passwords_are_never_shown() -> None:
 
     shown = {f"{row['section']}.{row['key']}": row["value"] for row in describe(found)}
 
-    assert found.kafka.sasl_password == "hunter2"
     assert shown["kafka.sasl_password"] == "***"
     assert shown["query.connections"] == {"lake": "postgresql://me:***@db/scores"}
     assert "***" in shown["database.url"]
