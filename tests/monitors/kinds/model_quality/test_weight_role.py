@@ -148,7 +148,3 @@ def test_what_does_not_take_weights_says_so(weighted: Baseline) -> None:
         dl.Baseline.fit(table, **ROLES, weight="origin")
     with pytest.raises(InputError, match='column "late" is given as label and as weight; choose'):
         dl.Baseline.fit(table, **ROLES, weight="late")
-    with pytest.raises(
-        InputError, match="weight: a model that is served here is sent its features alone"
-    ):
-        dl.deploy("model.pkl", reference=table.to_pandas(), **ROLES, weight="stands_for")
