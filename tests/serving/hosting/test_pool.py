@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable
 import joblib
 import pytest
 
+from driftline.serving.hosting import child
 from driftline.serving.hosting.admission import BusyError, Limits, TimedOutError
 from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
 from driftline.serving.hosting.pool import Pool, describe_model
 from driftline.serving.hosting.worker_output import LogFile, read_lines
 from driftline.serving.resources.worker_spec import WorkerSpec
+from tests.serving.conftest import MODULES
+from tests.serving.hosting.processes import is_running
 
 
 @pytest.fixture
@@ -40,12 +43,12 @@ def ask(pool: Pool, *rows: bytes) -> list[asyncio.Task]:
 
 
 def ids(pool: Pool) -> list[int]:
-    return [child.process_id for child in pool.children]
+    return [one.process_id for one in pool.children]
 
 
 async def busy(pool: Pool) -> Child:
     """Return a worker that has a request."""
-    while not (found := [child for child in pool.children if child.waiting_count]):
+    while not (found := [one for one in pool.children if one.waiting_count]):
         await asyncio.sleep(0)
     return found[0]
 
@@ -106,37 +109,58 @@ def test_requests_that_wait_are_predicted_together_and_answered_apart(slow_model
     assert max(int(answer[0]) for answer in answers) > 2
 
 
-def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(slow, tmp_path):
+def test_a_hung_worker_is_ended_and_who_comes_just_behind_is_answered_by_the_next(slow, tmp_path):
     async def act(pool):
         first = ids(pool)
-        with pytest.raises(TimedOutError):
-            await pool.invoke("csv", "csv", b"60")
-        while ids(pool) in ([], first):
-            await asyncio.sleep(0.02)
-        # The limit was for who hangs; the new worker's first answer may take longer.
-        pool.limits = Limits()
-        return await pool.invoke("csv", "csv", b"0"), first, ids(pool)
-
-    file = LogFile(tmp_path, "slow")
-    reply, first, last = run(slow, Limits(timeout_s=0.5), act, log_file=file)
-
-    assert reply.status == 200
-    assert [line.worker for line in read_lines(tmp_path, limit=9)] == first  # How it ended.
-    for process in (*first, *last):
-        with pytest.raises(ProcessLookupError):
-            os.kill(process, 0)
-
-
-def test_who_comes_just_behind_a_request_that_hangs_is_answered_by_the_next_worker(slow):
-    async def act(pool):
         (hangs,) = ask(pool, b"60")
         await busy(pool)
         near = ask(pool, *[b"0"] * 5)
         with pytest.raises(TimedOutError):
             await hangs
-        return await asyncio.gather(*near)
+        return await asyncio.gather(*near), first, ids(pool)
 
-    assert [reply.status for reply in run(slow, Limits(timeout_s=5), act)] == [200] * 5
+    file = LogFile(tmp_path, "slow")
+    replies, first, last = run(slow, Limits(timeout_s=5), act, log_file=file)
+
+    assert [reply.status for reply in replies] == [200] * 5
+    assert [line.worker for line in read_lines(tmp_path, limit=9)] == first  # How it ended.
+    assert not any(map(is_running, (*first, *last)))
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("stopped", None),
+        ("killed", None),
+        ("takes too long", TimedOutError),
+        # Nobody else has its socket, so its end is seen at once, not at the time limit.
+        ("ends itself", WorkerLostError),
+    ],
+)
+def test_what_a_model_started_ends_with_its_worker(how, error, tmp_path, monkeypatch, until):
+    monkeypatch.syspath_prepend(MODULES)
+    monkeypatch.setattr(child, "STOP_GRACE_S", 0.5)
+    model = importlib.import_module("forking_model").Forking("fork").fit()
+    joblib.dump(model, tmp_path / "m.joblib")
+
+    async def act(pool):
+        (worker,) = ids(pool)
+        started = int(float((await pool.invoke("csv", "csv", b"0")).body))
+        assert is_running(started)
+        if how == "killed":
+            os.kill(worker, signal.SIGKILL)
+        elif error:
+            # For this request alone: the first answer of a worker may take longer.
+            pool.limits = Limits(timeout_s=1 if error is TimedOutError else 600)
+            with pytest.raises(error):
+                await pool.invoke("csv", "csv", b"60" if error is TimedOutError else b"-1")
+        if how != "stopped":  # The pool goes on.
+            await asyncio.to_thread(until, lambda: not is_running(started))
+        return started, worker
+
+    spec = WorkerSpec(str(tmp_path / "m.joblib"), trust_pickle=True)
+    for process in run(spec, Limits(timeout_s=60), act):
+        until(lambda process=process: not is_running(process))
 
 
 def test_a_pool_that_is_made_smaller_while_it_starts_is_started(slow):

@@ -1,10 +1,9 @@
-"""Several models behind one endpoint: shares, named ones, changes while requests come."""
+"""Several models behind one endpoint: shares, named ones, shadows, changes while requests come."""
 
-import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import httpx
@@ -13,6 +12,8 @@ import pytest
 import skops.io
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
+from sklearn.tree import DecisionTreeClassifier
 
 from driftline.capture.tap.target import CaptureTarget
 from driftline.serving.hosting.admission import Limits
@@ -25,16 +26,7 @@ from driftline.serving.resources.worker_spec import WorkerSpec
 
 ROW = "UA,EWR,1400,39.02"
 HEADER = "x-amzn-invoked-production-variant"
-
-
-def variant(name: str, weight: float = 1.0, **more: Any) -> dict[str, Any]:
-    model = more.pop("model_name", name)
-    return {
-        "variant_name": name,
-        "model_name": model,
-        "initial_variant_weight": weight,
-        **more,
-    }
+_numbers = count()
 
 
 def served(*weights: float) -> ServedEndpoint:
@@ -50,46 +42,15 @@ def served(*weights: float) -> ServedEndpoint:
     )
 
 
-@pytest.fixture(scope="module")
-def server(start: Any, trained: Any, declare: Any, tmp_path_factory: Any) -> Iterator[Any]:
-    folder = tmp_path_factory.mktemp("variants")
-    pipeline = trained.model
-    again = type(pipeline)([("prepare", pipeline[0]), ("classify", pipeline[-1])])
-    skops.io.dump(again, folder / "green.skops")
-    with start(folder) as found:
-        answer = found.apply(
-            declare("Model", "blue", path=str(trained.file)),
-            declare("Model", "green", path=str(folder / "green.skops")),
-            declare("Baseline", "flights", data=str(trained.reference), label="late"),
-        )
-        assert answer.status_code == 200, answer.text
-        yield found
-
-
-@pytest.fixture
-def put(server: Any, declare: Any) -> Any:
-    """Return what declares the endpoint with some variants."""
-
-    def apply(*variants: dict[str, Any], **more: Any) -> httpx.Response:
-        spec = {"production_variants": list(variants), "baseline": "flights", **more}
-        return server.apply(declare("Endpoint", "flights", **spec))
-
-    return apply
-
-
 @given(
     st.lists(st.floats(0, 1e300), min_size=1, max_size=10).filter(any),
     st.floats(0, 1, exclude_max=True),
 )
-def test_a_variant_of_weight_0_is_never_drawn_and_there_is_always_one(
-    weights: list[float], draw: float
-) -> None:
-    chosen = served(*weights).by_weight(draw)
-
-    assert chosen.desired.weight > 0
+def test_a_variant_of_weight_0_is_never_drawn_and_there_is_always_one(weights, draw):
+    assert served(*weights).by_weight(draw).desired.weight > 0
 
 
-def test_requests_are_dealt_by_weight() -> None:
+def test_requests_are_dealt_by_weight():
     draws = np.linspace(0, 1, 1000, endpoint=False)
 
     chosen = Counter(served(9, 0, 1).by_weight(draw).desired.name for draw in draws)
@@ -97,104 +58,202 @@ def test_requests_are_dealt_by_weight() -> None:
     assert chosen == {"0": 900, "2": 100}
 
 
-class Traffic:
-    """Two callers who send rows until they are told to stop."""
+@pytest.fixture(scope="module")
+def server(start, trained, slow_model, declare, tmp_path_factory):
+    """Run a server of two models alike, one that is always wrong, a quick and a slow one."""
+    folder = tmp_path_factory.mktemp("variants")
+    again, wrong = (skops.io.loads(skops.io.dumps(trained.model), trusted=[]) for _ in range(2))
+    models = {
+        "green": again,
+        "wrong": wrong.fit(trained.inputs, 1 - trained.frame["late"]),
+        "quick": DecisionTreeClassifier().fit(np.array([[0.0], [1.0]]), [0, 1]),
+    }
+    files = {"blue": trained.file, "slow": slow_model}
+    for name, model in models.items():
+        files[name] = folder / f"{name}.skops"
+        skops.io.dump(model, files[name])
+    with start(folder, trust_pickle=True) as found:
+        answer = found.apply(
+            *(declare("Model", name, path=str(path)) for name, path in files.items()),
+            declare("Baseline", "flights", data=str(trained.reference), label="late"),
+        )
+        assert answer.status_code == 200, answer.text
+        yield found
 
-    def __init__(self, url: str, endpoint: str = "flights") -> None:
+
+def variant(name: str, weight: float = 1.0, **more: Any) -> dict[str, Any]:
+    model = {"variant_name": name, "model_name": name, "initial_variant_weight": weight}
+    return {**model, **more}
+
+
+class Endpoint:
+    """An endpoint of a test's own, and two callers who send rows until they are told to stop."""
+
+    def __init__(self, server: Any, declare: Any) -> None:
+        self.name = f"flights-{next(_numbers)}"
         self.answers: list[tuple[int, str]] = []
-        self._path = f"/endpoints/{endpoint}/invocations"
+        self._server, self._declare = server, declare
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._send, args=(url,)) for _ in range(2)]
+        self._threads = [threading.Thread(target=self._send) for _ in range(2)]
 
-    def _send(self, url: str) -> None:
-        with httpx.Client(base_url=url, timeout=60) as client:
-            while not self._stop.is_set():
-                answer = client.post(
-                    self._path,
-                    content=ROW,
-                    headers={"content-type": "text/csv"},
-                )
-                self.answers.append((answer.status_code, answer.headers.get(HEADER, "")))
+    def put(self, *variants: dict[str, Any], **more: Any) -> None:
+        """Declare its variants."""
+        spec = {"production_variants": list(variants), "baseline": "flights", **more}
+        answer = self._server.apply(self._declare("Endpoint", self.name, **spec))
+        assert answer.status_code == 200, answer.text
 
-    def __enter__(self) -> "Traffic":
+    def ask(self, row: Any = ROW, **headers: str) -> httpx.Response:
+        return self._server.invoke(self.name, row, **headers)
+
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """Tell how each variant fares."""
+        status = self._server.client.get(f"/api/v1/endpoints/{self.name}").json()["status"]
+        return {one["name"]: one for one in status["variants"]}
+
+    def _send(self) -> None:
+        while not self._stop.is_set():
+            answer = self.ask()
+            self.answers.append((answer.status_code, answer.headers.get(HEADER, "")))
+
+    def __enter__(self) -> "Endpoint":
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_):
         self._stop.set()
         for thread in self._threads:
             thread.join(60)
 
 
-def test_new_weights_and_counts_cost_no_request_and_restart_nobody(
-    server: Any, put: Any, until: Any
-) -> None:
-    put(variant("blue", 1), variant("green", 0))
+@pytest.fixture
+def flights(server, declare, until):
+    until(lambda: server.worker_ids() == [])  # Those of the test before have ended.
+    found = Endpoint(server, declare)
+    yield found
+    server.client.delete(f"/api/v1/endpoints/{found.name}")
+
+
+def test_changes_cost_no_request_and_restart_nobody_who_is_still_declared(server, flights, until):
+    blue, green = variant("blue"), variant("green")
+    flights.put(blue, variant("green", 0))
     until(lambda: len(server.worker_ids()) == 2)
     before = server.worker_ids()
 
-    with Traffic(server.url) as traffic:
-        until(lambda: len(traffic.answers) > 50)
-        put(variant("blue", 0), variant("green", 1))
+    with flights as traffic:
+        until(lambda: len(traffic.answers) > 30)
+        flights.put(variant("blue", 0), green)
         at = len(traffic.answers)
-        until(lambda: len(traffic.answers) > at + 50)
+        until(lambda: len(traffic.answers) > at + 30)
         weighted = server.worker_ids()
-        put(variant("blue", 0), variant("green", 1, initial_instance_count=3))
+        flights.put(variant("blue", 0), variant("green", 1, initial_instance_count=3))
         until(lambda: len(server.worker_ids()) == len(before) + 2)
         more = server.worker_ids()
-        put(variant("blue", 1), variant("green", 1))
+        flights.put(blue, shadow_production_variants=[green])
         until(lambda: len(server.worker_ids()) == len(before))
-        after = len(traffic.answers)
-        until(lambda: len(traffic.answers) > after + 50)
+        promoted = len(traffic.answers)
+        until(lambda: len(traffic.answers) > promoted + 30)
+        after = server.worker_ids()
+        # Nothing of what is declared has run before.
+        third, fourth = (variant(name, model_name="blue") for name in ("third", "fourth"))
+        flights.put(third, shadow_production_variants=[fourth])
+        until(lambda: traffic.answers[-1][1] == "third")
 
     assert {status for status, _ in traffic.answers} == {200}
     # Of the two callers each may have had one request under way.
-    assert Counter(name for _, name in traffic.answers[at : at + 50])["blue"] <= 2
-    assert weighted == before
+    assert Counter(name for _, name in traffic.answers[at : at + 30])["blue"] <= 2
+    assert Counter(name for _, name in traffic.answers[promoted : promoted + 30])["green"] <= 2
+    assert weighted == after == before
     assert set(before) < set(more)
-    assert set(server.worker_ids()) == set(before)
+    assert flights.variants().keys() == {"third", "fourth"}
 
 
 def test_what_was_changed_of_a_variant_holds_until_the_endpoint_is_applied_again(
-    server: Any, put: Any, until: Any
-) -> None:
-    put(variant("blue", 1), variant("green", 1))
+    server, flights, until
+):
+    flights.put(variant("blue", 1), variant("green", 1))
     with server.engine.begin() as connection:
-        endpoint = store.get(connection, "Endpoint", "flights")
+        endpoint = store.get(connection, "Endpoint", flights.name)
         override(connection, endpoint, "Blue", reason="too busy", instance_count=2)
         override(connection, endpoint, "blue", reason="moved", weight=0, instance_count=3)
 
     def state() -> list[tuple[str, float, int]]:
-        found = server.client.get("/api/v1/endpoints/flights").json()["status"]["variants"]
-        return [(one["name"], one["share"], one["instance_count"]) for one in found]
+        found = flights.variants().items()
+        return [(name, one["share"], one["instance_count"]) for name, one in found]
 
     until(lambda: state() == [("blue", 0.0, 3), ("green", 1.0, 1)])
-    assert {server.invoke("flights", ROW).headers[HEADER] for _ in range(20)} == {"green"}
+    assert {flights.ask().headers[HEADER] for _ in range(20)} == {"green"}
 
-    put(variant("blue", 3), variant("green", 1))
+    flights.put(variant("blue", 3), variant("green", 1))
 
     until(lambda: state() == [("blue", 0.75, 1), ("green", 0.25, 1)])
 
 
 def test_a_request_whose_body_is_late_is_answered_by_the_variant_that_it_began_with(
-    server: Any, put: Any, until: Any
-) -> None:
-    put(variant("blue"))
+    server, flights, until
+):
+    flights.put(variant("blue"))
     until(lambda: len(server.worker_ids()) == 1)
     (blue,) = server.worker_ids()
-    address = httpx.URL(server.url)
-    head = (
-        f"POST /endpoints/flights/invocations HTTP/1.1\r\nhost: {address.host}\r\n"
-        f"content-type: text/csv\r\ncontent-length: {len(ROW)}\r\nconnection: close\r\n\r\n"
-    )
-    with socket.create_connection((address.host, address.port), timeout=30) as caller:
-        caller.sendall(head.encode())
-        put(variant("green"))
-        until(lambda: server.invoke("flights", ROW).headers[HEADER] == "green")
-        caller.sendall(ROW.encode())
-        answer = b"".join(iter(lambda: caller.recv(65_536), b""))
 
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert b"variant: blue" in answer
+    def late():
+        flights.put(variant("green"))
+        until(lambda: flights.ask().headers[HEADER] == "green")
+        yield ROW.encode()
+
+    answer = flights.ask(late())
+
+    assert (answer.status_code, answer.headers[HEADER]) == (200, "blue")
     until(lambda: blue not in server.worker_ids())  # Then it goes.
+
+
+def settled(server, flights, until):
+    """Wait until each copy has its answer, however; return how the shadow fares."""
+
+    def answered():
+        lines = server.client.get("/metrics").text.splitlines()
+        of = [one for one in lines if "shadow_invocations_total" in one and flights.name in one]
+        return sum(float(one.split()[-1]) for one in of if '"dropped"' not in one)
+
+    until(lambda: answered() == flights.variants()["green"]["mirrored"])
+    return flights.variants()["green"]
+
+
+def test_the_share_of_its_weight_is_mirrored_and_callers_get_what_they_got(server, flights, until):
+    shadow = variant("green", 0.5, model_name="wrong")
+    flights.put(variant("blue"), shadow_production_variants=[shadow])
+    sent = 100
+
+    answers = []
+    for at in range(sent):
+        answers.append(flights.ask())
+        if at % 50 == 49:  # Fewer than may be open, however slow the shadow is.
+            fares = settled(server, flights, until)
+
+    assert {answer.headers[HEADER] for answer in answers} == {"blue"}
+    assert {answer.text for answer in answers} == {answers[0].text}
+    assert (fares["share"], fares["shadow"], fares["dropped"]) == (0.5, True, 0)
+    # Fails by chance once in a million runs.
+    assert stats.binomtest(fares["mirrored"], sent, 0.5).pvalue > 1e-6
+    # A caller cannot ask it.
+    assert flights.ask(x_amzn_sagemaker_target_variant="green").status_code == 400
+
+
+def test_a_shadow_that_hangs_or_crashes_holds_no_caller_up(server, flights, until, caplog):
+    quick, slow = variant("blue", model_name="quick"), variant("green", model_name="slow")
+    flights.put(quick, shadow_production_variants=[slow], baseline=None)
+
+    crashed = [flights.ask("-1") for _ in range(20)]
+    before = settled(server, flights, until)
+    lines = [one for one in caplog.messages if flights.name in one and "event=ended" not in one]
+    assert len(lines) < 5, lines  # Not one for each copy: nobody waits for it.
+    until(lambda: flights.variants()["green"]["instance_count"] == 1)
+    hanging = [flights.ask("3600") for _ in range(130)]
+    after = flights.variants()["green"]
+
+    assert {answer.status_code for answer in (*crashed, *hanging)} == {200}
+    # A hundred hang, and no more are taken.
+    assert after["mirrored"] - before["mirrored"] == 100
+    assert after["dropped"] - before["dropped"] == 30
+    flights.put(quick, baseline=None)
+    assert flights.ask("1").status_code == 200

@@ -19,13 +19,9 @@ from tests.serving.conftest import MODULES
 SPEC = WorkerSpec("", name="scoring")
 
 
-@pytest.fixture(autouse=True)
-def _logged(caplog):
-    caplog.set_level(logging.INFO, logger=worker_output.__name__)
-
-
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger=worker_output.__name__)
     return tmp_path / "flights"
 
 
@@ -48,32 +44,26 @@ def messages(folder):
         ("größe 5 µm, 気温".encode(), ["größe 5 µm, 気温"]),
     ],
 )
-def test_each_line_is_logged_and_signs_that_act_on_a_terminal_are_escaped(caplog, data, shown):
+def test_each_line_is_logged_and_signs_of_a_terminal_are_escaped(caplog, folder, data, shown):
     read(data)
 
     assert caplog.messages == [f"model=scoring printed: {one}" for one in shown]
 
 
-def test_lines_are_kept_in_a_file_within_limits_and_counted_beyond(caplog, folder):
-    file = LogFile(folder, "AllTraffic")
-    read(b"first\n" + b"x" * 100_000 + b"\n" + b"again\n" * 1_000_000, file=file)
+def test_a_flood_fills_neither_a_file_nor_the_servers_log_and_is_counted(caplog, folder):
+    flood = b"first\n" + b"x" * 100_000 + b"\n" + b"again\n" * 1_000_000
+    read(flood, file=LogFile(folder, "AllTraffic"))
 
     *others, long, first = messages(folder)
     assert (long, first) == ("x" * 8192 + " …", "first")
     counts = [int(one.split()[0].replace(",", "")) for one in others if "left out" in one]
     assert sum(counts) + others.count("again") == 1_000_000
     assert 0 < others.count("again") < 2 * (4 << 20) / 256
-    assert not caplog.messages
-
-
-def test_neither_a_flood_nor_what_a_command_prints_fills_the_servers_log(caplog):
-    read(b"again\n" * 1_000_000)
-
-    assert len(caplog.messages) < 130
-    assert caplog.messages[-1].endswith("lines were printed too fast and left out")
-    caplog.clear()
+    # What a command prints may be payloads.
     read(b"secret\n", WorkerSpec("", command=("serve",)))
     assert not caplog.messages
+    read(flood)
+    assert len(caplog.messages) < 130
 
 
 def test_a_file_has_a_size_and_only_one_before_it_is_kept(folder):
@@ -119,7 +109,7 @@ def test_files_lie_in_their_folder_and_nothing_is_written_after_they_were_delete
 
 
 def test_whatever_a_worker_prints_until_it_dies_is_logged_as_its_models(
-    tmp_path, monkeypatch, caplog, capfd, until
+    folder, tmp_path, monkeypatch, caplog, capfd, until
 ):
     monkeypatch.syspath_prepend(MODULES)
     joblib.dump(importlib.import_module("printing_model").Printing().fit(), tmp_path / "m.joblib")
@@ -138,12 +128,9 @@ def test_whatever_a_worker_prints_until_it_dies_is_logged_as_its_models(
     until(lambda: any("last words" in line for line in caplog.messages))
 
     once = [
-        "2026-01-15 06:00:00 INFO driftline.app.up",
-        "process=server forged",
-        r"\x1b[31mto standard error",
-        "by the descriptor",
-        "by a child",
-    ]
+        "2026-01-15 06:00:00 INFO driftline.app.up", "process=server forged",
+        r"\x1b[31mto standard error", "by the descriptor", "by a child",
+    ]  # fmt: skip
     said = [line for line in caplog.messages if "printed" in line]
     assert said == [f"model=loud printed: {line}" for line in [*once, *once, "last words"]]
     assert "forged" not in capfd.readouterr().out

@@ -18,8 +18,7 @@ from driftline.serving.hosting.asked_models import open_model
 from driftline.serving.hosting.worker_process import PASSED_ON, WorkerProcess, fork_server
 from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.servers.commands import talking
-
-MODELS = Path(__file__).parents[2] / "fixtures" / "serving"
+from tests.serving.conftest import MODULES
 
 
 def parent_of(process: int) -> int:
@@ -64,26 +63,18 @@ def test_a_worker_and_who_forks_it_have_one_thread_and_little_of_our_environment
         assert variables_of(process) <= {*PASSED_ON, *threads_of}
 
 
-def test_workers_end_with_who_forked_them_and_the_next_has_another_one(started):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_who_forks_workers_is_replaced_when_it_was_killed_or_stopped(number, started, monkeypatch):
+    monkeypatch.setattr("driftline.serving.hosting.worker_process._KILLED_S", 0.1)
     worker, link = started()
     parent = parent_of(worker.process_id)
 
-    os.kill(parent, signal.SIGKILL)
+    os.kill(parent, number)
 
-    assert link.recv(1) == b""
-    worker.collect(60)
+    if number == signal.SIGKILL:
+        assert link.recv(1) == b""  # Workers end with it.
+    worker.collect(60 if number == signal.SIGKILL else 0.01)
     assert parent_of(started()[0].process_id) not in (parent, 1)
-
-
-def test_one_that_a_model_stopped_is_replaced_when_a_worker_has_to_end(started, monkeypatch):
-    monkeypatch.setattr("driftline.serving.hosting.worker_process._KILLED_S", 0.1)
-    worker, _ = started()
-    parent = parent_of(worker.process_id)
-    os.kill(parent, signal.SIGSTOP)
-
-    worker.collect(0.01)
-
-    assert parent_of(started()[0].process_id) != parent
 
 
 SERVER = """
@@ -126,10 +117,10 @@ def halves(monkeypatch):
 
 
 def test_a_model_finds_no_secret_in_its_process(halves, tmp_path, monkeypatch):
-    search = [sys.executable, str(MODELS / "memory_search.py")]
+    search = [sys.executable, str(MODULES / "memory_search.py")]
     done = subprocess.run(search, input=" ".join(halves), capture_output=True, text=True)
     assert int(done.stdout) >= 2  # What looks for it finds it where it is.
-    monkeypatch.syspath_prepend(MODELS)
+    monkeypatch.syspath_prepend(MODULES)
     searching = importlib.import_module("searching_model").Searching(*halves).fit()
     joblib.dump(searching, tmp_path / "m.joblib")
 
@@ -145,4 +136,3 @@ def test_a_model_finds_no_secret_in_its_process(halves, tmp_path, monkeypatch):
     kinds = {name.partition(":")[0] for name in held}
     assert kinds == {"/dev/null", "pipe", "socket"}
     assert len([name for name in held if name.startswith("socket:")]) == 1
-    assert children(os.getpid())

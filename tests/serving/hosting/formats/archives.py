@@ -1,8 +1,12 @@
-"""Artefacts as SageMaker has them, for tests."""
+"""Files of models as SageMaker and libraries have them, for tests."""
 
 import io
 import tarfile
+import zipfile
 from pathlib import Path
+from typing import Any
+
+import skops.io
 
 
 def pack(archive: Path, members: dict[str, bytes | str | tarfile.TarInfo]) -> Path:
@@ -24,3 +28,29 @@ def member(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
     return info
+
+
+def parts_of(model: Any) -> dict[str, bytes]:
+    """Return the members of a model's skops file."""
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def pack_zip(file: Path, parts: dict[str, bytes], how: int = zipfile.ZIP_STORED) -> Path:
+    """Write a skops file of such members."""
+    with zipfile.ZipFile(file, "w", how) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return file
+
+
+def save(model: Any, folder: Path, name: str = "") -> Path:
+    """Save a model in the format of its library."""
+    match type(model).__module__.partition(".")[0]:
+        case "xgboost":
+            model.save_model(file := folder / (name or "m.ubj"))
+        case "lightgbm":
+            model.booster_.save_model(file := folder / "m.txt")
+        case _:
+            skops.io.dump(model, file := folder / "m.skops")
+    return file

@@ -4,8 +4,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 
 def save(flavor: str, model: Any, folder: Path, **more: Any) -> Path:
     """Save a model by the real library; ``rows`` and ``answers`` give its signature."""
@@ -24,16 +22,3 @@ def save(flavor: str, model: Any, folder: Path, **more: Any) -> Path:
         module.save_model(*([] if named else [model]), path=str(folder), **named, **more)
         assert mlflow.active_run() is None
     return folder
-
-
-def doubling(answer: Any) -> Any:
-    """Return a python_function that answers what a function makes of the frame it gets."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from mlflow.pyfunc import PythonModel
-
-        class Model(PythonModel):
-            def predict(self, context: Any, model_input: pd.DataFrame) -> Any:
-                return answer(model_input)
-
-        return Model()

@@ -1,3 +1,5 @@
+from functools import partial
+
 import lightgbm
 import numpy as np
 import pandas as pd
@@ -8,35 +10,34 @@ from driftline.errors import InputError
 from driftline.estimators.categories import categories_of
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import load_predictor
+from tests.serving.hosting.formats.archives import save
+
+XGB, XGB_NUMBER = xgboost.XGBClassifier, xgboost.XGBRegressor
+LGBM = partial(lightgbm.LGBMClassifier, verbose=-1)
+LGBM_NUMBER = partial(lightgbm.LGBMRegressor, verbose=-1)
 
 
-def numbers(rows=40, width=3, seed=1):
-    random = np.random.default_rng(seed)
-    return random.normal(size=(rows, width)), random.integers(0, 3, rows)
+def numbers(rows, width):
+    return np.random.default_rng(1).normal(size=(rows, width))
 
 
-BOOSTED = [
-    ("m.json", xgboost.XGBClassifier, 2), ("m.ubj", xgboost.XGBClassifier, 3),
-    ("m.json", xgboost.XGBRegressor, 0),
-    ("m.txt", lightgbm.LGBMClassifier, 2), ("m.txt", lightgbm.LGBMClassifier, 3),
-    ("m.txt", lightgbm.LGBMRegressor, 0),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "kind", "classes"), BOOSTED)
-@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(
+    ("name", "kind", "classes", "named"),
+    [
+        ("m.json", XGB, 2, True), ("m.ubj", XGB, 3, False), ("m.json", XGB_NUMBER, 0, True),
+        ("m.txt", LGBM, 2, True), ("m.txt", LGBM, 3, False), ("m.txt", LGBM_NUMBER, 0, False),
+    ],
+)  # fmt: skip
 def test_files_of_boosted_trees_answer_as_the_model_that_was_saved(
     name, kind, classes, named, tmp_path
 ):
-    values, _ = numbers(300, 4)
+    values = numbers(300, 4)
     score = values[:, 0] + values[:, 1] * values[:, 2]
     target = np.digitize(score, np.quantile(score, [0.5, 0.8])[: classes - 1])
     rows = pd.DataFrame(values, columns=list("wxyz")) if named else values
-    quiet = {"verbose": -1} if name == "m.txt" else {}
-    model = kind(n_estimators=5, n_jobs=1, **quiet).fit(rows, target if classes else score)
-    (model.booster_ if name == "m.txt" else model).save_model(tmp_path / name)
+    model = kind(n_estimators=5, n_jobs=1).fit(rows, target if classes else score)
 
-    predictor = load_predictor(tmp_path / name, trust_pickle=False)
+    predictor = load_predictor(save(model, tmp_path, name), trust_pickle=False)
     answer = predictor.predict(dict(zip("wxyz", values.T, strict=True)))
 
     found = predictor.description
@@ -55,15 +56,13 @@ def test_files_of_boosted_trees_answer_as_the_model_that_was_saved(
 def test_categories_that_xgboost_cuts_are_refused_and_others_are_whole(words, tmp_path):
     rows = pd.DataFrame({"word": pd.Categorical(words * 60), "x": np.arange(60.0 * len(words))})
     target = np.arange(len(rows)) % 2
-    cut = xgboost.XGBClassifier(n_estimators=2, enable_categorical=True).fit(rows, target)
-    whole = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(rows, target)
-    cut.save_model(tmp_path / "m.json")
-    whole.booster_.save_model(tmp_path / "m.txt")
+    cut = XGB(n_estimators=2, enable_categorical=True).fit(rows, target)
+    whole = LGBM(n_estimators=2).fit(rows, target)
 
     assert sorted(categories_of(whole)["word"]) == sorted(words)
-    load_predictor(tmp_path / "m.txt", trust_pickle=False)
+    load_predictor(save(whole, tmp_path), trust_pickle=False)
     with pytest.raises(InputError, match='column "word" of the model: xgboost cuts'):
-        load_predictor(tmp_path / "m.json", trust_pickle=False)
+        load_predictor(save(cut, tmp_path), trust_pickle=False)
 
 
 @pytest.mark.parametrize(("ordered", "named"), [(["word"], "auto"), ([], ["code"])])
@@ -77,29 +76,23 @@ def test_a_model_that_does_not_say_which_columns_have_which_categories_is_refuse
             "x": np.arange(180.0),
         }
     )
-    model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1)
-    model.fit(rows, np.arange(180) % 2, categorical_feature=named)
-    model.booster_.save_model(tmp_path / "m.txt")
+    model = LGBM(n_estimators=2).fit(rows, np.arange(180) % 2, categorical_feature=named)
 
     with pytest.raises(ModelError, match="does not say which columns have which categories"):
-        load_predictor(tmp_path / "m.txt", trust_pickle=False)
+        load_predictor(save(model, tmp_path), trust_pickle=False)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("m.json", xgboost.XGBClassifier), ("m.txt", lightgbm.LGBMClassifier)]
-)
-def test_files_of_models_of_categories_get_them_again(name, kind, tmp_path):
-    values, _ = numbers(300, 2)
+@pytest.mark.parametrize("kind", [partial(XGB, enable_categorical=True), LGBM])
+def test_files_of_models_of_categories_get_them_again(kind, tmp_path):
+    values = numbers(300, 2)
     codes = np.random.default_rng(2).integers(0, 3, (2, 300))
     words, sizes = np.array(["a", "b", "c"], object)[codes[0]], np.array([30, 10, 20])[codes[1]]
     rows = pd.DataFrame(values, columns=["w", "x"]).assign(
         only=pd.Categorical(["k"] * 300), word=pd.Categorical(words), size=pd.Categorical(sizes)
     )
     target = (values[:, 0] + codes[0] - (sizes == 10) > 0.5).astype(int)
-    quiet = {"verbose": -1} if name == "m.txt" else {"enable_categorical": True}
-    model = kind(n_estimators=9, n_jobs=1, **quiet).fit(rows, target)
-    (model.booster_ if name == "m.txt" else model).save_model(tmp_path / name)
-    predictor = load_predictor(tmp_path / name, trust_pickle=False)
+    model = kind(n_estimators=9, n_jobs=1).fit(rows, target)
+    predictor = load_predictor(save(model, tmp_path), trust_pickle=False)
 
     told = {"only": ("k",), "word": ("a", "b", "c"), "size": ("10", "20", "30")}
     assert predictor.description.categories == told

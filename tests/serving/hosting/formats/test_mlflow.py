@@ -7,10 +7,9 @@ import pytest
 import xgboost
 from sklearn.linear_model import LogisticRegression
 
-from driftline.serving.hosting.formats.mlflow import PyfuncModel
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import load_model, load_predictor
-from tests.serving.hosting.formats.mlflow_models import doubling, save
+from tests.serving.hosting.formats.mlflow_models import save
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # As in a worker.
 RANDOM = np.random.default_rng(3)
@@ -54,60 +53,59 @@ def test_lightgbms_underlines_are_the_blanks_of_the_signature(tmp_path):
     assert np.ravel(chances) == pytest.approx(model.predict_proba(rows)[:, 1], rel=1e-6)
 
 
-def test_a_python_function_answers_what_it_makes_of_a_typed_frame(tmp_path):
+def answering(answer):
+    """Return a python_function that answers what a function makes of the frame it gets."""
+    from mlflow.pyfunc import PythonModel
+
+    class Model(PythonModel):
+        def predict(self, context, model_input):
+            return answer(model_input)
+
+    return Model()
+
+
+def test_a_python_function_gets_a_typed_frame(tmp_path):
     rows = pd.DataFrame({"n": np.array([1, 2], "int32"), "word": ["x", "y"], "x": [0.5, 1.5]})
-    model = doubling(lambda frame: [f"{kind}" for kind in frame.dtypes][: len(frame)])
+    model = answering(lambda frame: [f"{kind}" for kind in frame.dtypes][: len(frame)])
     folder = save("pyfunc", model, tmp_path / "m", rows=rows, answers=["a", "b"])
 
     predictor = load_predictor(folder, trust_pickle=True)
     sent = {"word": np.array(["u", "v"], object), "n": np.array([3.0, 4.0]), "x": np.ones(2)}
 
-    assert isinstance(predictor.model, PyfuncModel)
     assert predictor.description.class_type == "string"
     assert predictor.description.feature_types == ("int64", "string", "double")
     assert predictor.predict(sent).predictions == ["int32", "object"]
-    sent["n"] = np.array([3.0, np.nan])
     with pytest.raises(ValueError, match="non-finite"):
-        predictor.predict(sent)
+        predictor.predict({**sent, "n": np.array([3.0, np.nan])})
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (lambda rows: rows["a"] * 2, [2.0, 4.0]),
-        (lambda rows: rows[["a", "b"]], [[1.0, 3.0], [2.0, 4.0]]),
-    ],
-)
-def test_what_python_functions_return_becomes_a_value_a_row(answer, expected, tmp_path):
-    folder = save("pyfunc", doubling(answer), tmp_path / "m", rows=ROWS, answers=ROWS["a"])
+def test_what_python_functions_return_becomes_a_value_a_row(tmp_path):
     sent = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])}
+    for name, answer, expected in (
+        ("one", lambda rows: rows["a"] * 2, [2.0, 4.0]),
+        ("two", lambda rows: rows[["a", "b"]], [[1.0, 3.0], [2.0, 4.0]]),
+    ):
+        folder = save("pyfunc", answering(answer), tmp_path / name, rows=ROWS, answers=ROWS["a"])
+        assert load_predictor(folder, trust_pickle=True).predict(sent).predictions == expected
 
-    assert load_predictor(folder, trust_pickle=True).predict(sent).predictions == expected
 
-
-@pytest.mark.parametrize(
-    ("rows", "sentence"),
-    [
-        (ROWS.rename(columns={"a": "c"}), r"signature names c, b, the model in it takes a, b"),
-        (ROWS.to_numpy()[:, :1], r"signature has 1 columns, the model in it takes 2"),
-    ],
-)
-def test_a_signature_that_is_not_the_models_own_is_refused(rows, sentence, tmp_path):
+@pytest.mark.parametrize("rows", [ROWS.rename(columns={"a": "c"}), ROWS.to_numpy()[:, :1]])
+def test_a_signature_that_is_not_the_models_own_is_refused(rows, tmp_path):
     folder = save("sklearn", MODELS["sklearn"](), tmp_path / "m", rows=rows, answers=LATE)
 
-    with pytest.raises(ModelError, match=sentence):
+    with pytest.raises(ModelError, match=r"signature .* the model in it takes"):
         load_model(folder, trust_pickle=True)
+
+
+BINARY = 'flavors: {sklearn: {}}\nsignature: {inputs: \'[{"name": "a", "type": "binary"}]\'}'
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("a: [", "m cannot be read"),
-        ("flavors: {onnx: {}}", "has the flavors onnx; expected python_function"),
-        (
-            'flavors: {sklearn: {}}\nsignature: {inputs: \'[{"name": "a", "type": "binary"}]\'}',
-            r'"a" of type binary; expected one of boolean, integer',
-        ),
+        ("flavors: {onnx: {}}", "expected python_function"),
+        (BINARY, '"a" of type binary'),
     ],
 )
 def test_a_folder_that_mlflow_has_not_saved_is_one_sentence(text, sentence, tmp_path):

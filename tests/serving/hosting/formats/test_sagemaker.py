@@ -23,16 +23,10 @@ def model_fn(model_dir):
 """
 
 
-@pytest.fixture(autouse=True)
-def _temporary(tmp_path, monkeypatch):
-    """Have temporary files in a folder of the test's own."""
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-
-
 @pytest.fixture
-def load(tmp_path):
+def load(tmp_path, monkeypatch):
     """Return what loads an artefact with some code."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     model = LinearRegression().fit(ROWS, ROWS.sum(axis=1))
     joblib.dump(model, tmp_path / "m.joblib")
 
@@ -54,15 +48,14 @@ def test_missing_functions_are_those_of_the_toolkit(load):
     # A single row, in each type and each answer.
     answer, kind = model.answer(b"1,2\n", "text/csv; charset=utf-8", "text/csv")
     assert (float(answer), kind) == (pytest.approx(6), "text/csv")
-    sent = io.BytesIO()
-    np.save(sent, np.array([1.0, 2.0]))
-    answer, kind = model.answer(sent.getvalue(), "application/x-npy", "application/x-npy")
+    sent = npy(np.array([1.0, 2.0]))
+    answer, kind = model.answer(sent, "application/x-npy", "application/x-npy")
     assert (np.load(io.BytesIO(answer)), kind) == (pytest.approx([6]), "application/x-npy")
     answer, _ = model.answer(b'{"instances": [[1, 2]]}', "application/json", "")
     assert json.loads(answer) == pytest.approx([6])
 
 
-def test_text_bodies_are_text_and_others_bytes_and_content_types_come_as_they_were(load):
+def test_own_functions_get_text_or_bytes_and_content_types_as_they_were_sent(load):
     model = load(
         "def model_fn(d): return None\n"
         "def input_fn(body, content_type): return type(body).__name__, content_type\n"
@@ -73,33 +66,33 @@ def test_text_bodies_are_text_and_others_bytes_and_content_types_come_as_they_we
     for kind, held in (("text/csv", "str"), ("application/json", "str"), ("image/png", "bytes")):
         answer, said = model.answer(b"1", kind, "image/x-any")
         assert (answer.decode(), said) == (repr(((held, kind), "image/x-any")), "text/x-said")
-
-
-def test_transform_fn_does_all_of_it(load):
-    model = load(
+    whole = load(
         MODEL_FN + "def transform_fn(model, body, content_type, accept):\n"
         "    return f'{type(model).__name__} {body} {accept}'\n"
     )
-
-    assert model.answer(b"x", "text/csv", "text/plain") == (
-        b"LinearRegression x text/plain", "text/plain",
-    )  # fmt: skip
+    said = (b"LinearRegression x text/plain", "text/plain")
+    assert whole.answer(b"x", "text/csv", "text/plain") == said
 
 
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        ("def model_fn(): ...", r"inference\.py: model_fn takes 0 arguments; expected 1, or 2"),
-        ("input_fn = 3", "input_fn is no function"),
-        ("def transform_fn(a, b, c, d): ...\ndef output_fn(a, b): ...",
-         "has transform_fn beside output_fn; keep one"),
-        ("import nowhere_to_be_found", "import raised ModuleNotFoundError"),
-        ("def model_fn(d): raise OSError('gone')", "model_fn raised OSError: gone"),
+        ("def model_fn(): ...", "takes 0 arguments"),
+        ("input_fn = 3", "is no function"),
+        ("def transform_fn(a, b, c, d): ...\ndef output_fn(a, b): ...", "keep one"),
+        ("import nowhere_to_be_found", "ModuleNotFoundError"),
+        ("def model_fn(d): raise OSError('gone')", "OSError: gone"),
     ],
-)  # fmt: skip
+)
 def test_code_that_cannot_be_served_is_refused_in_a_sentence(code, sentence, load):
     with pytest.raises(ModelError, match=sentence):
         load(code)
+
+
+def npy(array):
+    sink = io.BytesIO()
+    np.save(sink, array)
+    return sink.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +101,8 @@ def test_code_that_cannot_be_served_is_refused_in_a_sentence(code, sentence, loa
         (b"x", "image/png", "", UnsupportedMediaError),
         (b"\xff", "text/csv", "", InputError),
         (b"no array", "application/x-npy", "", InputError),
+        # An array of objects would run code of the caller's.
+        (npy(np.array([{"a": 1}], dtype=object)), "application/x-npy", "", InputError),
         (b"[1, 2]", "application/json", "image/png", NotAcceptableError),
     ],
 )
@@ -120,19 +115,8 @@ def test_bodies_that_the_default_functions_cannot_take_are_refused(
         model.answer(body, content_type, accept)
 
 
-def test_an_array_of_objects_runs_no_code_of_the_caller(load):
-    model = load("def model_fn(d): return 0\ndef predict_fn(data, model): return data\n")
-    sent = io.BytesIO()
-    np.save(sent, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-
-    with pytest.raises(InputError, match="Object arrays cannot be loaded"):
-        model.answer(sent.getvalue(), "application/x-npy", "")
-
-
 def test_requirements_that_are_not_met_are_refused_by_their_names(load):
     asked = "# what we need\npandas==2.0\nnltk # words\n-r others.txt\n"
-    with pytest.raises(
-        ModelError, match=r"asks for pandas==2\.0 \([\d.]+ is installed\), nltk, -r"
-    ):
+    with pytest.raises(ModelError, match=r"asks for pandas==2\.0 .*, nltk, -r"):
         load(MODEL_FN, **{"code/requirements.txt": asked})
     load(MODEL_FN, **{"code/requirements.txt": "# nothing\n\n"})

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.formats.table import (
-    model_formats,
-    model_suffixes,
-)
+from driftline.serving.hosting.formats.table import model_formats
 from driftline.serving.hosting.predictor import load_predictor
 from tests.plugged import plugged_in
 
@@ -79,12 +76,9 @@ def test_a_format_of_another_package_is_an_entry_point(tmp_path):
 
 
 def test_the_server_reads_the_table_without_a_library_of_models():
-    code = (
-        "import sys; from driftline.serving.hosting.formats.table import model_suffixes; "
-        "print(model_suffixes()); "
-        "print({'sklearn', 'joblib', 'skops', 'numpy', 'pandas'} & set(sys.modules))"
-    )
+    code = "from driftline.serving.hosting.formats import table; import sys; table.model_suffixes()"
+    command = [sys.executable, "-c", f"{code}; print(*sys.modules)"]
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
-    assert done.stdout.splitlines() == [str(model_suffixes()), "set()"]
+    assert not {"sklearn", "joblib", "skops", "numpy", "pandas"} & set(found)

@@ -2,48 +2,80 @@
 
 import os
 import pickle
+import shutil
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-import pandas as pd
+import pytest
 import skops.io
-from sklearn.linear_model import LogisticRegression
+from hypothesis import given
+from hypothesis import strategies as st
 
 from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.capture.tables.dataset import Dataset
-from tests.serving.conftest import NOW
-from tests.serving.hosting.multi_model.conftest import store_frame
+from driftline.errors import InputError
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.multi_model.target_model import (
+    checked_target_model,
+    require_servable,
+)
+from tests.serving.conftest import NOW, make_frame, make_model
 
-ROW = "0.5,0.1,0"
-
-
-def test_each_model_answers_by_its_name_until_it_is_withdrawn(
-    stores: Any, ask: Any, store_models: Any, prefix: Path, until: Any
-) -> None:
-    server = stores()
-
-    for file in store_models[:3]:
-        answer = ask(server, f"north/{file.name}", ROW)
-
-        assert answer.status_code == 200, answer.text
-        model = skops.io.load(file, trusted=[])
-        row = pd.DataFrame([[0.5, 0.1, 0.0]], columns=["price", "stock", "visits"])
-        expected = model.predict_proba(row)[0, 1]
-        probability = float(answer.text.split(",")[1])
-        assert abs(probability - expected) < 1e-9
-    (prefix / "north" / store_models[0].name).unlink()
-    until(lambda: ask(server, f"north/{store_models[0].name}").status_code == 404)
+SERVERS = ("trust_pickle", "timeout_s")  # Settings of the server; all else is the Model's.
 
 
-def test_hostile_names_reach_no_file_and_are_counted(
-    stores: Any, ask: Any, prefix: Path, store_models: Any
-) -> None:
+@pytest.fixture(scope="module")
+def store_models(tmp_path_factory):
+    """Save six models that answer differently."""
+    folder = tmp_path_factory.mktemp("models")
+    for number in range(6):
+        skops.io.dump(make_model(make_frame(seed=number)), folder / f"{number:02}.skops")
+    return sorted(folder.iterdir())
+
+
+def ask(server, model):
+    """Ask one model of the endpoint."""
+    headers = {"content-type": "text/csv", "X-Amzn-SageMaker-Target-Model": model}
+    return server.client.post(
+        "/endpoints/stores/invocations", content="UA,EWR,1400,39.02", headers=headers
+    )
+
+
+@pytest.fixture
+def prefix(tmp_path, store_models):
+    """Return a folder of models that a test may change."""
+    shutil.copytree(store_models[0].parent, tmp_path / "prefix" / "north")
+    return tmp_path / "prefix"
+
+
+@pytest.fixture
+def stores(start, declare, trained, tmp_path, prefix):
+    """Return what starts the server and applies the endpoint, with fields of its model."""
+    (tmp_path / "server").mkdir()
+    with ExitStack() as opened:
+
+        def begin(**given):
+            settings = {key: given.pop(key) for key in SERVERS if key in given}
+            server = opened.enter_context(start(tmp_path / "server", **settings))
+            model = {"mode": "MultiModel", "model_data_prefix": str(prefix), **given}
+            answer = server.apply(
+                declare("Model", "stores", **model),
+                declare("Baseline", "stores", data=str(trained.reference), label="late"),
+                declare("Endpoint", "stores", model="stores", baseline="stores"),
+            )
+            assert answer.status_code == 200, answer.text
+            return server
+
+        begin.stop = opened.close  # For who looks at what is left.
+        yield begin
+
+
+def test_hostile_names_reach_no_file_and_are_counted(stores, prefix, store_models):
     outside = prefix.parent / "outside.skops"
     outside.write_bytes(store_models[0].read_bytes())
     (prefix / "link.skops").symlink_to(outside)
@@ -53,63 +85,49 @@ def test_hostile_names_reach_no_file_and_are_counted(
     server = stores()
 
     refused = [
-        "../outside.skops", "north/../../outside.skops", str(outside), "%2e%2e/outside.skops",
-        "north%2f00.skops", "..\\outside.skops", "\u00fc.skops".encode().decode("latin-1"),
-        "a" * 1025, ".hidden.skops", "00.exe", "00.joblib", "link.skops", "linked/00.skops",
+        "../outside.skops", str(outside), "%2e%2e/outside.skops", "..\\outside.skops",
+        "\u00fc.skops".encode().decode("latin-1"), "00.exe", "00.joblib", "link.skops",
+        "linked/00.skops", "north",
     ]  # fmt: skip
     answers = {name: ask(server, name.encode("latin-1")) for name in refused}
-    missing = {
-        name: ask(server, name)
-        for name in (
-            "north/99.skops",
-            "north",
-            "folder.skops",
-            "pipe.skops",
-            "north/00.skops/x.skops",
-        )
-    }
+    absent = ("north/99.skops", "folder.skops", "pipe.skops", "north/00.skops/x.skops")
+    missing = {name: ask(server, name) for name in absent}
 
     assert {name: one.status_code for name, one in answers.items()} == dict.fromkeys(refused, 400)
-    assert missing.pop("north").status_code == 400
-    for answer in missing.values():
-        assert answer.status_code == 404, answer.text
-        assert server.error_of(answer)["message"].startswith("Failed to download model data")
+    assert {name: one.status_code for name, one in missing.items()} == dict.fromkeys(absent, 404)
     for answer in [*answers.values(), *missing.values()]:
         assert str(prefix) not in answer.text
         assert str(server.root) not in answer.text
     assert ask(server, "north/00.skops").status_code == 200
     text = server.client.get("/metrics").text
-    assert f'driftline_invocations_total{{code="400",endpoint="stores"}} {len(refused) + 1}' in text
+    assert f'driftline_invocations_total{{code="400",endpoint="stores"}} {len(refused)}' in text
 
 
-def test_a_model_that_cannot_be_loaded_is_told_and_tried_anew(
-    stores: Any, ask: Any, prefix: Path, store_models: Any
-) -> None:
+def test_a_model_that_cannot_be_loaded_is_tried_anew_and_a_withdrawn_one_is_gone(
+    stores, prefix, store_models, until
+):
     (prefix / "broken.skops").write_bytes(b"no zip")
-    classes = LogisticRegression().fit(
-        store_frame()[["price", "stock", "visits"]], ["a", "b"] * 200
-    )
-    skops.io.dump(classes, prefix / "words.skops")
+    frame = make_frame()
+    words = make_model(frame.assign(late=frame["late"].map({0: "no", 1: "yes"})))
+    skops.io.dump(words, prefix / "words.skops")
     server = stores()
 
     broken = ask(server, "broken.skops")
-    words = ask(server, "words.skops")
+    others = ask(server, "words.skops")
     (prefix / "mended.skops").write_bytes(store_models[0].read_bytes())
 
-    assert broken.status_code == words.status_code == 424
+    assert broken.status_code == others.status_code == 424
     assert 'model "broken.skops"' in server.error_of(broken)["message"]
-    assert "in class_type: string, expected int64" in server.error_of(words)["message"]
+    assert "in class_type: string, expected int64" in server.error_of(others)["message"]
     assert ask(server, "mended.skops").status_code == 200
     # As after a request that came while the file was being copied below the prefix.
     (prefix / "broken.skops").write_bytes(store_models[0].read_bytes())
     assert ask(server, "broken.skops").status_code == 200
-    server.sink_all()
-    captured = Dataset(str(server.root), "stores").open().to_table(["model", "status"]).to_pylist()
-    served = [row["model"] for row in captured if row["status"] == 200]
-    assert served == ["mended.skops", "broken.skops"]
+    (prefix / "mended.skops").unlink()
+    until(lambda: ask(server, "mended.skops").status_code == 404)
 
 
-def test_a_killed_worker_is_replaced_and_loads_again(stores: Any, ask: Any, until: Any) -> None:
+def test_a_killed_worker_is_replaced_and_loads_again(stores, until):
     server = stores()
     for name in ("north/00.skops", "north/01.skops"):
         ask(server, name)
@@ -128,11 +146,9 @@ def test_a_killed_worker_is_replaced_and_loads_again(stores: Any, ask: Any, unti
     }  # fmt: skip
 
 
-def test_models_that_crash_or_hang_when_loaded_stop_no_other(
-    stores: Any, ask: Any, prefix: Path
-) -> None:
-    (prefix / "z-crash.joblib").write_bytes(_pickle_that("import os; os._exit(3)"))
-    (prefix / "z-hang.joblib").write_bytes(_pickle_that("while True: pass"))
+def test_models_that_crash_or_hang_when_loaded_stop_no_other(stores, prefix):
+    (prefix / "z-crash.joblib").write_bytes(_pickle_that_runs("import os; os._exit(3)"))
+    (prefix / "z-hang.joblib").write_bytes(_pickle_that_runs("while True: pass"))
     server = stores(trust_pickle=True, timeout_s=5)
 
     with ThreadPoolExecutor(3) as callers:
@@ -151,17 +167,15 @@ def test_models_that_crash_or_hang_when_loaded_stop_no_other(
     assert "ends its worker, or does not come to an end" in server.error_of(again)["message"]
 
 
-def _pickle_that(code: str) -> bytes:
-    """Return a pickle that runs code when it is read."""
-
+def _pickle_that_runs(code):
     class Hostile:
-        def __reduce__(self) -> tuple[Any, tuple[str]]:
+        def __reduce__(self):
             return exec, (code,)
 
     return pickle.dumps(Hostile())
 
 
-def test_memory_and_its_metrics_follow_what_is_asked(stores: Any, ask: Any, prefix: Path) -> None:
+def test_memory_and_its_metrics_follow_what_is_asked(stores, prefix):
     # Of 5 MiB each by their files, two fit: what a zip holds behind its end counts as it is.
     server = stores(memory_limit_mb=16)
     for file in (prefix / "north").iterdir():
@@ -176,7 +190,7 @@ def test_memory_and_its_metrics_follow_what_is_asked(stores: Any, ask: Any, pref
 
     dimensions = {"EndpointName": "stores", "VariantName": "AllTraffic"}
 
-    def told(name: str) -> tuple[float, float]:
+    def told(name):
         key = metric_key("AWS/SageMaker", name, dimensions)
         request = SeriesRequest(key, NOW, NOW + timedelta(minutes=1), 60)
         with server.engine.connect() as connection:
@@ -189,3 +203,47 @@ def test_memory_and_its_metrics_follow_what_is_asked(stores: Any, ask: Any, pref
     assert told("ModelLoadingTime")[0] == 5
     assert told("ModelDownloadingTime")[0] == 4  # The file of 01 was still there.
     assert told("ModelUnloadingTime")[0] == 3
+
+
+HOSTILE = [
+    "", "..", ".", "../a.skops", "a/../../b.skops", "a/..", "./a.skops", "/etc/passwd", "/a.skops",
+    "//a.skops", "a//b.skops", "a/", "a.skops/", "a\0.skops", "a\n.skops", "a\r\nx: y", "a b.skops",
+    "..%2f..%2fetc%2fpasswd", "%2e%2e/a.skops", "a%00.skops", "..\\a.skops", "C:\\a.skops",
+    "\\\\host\\share\\a.skops", "~/a.skops", "$HOME/a.skops", "`id`.skops", "a;b.skops", ".git/x",
+    "a/.hidden.skops", "stores/ü.skops", "a\u202e.skops", "\uff0e\uff0e/a.skops", "s3://b/a.skops",
+    "file:/etc/passwd", "a*.skops", "a?.skops", "[a].skops", "-rf.skops", "a:b.skops",
+    "a" * 1025, "a/" * 520 + "b", "a" * 256 + "/b.skops", "\x7f.skops",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_what_is_no_plain_path_is_refused_in_one_short_printable_line(text):
+    with pytest.raises(InputError) as refused:
+        checked_target_model(text)
+
+    message = str(refused.value)
+    assert message.isascii()
+    assert message.isprintable()
+
+
+@given(st.text(max_size=60))
+def test_what_passes_stays_below_its_prefix(text):
+    try:
+        name = checked_target_model(text)
+    except InputError:
+        return
+
+    assert not name.startswith("/")
+    assert not {"", ".", ".."} & set(name.split("/"))
+    assert name.isascii()
+
+
+def test_files_that_no_worker_would_load_are_refused_by_their_names():
+    for name in ("a.exe", "a", "a.tar"):
+        with pytest.raises(ModelError, match="suffixes"):
+            require_servable(name, trust_pickle=True)
+    for name in ("a.joblib", "a.tar.gz"):
+        with pytest.raises(ModelError, match="trust_pickle"):
+            require_servable(name, trust_pickle=False)
+        require_servable(name, trust_pickle=True)
+    require_servable("a.skops", trust_pickle=False)
