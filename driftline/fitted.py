@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -26,12 +27,23 @@ def takes_texts(model: Any) -> bool:  # noqa: ANN401 - foreign object
         getattr(model, name, None) is not None for name in ("feature_names_in_", "n_features_in_")
     ):
         return False
-    if isinstance(steps := getattr(model, "steps", None), list):
-        return takes_texts(steps[0][1])
-    if (inner := getattr(model, "best_estimator_", None)) is not None:
-        return takes_texts(inner)
     try:
         tags = model.__sklearn_tags__().input_tags
-        return bool(tags.string and not tags.two_d_array)
+        if tags.string and not tags.two_d_array:
+            return True
     except (AttributeError, TypeError):
-        return False
+        pass
+    # The first part is given the rows as they are sent: of a pipeline, a union, a search, a vote.
+    first = next(_parts([*getattr(model, "__dict__", {}).values()]), None)
+    return first is not None and takes_texts(first)
+
+
+def _parts(value: Any) -> Iterator[Any]:  # noqa: ANN401 - foreign objects
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _parts(one)
+    # What a function makes of texts are texts: fitted on a table, it has its columns' count.
+    elif hasattr(value, "fit") and (
+        type(value).__name__ != "FunctionTransformer" or hasattr(value, "n_features_in_")
+    ):
+        yield value

@@ -5,12 +5,24 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    VotingClassifier,
+)
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+)
 from sklearn.svm import LinearSVC
 
 from driftline.serving.hosting.few_rows import FEW
@@ -46,6 +58,32 @@ def test_the_probability_of_two_classes_is_the_positive_ones(trained):
     np.testing.assert_allclose(np.array(first) + np.array(second), 1)
     with pytest.raises(ModelError):
         Predictor(trained.model, positive="yes")
+
+
+def _of_texts(*parts):
+    return make_pipeline(*parts, TfidfVectorizer(), LogisticRegression())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(make_union(TfidfVectorizer(), TfidfVectorizer()), LogisticRegression()),
+        CalibratedClassifierCV(_of_texts(), cv=2),
+        VotingClassifier([("a", _of_texts()), ("b", _of_texts())], voting="soft"),
+        _of_texts(FunctionTransformer(list)),
+        GridSearchCV(_of_texts(), {"logisticregression__C": [1.0]}, cv=2),
+    ],
+    ids=["union", "calibrated", "vote", "function", "search"],
+)
+def test_a_model_that_was_fitted_on_texts_takes_one_text_a_row(model):
+    texts = np.array(["good day", "bad night", "good night", "bad day"] * 3, dtype=object)
+    model.fit([*texts], ["good", "bad"] * 6)
+
+    found = describe(model)
+
+    assert (found.feature_count, found.feature_types) == (1, ("string",))
+    answered = Predictor(model).predict({"text": texts}).predictions
+    assert [*answered] == ["good", "bad"] * 6
 
 
 class _Short(LogisticRegression):
