@@ -23,7 +23,7 @@ from driftline.app.from_sagemaker.descriptions import Descriptions, Document, Jo
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.kind import kind_named
-from driftline.serving.resources.resources import parse_resources
+from driftline.serving.resources.resources import ALARM_KINDS, parse_resources
 
 PROBLEMS = {
     "BinaryClassification": "binary",
@@ -75,8 +75,7 @@ class Importer:
         self._endpoints([job for job in jobs.values() if job is not None])
         for name, alarm in self.found["alarms"].items():
             self._alarm("Alarm", name, alarm)
-        for name, alarm in self.found["composites"].items():
-            self._composite(name, alarm)
+        self._composites()
         if not self.resources and not self.remarks:
             raise InputError("nothing to import")
         return self
@@ -242,17 +241,28 @@ class Importer:
         }
         self._add(kind, name, spec)
 
-    def _composite(self, name: str, alarm: Document) -> None:
-        """Add a composite; not on alarms that are left out: `apply` would refuse the whole file."""
-        known = {one["name"] for one in self.resources} | set(self.found["composites"])
-        watched = set(Rule.parse(str(alarm["AlarmRule"]).strip()).names)
-        if suppressor := alarm.get("ActionsSuppressor"):
-            watched.add(alarm_name(str(suppressor)))
-        if missing := ", ".join(sorted(watched - known)):
+    def _composites(self) -> None:
+        """Add composites, after what they name: `apply` refuses a file for one on others."""
+        watched = {name: _watched(alarm) for name, alarm in self.found["composites"].items()}
+        while True:
+            known = {one["name"] for one in self.resources if one["kind"] in ALARM_KINDS}
+            ready = [name for name, names in watched.items() if names <= known]
+            if not ready:
+                break
+            for name in ready:
+                del watched[name]
+                self._alarm("CompositeAlarm", name, self.found["composites"][name])
+        for name, names in watched.items():
+            missing = ", ".join(sorted(names - known))
             text = f"left out: it names {missing}, which was left out or not saved"
             self._remark(f"CompositeAlarm/{name}", text)
-        else:
-            self._alarm("CompositeAlarm", name, alarm)
+
+
+def _watched(alarm: Document) -> set[str]:
+    watched = set(Rule.parse(str(alarm["AlarmRule"]).strip()).names)
+    if suppressor := alarm.get("ActionsSuppressor"):
+        watched.add(alarm_name(str(suppressor)))
+    return watched
 
 
 def _text(document: Document, *path: str) -> str:

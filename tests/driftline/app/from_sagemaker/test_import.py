@@ -91,7 +91,11 @@ def saved(tmp_path: Path) -> Path:
                 alarm("disk", "AWS/EC2", "VolumeWriteOps"),
             ],
             "CompositeAlarms": [
-                {"AlarmName": "any", "AlarmRule": 'ALARM("State_AL drifts") OR ALARM("disk")'}
+                {"AlarmName": "any", "AlarmRule": 'ALARM("State_AL drifts") OR ALARM("disk")'},
+                {"AlarmName": "outer", "AlarmRule": "ALARM(any)"},
+                {"AlarmName": "all", "AlarmRule": "ALARM(both)"},
+                {"AlarmName": "both", "AlarmRule": 'NOT ALARM("State_AL drifts")'},
+                {"AlarmName": "monitor", "AlarmRule": "ALARM(churn-quality)"},
             ],
         },
         "notes.json": {"what": "not a description"},
@@ -119,6 +123,7 @@ def test_schedules_and_alarms_are_resources_that_can_be_declared(saved: Path) ->
     remarks = {one["what"]: one["todo"] for one in found.remarks}
     assert [key.partition("/")[0] for key in specs] == [
         "Baseline", "Monitor", "Baseline", "Monitor", "Endpoint", "Alarm",
+        "CompositeAlarm", "CompositeAlarm",
     ]  # fmt: skip
     assert specs["Monitor/churn-quality"] == {
         "kind": "data-quality", "endpoint": "churn", "baseline": "churn-quality",
@@ -134,7 +139,8 @@ def test_schedules_and_alarms_are_resources_that_can_be_declared(saved: Path) ->
     }  # fmt: skip
     assert specs["Monitor/churn-model"]["delay_s"] == 3600
     assert "probability is column 0" in remarks["Baseline/churn-model"]
-    assert {"Monitor/churn-bias", "Alarm/disk", "CompositeAlarm/any"} <= remarks.keys()
+    left_out = {"CompositeAlarm/any", "CompositeAlarm/outer", "CompositeAlarm/monitor"}
+    assert {"Monitor/churn-bias", "Alarm/disk"} | left_out <= remarks.keys()
     assert found.commands == [
         f"driftline capture import {saved.parent}/captured/churn --endpoint churn"
     ]
@@ -152,7 +158,7 @@ def test_the_command_writes_a_file_once(saved: Path, monkeypatch, capsys) -> Non
 
     written = Path("churn.yaml").read_text()
     kinds = [one["kind"] for one in yaml.safe_load_all(written)]
-    assert kinds == ["Baseline", "Monitor", "Endpoint", "Alarm"]
+    assert kinds == ["Baseline", "Monitor", "Endpoint", "Alarm", *["CompositeAlarm"] * 2]
     assert "# Monitor/churn-bias: its job definition" in written
     assert "next: driftline apply -f churn.yaml" in capsys.readouterr().out
     with pytest.raises(ConflictError):
