@@ -39,6 +39,8 @@ _ERRORS: dict[int, type[DriftlineError]] = {
     429: UnavailableError,
     500: DriftlineError,  # A defect of the server: trying again does not help.
 }
+# What a proxy answers for a server: of who asks, of a long body, of a server that is away.
+_OF_PROXIES = frozenset({401, 413, 429, 502, 503, 504})
 
 # What a server gives at once.
 PAGE_MAX = 1000
@@ -232,13 +234,16 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Return a value as JSON has it: lists of what can be gone through, times as text."""
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if hasattr(value, "tolist"):  # A number or an array of numpy's.
-        return value.tolist()
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str):
+    # Of numpy's: an array, or a number; times of its own lose their unit.
+    if hasattr(value, "tolist") and value.dtype.kind not in "mM":
+        return plain(value.tolist())
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
         return [plain(one) for one in value]
-    return value
+    raise InputError(f"{value!r:.80}: JSON holds no {type(value).__name__}; give a text or number")
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -293,7 +298,9 @@ def refusal(response: httpx.Response) -> DriftlineError:
         error = response.json()["error"]
         code, message = error["code"], str(error["message"])
     except (ValueError, KeyError, TypeError):
-        return foreign(response)
+        if status not in _OF_PROXIES:
+            return foreign(response)
+        code, message = "", f"the server answered {status} to {response.request.url}"
     if code == "undecided":
         return UndecidedError(message)
     if status == httpx.codes.UNAUTHORIZED:
@@ -316,8 +323,7 @@ def _object(response: httpx.Response) -> Json:
 
 
 def foreign(response: httpx.Response) -> DriftlineError:
-    """Return the error of an answer that is no server's of ours: a proxy's, or a stranger's."""
+    """Return the error of an answer that no driftline server gives."""
     status, url = response.status_code, response.request.url
-    kind = UnavailableError if status in (429, 502, 503, 504) else DriftlineError
     server = f"{url.scheme}://{url.netloc.decode()}"
-    return kind(f"{server} is no driftline server: it answered {status} to {url.path}")
+    return DriftlineError(f"{server} is no driftline server: it answered {status} to {url.path}")
