@@ -175,7 +175,7 @@ _TROUBLES = (
         "the storage cannot be reached; see that it runs, or correct its endpoint_url",
     ),
     (
-        ("NoSuchBucket", "NO_SUCH_BUCKET", "not found"),
+        ("NoSuchBucket", "NO_SUCH_BUCKET", "Bucket '"),  # The last one is pyarrow's own.
         "there is no such bucket; make it, or correct the URI",
     ),
     (
@@ -199,6 +199,13 @@ def _effective(bucket: str) -> dict[str, str]:
         for variable in variables:
             if name not in found and os.environ.get(variable):
                 found[name] = os.environ[variable]
+    # delta-rs would send the environment's token with keys that it does not belong to.
+    is_foreign = "access_key_id" in found and "session_token" not in found
+    if is_foreign and os.environ.get("AWS_SESSION_TOKEN"):
+        raise InputError(
+            "[storage] options hold keys of their own, and AWS_SESSION_TOKEN is set, which "
+            "belongs to others; unset it, or give session_token, too"
+        )
     if "endpoint_url" in found:
         is_open = "true" in (found.get("allow_http"), os.environ.get("AWS_ALLOW_HTTP", "").lower())
         _check_endpoint(found["endpoint_url"], is_open=is_open)

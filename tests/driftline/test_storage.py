@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from driftline.errors import InputError
-from driftline.storage import check_uri, delta_options, open_uri, use_options
+from driftline.storage import check_uri, delta_options, open_uri, storage_error, use_options
 
 KEYS = {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "very-secret-word"}
 PLACE = {"endpoint_url": "https://minio.example:9000", "region": "eu-west-1"}
@@ -76,3 +76,23 @@ def test_a_root_that_is_no_place_is_refused(uri: str, expected: str) -> None:
 
     assert expected in str(raised.value)
     assert "very-secret-word" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_bucket"),
+    [("Bucket 'b' not found", True), ("Object at location x not found: NoSuchKey", False)],
+)
+def test_a_missing_object_is_no_missing_bucket(said: str, is_bucket: bool) -> None:
+    assert ("no such bucket" in str(storage_error("s3://b/x", OSError(said)))) is is_bucket
+
+
+def test_a_token_of_the_environment_is_not_sent_with_keys_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "belongs-to-others")
+    use_options(PLACE | KEYS)
+    with pytest.raises(InputError, match="AWS_SESSION_TOKEN"):
+        delta_options("s3://bucket/folder")
+
+    use_options(PLACE | KEYS | {"session_token": "own"})
+    assert (delta_options("s3://bucket/folder") or {})["aws_session_token"] == "own"
