@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,13 @@ def _yaml_documents(file: Path | str, text: str) -> list[Any]:
     try:
         documents = [entry for entry in yaml.safe_load_all(text) if entry]
         # Times as texts: the server reads them itself.
-        return list(json.loads(json.dumps(documents, default=str)))
+        return list(json.loads(json.dumps(documents, default=_time_text)))
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         reason = syntax_fault(error, text)
         raise InputError(f"{file}: no YAML or JSON of resources: {reason}") from error
+
+
+def _time_text(value: object) -> str:
+    if isinstance(value, date):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} is no value of a resource; expected a text")

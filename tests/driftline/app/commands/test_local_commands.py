@@ -14,10 +14,27 @@ import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
+from driftline.app.commands.files import read_resources
 from driftline.capture.spool.writer import SpoolWriter
+from driftline.errors import InputError
 from tests.alerts.replays import document
 from tests.servers.commands import driftline
 from tests.sinking import sink_all
+
+
+@pytest.mark.parametrize(
+    ("text", "owner"),
+    [("2026-01-31", "2026-01-31"), ("!!binary aGk=", None), ("!!set {a, b}", None)],
+)
+def test_yaml_holds_what_json_holds_and_times(tmp_path: Path, text: str, owner: str | None) -> None:
+    file = tmp_path / "resources.yaml"
+    file.write_text(f"kind: Channel\nname: ops\nowner: {text}\n")
+
+    if owner is None:
+        with pytest.raises(InputError):
+            read_resources(file)
+    else:
+        assert read_resources(file)[0]["owner"] == owner
 
 
 def test_a_file_gives_one_line_for_each_evaluation(tmp_path: Path) -> None:
