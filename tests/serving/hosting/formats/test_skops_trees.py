@@ -1,6 +1,7 @@
 """Trees of skops files: compiled code follows their indices without another look."""
 
 import io
+import re
 from functools import partial
 
 import numpy as np
@@ -118,3 +119,32 @@ def test_numbers_beyond_those_of_a_random_generator_are_refused(tmp_path):
     read(tmp_path / "602.skops")
     with pytest.raises(ModelError, match="beyond its numbers"):
         read(tmp_path / "999999.skops")
+
+
+def longer(parts):
+    """Give the Mersenne Twister more words than it has, and stand between them."""
+    for name in parts.keys() - {"schema.json"}:
+        content = io.BytesIO()
+        np.save(content, np.zeros(1000, np.uint32))
+        parts[name] = content.getvalue()
+    return re.sub(rb'"601"', b'"700"', parts["schema.json"])
+
+
+def before_its_buffer(parts):
+    return re.sub(rb'("buffer_pos": [^}]*"content": )"\d"', rb'\1"-1"', parts["schema.json"])
+
+
+@pytest.mark.parametrize("change", [longer, before_its_buffer])
+def test_a_random_generator_is_of_the_size_that_numpy_copies(change, tmp_path):
+    random = np.random.Generator(np.random.Philox(1))
+    if change is longer:
+        random = np.random.RandomState(1)
+        random.set_state(("MT19937", random.get_state()[1], 601))
+    model = RandomForestClassifier(2, random_state=random)
+    parts = parts_of(model)
+    changed = change(parts)
+    assert changed != parts["schema.json"]
+    pack_zip(tmp_path / "m.skops", {**parts, "schema.json": changed})
+
+    with pytest.raises(ModelError, match="beyond its numbers"):
+        read(tmp_path / "m.skops")
