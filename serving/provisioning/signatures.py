@@ -74,6 +74,7 @@ def endpoint_signature(
     inputs = declared.as_sent().inputs
     _require_match(inputs, description)
     positive = positive_class(declared, description, chosen=chosen)
+    _require_classes(declared, description["classes"], chosen)
     outputs = _named(declared.outputs, _outputs(declared, description, positive))
     return replace(declared, features=inputs, outputs=_free(outputs, inputs))
 
@@ -116,6 +117,17 @@ def _listed(chosen: object) -> list[object]:
 def _own(classes: Sequence[str], names: Sequence[object]) -> list[str]:
     """Return the model's classes that names mean: 1, 1.0, true and their texts are one."""
     return [one for one in known_classes(map(class_text, names), classes) if one in classes]
+
+
+def _require_classes(declared: Signature, classes: Sequence[str], chosen: object) -> None:
+    """Refuse a model none of whose answers is one of the reference's."""
+    known = [one for it in declared.outputs if it.role == "prediction" for one in it.classes or ()]
+    if known and classes and not _own(classes, [*known, *_listed(chosen)]):
+        raise InputError(
+            f"the model answers {', '.join(classes[:8])}, the reference's predictions are "
+            f"{', '.join(known[:8])}; name the positive value of both, such as "
+            f"positive: [{known[-1]}, {classes[-1]}], or bring the reference to the model's values"
+        )
 
 
 def _require_match(inputs: Sequence[Column], description: Description) -> None:

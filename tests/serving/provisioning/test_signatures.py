@@ -37,6 +37,7 @@ LEVELS = replace(INPUTS[1], levels=("Bern", "True"))
         (Signature(INPUTS, (SAID,)), SEVERAL),
         (Signature((*INPUTS, Column("y", "y", "double", "label"))), SEVERAL),
         (Signature((*INPUTS, Column("w", "w", "double", "weight"))), BINARY),
+        (Signature(INPUTS, (replace(SAID, type="string", classes=("late", "ok")),)), WORDS),
     ],
 )
 def test_a_model_that_does_not_fit_its_reference_is_refused(declared, description):
