@@ -170,7 +170,8 @@ class Controllers:
         """Store why a generation cannot become ready; the one before goes on."""
         reason, is_again = str(error), not isinstance(error, DriftlineError) or error.retriable
         if isinstance(error, OSError):
-            is_again = not isinstance(error, FileNotFoundError)
+            # A file that is named is somebody's; others are of the store.
+            is_again = not (isinstance(error, FileNotFoundError) and error.filename)
             reason = f"a file or the storage root fails ({error})"
         elif not isinstance(error, DriftlineError):
             log.error("%s", row, exc_info=error)

@@ -195,7 +195,9 @@ def test_what_may_pass_is_tried_again_and_a_missing_file_is_not(
         tries.append(row.name)
         if row.name == "gone":
             raise FileNotFoundError(errno.ENOENT, "none", "/data/gone.parquet")
-        if tries.count("b") < 3:
+        if tries.count("b") == 1:
+            raise FileNotFoundError("the store lists what it has not got yet")
+        if tries.count("b") == 2:
             raise UnavailableError("the bucket is away")
         return lambda _connection, _row: {"version": "1"}
 
