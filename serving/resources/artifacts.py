@@ -166,7 +166,7 @@ def _fetch(place: Location, target: Path) -> None:
 
 
 def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
-    """Return a digest of names, sizes and times of the reference data that is read."""
+    """Return a digest of reference data: of bytes here, of sizes and times in a bucket."""
     sources = [data] if isinstance(data, str) else list(data)
     if not sources:
         raise InputError("data: no paths; expected at least one file or folder")
@@ -174,9 +174,12 @@ def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
     for source in sources:
         reach.check_data(source)
         for info in _files_of(source):
+            known: tuple[object, ...] = info.path, info.size, info.mtime_ns
             if not is_remote(source):
                 reach.check(Path(info.path))
-            found.update(repr((info.path, info.size, info.mtime_ns)).encode())
+                name = os.path.relpath(info.path, locate(source).path)
+                known = name, _file_digest(Path(info.path))
+            found.update(repr(known).encode())
     return found.hexdigest()
 
 

@@ -37,6 +37,16 @@ def test_other_names_for_files_of_this_machine_are_no_data(where):
             read(where)
 
 
+def test_data_have_changed_by_their_bytes_and_wherever_they_lie(tmp_path, data):
+    before = data_fingerprint(str(data), Reach())
+    (data / "train.csv").touch()
+    elsewhere = data.rename(tmp_path / "checkout")
+
+    assert data_fingerprint(str(elsewhere), Reach()) == before
+    (elsewhere / "train.csv").write_text("a,b\n1,3\n")
+    assert data_fingerprint(str(elsewhere), Reach()) != before
+
+
 def test_a_link_leads_where_its_target_may_be_read(data):
     (data / "more.csv").symlink_to("/etc/passwd")
 
