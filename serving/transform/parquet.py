@@ -104,7 +104,13 @@ class TableAssembly(TextAssembly):
             raise AnswerError(
                 f"the model answered {len(answers)} rows to {len(batch)}; expected one each"
             )
-        self._answers = answers.schema
+        if self._answers is None:
+            # What no row of the first answer has is a number, which JSON lacks a word for.
+            self._answers = pa.schema(
+                one.with_type(pa.float64()) if pa.types.is_null(one.type) else one
+                for one in answers.schema
+            )
+        answers = answers.cast(self._answers)
         if not self._is_joined:
             return answers
         if taken := set(answers.column_names).intersection(batch.rows.column_names):

@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.records import TextAssembly, split_records
+from driftline.serving.transform.parquet import TableAssembly
+from driftline.serving.transform.records import Batch, TextAssembly, split_records
 from driftline.serving.transform.row_path import PathError, RowPath
+from driftline.signature import Signature
 
 
 def spec_of(**more: object) -> TransformJobSpec:
@@ -65,6 +67,15 @@ def test_batches_are_the_file(tmp_path, strategy, compression):
     assert [one.decode() for part in batches for one in part.records] == lines
     assert max(sum(map(len, one.records)) for one in batches) <= 1 << 20
     assert [one.first for one in batches[:2]] == [1, 1 + len(batches[0])]
+
+
+def test_what_no_row_of_the_first_answer_has_is_a_number(tmp_path):
+    table = TableAssembly(spec_of(), locate(tmp_path / "rows.parquet"), Signature(()), ())
+
+    answers = [table.output(Batch([b"1"], 1), one)["prediction"] for one in (b"null", b"0.5")]
+
+    assert [one.to_pylist() for one in answers] == [[None], [0.5]]
+    assert answers[0].type == answers[1].type
 
 
 @pytest.mark.parametrize(
