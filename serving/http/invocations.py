@@ -8,7 +8,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from driftline.capture.tap.asgi import CAME_KEY, REQUEST_ID_KEY
@@ -43,6 +43,8 @@ _REFUSED = {
     b"x-amzn-sagemaker-enable-explanations": "EnableExplanations",
     b"x-amzn-sagemaker-session-id": "SessionId",
     b"x-amzn-sagemaker-inference-component": "InferenceComponentName",
+    b"x-amzn-sagemaker-filename": "Filename",
+    b"x-amzn-sagemaker-s3outputpathextension": "S3OutputPathExtension",
 }
 # What the scope of an asynchronous invocation has: the seconds that it may take.
 LATER = "driftline.later"
@@ -250,6 +252,13 @@ def _target(route: Route, scope: Scope) -> str | None:
     return route.target_model(_header(scope, _MODEL), _header(scope, _CONTAINER))
 
 
+def require_supported(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse headers of SageMaker that would change the answer, and do not here."""
+    for name, _ in headers:
+        if name in _REFUSED:
+            raise InputError(f"{_REFUSED[name]} is not supported; send the request without it")
+
+
 def _headers(scope: Scope) -> tuple[str, str, str, str]:
     """Return the headers that matter here: type, accepted types, encoding, event time."""
     content_type = accept = encoding = event_time = ""
@@ -262,8 +271,7 @@ def _headers(scope: Scope) -> tuple[str, str, str, str]:
             encoding = value.decode("latin-1")
         elif name == b"x-driftline-event-time":
             event_time = value.decode("latin-1")
-        elif name in _REFUSED:
-            raise InputError(f"{_REFUSED[name]} is not supported; send the request without it")
+    require_supported(scope["headers"])
     return content_type, accept, encoding, event_time
 
 

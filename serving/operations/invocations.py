@@ -21,6 +21,7 @@ from driftline.serving.asynchronous.outcome import AsyncStatus
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.worker_output import LogLine, read_lines
+from driftline.serving.http.invocations import require_supported
 from driftline.serving.operations.registry import Json, Latest, Page, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
@@ -115,6 +116,7 @@ async def invoke_async(
             f'endpoint "{endpoint}" answers at once; ask its path /invocations, or apply it with '
             "async_inference_config"
         )
+    require_supported(request.headers.raw)
     _require_one_input(body, location)
     if location is not None:
         context.reach.check_object(location, endpoint)

@@ -128,6 +128,9 @@ def test_answers_of_one_name_replace_neither_one_another_nor_the_input(
         (b"1", {"requestttlseconds": "59"}),
         (b"1", {"invocationtimeoutseconds": "3601"}),
         (b"1", {"inference-id": "a b"}),
+        (b"1", {"filename": "mine.out"}),
+        (b"1", {"s3outputpathextension": "today"}),
+        (b"1", {"session-id": "NEW_SESSION"}),
     ],
 )
 def test_what_cannot_be_accepted_is_refused_at_once(server, body, headers):
