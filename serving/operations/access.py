@@ -120,10 +120,7 @@ def end_sessions(
     log.record(connection, "delete", f"Sessions/{subject}", services.context.now(), after=after)
 
 
-@operation(
-    "GET /audit", role="admin", command="audit",
-    columns="at who=subject action target status before after",
-)  # fmt: skip
+@operation("GET /audit", role="admin", command="audit")
 def audit(
     connection: Connection,
     page: Latest,

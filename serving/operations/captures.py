@@ -69,8 +69,7 @@ class CaptureCounts(CaptureDocument):
 
 @operation(
     "GET /capture", role="viewer", command="capture list",
-    columns="endpoint declared typed requests rows failed unparsed decoder_faults cut dropped"
-    " coverage",
+    columns="endpoint declared typed requests rows failed dropped coverage",
 )  # fmt: skip
 def captures(
     services: Services,

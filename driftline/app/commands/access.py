@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from driftline.access.changes import changed_fields
 from driftline.app.commands import options
 from driftline.app.commands.operations import add_operations, command_named, lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, harmless
+from driftline.app.commands.output import Answer, Table, harmless
 
 if TYPE_CHECKING:
     from driftline.access.principal import Role
@@ -43,6 +45,16 @@ def token_create(
     return Answer(found, [found["token"]])
 
 
+def _audited(entries: Sequence[Mapping[str, Any]], _asked: object) -> Iterable[str | Table]:
+    rows = []
+    for one in entries:
+        changes = changed_fields(one["before"], one["after"])
+        # Of a request the method and its own path.
+        done = f"{one['action'].partition(' /')[0]} {one['target']}".strip()
+        rows.append({**one, "what": "\n  ".join([done, *changes])})
+    return lines_of(rows, "at who=subject what status")
+
+
 add_operations(token, "token")
-audit = command_named("audit")
+audit = command_named("audit", _audited)
 whoami = command_named("whoami")

@@ -74,19 +74,33 @@ def print_text(text: str, indent: int = 0) -> None:
 def print_table(given: Table) -> None:
     """Print rows as a table as wide as the terminal; elsewhere each row is a line."""
     # Imported here: rich is slow to import, and most calls print no table.
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
 
+    if not given.columns:
+        typer.echo("nothing found", err=True)
+        return
     if given.title:
         print_text(given.title)
+    heads = [harmless(name) for name in given.columns]
+    rows = [[_cell(row.get(name)) for name in given.columns] for row in given.rows]
+    columns = [(head, "\n".join([head, *cells])) for head, *cells in zip(heads, *rows, strict=True)]
+    wanted = [(len(head), max(map(cell_len, text.split("\n")))) for head, text in columns]
+    # The widest columns are folded, as far as there is need; heads stay whole.
+    page_width = max(terminal_width(), sum(least + 2 for least, _ in wanted))
+    for most in range(page_width, 0, -1):
+        widths = [max(least, min(width, most)) for least, width in wanted]
+        if sum(widths) + 2 * len(widths) <= page_width:
+            break
     grid = Grid(box=None, pad_edge=False)
-    for name in given.columns:
-        grid.add_column(Text(harmless(name)), overflow="fold")
-    for row in given.rows:
-        grid.add_row(*(Text(_cell(row.get(name))) for name in given.columns))
+    for head, width in zip(heads, widths, strict=True):
+        grid.add_column(Text(head), overflow="fold", width=width)
+    for row in rows:
+        grid.add_row(*map(Text, row))
     # With a height, too: rich takes a dumb terminal to have 80 columns.
-    page = Console(width=terminal_width(), height=25, highlight=False)
+    page = Console(width=page_width, height=25, highlight=False)
     with page.capture() as shown:  # By itself, rich ends with 1 when nobody reads it.
         page.print(grid)
     typer.echo(shown.get(), nl=False)
