@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Container, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from driftline.errors import InputError
 
@@ -57,7 +57,7 @@ def expected(error: Mapping[str, object]) -> str:
     return said[:1].lower() + said[1:]
 
 
-def told(error: Mapping[str, object], at: str = "", *, secrets: Container[str] = ()) -> str:
+def told(error: Mapping[str, Any], at: str = "", *, secrets: Container[str] = ()) -> str:
     """Write the sentence on a document: the place in it, the value unless secret, the expected."""
     kind, found = error["type"], error["loc"]
     parts = [str(part) for part in found] if isinstance(found, tuple | list) else [str(found)]
@@ -73,6 +73,9 @@ def told(error: Mapping[str, object], at: str = "", *, secrets: Container[str] =
         return f"{place}: unknown; expected no such field"
     if kind == "value_error":  # Our own words.
         return f"{place}: {str(error['msg']).removeprefix('Value error, ')}"
+    if kind == "union_tag_invalid":  # Our tags stand in angle brackets, and say what they mean.
+        tag, tags = (re.sub("['<>]", "", error["ctx"][key]) for key in ("tag", "expected_tags"))
+        return f'{place}: "{tag[:_MAX_SHOWN]}"; expected one of {tags}'
     value = "" if place.rpartition(".")[2] in secrets else f" {shown(error['input'])}"
     return f"{place}{value}; expected {expected(error)}"
 

@@ -77,14 +77,13 @@ class Pipeline(Spec):
 
 def _model_form(given: object) -> str:
     mode = field_of(given, "mode") or SINGLE_MODEL
-    if mode != SINGLE_MODEL:
-        return f"<{mode}>"
-    return "<file>" if field_of(given, "command") is None else "<program>"
+    is_program = mode == SINGLE_MODEL and field_of(given, "command") is not None
+    return f"<{mode} with command>" if is_program else f"<{mode}>"
 
 
 Model = Annotated[
-    Annotated[FileModel, Tag("<file>")]
-    | Annotated[ProgramModel, Tag("<program>")]
+    Annotated[FileModel, Tag("<SingleModel>")]
+    | Annotated[ProgramModel, Tag("<SingleModel with command>")]
     | Annotated[MultiModel, Tag("<MultiModel>")]
     | Annotated[Pipeline, Tag("<Serial>")]
     | Annotated[Pipeline, Tag("<Direct>")],
