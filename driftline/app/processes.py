@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
@@ -16,20 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-
 from driftline.app.exit_codes import exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.reach import reach, table_access
 from driftline.app.stopping import stop_on_signals, stop_with_parent
 from driftline.ending import run_and_end
-from driftline.errors import DriftlineError, InputError, UnavailableError
+from driftline.errors import DriftlineError, UnavailableError
 from driftline.forked import ALLOCATORS
 from driftline.loopback import require_loopback
+from driftline.settings.schema import read_rules
 from driftline.settings.settings import Settings, describe, load
 from driftline.storage import make_files_private, use_options
 from driftline.tracing import tracing
-from driftline.validation import told
 
 if TYPE_CHECKING:
     import socket
@@ -264,16 +261,9 @@ def redactor(settings: Settings) -> Redactor | None:
     # Imported here: not every process reads records.
     from driftline.capture.redaction.keys import read_keys
     from driftline.capture.redaction.redactor import Redactor
-    from driftline.capture.redaction.rules import Rule
 
-    # By the rules of JSON text alone a list becomes a tuple, and nothing else another type.
-    rules = TypeAdapter(list[Rule], config=ConfigDict(extra="forbid", strict=True))
-    try:
-        read = rules.validate_json(json.dumps(capture.redact, default=str))
-        found = Redactor(read, read_keys(capture.redact_keys), capture.redact_names)
-    except ValidationError as error:
-        first = told(dict(error.errors(include_url=False)[0]))
-        raise InputError(f"[capture] redact: {first}") from error
+    keys, rules = read_keys(capture.redact_keys), read_rules(capture.redact)
+    found = Redactor(rules, keys, capture.redact_names)
     for endpoint, side in found.unguarded():
         log.warning(
             'redaction of "%s": all rules for a %s are optional, so bodies of another shape pass '

@@ -12,15 +12,20 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
+    ValidationError,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
 from driftline.access.principal import read_group_roles, read_networks
+from driftline.capture.redaction.rules import Rule
 from driftline.capture.tap.secret_names import SECRET_NAMES
 from driftline.capture.tap.target import DEFAULT_HEADERS
+from driftline.errors import InputError
 from driftline.loopback import is_loopback
 from driftline.storage import check_options, check_uri, is_remote
+from driftline.validation import told
 
 
 class Section(BaseModel):
@@ -53,6 +58,24 @@ def _listed(value: object) -> object:
     if value.lstrip().startswith("["):
         return json.loads(value)
     return [text.strip() for text in value.split(",") if text.strip()]
+
+
+def read_rules(given: list[dict[str, Any]]) -> list[Rule]:
+    """Return the rules of ``[[capture.redact]]``; ValueError says what is wrong with them."""
+    # By the rules of JSON text alone a list becomes a tuple, and nothing else another type.
+    rules = TypeAdapter(list[Rule], config=ConfigDict(extra="forbid", strict=True))
+    try:
+        return rules.validate_json(json.dumps(given, default=str))
+    except ValidationError as error:
+        raise ValueError(told(dict(error.errors(include_url=False)[0]))) from error
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def _checked_rules(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if given:
+        read_rules(given)
+    return given
 
 
 def _root(text: str) -> str:
@@ -135,9 +158,9 @@ class Capture(Section):
     erasure_days: Count = _setting(
         30, "days that what comes under erased ids is dropped; longer than Kafka and spools keep it"
     )
-    redact: Annotated[list[dict[str, Any]], BeforeValidator(_listed)] = _setting(
-        [], "what is taken out of records; see docs/redaction.md"
-    )
+    redact: Annotated[
+        list[dict[str, Any]], BeforeValidator(_listed), AfterValidator(_checked_rules)
+    ] = _setting([], "what is taken out of records; see docs/redaction.md")
     redact_names: Texts = _setting(
         [*SECRET_NAMES], "texts under these names (* is anything) are masked, in JSON and CSV"
     )
@@ -247,8 +270,8 @@ class Metrics(Section):
     def _check(self) -> Self:
         if len(self.token) < 32 and (self.token or not is_loopback(self.host)):
             raise ValueError(
-                f'host "{self.host}": addresses other than loopback need a token of 32 characters '
-                "or more; openssl rand -hex 32 prints one"
+                "token: expected 32 characters or more, or none where host is loopback; "
+                "openssl rand -hex 32 prints one"
             )
         return self
 

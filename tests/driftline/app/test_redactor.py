@@ -35,5 +35,5 @@ def test_a_rule_of_no_meaning_is_refused(tmp_path: Path, line: str) -> None:
     rule |= dict([line.split(" = ")])
     text = "\n".join(f"{name} = {value}" for name, value in rule.items())
 
-    with pytest.raises(InputError):
-        redactor(_settings(tmp_path, f"[[capture.redact]]\n{text}\n"))
+    with pytest.raises(InputError, match=r"driftline\.toml: \[capture\] redact"):
+        _settings(tmp_path, f"[[capture.redact]]\n{text}\n")

@@ -56,6 +56,7 @@ def test_environment_overrides_file_and_flag_both_and_every_value_tells_its_sour
         ('[query]\nconnections = "123456"\n', "connections"),
         ('[metrics]\nhost = "0.0.0.0"\n', "[metrics]"),  # Others want a token that nobody guesses.
         ('[metrics]\nhost = "0.0.0.0"\ntoken = "123456"\n', "token"),
+        ('[metrics]\ntoken = "123456"\n', "or none where host is loopback"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it_and_shows_no_secret(
