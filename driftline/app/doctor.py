@@ -85,7 +85,7 @@ def _disk(folder: Path) -> str:
         raise UnavailableError(failure)
     there = next(one for one in (folder, *folder.parents) if one.exists())
     if there == folder and folder.stat().st_mode & 0o007:
-        raise UnavailableError(
+        raise ConcernError(
             f"{folder} is open to all users of this machine, and holds raw bodies; "
             f"chmod -R o= {folder}"
         )

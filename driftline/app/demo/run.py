@@ -151,12 +151,12 @@ def declare(
 
 def make_folder(folder: Path) -> None:
     """Make a demo's folder anew; one with anything of somebody else's is left alone."""
-    if folder.exists() and not (folder / MARKER).is_file() and any(folder.iterdir()):
-        raise ConflictError(
-            f"{folder} is not empty and not a demo's folder (it has no {MARKER}); nothing was "
-            "changed; choose another with --folder"
-        )
     try:
+        if folder.exists() and not (folder / MARKER).is_file() and any(folder.iterdir()):
+            raise ConflictError(
+                f"{folder} is not empty and not a demo's folder (it has no {MARKER}); nothing was "
+                "changed; choose another with --folder"
+            )
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)

@@ -41,7 +41,7 @@ def test_a_new_installation_has_no_defect_and_each_warning_has_its_mend(settings
     assert all(one.mend for one in found.values() if one.verdict != "ok")
 
 
-def test_files_that_others_may_read_and_an_overdue_monitor_are_defects(settings):
+def test_an_overdue_monitor_is_a_defect_and_a_folder_that_others_may_read_a_warning(settings):
     settings.spool_dir.mkdir()
     settings.spool_dir.chmod(0o755)  # Whatever umask an earlier test has left.
     with using_database(settings.database_url) as engine, engine.begin() as connection:
@@ -50,9 +50,10 @@ def test_files_that_others_may_read_and_an_overdue_monitor_are_defects(settings)
 
     found = findings_of(settings)
 
-    defects = [one.found for one in found.values() if one.verdict == "defect"]
-    assert len(defects) == 2 and "spool" in "".join(defects)
+    assert [one.what for one in found.values() if one.verdict == "defect"] == ["monitors"]
     assert "daily" in found["monitors"].found
+    disks = [(one.verdict, one.found) for one in examine(settings, now=lambda: NOW)]
+    assert [verdict for verdict, said in disks if "open to all" in said] == ["warning"]
 
 
 def test_the_command_says_the_mend_and_ends_with_1_on_a_defect(settings, tmp_path):

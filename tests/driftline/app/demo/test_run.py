@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from driftline.app.demo.run import MARKER, make_folder
-from driftline.errors import ConflictError
+from driftline.errors import ConflictError, InputError
 
 
 def test_only_a_demos_own_folder_is_emptied(tmp_path: Path) -> None:
@@ -20,6 +20,8 @@ def test_only_a_demos_own_folder_is_emptied(tmp_path: Path) -> None:
     make_folder(folder)
     with pytest.raises(ConflictError):
         make_folder(tmp_path)
+    with pytest.raises(InputError):
+        make_folder(outside / "kept")
 
     assert [entry.name for entry in folder.iterdir()] == [MARKER]
     assert (outside / "kept").exists()
