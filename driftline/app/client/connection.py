@@ -238,9 +238,12 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
         return value
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
-    # Of numpy's: an array, or a number; times of its own lose their unit.
-    if hasattr(value, "tolist") and value.dtype.kind not in "mM":
-        return plain(value.tolist())
+    # An array, or a number of numpy's; its own times would lose their unit.
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    if hasattr(value, "tolist") and kind not in ("m", "M"):
+        listed = value.tolist()
+        if type(listed) is not type(value):
+            return plain(listed)
     if isinstance(value, Iterable) and not isinstance(value, bytes):
         return [plain(one) for one in value]
     raise InputError(f"{value!r:.80}: JSON holds no {type(value).__name__}; give a text or number")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler
@@ -72,6 +73,12 @@ def test_a_proxy_speaks_for_the_server_that_it_stands_before(status: int, kind: 
 
 def test_what_json_does_not_hold_is_refused_and_numbers_of_numpy_are_numbers() -> None:
     assert plain({"a": np.arange(2), "b": np.float32(0.5)}) == {"a": [0, 1], "b": 0.5}
-    for wrong in (Decimal("0.1"), b"text", np.datetime64("2026-01-01T00:00:00", "ns")):
+    assert plain(array("d", [0.5])) == [0.5]
+    for wrong in (
+        Decimal("0.1"),
+        b"text",
+        np.longdouble(1),
+        np.datetime64("2026-01-01T00:00:00", "ns"),
+    ):
         with pytest.raises(InputError):
             plain({"label": wrong})
