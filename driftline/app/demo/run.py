@@ -31,7 +31,7 @@ from driftline.app.demo.reconcile import reconcile, table_of
 from driftline.app.demo.replay import LABELLED_AFTER, WEEK, Replay
 from driftline.app.progress import progress
 from driftline.app.up import Supervisor
-from driftline.capture.spool.folder import replace_file
+from driftline.capture.spool.folder import lock_file, replace_file
 from driftline.errors import ConflictError, InputError
 from driftline.settings.settings import Settings, load
 
@@ -149,20 +149,28 @@ def declare(
     return found
 
 
-def make_folder(folder: Path) -> None:
-    """Make a demo's folder anew; one with anything of somebody else's is left alone."""
+def make_folder(folder: Path) -> int:
+    """Empty a demo's folder, and no other one; return what locks it while this process lives."""
     try:
         if folder.exists() and not (folder / MARKER).is_file() and any(folder.iterdir()):
             raise ConflictError(
                 f"{folder} is not empty and not a demo's folder (it has no {MARKER}); nothing was "
                 "changed; choose another with --folder"
             )
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        (folder / MARKER).touch()
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = lock_file(folder / MARKER)
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != MARKER:
+                entry.unlink()
+    except BlockingIOError:
+        raise ConflictError(
+            f"{folder}: a demo is running here; end it first, or choose another with --folder"
+        ) from None
     except OSError as error:
         raise InputError(f"{folder}: cannot be used ({error.strerror})") from error
+    return lock
 
 
 def write_settings(folder: Path) -> Path:

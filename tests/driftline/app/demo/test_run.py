@@ -1,5 +1,6 @@
 """The demo empties a folder of its own, and no other."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,17 @@ def test_only_a_demos_own_folder_is_emptied(tmp_path: Path) -> None:
     outside.mkdir()
     (outside / "kept").touch()
     folder = tmp_path / "demo"
-    make_folder(folder)
+    os.close(make_folder(folder))
     (folder / "store").mkdir()
     (folder / "link").symlink_to(outside)
 
-    make_folder(folder)
-    with pytest.raises(ConflictError):
-        make_folder(tmp_path)
+    lock = make_folder(folder)
+    for taken in (folder, tmp_path):
+        with pytest.raises(ConflictError):
+            make_folder(taken)
     with pytest.raises(InputError):
         make_folder(outside / "kept")
 
+    os.close(lock)
     assert [entry.name for entry in folder.iterdir()] == [MARKER]
     assert (outside / "kept").exists()
