@@ -36,6 +36,7 @@ from driftline.serving.transform.records import (
     Batch,
     TextAssembly,
     read_rows,
+    split_records,
 )
 from driftline.serving.transform.row_path import PathError
 from driftline.signature import ColumnType, Signature
@@ -142,7 +143,7 @@ class Scoring:
             for batch in islice(assembly.batches(), 1):
                 body = assembly.request(batch)
                 # Neither model nor output may take names for values without a word.
-                if names is not None and read_rows(body)[0] == list(names):
+                if _has_header(body, names, is_typed=self._signature is not None):
                     raise InputError(
                         f"{file.path}: record {batch.first} is a header; leave it out by "
                         "transform_input.skip_header (--skip-header)"
@@ -263,6 +264,18 @@ def score_here(
 
     asyncio.run(score())
     return len(files), scoring.records
+
+
+def _has_header(body: bytes, names: Sequence[str] | None, *, is_typed: bool) -> bool:
+    head, *rest = split_records(body, is_csv=True)
+    if names is not None and read_rows(head)[0] == list(names):
+        return True
+    is_above = rest and not is_typed and not _has_numbers(body)
+    return bool(is_above) and _has_numbers(b"".join(rest))
+
+
+def _has_numbers(body: bytes) -> bool:
+    return any(column.type == "double" for column in _signature_of(body, None).inputs)
 
 
 def _signature_of(body: bytes, names: Sequence[str] | None) -> Signature:

@@ -133,8 +133,9 @@ def test_a_record_that_ends_the_models_process_is_found(place, slow_model, trans
     assert "record 30 (-1)" in done.stderr
 
 
-def test_a_header_is_not_scored_as_a_record(place, transform):
-    (place / "header.csv").write_text("a,b,c\n")
+@pytest.mark.parametrize("text", ["a,b,c\n", "Age,Income,Debt\n1,2,3\n"])
+def test_a_header_is_not_scored_as_a_record(place, transform, text):
+    (place / "header.csv").write_text(text)
 
     assert "--skip-header" in transform("header.csv", "headed", code=2).stderr
     assert not (place / "headed" / "header.csv.out").exists()
