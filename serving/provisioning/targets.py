@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from driftline.alerts.errors import AddressError
 from driftline.alerts.notify.addresses import AddressGuard, check_url
+from driftline.alerts.notify.receivers.apprise import require_readable
 from driftline.alerts.notify.receivers.plugin_child import others_of, plugin_names
 from driftline.alerts.notify.receivers.programs import argv_of
 from driftline.alerts.notify.receivers.table import RECEIVERS
@@ -40,6 +41,8 @@ async def _require_target(
         argv_of(spec.command or "", commands)
     elif spec.type == "plugin" and spec.plugin not in (names := plugin_names()):
         raise ResourceError(f'no plugin "{spec.plugin}" is installed{others_of(names)}')
+    elif spec.type == "apprise" and not is_reference(spec.url):
+        await asyncio.to_thread(require_readable, spec.url)
     is_http = spec.url and RECEIVERS[spec.type].url in ("http", "optional")
     if is_http and not is_reference(spec.url):
         await require_reachable(spec.url, allow_networks)

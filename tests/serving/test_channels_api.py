@@ -61,3 +61,11 @@ def test_nothing_secret_is_stored_open_shown_or_told_in_a_diff(server, declare, 
     assert change["fields"] == [f"spec.{field}: changed" for field in fields]
     text = json.dumps(rows, default=str) + "".join(answer.text for answer in answers)
     assert not [one for one in ("t0ken", "t1ken", SECRET[6:], OTHER[6:]) if one in text]
+
+
+@pytest.mark.parametrize("url", ["pagerdutyy://t0ken", "tgram://", "no scheme"])
+def test_what_apprise_cannot_read_is_refused(server, declare, url):
+    refused = server.apply(declare("Channel", "unread", type="apprise", url=url))
+
+    assert refused.status_code == 400
+    assert "t0ken" not in server.error_of(refused)["message"]

@@ -6,8 +6,9 @@ address of the connection itself, so neither DNS nor redirects can lead further.
 files can be read: some services can be told to send one, and our keys lie in files. Nothing can be
 written, deleted or started.
 
-Standard input: ``{"url", "title", "body", "mood", "allow_networks"}``. Exit code 0: taken; 1: not
-taken; 77: refused for good; 2: invalid URL. Output quotes only the scheme of a URL.
+Standard input: ``{"url", "title", "body", "mood", "allow_networks"}``, or a URL alone, which is
+only read. Exit code 0: taken; 1: not taken; 77: refused for good; 2: invalid URL. Output quotes
+only the scheme of a URL.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def main() -> int:
     if service is None:
         sys.stdout.write(f"{_unread(asked['url'])}\n")
         return 2
+    if "body" not in asked:  # Only whether the URL can be read.
+        return 0
     service.redirects = False
     refused: list[str] = []
     sys.addaudithook(closed_to(AddressGuard(asked["allow_networks"]), refused))
