@@ -74,10 +74,14 @@ class AskedModels:
             if self._is_closed:
                 raise UnavailableError(_ENDS)
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                run = self._loop.run_forever
-                self._thread = threading.Thread(target=run, name="models", daemon=True)
-                self._thread.start()
+                loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=loop.run_forever, name="models", daemon=True)
+                try:
+                    self._thread.start()
+                except RuntimeError:  # There are too many.
+                    loop.close()
+                    raise
+                self._loop = loop
             asked = asyncio.run_coroutine_threadsafe(self._invoke(spec, header, body), self._loop)
         try:
             return asked.result()

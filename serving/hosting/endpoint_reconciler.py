@@ -164,7 +164,7 @@ class EndpointReconciler:
         self._declared = Declared([], frozenset(), frozenset())
         self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
         self._lock = asyncio.Lock()
-        self._loads_until_s = 0.0
+        self._first_starts: set[asyncio.Task[None] | None] = set()  # Readiness waits for these.
         # A bucket that does not answer leaves the others' threads alone.
         self._fetching = ThreadPoolExecutor(_FETCHES, "models")
 
@@ -240,9 +240,10 @@ class EndpointReconciler:
     @property
     def is_ready(self) -> bool:
         """Whether endpoints were read and had time to start: a rolling update waits for it."""
-        is_loading = any(variant.is_starting for variant in self._variants.values())
-        is_late = asyncio.get_running_loop().time() > self._loads_until_s
-        return self._declared.changes is not None and (is_late or not is_loading)
+        is_loading = any(
+            one.is_starting and one.start in self._first_starts for one in self._variants.values()
+        )
+        return self._declared.changes is not None and not is_loading
 
     @property
     def readiness(self) -> dict[str, bool]:
@@ -259,7 +260,8 @@ class EndpointReconciler:
                 self._step(key, desired.get(key), self._variants.get(key))
             self._publish()
             if is_first:
-                self._loads_until_s = asyncio.get_running_loop().time() + FIRST_STARTS_S
+                self._first_starts = {one.start for one in self._variants.values()}
+                asyncio.get_running_loop().call_later(FIRST_STARTS_S, self._first_starts.clear)
 
     async def run(self) -> None:
         """Bring the stored endpoints up as soon as the store answers, then follow its changes."""
@@ -371,7 +373,7 @@ class EndpointReconciler:
             start.cancel()
 
     async def _start(self, variant: VariantRuntime, pool: Pool | Pipeline) -> None:
-        """Start a pool, again until it succeeds, and put it in the place of the one before."""
+        """Start a pool, or another one until it succeeds, and put it in the place of the last."""
         loop, pause_s = asyncio.get_running_loop(), FOLLOW_S
         while True:
             desired = variant.desired
@@ -380,13 +382,21 @@ class EndpointReconciler:
                     await loop.run_in_executor(self._fetching, self._models.fetch, file)
                 await pool.start()
                 break
-            except (DriftlineError, OSError) as error:
+            except Exception as error:
+                is_ours = not isinstance(error, DriftlineError | OSError)
                 if variant.reason != str(error):
-                    log.error("endpoint=%s event=failed error=%s", desired.endpoint, error)
+                    text = "endpoint=%s event=failed error=%s"
+                    log.error(text, desired.endpoint, error, exc_info=is_ours)
                 variant.reason = str(error)
             self._publish()
+            await pool.stop()  # Who waits for it is told.
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s, old = min(2 * pause_s, LONGEST_PAUSE_S), variant.route
+            ended, pool = pool, _make_pool(self._context, variant.desired, variant.log_file)
+            variant.next_pool = pool
+            if old is not None and old.pool is ended:
+                variant.place(variant.desired, pool)
+                self._publish()
         old, variant.start, variant.next_pool, variant.reason = variant.route, None, None, None
         variant.place(variant.desired, pool)  # Its weight may be another one since.
         if old is not None and old.pool is not pool:

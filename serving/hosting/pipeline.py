@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from driftline.errors import InputError
+from driftline.errors import DriftlineError, InputError
 from driftline.serving.bodies.media_types import MEDIA_TYPES, BodyForm, answer_form, body_form
 from driftline.serving.hosting.admission import Gate, Limits, TimedOutError
 from driftline.serving.hosting.child import Reply, UnansweredError
-from driftline.serving.hosting.pool import Pool
+from driftline.serving.hosting.pool import NoWorkerError, Pool
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 
@@ -46,12 +46,15 @@ class Pipeline(Gate):
         )
 
     async def start(self) -> None:
-        """Start all containers and return when each has a worker."""
-        try:
-            await asyncio.gather(*(pool.start() for pool in self.parts.values()))
-        except BaseException:
-            await self.stop()
-            raise
+        """Start all containers, once, and return when each has a worker."""
+
+        async def start(hostname: str, pool: Pool) -> None:
+            try:
+                await pool.start()
+            except DriftlineError as error:
+                raise NoWorkerError(f'container "{hostname}": {error}') from error
+
+        await asyncio.gather(*(start(*one) for one in self.parts.items()))
 
     def resize(self, limits: Limits) -> None:
         """Take on other limits, for each container."""

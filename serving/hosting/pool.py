@@ -89,7 +89,8 @@ class Pool(Gate):
         """The workers that can answer now."""
         self.parts: Mapping[str, Pool] = {"": self}
         """The pools of its containers, by hostname; itself where it has none."""
-        self._any_ready = asyncio.Event()
+        # Set when a worker is ready, and when none comes: they cannot be started, or it has ended.
+        self._settled = asyncio.Event()
         # Of those that always run, by number; all are in ``_tasks``, with those that end when idle.
         self._kept: dict[int, asyncio.Task[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -112,22 +113,14 @@ class Pool(Gate):
         return len(self.children)
 
     async def start(self) -> None:
-        """Start the workers that always run, and return when one is ready, which may be never."""
-        self._has_ended = False
-        self._any_ready.clear()
-        try:
-            if self.limits.minimum:
-                self._fill()
-                ready = self._spawn(self._any_ready.wait())
-                first = [ready, *self._kept.values()]
-                done, _ = await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-                if ready not in done:
-                    await done.pop()  # It could not be started.
-            else:
-                await describe_model(self.spec, timeout_s=self.limits.start_timeout_s)
-        except BaseException:
-            await self.stop()
-            raise
+        """Start the workers that always run, once, and return when one is ready."""
+        if self.limits.minimum:
+            self._fill()
+            await self._settled.wait()
+        else:
+            await describe_model(self.spec, timeout_s=self.limits.start_timeout_s)
+        if self._has_ended or (self._settled.is_set() and not self.children):
+            raise NoWorkerError(self.problem or "it was stopped")
         self._is_started = True
         self.resize(self.limits)  # As was asked for meanwhile.
 
@@ -168,7 +161,7 @@ class Pool(Gate):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._kept.clear()
-        self._any_ready.set()  # Nobody waits for a worker any more.
+        self._settled.set()
         if self._files is not None:
             await self._files.close()
 
@@ -187,16 +180,30 @@ class Pool(Gate):
         limit_s = timeout_s or self.limits.timeout_s
         with self._opened():
             ask = partial(self._answered, form, answer, body, limit_s)
+            deadline = deadline or self._deadline(timeout_s)
+            if self._has_ended:
+                raise self._no_worker()
             try:
                 if self.limits.is_elastic:
-                    async with self._turns:  # To wait for a turn takes none of the request's time.
-                        return await ask(self._deadline(timeout_s), extra_headers)
-                deadline = deadline or self._deadline(timeout_s)
+                    # Without its caller, too, its worker is busy, and ended when it is late.
+                    asked = asyncio.create_task(self._in_turn(ask, deadline, extra_headers))
+                    asked.add_done_callback(lambda one: one.cancelled() or one.exception())
+                    return await asyncio.shield(asked)
                 if self._files is None or target_model is None:
                     return await ask(deadline, extra_headers)
                 return await _ask_copy(self._files, target_model, deadline, partial(ask, deadline))
             except TimeoutError:
                 raise self._late(limit_s) from None
+
+    async def _in_turn(
+        self,
+        ask: Callable[[float, Mapping[str, Any]], Awaitable[Reply]],
+        deadline: float,
+        headers: Mapping[str, Any],
+    ) -> Reply:
+        async with asyncio.timeout_at(deadline) as waiting, self._turns:
+            waiting.reschedule(None)
+            return await ask(deadline, headers)
 
     async def _answered(
         self,
@@ -275,9 +282,8 @@ class Pool(Gate):
     async def _child(self, model: str | None, deadline: float) -> Child:
         """Return the worker to ask: wait until one runs or, in an elastic pool, start one."""
         while (child := self._chosen(model)) is None:
-            why = f" ({self.problem})" if self.problem else ""
             if self._has_ended:
-                raise NoWorkerError(f"{self._title} cannot be served{why}")
+                raise self._no_worker()
             if self.limits.is_elastic:
                 try:
                     child = await self._started(-1)
@@ -287,12 +293,18 @@ class Pool(Gate):
                     raise NoWorkerError(text) from error
                 self._spawn(self._attend(child))
                 return child
+            if self._settled.is_set():
+                raise self._no_worker()
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._any_ready.wait()
+                    await self._settled.wait()
             except TimeoutError:
-                raise NoWorkerError(f"{self._title} has no running worker{why}") from None
+                raise self._no_worker() from None
         return child
+
+    def _no_worker(self) -> NoWorkerError:
+        why = f" ({self.problem})" if self.problem else ""
+        return NoWorkerError(f"{self._title} has no running worker{why}")
 
     async def _started(self, number: int) -> Child:
         """Start a worker, which can be asked from now on; ``_attend`` has to be called."""
@@ -307,7 +319,7 @@ class Pool(Gate):
         child.when_gone = partial(self._forget, child)
         if not child.gone.is_set():
             self.children = [*self.children, child]
-            self._any_ready.set()
+            self._settled.set()
         return child
 
     def _end_if_stuck(self, child: Child, limit_s: float) -> bool:
@@ -341,9 +353,10 @@ class Pool(Gate):
                 is_ours = not isinstance(error, DriftlineError | OSError)
                 text = "endpoint=%s worker=%d event=not-started error=%s"
                 log.error(text, self.name, number, error, exc_info=is_ours)
-                # Final for who would wait for it for ever; later the disk may have been full.
-                if (is_ours or isinstance(error, LoadError)) and not self._is_started:
-                    raise
+                if not isinstance(error, WorkerLostError):  # It was not killed.
+                    short_lives = max(short_lives, 1)
+                if short_lives:
+                    self._settled.set()
             was_short = not was_sound and loop.time() - started < STABLE_AFTER_S
             short_lives = short_lives + 1 if was_short else 0
 
@@ -375,7 +388,7 @@ class Pool(Gate):
     def _forget(self, child: Child) -> None:
         self.children = [other for other in self.children if other is not child]
         if not self.children:
-            self._any_ready.clear()
+            self._settled.clear()
 
 
 async def _ask_copy(

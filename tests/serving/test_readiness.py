@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from driftline.serving.hosting.pool import Pool
 from tests.serving.conftest import resource
 from tests.serving.hosting.formats.archives import pack
 
@@ -28,6 +32,25 @@ BRITTLE = "1 not ready; driftline get endpoint names them"
 def declared(folder: Path, name: str) -> list[dict[str, Any]]:
     path = pack(folder / f"{name}.tar.gz", {"code/inference.py": CODE})
     return [resource("Model", name, path=str(path)), resource("Endpoint", name, model=name)]
+
+
+def test_what_comes_later_takes_no_server_out_of_service(
+    start: Any, tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Pool] = []
+
+    async def hang(pool: Pool) -> None:
+        started.append(pool)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Pool, "start", hang)
+    with start(tmp_path, trust_pickle=True) as server:
+        until(lambda: server.client.get("/readyz").is_success)
+        resources = declared(tmp_path, "later")
+        server.client.post("/api/v1/apply", json={"resources": resources}).raise_for_status()
+        until(lambda: started)
+
+        assert server.client.get("/readyz").status_code == 200
 
 
 def test_a_model_that_crashes_again_and_again_takes_no_server_out_of_service(

@@ -105,8 +105,9 @@ class FileCache:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await asyncio.to_thread(self._threads.shutdown)
-        if self._own is not None:
-            await asyncio.to_thread(remove_folder, *self._own)
+        own, self._own = self._own, None
+        if own is not None:
+            await asyncio.to_thread(remove_folder, *own)
 
     def _remove(self, copy: ModelCopy) -> asyncio.Future[None]:
         self._used_bytes -= copy.size

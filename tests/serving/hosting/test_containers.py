@@ -2,11 +2,13 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import skops.io
 
 from driftline.capture.tables.dataset import Dataset
+from driftline.serving.hosting.pool import Pool
 from tests.serving.conftest import make_frame, make_model, resource
 from tests.serving.hosting.formats.archives import pack
 
@@ -25,6 +27,20 @@ def transform_fn(model, body, content_type, accept):
         return "not for scoring", "text/plain"
     rows = [[a, b, float(c), float(d or "nan")] for a, b, c, d in csv.reader(io.StringIO(body))]
     return json.dumps(rows).replace("NaN", "null"), "application/json"
+"""
+
+
+WAITS = r"""
+import pathlib, time
+
+def model_fn(model_dir):
+    return model_dir
+
+def transform_fn(model, body, content_type, accept):
+    while body == "wait" and not pathlib.Path({open!r}).exists():
+        pathlib.Path({begun!r}).touch()
+        time.sleep(0.01)
+    return body, content_type
 """
 
 
@@ -69,6 +85,41 @@ def test_a_killed_container_is_replaced_and_nothing_is_lost(server, trained):
         assert answer.status_code == 200, answer.text
 
     assert len(captured(server)) == before + len(victims) == before + 2
+
+
+def test_what_failed_to_start_once_is_served_and_its_open_requests_end_when_it_is_replaced(
+    start, tmp_path, until, monkeypatch
+):
+    tries, begin = [], Pool.start
+
+    async def fail_first(pool):
+        tries.append(pool)
+        if len(tries) == 1:
+            raise RuntimeError("can't start new thread")
+        await begin(pool)
+
+    monkeypatch.setattr(Pool, "start", fail_first)
+    code = WAITS.format(open=str(tmp_path / "open"), begun=str(tmp_path / "begun"))
+    files = [
+        pack(tmp_path / f"{name}.tar.gz", {"code/inference.py": f"{code}# {name}"})
+        for name in ("old", "new")
+    ]
+    parts = [{"container_hostname": host, "model_name": "waits"} for host in ("first", "last")]
+    with start(tmp_path, trust_pickle=True) as server, ThreadPoolExecutor(1) as threads:
+        told = server.apply(
+            resource("Model", "waits", path=str(files[0])),
+            resource("Model", "line", mode="Serial", containers=parts),
+            resource("Endpoint", "line", model="line"),
+        )
+        assert told.status_code == 400
+        until(lambda: server.invoke("line", "1").status_code == 200)
+        asked = threads.submit(server.invoke, "line", "wait")
+        until((tmp_path / "begun").exists)
+        replaced = server.apply(resource("Model", "waits", path=str(files[1])))
+        (tmp_path / "open").touch()
+
+        assert replaced.status_code == 200
+        assert asked.result().status_code == 200
 
 
 def test_a_container_is_followed_when_its_model_changes(server, trained, tmp_path):

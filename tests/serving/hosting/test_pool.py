@@ -1,6 +1,7 @@
 import asyncio
 import importlib
 import os
+import shutil
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -10,7 +11,8 @@ import pytest
 from driftline.serving.hosting import child
 from driftline.serving.hosting.admission import BusyError, Limits, TimedOutError
 from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
-from driftline.serving.hosting.pool import Pool, describe_model
+from driftline.serving.hosting.pipeline import Pipeline
+from driftline.serving.hosting.pool import NoWorkerError, Pool, describe_model
 from driftline.serving.hosting.worker_output import LogFile, read_lines
 from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.serving.conftest import MODULES
@@ -161,6 +163,64 @@ def test_what_a_model_started_ends_with_its_worker(how, error, tmp_path, monkeyp
     spec = WorkerSpec(str(tmp_path / "m.joblib"), trust_pickle=True)
     for process in run(spec, Limits(timeout_s=60), act):
         until(lambda process=process: not is_running(process))
+
+
+def test_callers_are_told_at_once_when_no_worker_can_be_loaded_any_more(slow, tmp_path):
+    model = tmp_path / "m.joblib"
+    shutil.copyfile(slow.path, model)
+
+    async def act(pool):
+        model.rename(tmp_path / "away")
+        os.kill(*ids(pool), signal.SIGKILL)
+        while ids(pool):
+            await asyncio.sleep(0.02)
+        for _ in "ab":  # While it is started again, and when that has failed.
+            with pytest.raises(NoWorkerError):
+                await pool.invoke("csv", "csv", b"0")
+        (tmp_path / "away").rename(model)
+        while not ids(pool):
+            await asyncio.sleep(0.02)
+        return await pool.invoke("csv", "csv", b"0")
+
+    spec = WorkerSpec(str(model), trust_pickle=True)
+    assert run(spec, Limits(timeout_s=600), act).status == 200
+
+
+def test_a_request_waits_for_its_turn_no_longer_than_it_may_take(slow):
+    async def act(pool):
+        (open_one,) = ask(pool, b"3")
+        await busy(pool)
+        with pytest.raises(TimedOutError):
+            await pool.invoke("csv", "csv", b"0", timeout_s=0.3)
+        assert not open_one.done()
+        return await open_one
+
+    assert run(slow, Limits(minimum=0, maximum=1), act).status == 200
+
+
+def test_a_worker_that_hangs_over_a_request_whose_caller_has_gone_is_ended(slow):
+    async def act(pool):
+        asked = asyncio.create_task(pool.invoke("csv", "csv", b"60", timeout_s=1))
+        hanging = await busy(pool)
+        asked.cancel()
+        await hanging.gone.wait()
+        return await pool.invoke("csv", "csv", b"0")
+
+    assert run(slow, Limits(minimum=0, maximum=1), act).status == 200
+
+
+def test_a_container_that_cannot_be_started_is_named(slow, tmp_path):
+    (tmp_path / "m.skops").write_bytes(b"no")
+    specs = {"first": slow, "last": WorkerSpec(str(tmp_path / "m.skops"))}
+
+    async def act():
+        parts = {host: Pool("line", spec, Limits()) for host, spec in specs.items()}
+        line = Pipeline("line", WorkerSpec("", is_serial=True), Limits(), parts)
+        with pytest.raises(NoWorkerError, match='container "last": '):
+            await line.start()
+        await line.stop()
+
+    asyncio.run(act())
 
 
 def test_a_pool_that_is_made_smaller_while_it_starts_is_started(slow):
