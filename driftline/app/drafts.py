@@ -49,6 +49,8 @@ def draft_resources(
     found.append(_resource("Endpoint", name, {**endpoint, "baseline": name}))
     monitors = monitor_resources(name, roles, has_model=model is not None)
     if channel_url is not None:
+        if not channel_url.startswith(("https://", "http://")):
+            raise InputError(f'channel "{channel_url}"; expected https://HOST/PATH of a webhook')
         found.insert(0, _resource("Channel", name, {"type": "webhook", "url": channel_url}))
         for alarm in (one for one in monitors if one["kind"] == "Alarm"):
             alarm["spec"]["alarm_actions"] = [name]
