@@ -38,9 +38,8 @@ def test_a_crash_is_never_read_as_violations() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "sys.argv = ['driftline', 'version']; r.version = lambda: print('kept in the buffer')",
-        "sys.argv = ['driftline', 'version']\n"  # By rich, which has an end of its own.
-        "from driftline.app.commands.output import Answer, Table\n"
+        "r.version = lambda: print('kept in the buffer')",
+        # By rich, which has an end of its own.
         "r.version = lambda: Answer({}, [Table(['a'], [{'a': 'b'}])]).print(as_json=False)",
     ],
 )
@@ -49,7 +48,9 @@ def test_an_output_that_nobody_reads_ends_the_command_quietly(code: str) -> None
     reader, writer = os.pipe()
     os.close(reader)
     lines = "import sys; import driftline.app.commands.installation as r\n"
-    lines += "from driftline.app.cli import main"
+    lines += "from driftline.app.cli import main\n"
+    lines += "from driftline.app.commands.output import Answer, Table\n"
+    lines += "sys.argv = ['driftline', 'version']"
 
     found = subprocess.run(
         [sys.executable, "-c", f"{lines}\n{code}\nmain()"],

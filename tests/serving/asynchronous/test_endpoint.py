@@ -150,20 +150,11 @@ def test_a_request_may_take_its_time_and_no_longer(server, client, until):
 
 def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, client, until):
     first = client.invoke_async("slow", b"3\n", **CSV)
-    late, gone = (
-        client.invoke_async("slow", b"0\n", **CSV, inference_id=one) for one in ("late", "gone")
-    )
+    late = client.invoke_async("slow", b"0\n", **CSV)
     table = async_requests.c
     with server.engine.begin() as connection:
         change = update(async_requests).values(expires_at=table.received_at)
         connection.execute(change.where(table.inference_id == late))
-        left = change.values(endpoint="deleted", error_topic="pager")
-        connection.execute(left.where(table.inference_id == gone))
-
-    def status_of_gone():
-        with server.engine.connect() as connection:
-            found = connection.scalar(select(table.status).where(table.inference_id == gone))
-        return found if found != "Queued" else None
 
     found = ended(client, "slow", late, until)
 
@@ -172,8 +163,7 @@ def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, c
     answered = ended(client, "slow", first, until)
     assert answered["status"] == "Completed"
     assert found["ended_at"] < answered["ended_at"]
-    assert until(status_of_gone) == "Expired"  # Its endpoint is served no more.
-    assert len(messages_of(server, "gone")) == 1
+    assert len(messages_of(server, late)) == 1
 
 
 def test_outputs_go_where_requests_may_write_only(server, folder):

@@ -1,4 +1,4 @@
-"""A server process that is killed over requests and a job: each ends, and is told of, once."""
+"""A server process that is killed over requests: each ends, and is told of, once."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.servers.commands import Fork
 from tests.servers.ports import free_port
 from tests.serving.conftest import resource
 
-REQUESTS, KILLS, FILES, SECONDS = 100, 10, 20, 0.2
+REQUESTS, KILLS, SECONDS = 100, 10, 0.2
 # Twice a lease, and some more.
 PATIENCE_S = 90
 
@@ -68,15 +68,11 @@ def rows_of(engine: Engine) -> list:
 
 
 @pytest.mark.full
-def test_a_server_that_is_killed_over_and_over_answers_each_request_and_ends_each_job_once(
+def test_a_server_that_is_killed_over_and_over_answers_each_request_once(
     slow_model, tmp_path, until
 ):
     settings, url = settings_in(tmp_path)
-    outputs, scores = tmp_path / "data" / "outputs" / "slow", tmp_path / "data" / "outputs" / "job"
-    (tmp_path / "data" / "files").mkdir(parents=True)
-    for number in range(FILES):
-        rows = f"{SECONDS}\n" * (number + 1)
-        (tmp_path / "data" / "files" / f"{number}.csv").write_text(rows)
+    outputs = tmp_path / "data" / "outputs" / "slow"
     engine = create_engine(f"sqlite:///{tmp_path}/db")
 
     def ended() -> int:
@@ -95,8 +91,6 @@ def test_a_server_that_is_killed_over_and_over_answers_each_request_and_ends_eac
         for kill in range(KILLS):
             with process(settings) as server:
                 until(is_applied, PATIENCE_S)
-                if not kill:
-                    client.create_transform_job(job_of(tmp_path / "data" / "files", scores))
                 for number in range(kill * REQUESTS // KILLS, (kill + 1) * REQUESTS // KILLS):
                     client.invoke_async(
                         "slow", f"{SECONDS}\n".encode() * (number % 3 + 1),
@@ -109,8 +103,6 @@ def test_a_server_that_is_killed_over_and_over_answers_each_request_and_ends_eac
         assert ended() < REQUESTS
         with process(settings):
             until(lambda: ended() == REQUESTS, 3 * PATIENCE_S)
-            until(lambda: client.transform_job("job")["transform_end_time"], 3 * PATIENCE_S)
-            job = client.transform_job("job")
 
     found = rows_of(engine)
     assert [one.status for one in found] == ["Completed"] * REQUESTS
@@ -124,20 +116,4 @@ def test_a_server_that_is_killed_over_and_over_answers_each_request_and_ends_eac
         bodies = connection.scalars(select(alert_tables.outbox.c.body)).all()
     told = sorted(json.loads(body)["data"]["inferenceId"] for body in bodies)
     assert told == sorted(one.inference_id for one in found)
-    assert (job["transform_job_status"], job["failure_reason"]) == ("Completed", None)
-    assert {one.name: one.read_text() for one in scores.iterdir()} == {
-        f"{number}.csv.out": "0\n" * (number + 1) for number in range(FILES)
-    }
     engine.dispose()
-
-
-def job_of(data: Path, scores: Path) -> dict:
-    return {
-        "transform_job_name": "job",
-        "model_name": "slow",
-        "transform_input": {
-            "data_source": {"s3_data_source": {"s3_uri": str(data)}}, "split_type": "Line",
-        },
-        "transform_output": {"s3_output_path": str(scores)},
-        "batch_strategy": "SingleRecord",
-    }  # fmt: skip

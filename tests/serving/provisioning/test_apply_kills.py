@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.kit.data import ORDERS, stream
 from tests.kit.installation import Installation
+from tests.serving.hosting.formats.archives import pack
 
 # Waits for the lease of the server that was killed to run out.
 pytestmark = pytest.mark.slow
@@ -39,8 +37,9 @@ def test_a_server_that_is_killed_during_a_load_and_a_fit_is_followed_by_one_that
     shop = install(settings, words=("--only", "server"), is_forked=True)
     reference = shop.folder / "reference.csv"
     stream(ORDERS, rows=200_000, seed=1).to_csv(reference, index=False)
+    code = {"code/inference.py": MODEL.format(folder=shop.folder)}
     resources = [
-        {"kind": "Model", "name": "m", "spec": {"path": str(packed(shop.folder))}},
+        {"kind": "Model", "name": "m", "spec": {"path": str(pack(shop.folder / "m.tar.gz", code))}},
         {"kind": "Endpoint", "name": "e", "spec": {"model": "m"}},
         {"kind": "Baseline", "name": "b", "spec": {"data": str(reference)}},
     ]
@@ -67,12 +66,3 @@ def is_up(shop: Installation) -> bool:
     with suppress(httpx.TransportError):
         return shop.request("GET", "/readyz").is_success
     return False
-
-
-def packed(folder: Path) -> Path:
-    code = MODEL.format(folder=folder).encode()
-    with tarfile.open(folder / "m.tar.gz", "w:gz") as archive:
-        member = tarfile.TarInfo("code/inference.py")
-        member.size = len(code)
-        archive.addfile(member, io.BytesIO(code))
-    return folder / "m.tar.gz"

@@ -127,23 +127,6 @@ def test_what_needs_something_new_waits_for_it_and_follows_by_itself(
     assert said(server) == "slow"
 
 
-def test_what_needs_something_that_failed_says_why_and_follows_once_that_is_ready(server, tmp_path):
-    broken = model(tmp_path, "m", "broken", 'raise RuntimeError("no table")')
-    answer = server.apply(broken, resource("Endpoint", "e", model="m"))
-    endpoint = status(server, "endpoints", "e")
-    unserved = server.invoke("e", "1", content_type="text/plain").status_code
-
-    assert server.apply(model(tmp_path, "m", "whole")).status_code == 200
-
-    message = server.error_of(answer)["message"]
-    assert message.startswith('Model "m": ')
-    assert "Endpoint" not in message, "one cause is told once"
-    assert (endpoint["phase"], endpoint["state"]) == ("Failed", "Failed")
-    assert endpoint["reason"] == message
-    assert unserved == 503
-    assert said(server) == "whole"
-
-
 def test_a_newer_declaration_does_not_wait_for_the_one_that_hangs(server, tmp_path, gate, until):
     hangs = model(tmp_path, "m", "hangs", WAITS.format(gate=gate))
     declare(server, hangs, resource("Endpoint", "e", model="m"))

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.app.commands.files import read_resources
-from driftline.serving.resources.resources import ResourceError, parse_resources
+from driftline.serving.resources.resources import parse_resources
 from driftline.serving.resources.specs import ChannelSpec
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -24,14 +24,6 @@ def test_resources_of_the_documents_fit(tmp_path):
                 count += len(parse_resources(read_resources(file)))
 
     assert count > 20
-
-
-def test_a_mode_that_no_model_has_is_told_with_those_that_there_are():
-    with pytest.raises(ResourceError) as told:
-        parse_resources([{"kind": "Model", "name": "m", "spec": {"mode": "Foo", "path": "/m"}}])
-
-    assert all(word in str(told.value) for word in ('"Foo"', "MultiModel, Serial"))
-    assert "_model_form" not in str(told.value)
 
 
 def test_no_error_of_what_may_hold_a_secret_quotes_it():

@@ -2,11 +2,13 @@
 
 import io
 import json
+import pickle
 import tempfile
 
 import joblib
 import numpy as np
 import pytest
+import xgboost
 from sklearn.linear_model import LinearRegression
 
 from driftline.errors import InputError
@@ -120,3 +122,15 @@ def test_requirements_that_are_not_met_are_refused_by_their_names(load):
     with pytest.raises(ModelError, match=r"asks for pandas==2\.0 .*, nltk, -r"):
         load(MODEL_FN, **{"code/requirements.txt": asked})
     load(MODEL_FN, **{"code/requirements.txt": "# nothing\n\n"})
+
+
+def test_a_pickled_booster_of_sagemakers_xgboost_is_served_where_pickles_are_trusted(tmp_path):
+    rows = xgboost.DMatrix(ROWS, ROWS.sum(axis=1))
+    booster = xgboost.train({"min_child_weight": 0}, rows, num_boost_round=3)
+    path = pack(tmp_path / "model.tar.gz", {"xgboost-model": pickle.dumps(booster)})
+
+    assert load_model(path, trust_pickle=True).predict(ROWS).tolist() == pytest.approx(
+        booster.predict(rows).tolist()
+    )
+    with pytest.raises(InputError):
+        load_model(path, trust_pickle=False)
