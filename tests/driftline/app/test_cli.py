@@ -4,25 +4,6 @@ import sys
 
 import pytest
 
-# What Typer itself brings: it reads the words of a command with pydantic.
-TYPER = {
-    "annotated_doc", "annotated_types", "pydantic", "pydantic_core", "shellingham", "typer",
-    "typing_extensions", "typing_inspection",
-}  # fmt: skip
-
-
-def test_what_explains_itself_imports_nothing_but_typer() -> None:
-    """HTTP, YAML and tables would take as long again."""
-    code = "import sys; before = set(sys.modules); from driftline.app.cli import run\n"
-    code += "try: run()\nexcept SystemExit: pass\n"
-    code += "print('imported', *{one.partition('.')[0] for one in set(sys.modules) - before})"
-    asked = [sys.executable, "-c", code, "check", "--help"]
-
-    found = subprocess.run(asked, capture_output=True, text=True, check=True)
-
-    packages = set(found.stdout.rpartition("imported ")[2].split()) - sys.stdlib_module_names
-    assert {one for one in packages if one[0] != "_"} <= {"driftline", *TYPER}
-
 
 def test_a_crash_is_never_read_as_violations() -> None:
     code = "import driftline.app.commands.installation as r; r.version = lambda: 1 / 0;"

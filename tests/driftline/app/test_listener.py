@@ -17,8 +17,8 @@ import pytest
 import trustme
 
 from driftline.app.client.client import Client
-from driftline.app.listener import MOST_HEAD_BYTES, HTTPProtocol, Server, check_tls, listen
-from driftline.errors import InputError, UnavailableError
+from driftline.app.listener import MOST_HEAD_BYTES, HTTPProtocol, Server, listen
+from driftline.errors import UnavailableError
 
 # Longer than any wait here is meant to be: a test that fails ends, too.
 PATIENCE_S = 30.0
@@ -198,13 +198,12 @@ def test_nobody_says_by_a_header_from_which_address_they_ask() -> None:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Certificate, key and authority of this machine, and a key of another certificate."""
+    """Certificate, key and authority of this machine."""
     authority, folder = trustme.CA(), tmp_path_factory.mktemp("tls")
-    own, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")
-    found = {name: folder / f"{name}.pem" for name in ("cert", "key", "ca", "other", "missing")}
+    own = authority.issue_cert("127.0.0.1")
+    found = {name: folder / f"{name}.pem" for name in ("cert", "key", "ca")}
     own.cert_chain_pems[0].write_to_path(found["cert"])
     own.private_key_pem.write_to_path(found["key"])
-    other.private_key_pem.write_to_path(found["other"])
     authority.cert_pem.write_to_path(found["ca"])
     return found
 
@@ -229,11 +228,3 @@ def test_a_client_checks_the_certificate_by_the_authority_of_its_settings(
         assert alarms_at(url) == []
         with pytest.raises(UnavailableError):
             alarms_at(f"https://localhost:{port}")
-
-
-@pytest.mark.parametrize(("certificate", "key"), [("cert", "other"), ("missing", "key")])
-def test_files_that_are_no_pair_are_one_sentence(
-    files: dict[str, Path], certificate: str, key: str
-) -> None:
-    with pytest.raises(InputError, match=r"^\[server\] tls_cert_file "):
-        check_tls("server", files[certificate], files[key])
