@@ -23,8 +23,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sqlalchemy import Engine
 
+from driftline.alerts.metrics.datapoint import metric_key
+from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.app.client.client import Client
 from driftline.app.listener import Server, listen
+from driftline.capture.tables.dataset import Dataset
 from driftline.errors import InputError
 from driftline.orphans import children
 from driftline.serving.app import create_app
@@ -165,6 +168,19 @@ class Running:
             lambda name: signature_of(self.engine, name),
             trusts_event_time=lambda name: trusts_event_time(self.engine, name),
         )
+
+    def captured(self, name: str, column: str) -> list[Any]:
+        """Store what was captured; return a column of an endpoint's rows."""
+        self.sink_all()
+        return Dataset(str(self.root), name).open().to_table([column])[column].to_pylist()
+
+    def metric(self, endpoint: str, name: str, namespace: str = "AWS/SageMaker") -> tuple[int, Any]:
+        """Return how often a metric was put within the minute of the tests, and the sum."""
+        key = metric_key(namespace, name, {"EndpointName": endpoint, "VariantName": "AllTraffic"})
+        with self.engine.connect() as connection:
+            request = SeriesRequest(key, NOW, NOW + timedelta(minutes=1), 60)
+            found = read_many(connection, [request])[0].get(0)
+        return (0, 0) if found is None else (found.sample_count, found.sum)
 
     def send_hours(self, rows: pd.DataFrame, start: datetime, hours: int = 24) -> None:
         """Invoke flights with twenty rows each hour, each day with the same, and store them."""

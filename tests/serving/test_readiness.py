@@ -34,29 +34,18 @@ def declared(folder: Path, name: str) -> list[dict[str, Any]]:
     return [resource("Model", name, path=str(path)), resource("Endpoint", name, model=name)]
 
 
-def test_what_comes_later_takes_no_server_out_of_service(
+def test_a_model_that_crashes_or_never_starts_takes_no_server_out_of_service(
     start: Any, tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[Pool] = []
+    stop, begin, hanging = threading.Event(), Pool.start, threading.Event()
 
     async def hang(pool: Pool) -> None:
-        started.append(pool)
-        await asyncio.Event().wait()
+        if pool.name == "later":
+            hanging.set()
+            await asyncio.Event().wait()
+        await begin(pool)
 
     monkeypatch.setattr(Pool, "start", hang)
-    with start(tmp_path, trust_pickle=True) as server:
-        until(lambda: server.client.get("/readyz").is_success)
-        resources = declared(tmp_path, "later")
-        server.client.post("/api/v1/apply", json={"resources": resources}).raise_for_status()
-        until(lambda: started)
-
-        assert server.client.get("/readyz").status_code == 200
-
-
-def test_a_model_that_crashes_again_and_again_takes_no_server_out_of_service(
-    start: Any, tmp_path: Path, until: Any
-) -> None:
-    stop = threading.Event()
     with start(tmp_path, trust_pickle=True) as server:
         answer = server.apply(*declared(tmp_path, "steady"), *declared(tmp_path, "brittle"))
         assert answer.status_code == 200, answer.text
@@ -73,6 +62,9 @@ def test_a_model_that_crashes_again_and_again_takes_no_server_out_of_service(
         caller.start()
         try:
             until(is_told)
+            resources = declared(tmp_path, "later")
+            server.client.post("/api/v1/apply", json={"resources": resources}).raise_for_status()
+            assert hanging.wait(60)
             samples = server.client.get("/metrics?of=server").text.splitlines()
             codes = {server.invoke("steady", "1").status_code for _ in range(10)}
             codes |= {server.client.get("/readyz").status_code for _ in range(10)}

@@ -1,6 +1,5 @@
 import os
 import signal
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,10 +36,6 @@ def flights(trained):
         yield process
 
 
-def failing(*_):
-    raise RuntimeError("can't start new thread")
-
-
 def workers():
     """Return the processes of models that this process asks."""
     return children(fork_server().pid)
@@ -70,14 +65,6 @@ def test_a_process_that_is_killed_is_an_error_and_the_next_question_starts_anoth
 
     assert flights(rows).shape == (5,)
     assert first not in workers()
-
-
-def test_where_no_thread_could_be_started_the_next_question_is_answered(trained, monkeypatch):
-    with open_model(trained.file, trust_pickle=False) as process:
-        with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-            patch.setattr(threading.Thread, "start", failing)
-            process.method  # noqa: B018
-        assert process.method == "permutation"
 
 
 def test_rows_that_the_model_refuses_and_files_it_cannot_read_are_errors(

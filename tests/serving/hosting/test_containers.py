@@ -7,14 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import skops.io
 
-from driftline.capture.tables.dataset import Dataset
-from driftline.serving.hosting.pool import Pool
 from tests.serving.conftest import make_frame, make_model, resource
 from tests.serving.hosting.formats.archives import pack
 
 # Reads CSV, answers JSON: what the next one gets is not what the caller sent.
 PREPARE = r"""
-import csv, io, json
+import csv, io, json, pathlib, time
 
 def model_fn(model_dir):
     return model_dir
@@ -25,22 +23,14 @@ def transform_fn(model, body, content_type, accept):
         raise ValueError("no such carrier")
     if body.startswith("garble"):
         return "not for scoring", "text/plain"
+    if body.startswith("wait"):
+        folder = pathlib.Path(body.removeprefix("wait "))
+        (folder / "begun").touch()
+        while not (folder / "open").exists():
+            time.sleep(0.01)
+        body = "UA,EWR,1400,39.02"
     rows = [[a, b, float(c), float(d or "nan")] for a, b, c, d in csv.reader(io.StringIO(body))]
     return json.dumps(rows).replace("NaN", "null"), "application/json"
-"""
-
-
-WAITS = r"""
-import pathlib, time
-
-def model_fn(model_dir):
-    return model_dir
-
-def transform_fn(model, body, content_type, accept):
-    while body == "wait" and not pathlib.Path({open!r}).exists():
-        pathlib.Path({begun!r}).touch()
-        time.sleep(0.01)
-    return body, content_type
 """
 
 
@@ -62,11 +52,6 @@ def server(start, trained, tmp_path_factory):
         yield found
 
 
-def captured(server):
-    server.sink_all()
-    return Dataset(str(server.root), "line").open().to_table(["model"])
-
-
 @pytest.mark.parametrize(("body", "hostname"), [("refuse", "first"), ("garble", "last")])
 def test_what_a_container_refuses_ends_the_pipeline(server, body, hostname):
     answer = server.invoke("line", body)
@@ -76,7 +61,7 @@ def test_what_a_container_refuses_ends_the_pipeline(server, body, hostname):
 
 
 def test_a_killed_container_is_replaced_and_nothing_is_lost(server, trained):
-    before = len(captured(server))
+    before = len(server.captured("line", "model"))
     victims = server.worker_ids()
 
     for victim in victims:
@@ -84,50 +69,21 @@ def test_a_killed_container_is_replaced_and_nothing_is_lost(server, trained):
         answer = server.invoke("line", trained.csv(slice(0, 1)))
         assert answer.status_code == 200, answer.text
 
-    assert len(captured(server)) == before + len(victims) == before + 2
+    assert len(server.captured("line", "model")) == before + len(victims) == before + 2
 
 
-def test_what_failed_to_start_once_is_served_and_its_open_requests_end_when_it_is_replaced(
-    start, tmp_path, until, monkeypatch
+def test_a_container_is_followed_when_its_model_changes_and_open_requests_end(
+    server, trained, tmp_path, until
 ):
-    tries, begin = [], Pool.start
-
-    async def fail_first(pool):
-        tries.append(pool)
-        if len(tries) == 1:
-            raise RuntimeError("can't start new thread")
-        await begin(pool)
-
-    monkeypatch.setattr(Pool, "start", fail_first)
-    code = WAITS.format(open=str(tmp_path / "open"), begun=str(tmp_path / "begun"))
-    files = [
-        pack(tmp_path / f"{name}.tar.gz", {"code/inference.py": f"{code}# {name}"})
-        for name in ("old", "new")
-    ]
-    parts = [{"container_hostname": host, "model_name": "waits"} for host in ("first", "last")]
-    with start(tmp_path, trust_pickle=True) as server, ThreadPoolExecutor(1) as threads:
-        told = server.apply(
-            resource("Model", "waits", path=str(files[0])),
-            resource("Model", "line", mode="Serial", containers=parts),
-            resource("Endpoint", "line", model="line"),
-        )
-        assert told.status_code == 400
-        until(lambda: server.invoke("line", "1").status_code == 200)
-        asked = threads.submit(server.invoke, "line", "wait")
-        until((tmp_path / "begun").exists)
-        replaced = server.apply(resource("Model", "waits", path=str(files[1])))
-        (tmp_path / "open").touch()
-
-        assert replaced.status_code == 200
-        assert asked.result().status_code == 200
-
-
-def test_a_container_is_followed_when_its_model_changes(server, trained, tmp_path):
     body = trained.csv(slice(0, 5))
     before = server.invoke("line", body).text
     skops.io.dump(make_model(make_frame(seed=9)), tmp_path / "new.skops")
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(server.invoke, "line", f"wait {tmp_path}")
+        until((tmp_path / "begun").exists)
+        changed = server.apply(resource("Model", "score", path=str(tmp_path / "new.skops")))
+        (tmp_path / "open").touch()
 
-    changed = server.apply(resource("Model", "score", path=str(tmp_path / "new.skops")))
-
-    assert changed.status_code == 200, changed.text
+        assert changed.status_code == 200, changed.text
+        assert asked.result().status_code == 200
     assert server.invoke("line", body).text != before

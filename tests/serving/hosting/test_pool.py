@@ -11,7 +11,6 @@ import pytest
 from driftline.serving.hosting import child
 from driftline.serving.hosting.admission import BusyError, Limits, TimedOutError
 from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
-from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import NoWorkerError, Pool, describe_model
 from driftline.serving.hosting.worker_output import LogFile, read_lines
 from driftline.serving.resources.worker_spec import WorkerSpec
@@ -207,20 +206,6 @@ def test_a_worker_that_hangs_over_a_request_whose_caller_has_gone_is_ended(slow)
         return await pool.invoke("csv", "csv", b"0")
 
     assert run(slow, Limits(minimum=0, maximum=1), act).status == 200
-
-
-def test_a_container_that_cannot_be_started_is_named(slow, tmp_path):
-    (tmp_path / "m.skops").write_bytes(b"no")
-    specs = {"first": slow, "last": WorkerSpec(str(tmp_path / "m.skops"))}
-
-    async def act():
-        parts = {host: Pool("line", spec, Limits()) for host, spec in specs.items()}
-        line = Pipeline("line", WorkerSpec("", is_serial=True), Limits(), parts)
-        with pytest.raises(NoWorkerError, match='container "last": '):
-            await line.start()
-        await line.stop()
-
-    asyncio.run(act())
 
 
 def test_a_pool_that_is_made_smaller_while_it_starts_is_started(slow):

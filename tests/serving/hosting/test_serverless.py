@@ -1,14 +1,10 @@
 """Endpoints without workers at rest, and what workers may use of memory."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 
-from driftline.alerts.metrics.datapoint import metric_key
-from driftline.alerts.metrics.reading import SeriesRequest, read_many
-from driftline.capture.tables.dataset import Dataset
-from tests.serving.conftest import NOW, resource
+from tests.serving.conftest import resource
 from tests.serving.hosting.formats.archives import pack
 
 # Its requests say what to do: wait for a file, or nothing; the process answers.
@@ -44,21 +40,6 @@ def running(server):
     return found["state"], found["variants"][0]["instance_count"]
 
 
-def captured(server):
-    """Return the status of each request."""
-    server.sink_all()
-    return Dataset(str(server.root), "work").open().to_table()["status"].to_pylist()
-
-
-def told(engine, name, namespace="AWS/SageMaker"):
-    """Return how often a metric was put within the minute of the tests, and the sum."""
-    key = metric_key(namespace, name, {"EndpointName": "work", "VariantName": "AllTraffic"})
-    with engine.connect() as connection:
-        request = SeriesRequest(key, NOW, NOW + timedelta(minutes=1), 60)
-        found = read_many(connection, [request])[0].get(0)
-    return (0, 0) if found is None else (found.sample_count, found.sum)
-
-
 def test_cold_starts_and_throttles_are_exact_and_what_is_answered_is_captured(
     start, archive, tmp_path, until
 ):
@@ -80,15 +61,14 @@ def test_cold_starts_and_throttles_are_exact_and_what_is_answered_is_captured(
         assert refused[0].headers["retry-after"] == "1"
         assert [one.status_code for one in answers] == [200] * 3
         assert {int(one.text) for one in answers} == set(server.worker_ids())
-        statuses = captured(server)
-        engine = server.engine
+        statuses = server.captured("work", "status")
 
     # Started for the first request, and for two of the three that were open together.
-    cold, total_us = told(engine, "ModelSetupTime")
+    cold, total_us = server.metric("work", "ModelSetupTime")
     assert cold == 3
-    assert told(engine, "Throttles", "Driftline") == (4, 4)
+    assert server.metric("work", "Throttles", "Driftline") == (4, 4)
     # What is waited for a worker is no time of the model's.
-    assert told(engine, "OverheadLatency")[1] > total_us > 0
+    assert server.metric("work", "OverheadLatency")[1] > total_us > 0
     assert sorted(statuses) == [200] * 5 + [429] * 4
 
 
