@@ -142,9 +142,10 @@ class ForkServer(forkserver.ForkServer):
             self._forkserver_address, self._forkserver_alive_fd = address, self._alive_fd
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once; the next start has another one."""
         if self._process is not None:
             self._process.kill()
+            self._process.wait()  # Until then it seems to run, and refuses who connects.
 
     def close(self) -> None:
         """Let it end, and wait for that."""
