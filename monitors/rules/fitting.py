@@ -7,7 +7,7 @@ it with some. So the reference decides, before any data are read.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -61,17 +61,6 @@ def require_columns(rules: RuleSet, columns: Collection[str]) -> None:
         missing = (name for name in RuleSet((rule,)).columns if name not in columns)
         if (wrong := next(missing, None)) is not None:
             raise unknown_column(rule, wrong, columns)
-
-
-def require_types(rules: RuleSet, types: Mapping[str, ColumnType]) -> None:
-    """Refuse rules whose expressions do not fit the columns' types; InputError names the first."""
-    empty: dict[str, Value] = {
-        name: pa.array([], ARROW_TYPES[kind]) for name, kind in types.items()
-    }
-    for rule in rules.rules:
-        for expression in _expressions(rule.check(datetime.now(UTC))):
-            if empty.keys() >= set(expression.columns):
-                expression.try_on(empty)
 
 
 def _try(expression: Expression, baseline: Baseline) -> None:

@@ -102,8 +102,8 @@ class Applier:
     ) -> Applied:
         """Store declared resources, or only say what that would change.
 
-        ``known``: the editions that each resource may have before, none if it must be new; None:
-        any. Returns the changes, and what becomes ready, or fails, after it was stored.
+        ``known``: the editions that each resource may have before; None: any. Returns the changes,
+        and what becomes ready, or fails, after it was stored.
         """
         context = self._context
         resources = await asyncio.to_thread(self._filled, parse_resources(documents))

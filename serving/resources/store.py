@@ -127,13 +127,11 @@ class ChangedError(ConflictError):
 def require_edition(
     connection: Connection, kind: Kind, name: str, known: frozenset[str] | None
 ) -> None:
-    """Refuse to change a resource whose etag is not one of the caller's; {}: it must be new."""
+    """Refuse to change a resource whose etag is not one of the caller's; None: any."""
     if known is None:
         return
     found = find(connection, kind, name)
-    if not known and found is not None:
-        raise ChangedError(f'{kind} "{name}" is there already; choose another name')
-    if known and (found is None or found.edition not in known):
+    if found is None or found.edition not in known:
         now = "does not exist" if found is None else f"is of generation {found.generation}"
         raise ChangedError(f'{kind} "{name}" {now}, which is not what If-Match says; get it again')
 

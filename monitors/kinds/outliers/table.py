@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from os import PathLike
 
 import numpy as np
@@ -59,16 +59,6 @@ def outlier_scores(
         if progress is not None:
             progress(done, source.row_count)
     return pa.Table.from_batches(found, SCORE_COLUMNS)
-
-
-def scored_batches(
-    batches: Iterator[pa.RecordBatch], scorer: RowScorer
-) -> Iterator[pa.RecordBatch]:
-    """Append score, verdict and reason to the rows' columns."""
-    for batch in batches:
-        scores = score_table(scorer, batch)
-        schema = pa.schema([*batch.schema, *SCORE_COLUMNS])
-        yield pa.RecordBatch.from_arrays([*batch.columns, *scores.columns], schema=schema)
 
 
 def score_table(scorer: RowScorer, batch: pa.RecordBatch) -> pa.RecordBatch:
