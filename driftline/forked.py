@@ -34,7 +34,6 @@ from driftline.orphans import end_with_parent
 ALLOCATORS = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),  # Above what a request takes.
     "_RJEM_MALLOC_CONF": "narenas:1,tcache:false,dirty_decay_ms:100,muzzy_decay_ms:0",
 }
 # The exit code of a process whose fork server is gone: nobody else could tell.

@@ -103,8 +103,10 @@ def _matching(records: Records, pattern: str) -> np.ndarray:
     found = np.zeros(len(records), bool)
     for side, contents in (("request", records.request), ("response", records.response)):
         encodings = records.meta(f"{side}_encoding")
+        # Nothing is masked in arrays of numpy, where short names stand by chance.
+        is_text = pc.invert(pc.starts_with(contents, b"\x93NUMPY"))
         for mask in (
-            pc.match_substring_regex(contents, pattern),
+            pc.and_(pc.match_substring_regex(contents, pattern), is_text),
             pc.not_equal(encodings, "").fill_null(fill_value=False),
         ):
             found |= mask.to_numpy(zero_copy_only=False)

@@ -186,7 +186,7 @@ def _serve(link: socket.socket, spec: WorkerSpec) -> None:
         about = asdict(found)
     link.sendall(pack({"ready": about}))
     reader = FrameReader()
-    while data := link.recv(1 << 20):
+    while data := link.recv(1 << 18):
         if frames := reader.feed(data):
             answer(frames)
         if memory.is_spent:  # What it was not asked in time is asked of another.
