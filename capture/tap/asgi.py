@@ -23,6 +23,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 REQUEST_ID_KEY = "driftline.request_id"
 # When a request came that a shadow is asked a copy of, in nanoseconds since 1970.
 CAME_KEY = "driftline.came_ns"
+# Set by our own listener when all of a request is here: reading its body waits for nobody.
+BODY_CAME = "driftline.body_came"
 REQUEST_ID_HEADER = b"x-amzn-requestid"
 # They hand over bytes past the tap: a file by its path, or after the body.
 _BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from driftline.capture.tap.asgi import BODY_CAME
 from driftline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -27,6 +28,40 @@ KEPT_S = 75
 # Line and headers of a request together, or what stands unread after them.
 MOST_HEAD_BYTES = 1 << 16
 _MOST_CONNECTIONS = 4096
+
+
+class _JoinedWrites:
+    """A transport that sends what is written together with what follows in this turn of the loop.
+
+    uvicorn writes the head of an answer and its body apart: two system calls, two packets and two
+    wake-ups of the client, a fifth of what one row costs the server.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held = b""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else a transport has
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Hold a first piece; send it with the second one, or at the end of the turn."""
+        if self._held:
+            self._held += data
+            self._flush()
+        else:
+            self._held = data
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Close once all is sent."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
 
 
 class HTTPProtocol(HttpToolsProtocol):
@@ -44,7 +79,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
-        super().connection_made(transport)
+        super().connection_made(_JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -80,6 +115,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Take the end of a request."""
         self._stop_waiting()
+        self.scope[BODY_CAME] = True  # type: ignore[literal-required]
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from driftline.capture.tap.asgi import BODY_CAME
 from driftline.database.disconnects import is_disconnect
 from driftline.errors import (
     ConflictError,
@@ -92,6 +93,8 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout_s: fl
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit:
             raise TooLargeError(f"the body has {int(value)} bytes; the limit is {limit}")
+    if BODY_CAME in scope:
+        return await _gathered(receive, limit)
     try:
         async with asyncio.timeout(timeout_s):
             return await _gathered(receive, limit)
