@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from cachetools import TTLCache
-from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.audit import record
@@ -27,8 +28,8 @@ log = logging.getLogger(__name__)
 _UNNOTED = frozenset({"anyone", "viewer", "invoke", "ingest"})
 
 
-def authorize(operation: Operation, request: Request) -> None:
-    """Refuse what the caller may not do."""
+def authorize(operation: Operation, named: Mapping[str, Any]) -> None:
+    """Refuse what the caller may not do; ``named``: what it is asked of, by parameter."""
     if operation.role == "anyone":
         return
     require(operation.role)
@@ -36,7 +37,6 @@ def authorize(operation: Operation, request: Request) -> None:
     # Which endpoint an event is of stands in the event; its function asks.
     if principal.endpoints is None or operation.id == "receive_cloudevents":
         return
-    named = {**request.query_params, **request.path_params}
     is_endpoint = operation.of and named.get("collection", "endpoints") == "endpoints"
     if not (is_endpoint and principal.reaches(named.get(operation.of, ""))):
         raise ForbiddenError(

@@ -125,7 +125,7 @@ def _route_of(operation: Operation, context: ServerContext, audit: AuditLog) -> 
 
             async def answer(request: Request) -> Response:
                 try:
-                    authorize(operation, request)
+                    authorize(operation, {**request.query_params, **request.path_params})
                     response = await handle(await _read(operation, request, context))
                 except NotFoundError as error:
                     # To those who are for some endpoints it would name the nearest of others.

@@ -1,0 +1,1 @@
+"""The wire protocols of AWS: its clients, asked for driftline's operations."""

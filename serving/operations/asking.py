@@ -1,0 +1,76 @@
+"""Operations asked by the server's own code, for whoever asked it: as by REST, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import TypeAdapter, ValidationError
+
+from driftline.errors import DriftlineError, InputError
+from driftline.serving.http.responses import status_of
+from driftline.serving.operations import areas  # noqa: F401 - registers all
+from driftline.serving.operations.authorization import AuditLog, authorize
+from driftline.serving.operations.registry import OPERATIONS, PAGE, Operation
+from driftline.serving.operations.services import Services
+from driftline.validation import told
+
+INTERNAL_ERROR = 500
+
+
+class Asking:
+    """Does operations as the current caller: with the role, the endpoints and the audit log."""
+
+    def __init__(self, services: Services, audit: AuditLog) -> None:
+        self._services, self._audit = services, audit
+
+    async def ask(self, function: Callable[..., Any], **given: Any) -> Any:  # noqa: ANN401 - its answer
+        """Call an operation's function by what it declares; return what it returns."""
+        operation = _operation_of(function)
+        status = operation.status
+        try:
+            authorize(operation, given)
+            asked = _checked(operation, given)
+            if inspect.iscoroutinefunction(function):
+                return await operation.call(self._services, asked)
+            return await asyncio.to_thread(operation.call, self._services, asked)
+        except DriftlineError as error:
+            status, _, _ = status_of(error)
+            raise
+        except Exception:
+            status = INTERNAL_ERROR
+            raise
+        finally:
+            await self._audit.note(operation, _path(operation, given), status)
+
+
+@cache
+def _operation_of(function: Callable[..., Any]) -> Operation:
+    return next(one for one in OPERATIONS.values() if one.function is function)
+
+
+@cache
+def _adapters(operation: Operation) -> Mapping[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(one.annotation) for name, one in operation.parameters.items()}
+
+
+def _checked(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Hold what is given against what the function declares."""
+    adapters, asked = _adapters(operation), dict(given)
+    if operation.paging is not None:
+        asked = {"limit": PAGE, "next_token": None, **asked}
+    for name, value in asked.items():
+        try:
+            asked[name] = adapters[name].validate_python(value)
+        except ValidationError as error:
+            raise InputError(f"{name}: {told(error.errors()[0])}") from None
+    return asked
+
+
+def _path(operation: Operation, given: Mapping[str, Any]) -> str:
+    named = {name: quote(str(value), safe="") for name, value in given.items()}
+    return operation.path.replace(":path", "").format_map(named)
