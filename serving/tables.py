@@ -75,6 +75,15 @@ variant_overrides = Table(
     Column("reason", Text, nullable=False),
 )
 
+# What clients of AWS said of resources and jobs, and are shown again (echo.py).
+echo = Table(
+    "serving_echo",
+    metadata,
+    Column("kind", String(63), primary_key=True),
+    Column("key", String(255), primary_key=True),  # The name as it is compared.
+    Column("document", JSON, nullable=False),
+)
+
 transform_jobs = Table(
     "serving_transform_jobs",
     metadata,

@@ -14,6 +14,7 @@ from driftline.database.dialects import advisory_lock
 from driftline.database.leases import Lease, Values
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
+from driftline.serving.resources import echo
 from driftline.serving.resources.endpoint_specs import EndpointConfigSpec, variants_and_shadows
 from driftline.serving.resources.model_specs import containers_of
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
@@ -247,6 +248,7 @@ def delete_row(connection: Connection, kind: Kind, name: str) -> None:
     connection.execute(
         delete(resources).where(resources.c.kind == kind, resources.c.key == key_of(kind, name))
     )
+    echo.remove(connection, kind, name)
     count_change(connection, kind)
 
 

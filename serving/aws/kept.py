@@ -1,0 +1,41 @@
+"""What functions of the wire keep beside a resource or a job, to show it again (echo.py)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from driftline.database.engine import read_connection
+from driftline.serving.aws.served import Wire
+from driftline.serving.resources import echo
+
+
+async def keep(wire: Wire, kind: str, name: str, document: Mapping[str, Any]) -> None:
+    """Keep a document; call it once an operation of ours has let the caller change the resource."""
+
+    def put() -> None:
+        with wire.services.context.engine.begin() as connection:
+            echo.put(connection, kind, name, document)
+
+    await asyncio.to_thread(put)
+
+
+async def kept(wire: Wire, kind: str, name: str) -> dict[str, Any]:
+    """Return what is kept; {} where nothing is."""
+
+    def get() -> dict[str, Any]:
+        with read_connection(wire.services.context.engine) as connection:
+            return echo.get(connection, kind, name)
+
+    return await asyncio.to_thread(get)
+
+
+async def forget(wire: Wire, kind: str, name: str) -> None:
+    """Forget what is kept of what is no declared resource; of those it goes with them."""
+
+    def remove() -> None:
+        with wire.services.context.engine.begin() as connection:
+            echo.remove(connection, kind, name)
+
+    await asyncio.to_thread(remove)
