@@ -1,8 +1,8 @@
 """The server: invocations, the API, health; one ASGI application.
 
 From outside in: own hosts and pages only (LocalOnly), authentication (Gate), the tap (Capture),
-then either the bare invocation route or FastAPI with everything else. No framework handles an
-invocation.
+then either the bare invocation route, the wire of AWS, or FastAPI with everything else. No
+framework handles an invocation.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.run.annotating import resume_marks
 from driftline.monitors.run.execution import Job
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
+from driftline.serving.aws.app import AwsWire
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
 from driftline.serving.hosting.asked_models import EndpointModels
@@ -41,7 +42,8 @@ from driftline.serving.http.sagemaker_errors import SageMakerErrors
 from driftline.serving.known import declared_monitor
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
-from driftline.serving.operations.authorization import admit_invocations
+from driftline.serving.operations.asking import Asking
+from driftline.serving.operations.authorization import AuditLog, admit_invocations
 from driftline.serving.operations.pages import ABOUT, add_pages
 from driftline.serving.operations.rest import add_operations
 from driftline.serving.operations.services import Services
@@ -76,7 +78,7 @@ def create_app(context: ServerContext) -> App:
 
     def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Send invocations one way and everything else the other."""
-        return (answer if invocations.takes(scope) else api)(scope, receive, send)
+        return (answer if invocations.takes(scope) else wire)(scope, receive, send)
 
     tap = Capture(
         serve,
@@ -107,14 +109,16 @@ def create_app(context: ServerContext) -> App:
             context, registry, health=health, readiness=lambda: reconciler.readiness,
         ),
     )  # fmt: skip
-    api = _api(services, (reconciler, controllers, traffic, health))
+    audit = AuditLog(context)
+    api = _api(services, audit, (reconciler, controllers, traffic, health))
+    wire = AwsWire(services, Asking(services, audit), api)
     if context.authenticator is None:
         return SageMakerErrors(LocalOnly(tap, settings.server.external_url))
     known = Gate(admit_invocations(tap, invocations), context.authenticator, HEALTH_PATHS)
     return SageMakerErrors(LocalOnly(known, settings.server.external_url, settings.own_hosts))
 
 
-def _api(services: Services, running: Iterable[Running]) -> FastAPI:
+def _api(services: Services, audit: AuditLog, running: Iterable[Running]) -> FastAPI:
     context, failures = services.context, dict.fromkeys(LOOPS, 0)
     for prefix, counters, about in (
         ("loop", lambda: failures, LOOPS),
@@ -148,7 +152,7 @@ def _api(services: Services, running: Iterable[Running]) -> FastAPI:
         dependencies=[Security(HTTPBearer(scheme_name="token", auto_error=False))],
         exception_handlers={HTTPException: answer_error},
     )  # fmt: skip
-    add_operations(api, services)
+    add_operations(api, services, audit)
     add_pages(api, context.dashboard_url)
     return api
 

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from hashlib import sha256
+from typing import Any, TypeVar
 
+from driftline.database.paging import Place, place_of, token_of
+from driftline.errors import InputError
 from driftline.serving.operations.asking import Asking
 from driftline.serving.operations.services import Services
 
 Given = Mapping[str, Any]
 Answer = dict[str, Any]
+Item = TypeVar("Item")
 Function = Callable[["Wire", Given], Awaitable[Answer]]
 
+# The members that ask for a page, as AWS's services name them.
+_LIMITS = ("MaxResults", "MaxRecords", "limit", "Limit")
+_TOKENS = ("NextToken", "nextToken")
 # By botocore's service id and the operation's name: "sagemaker.CreateModel".
 SERVED: dict[str, Function] = {}
 
 
 class WireError(Exception):
-    """An error that a client of AWS knows by its code."""
+    """An error that a client of AWS knows by its code.
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    The code is the name of an error's shape in the model, or the code that the query protocol has
+    for it; without a status it is the model's for that shape, or else 400.
+    """
+
+    def __init__(self, code: str, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.code, self.message, self.status = code, message, status
 
@@ -32,6 +43,7 @@ class Wire:
 
     services: Services
     asking: Asking
+    service: str
     region: str
     account: str
 
@@ -48,6 +60,62 @@ class Wire:
         """Return the ARN of a resource; SageMaker writes names in lower case there."""
         shown = name.lower() if service == "sagemaker" else name
         return f"arn:aws:{service}:{self.region}:{self.account}:{kind}/{shown}"
+
+    def page(
+        self,
+        given: Given,
+        key: Callable[[Item], Place],
+        items: Iterable[Item],
+        *,
+        size: int = 10,
+        descending: bool = False,
+    ) -> tuple[list[Item], str | None]:
+        """Return one page of a list that is at hand, and the token of the next page.
+
+        ``key``: what orders the items, unique, of texts, whole numbers (not negative) and times;
+        ``size``: of a page where the request names none. Items that come and go between two pages
+        neither repeat nor hide others. A list that a table holds is better read from a place on:
+        `after` and `token`.
+        """
+        ordered = sorted(items, key=key, reverse=descending)
+        limit = self.limit(given, size)
+        if ordered and (place := self.after(given, *map(type, key(ordered[0])))) is not None:
+            ordered = [
+                one for one in ordered if (key(one) < place if descending else key(one) > place)
+            ]
+        found = ordered[:limit]
+        return found, self.token(given, key(found[-1])) if len(ordered) > limit else None
+
+    @staticmethod
+    def limit(given: Given, size: int) -> int:
+        """Return how many items a page has at most: as asked for, or else ``size``."""
+        return next((int(given[name]) for name in _LIMITS if name in given), size)
+
+    def after(self, given: Given, *kinds: type) -> Place | None:
+        """Return the place that a page begins behind, by the types of its values."""
+        token = next((given[name] for name in _TOKENS if name in given), None)
+        try:
+            place = place_of(token, str, *kinds)
+        except InputError:
+            place = ("",)
+        if place is not None and place[0] != _filters(given):
+            raise BadTokenError
+        return None if place is None else place[1:]
+
+    @staticmethod
+    def token(given: Given, place: Place) -> str:
+        """Return the token of the page that begins behind a place; good for the same filters."""
+        return token_of((_filters(given), *place))
+
+
+class BadTokenError(Exception):
+    """A token is of no page of this list."""
+
+
+def _filters(given: Given) -> str:
+    """Return a digest of what a list is asked for, but for which page of it."""
+    asked = {name: one for name, one in given.items() if name not in {*_LIMITS, *_TOKENS}}
+    return sha256(repr(sorted(asked.items())).encode()).hexdigest()[:16]
 
 
 def serves(name: str) -> Callable[[Function], Function]:

@@ -55,9 +55,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def add_operations(api: FastAPI, services: Services) -> None:
+def add_operations(api: FastAPI, services: Services, audit: AuditLog) -> None:
     """Add the routes of all operations."""
-    audit = AuditLog(services.context)
     # The paths that take any collection come last.
     for one in sorted(OPERATIONS.values(), key=lambda one: "{collection}" in one.path):
         status = 204 if one.returns is None else one.status

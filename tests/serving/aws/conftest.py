@@ -1,0 +1,63 @@
+"""A real server, and boto3's clients that know nothing of it but its address."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.serving.conftest import Running
+
+REGION = "eu-west-1"
+ACCOUNT = "123456789012"
+
+WireClient = Callable[..., Any]
+
+
+@cache
+def session() -> boto3.Session:
+    """Return the session of all clients, which loads each model once."""
+    return boto3.Session(
+        aws_access_key_id=ACCOUNT, aws_secret_access_key="secret", region_name=REGION
+    )
+
+
+def client_of(url: str, service: str, **config: Any) -> Any:
+    """Return a client of a service; it tries nothing twice, so a failure shows at once."""
+    usual = {"retries": {"total_max_attempts": 1}, "read_timeout": 60}
+    return session().client(service, endpoint_url=url, config=Config(**{**usual, **config}))
+
+
+@pytest.fixture(scope="module")
+def wire_server(
+    start: Callable[..., contextlib.AbstractContextManager[Running]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:
+    """Run the whole server, one for the tests of a file; auth is off, its clock stands at NOW."""
+    with start(tmp_path_factory.mktemp("wire")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def wire_client(wire_server: Running) -> WireClient:
+    """Return what makes boto3's client of a service, asked of the real server.
+
+    How to try an operation that you serve::
+
+        def test_a_model_is_described(wire_client, wire_server):
+            client = wire_client("sagemaker")
+            client.create_model(ModelName="late", ...)
+            assert client.describe_model(ModelName="late")["ModelArn"] == ...
+
+    ``wire_server`` is the same server (`Running`): apply, invoke, engine, url. The keys are those
+    of an account (its number as access key), so ARNs hold `ACCOUNT` and `REGION` of this file. A
+    server with settings: ``with start(tmp_path, **settings) as server``, then `client_of`. An
+    error is ``client.exceptions.ClientError``, its code and message in ``error.response["Error"]``.
+    Your module must be imported by serving/aws/areas.py.
+    """
+    return lambda service, **config: client_of(wire_server.url, service, **config)
