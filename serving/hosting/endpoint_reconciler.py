@@ -94,7 +94,10 @@ class VariantState:
     name: str
     model: str
     share: float  # Of the requests that name no variant, 0 to 1; of a shadow, those mirrored.
+    weight: float  # By which it has its share.
+    desired_weight: float
     instance_count: int  # Workers that can answer now.
+    desired_instance_count: int | None  # None of one without workers at rest.
     problem: str | None
     shadow: bool  # Whether it answers copies, and no caller.
     mirrored: int  # Copies that a shadow was asked, and was spared, since the server began.
@@ -143,7 +146,12 @@ class VariantRuntime:
             name=desired.name,
             model=desired.worker.name,
             share=share,
+            weight=0.0 if self.route is None else self.route.desired.weight,
+            desired_weight=desired.weight,
             instance_count=0 if pool is None else pool.instance_count,
+            desired_instance_count=(
+                None if desired.serverless is not None else desired.instance_count or 1
+            ),
             problem=problem,
             shadow=desired.is_shadow,
             mirrored=self.mirror.mirrored,

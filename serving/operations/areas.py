@@ -14,4 +14,5 @@ from driftline.serving.operations import (
     resources,
     server,
     transform_jobs,
+    variants,
 )

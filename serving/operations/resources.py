@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Header
 from fastapi.responses import JSONResponse, Response
+from pydantic import Field
 from sqlalchemy import Connection
 
 from driftline.access.principal import CURRENT
@@ -26,6 +27,7 @@ from driftline.serving.operations.registry import (
     Paging,
     Prefix,
     Tags,
+    Time,
     operation,
     pairs_of,
     plain,
@@ -33,6 +35,7 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.apply import Applied
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import KINDS, Kind
 from driftline.serving.resources.store import Stored
@@ -45,11 +48,16 @@ Collection = Literal[
 # Collections stand in the order of kinds.
 _KINDS: dict[Collection, Kind] = dict(zip(get_args(Collection), KINDS, strict=True))
 
+_INTERNAL = frozenset({"spec", "models", "edition"})
+_RUNNING = ("config", *EndpointConfigSpec.model_fields)
 _TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})"')
 
 Tag = Annotated[
     str | None, Header(max_length=1000, description="An ETag that the resource came with.")
 ]
+Absent = Annotated[Literal["*"] | None, Header(description="Only what is not there yet.")]
+Since = Annotated[Time | None, "Begin here; included."]
+Until = Annotated[Time | None, "End here; left out."]
 Of = Annotated[Collection, "A kind of resource."]
 Name = Annotated[str, "The resource's name."]
 
@@ -75,16 +83,17 @@ async def apply(
     resources: Annotated[list[dict[str, Any]], "Resources as kind, name and spec."],
     dry_run: Annotated[bool, "Only say what would change."] = False,
     if_match: Tag = None,
+    if_none_match: Absent = None,
 ) -> Applied:
     """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
 
     What is declared is stored when this answers; models, baselines, endpoints and monitors become
     ready afterwards, or fail: `pending` names those, whose status tells. With the header If-Match,
-    of one resource: only if it still is as the ETag says that it was. Silences alone are an
-    operator's; all else needs an admin.
+    of one resource: only if it still is as the ETag says that it was; with If-None-Match "*": only
+    if none of them exists. Silences alone are an operator's; all else needs an admin.
     """
-    known = _editions(if_match)
-    if known is not None and len(resources) != 1:
+    known = _editions(if_match) if if_none_match is None else store.ABSENT
+    if known and len(resources) != 1:
         raise InputError(f"If-Match with {len(resources)} resources; expected one")
     if any(one.get("kind") != "Silence" for one in resources):
         require("admin")
@@ -100,16 +109,38 @@ def list_resources(
     prefix: Prefix = "",
     owner: Annotated[str | None, "Only of this owner."] = None,
     tag: Tags = (),
+    contains: Annotated[str, Field(max_length=255, description="Only names with this in.")] = "",
+    state: Annotated[str | None, "Only endpoints in this state."] = None,
+    created_after: Since = None,
+    created_before: Until = None,
+    updated_after: Since = None,
+    updated_before: Until = None,
+    order: Annotated[store.Order, "What they are sorted by."] = "name",
+    descending: Annotated[bool, "The last one first."] = False,
 ) -> Page[StoredResource]:
-    """List the resources of a kind by name."""
-    kind = _KINDS[collection]
+    """List the resources of a kind."""
+    kind, wanted = _KINDS[collection], pairs_of(tag).items()
+    start, part = key_of(kind, prefix), key_of(kind, contains)
+
+    def fits(row: Stored) -> bool:
+        key = key_of(kind, row.name)
+        return (
+            key.startswith(start)
+            and part in key
+            and owner in (None, row.owner)
+            and wanted <= dict(row.tags).items()
+            and _is_within(row.created_at, created_after, created_before)
+            and _is_within(row.updated_at, updated_after, updated_before)
+            and (state is None or _state(services, connection, row) == state)
+        )
+
     rows = store.list_page(
-        connection, kind, prefix=prefix, owner=owner, tags=pairs_of(tag), after=page.after(str),
-        limit=page.count,
+        connection, kind, fits, order=order, descending=descending,
+        after=page.after(*store.ORDERS[order][1]), limit=page.count,
     )  # fmt: skip
     return page.of(
         rows,
-        lambda row: (key_of(kind, row.name),),
+        lambda row: store.place_of(row, order),
         lambda row: _shown(services, connection, row),
     )
 
@@ -130,12 +161,22 @@ def get_resource(
 
 @operation("DELETE /{collection}/{name:path}", role="operator", notes_itself=True)
 async def delete_resource(
-    services: Services, collection: Of, name: Name, if_match: Tag = None
+    services: Services,
+    collection: Of,
+    name: Name,
+    if_match: Tag = None,
+    in_use: Annotated[bool, "Also a model that endpoints answer by; they go on with it."] = False,
 ) -> None:
     """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
     if collection != "silences":
         require("admin")
-    await services.applier.delete(_KINDS[collection], name, _editions(if_match))
+    known = _editions(if_match)
+    await services.applier.delete(_KINDS[collection], name, known, in_use=in_use)
+
+
+def _is_within(time: datetime | None, start: datetime | None, end: datetime | None) -> bool:
+    is_late = start is None or (time is not None and time >= start)
+    return is_late and (end is None or (time is not None and time < end))
 
 
 def _editions(tags: str | None) -> frozenset[str] | None:
@@ -194,7 +235,7 @@ def _status(services: Services, connection: Connection, row: Stored) -> Json:
 
 def _made(row: Stored) -> Json:
     """Return the artifacts of a resource; values of rows in them need the role analyst."""
-    made = {key: one for key, one in row.made.items() if key not in ("spec", "models")}
+    made = {key: one for key, one in row.made.items() if key not in _INTERNAL}
     is_analyst = CURRENT.get().may("analyst")
     if made.get("description") and not is_analyst:
         made["description"] = {**made["description"], "categories": None}
@@ -205,14 +246,27 @@ def _made(row: Stored) -> Json:
     return made
 
 
+def _state(services: Services, connection: Connection, row: Stored) -> str | None:
+    """Return the state of an endpoint in SageMaker's words; None of what is none."""
+    if row.kind != "Endpoint":
+        return None
+    reconciler = services.reconciler
+    if not row.made:
+        return "Failed" if row.phase == "Failed" else "Creating"
+    if row.is_unfinished or not reconciler.has_followed(connection):
+        return "Creating" if reconciler.endpoint(row.name) is None else "Updating"
+    return reconciler.status(row.name)[0]
+
+
 def _endpoint_status(services: Services, connection: Connection, row: Stored) -> Json:
     reconciler, name = services.reconciler, row.name
-    state, problem = reconciler.status(name)
-    if not row.made:
-        state = "Failed" if row.phase == "Failed" else "Creating"
-    elif row.is_unfinished or not reconciler.has_followed(connection):
-        state = "Creating" if reconciler.endpoint(name) is None else "Updating"
+    state = _state(services, connection, row)
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
-    variants = [asdict(variant) for variant in reconciler.variants(name)]
-    reason = withheld(row.reason) or problem
-    return {"state": state, "reason": reason, "invocations": path, "variants": variants}
+    return {
+        "state": state,
+        "reason": withheld(row.reason) or reconciler.status(name)[1],
+        "invocations": path,
+        "variants": [asdict(variant) for variant in reconciler.variants(name)],
+        # Until a change is done, and where it failed, this is what was declared before.
+        "running": {key: row.running[key] for key in _RUNNING if key in row.running},
+    }

@@ -129,9 +129,14 @@ class Applier:
             [PendingResource(row.kind, row.name, row.generation) for row in pending],
         )
 
-    async def delete(self, kind: Kind, name: str, known: frozenset[str] | None = None) -> None:
-        """Delete a declared resource; what was captured, fitted and executed stays."""
-        await asyncio.to_thread(self._delete, kind, name, known)
+    async def delete(
+        self, kind: Kind, name: str, known: frozenset[str] | None = None, *, in_use: bool = False
+    ) -> None:
+        """Delete a declared resource; what was captured, fitted and executed stays.
+
+        ``in_use``: also a model of endpoints that are ready, which go on with what they have.
+        """
+        await asyncio.to_thread(self._delete, kind, name, known, in_use=in_use)
         self._controllers.wake()
         await self._reconciler.refresh()
 
@@ -226,13 +231,16 @@ class Applier:
         record(connection, verb, target, now, before=old, after=row.declared())
         return definition
 
-    def _delete(self, kind: Kind, name: str, known: frozenset[str] | None) -> None:
+    def _delete(self, kind: Kind, name: str, known: frozenset[str] | None, *, in_use: bool) -> None:
         now = self._context.now()
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             store.require_edition(connection, kind, name, known)
             row = store.get(connection, kind, name)
-            if users := store.users_of(connection, kind, name):
+            users = store.users_of(connection, kind, name)
+            if in_use and kind == "Model":
+                users = [one for one in users if not _is_independent(one)]
+            if users:
                 raise ConflictError(f"{row} is needed by {users[0]}; delete or change that first")
             was_ready = kind != "Monitor" or definition_made_at(connection, row.name) is not None
             if was_ready and kind in _DELETE:
@@ -240,6 +248,12 @@ class Applier:
             store.delete_row(connection, kind, name)
             record(connection, DELETE, f"{kind}/{row.name}", now, before=row.declared())
         log.info("kind=%s name=%s action=delete", kind, row.name)
+
+
+def _is_independent(user: Stored) -> bool:
+    """Whether it goes on without its models: an endpoint that is ready has all of them itself."""
+    is_ready = user.kind == "Endpoint" and user.phase == "Ready"
+    return is_ready or user.kind == "EndpointConfig"
 
 
 def _is_begun_again(connection: Connection, row: Stored) -> bool:

@@ -186,6 +186,7 @@ def make_endpoint(context: ServerContext, _row: Stored) -> Finish:
             deployed = {"since": context.now().isoformat(), "models": digests}
         return {
             "spec": dict(spec),
+            "edition": now.edition,
             "models": {key: {"name": one.name, "made": one.made} for key, one in models.items()},
             "signature": None if signature is None else signature.to_json(),
             "positive": positive,

@@ -182,7 +182,8 @@ def _check_modes(wanted: Wanted, user: str, spec: Mapping[str, Any]) -> None:
         elif spec["async_inference_config"]:
             used.append(("async_inference_config", variant["model_name"], (SINGLE_MODEL, SERIAL)))
     for field, model, modes in used:
-        name, found = wanted.find("Model", model) or (model, {"mode": None})
+        # One that is gone is missed where it is needed.
+        name, found = wanted.find("Model", model) or (model, {"mode": modes[0]})
         if found["mode"] not in modes:
             raise ResourceError(
                 f'{user}: {field} with Model "{name}" of mode {found["mode"]}; expected one of '

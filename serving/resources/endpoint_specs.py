@@ -26,7 +26,7 @@ class ServerlessConfig(Spec):
         return self
 
 
-_InstanceCount = Annotated[int, Field(ge=1, le=64)]
+InstanceCount = Annotated[int, Field(ge=1, le=64)]
 
 
 class _Variant(Spec):
@@ -40,7 +40,7 @@ class Instances(_Variant):
     """One model behind an endpoint with workers that run all the time, and its share."""
 
     # Left out: the server's setting.
-    initial_instance_count: _InstanceCount | None = None
+    initial_instance_count: InstanceCount | None = None
 
 
 class Serverless(_Variant):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from itertools import islice
@@ -28,6 +28,14 @@ DIGEST = "blake2b:"
 Phase = Literal["Pending", "Ready", "Failed"]
 # The kinds that controllers bring about; others are ready as soon as they are stored.
 CONTROLLED: tuple[Kind, ...] = ("Model", "Baseline", "Endpoint", "Monitor")
+# The columns that lists are sorted by, and their types.
+Order = Literal["name", "created"]
+ORDERS: Mapping[Order, tuple[tuple[str, ...], tuple[type, ...]]] = {
+    "name": (("key",), (str,)),
+    "created": (("created_at", "key"), (datetime, str)),
+}
+# The editions of what is not there.
+ABSENT = frozenset[str]()
 LEASE = Lease(resources.c.lease_owner, resources.c.lease_until, timedelta(seconds=15))
 FREE = LEASE.released()
 
@@ -44,7 +52,7 @@ class Stored:
     # What the last generation that became ready consists of; {}: none did. Its spec, and of a Model
     # digest, file (relative to the storage root) and description; of a Baseline the fingerprint of
     # the data, version and signature; of an Endpoint signature (JSON text), positive, what its
-    # models are made of, and deployed: which models its callers get, since when.
+    # models are made of, deployed: which models its callers get, since when, and edition.
     made: Mapping[str, Any]
     content: Mapping[str, str] = field(default_factory=dict)
     phase: Phase = "Ready"
@@ -63,6 +71,11 @@ class Stored:
         """The etag of this state: no other state of the resource, or of its name, ever has it."""
         made_us = 0 if self.created_at is None else round(self.created_at.timestamp() * 1e6)
         return f"{made_us:x}.{self.generation}"
+
+    @property
+    def running_edition(self) -> str:
+        """The etag of the state that became ready last, of an Endpoint."""
+        return str(self.made.get("edition", ""))
 
     @property
     def is_unfinished(self) -> bool:
@@ -132,7 +145,10 @@ def require_edition(
     if known is None:
         return
     found = find(connection, kind, name)
-    if found is None or found.edition not in known:
+    if known == ABSENT:
+        if found is not None:
+            raise ChangedError(f'{kind} "{name}" exists, and If-None-Match says that none does')
+    elif found is None or found.edition not in known:
         now = "does not exist" if found is None else f"is of generation {found.generation}"
         raise ChangedError(f'{kind} "{name}" {now}, which is not what If-Match says; get it again')
 
@@ -146,26 +162,27 @@ def list_kind(connection: Connection, *kinds: Kind) -> list[Stored]:
 def list_page(
     connection: Connection,
     kind: Kind,
+    fits: Callable[[Stored], bool],
     *,
-    prefix: str = "",
-    owner: str | None = None,
-    tags: Mapping[str, str] | None = None,
+    order: Order = "name",
+    descending: bool = False,
     after: Place | None = None,
     limit: int,
 ) -> list[Stored]:
-    """Return resources of a kind by name, behind a place, that begin so and have all these tags."""
-    table, start, wanted = resources.c, key_of(kind, prefix), dict(tags or {}).items()
-    query = select(resources).where(table.kind == kind, is_behind(after, [table.key]))
-    query = query.order_by(table.key).execution_options(yield_per=limit)
-    with connection.execute(query) as rows:
-        fitting = (
-            row
-            for row in rows
-            if row.key.startswith(start)
-            and owner in (None, row.owner)
-            and wanted <= dict(row.tags).items()
-        )
-        return [_read(row) for row in islice(fitting, limit)]
+    """Return the first resources of a kind, in an order and behind a place in it, that fit."""
+    columns = [resources.c[name] for name in ORDERS[order][0]]
+    query = select(resources).where(
+        resources.c.kind == kind, is_behind(after, columns, descending=descending)
+    )
+    query = query.order_by(*(one.desc() if descending else one for one in columns))
+    with connection.execute(query.execution_options(yield_per=limit)) as rows:
+        return list(islice(filter(fits, map(_read, rows)), limit))
+
+
+def place_of(row: Stored, order: Order) -> Place:
+    """Return where a resource stands in an order."""
+    key = key_of(row.kind, row.name)
+    return (key,) if row.created_at is None or order == "name" else (row.created_at, key)
 
 
 def hold_all(connection: Connection) -> None:
@@ -271,8 +288,9 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
     elif kind == "Model":
         found = [("Model", name) for name in containers_of(spec).values()]
     elif kind in ("Endpoint", "EndpointConfig"):
+        # What its config says stands in the endpoint itself: the config may go.
         found = [("Model", variant["model_name"]) for variant in variants_and_shadows(spec)]
-        found += [("Baseline", spec.get("baseline")), ("EndpointConfig", spec.get("config"))]
+        found += [("Baseline", spec.get("baseline"))]
     elif kind == "Monitor":
         found = [
             ("Endpoint", spec["endpoint"]),

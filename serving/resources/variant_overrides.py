@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -20,16 +21,19 @@ def override(
     weight: float | None = None,
     instance_count: int | None = None,
 ) -> None:
-    """Change a variant of an endpoint as it is now; None: as applied."""
+    """Change a variant of an endpoint as it runs now; None: as it is."""
     columns, key = overrides.c, endpoint.name.casefold()
-    is_old = (columns.variant == variant.casefold()) | (columns.edition != endpoint.edition)
+    edition = endpoint.running_edition
+    before = overrides_of(connection, [endpoint]).get((key, variant.casefold()), {})
+    changed = {"weight": weight, "instance_count": instance_count}
+    changed = before | {name: value for name, value in changed.items() if value is not None}
+    is_old = (columns.variant == variant.casefold()) | (columns.edition != edition)
     connection.execute(delete(overrides).where(columns.endpoint == key, is_old))
     connection.execute(
         insert(overrides).values(
-            endpoint=key, variant=variant.casefold(), edition=endpoint.edition, weight=weight,
-            instance_count=instance_count, reason=reason,
+            endpoint=key, variant=variant.casefold(), edition=edition, **changed, reason=reason
         )
-    )  # fmt: skip
+    )
     store.count_change(connection, "Endpoint")
 
 
@@ -37,8 +41,16 @@ def overridden(
     connection: Connection, endpoints: list[store.Stored], variants: list[DesiredVariant]
 ) -> list[DesiredVariant]:
     """Return variants of some endpoints with what was changed of them."""
-    editions = {(one.name.casefold(), one.edition) for one in endpoints}
-    changes = {
+    changes = overrides_of(connection, endpoints)
+    return [replace(one, **changes.get(one.key, {})) for one in variants]
+
+
+def overrides_of(
+    connection: Connection, endpoints: list[store.Stored]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what was changed of variants of some endpoints, by endpoint and variant."""
+    editions = {(one.name.casefold(), one.running_edition) for one in endpoints}
+    return {
         (row.endpoint, row.variant): {
             name: value
             for name in ("weight", "instance_count")
@@ -47,4 +59,3 @@ def overridden(
         for row in connection.execute(select(overrides))
         if (row.endpoint, row.edition) in editions
     }
-    return [replace(one, **changes.get(one.key, {})) for one in variants]

@@ -264,17 +264,17 @@ class OperationCalls(ServerCalls):
         
         What is declared is stored when this answers; models, baselines, endpoints and monitors become
         ready afterwards, or fail: `pending` names those, whose status tells. With the header If-Match,
-        of one resource: only if it still is as the ETag says that it was. Silences alone are an
-        operator's; all else needs an admin.
+        of one resource: only if it still is as the ETag says that it was; with If-None-Match "*": only
+        if none of them exists. Silences alone are an operator's; all else needs an admin.
         """
 
-    def list_resources(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], *, prefix: str = ..., owner: str | None = ..., tag: Sequence[str] = ..., limit: int | None = ...) -> list[Json]:
-        """List the resources of a kind by name."""
+    def list_resources(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], *, prefix: str = ..., owner: str | None = ..., tag: Sequence[str] = ..., contains: str = ..., state: str | None = ..., created_after: datetime | None = ..., created_before: datetime | None = ..., updated_after: datetime | None = ..., updated_before: datetime | None = ..., order: Literal['name', 'created'] = ..., descending: bool = ..., limit: int | None = ...) -> list[Json]:
+        """List the resources of a kind."""
 
     def get_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
         """Return one resource: as declared, and how it fares; its ETag is that of what is declared."""
 
-    def delete_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
+    def delete_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str, *, in_use: bool = ...) -> Json:
         """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
 
     def installation(self) -> Json:
@@ -296,3 +296,10 @@ class OperationCalls(ServerCalls):
 
     def stop_transform_job(self, name: str) -> Json:
         """Stop a transform job within seconds; outputs that are whole stay."""
+
+    def change_variants(self, name: str, variants: Any) -> Json:
+        """Change weights and worker counts of variants, all at once, until the endpoint changes.
+        
+        As UpdateEndpointWeightsAndCapacities does. They hold until another generation of the endpoint
+        is ready, and may be changed by scaling policies.
+        """

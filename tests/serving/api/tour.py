@@ -165,6 +165,8 @@ def _visit_transforms(call: Tour) -> None:
 def _visit_capture(call: Tour) -> None:
     rows = "UA,EWR,1400,39.02\nDL,JFK,760,41\n"
     call("POST /endpoints/{name}/invocations", "flights", content=rows, headers=CSV)
+    weight = {"variant_name": "AllTraffic", "desired_weight": 2}
+    call.api("POST /endpoints/{name}/variants", "flights", json={"variants": [weight]})
     asked = {**CSV, "x-amzn-sagemaker-inference-id": "customer-81"}
     call("POST /endpoints/{name}/async-invocations", "nightly", content=rows, headers=asked)
     call.api("GET /endpoints/{name}/async-invocations/{inference_id}", "nightly", "customer-81")

@@ -1,0 +1,114 @@
+"""Lists in an order and of a part, what must not be there yet, and variants changed in service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+MODELS = "/api/v1/models"
+
+
+def test_a_list_is_sorted_filtered_and_goes_on_where_a_page_ended(
+    shared: Any, trained: Any, declare: Any
+) -> None:
+    for name in ("list-c", "list-a", "list-b", "other"):
+        shared.apply(declare("Model", name, path=str(trained.file)))
+
+    def names(**asked: Any) -> list[str]:
+        found: list[str] = []
+        token: dict[str, str] = {}
+        while True:
+            page = shared.client.get(MODELS, params={"contains": "IST-", **asked, **token}).json()
+            found += [one["name"] for one in page["items"]]
+            if page["next_token"] is None:
+                return found
+            token = {"next_token": page["next_token"]}
+
+    created = shared.client.get(f"{MODELS}/list-b").json()["created_at"]
+
+    assert names(limit=2) == ["list-a", "list-b", "list-c"]
+    assert names(limit=1, descending=True) == ["list-c", "list-b", "list-a"]
+    # The clock of these tests stands still: of one moment the name decides.
+    assert names(limit=2, order="created") == ["list-a", "list-b", "list-c"]
+    assert names(created_after=created, updated_after=created) == ["list-a", "list-b", "list-c"]
+    assert names(created_before=created) == names(state="InService") == []
+
+
+def test_what_must_not_be_there_yet_changes_nothing_that_is(
+    shared: Any, trained: Any, declare: Any
+) -> None:
+    def create(*names: str) -> int:
+        resources = [declare("Model", name, path=str(trained.file)) for name in names]
+        body, head = {"resources": resources}, {"if-none-match": "*"}
+        return int(shared.client.post("/api/v1/apply", json=body, headers=head).status_code)
+
+    assert [create("new-one"), create("new-one"), create("new-two", "new-one")] == [200, 412, 412]
+    assert shared.client.get(f"{MODELS}/new-two").status_code == 404
+
+
+@pytest.fixture
+def endpoint(shared: Any, trained: Any, declare: Any) -> str:
+    pair = [
+        {"variant_name": name, "model_name": "served", "initial_variant_weight": 1}
+        for name in ("blue", "green")
+    ]
+    answer = shared.apply(
+        declare("Model", "served", path=str(trained.file)),
+        declare("EndpointConfig", "served", production_variants=pair),
+        declare("Endpoint", "served", config="served"),
+    )
+    assert answer.status_code == 200, answer.text
+    return "/api/v1/endpoints/served"
+
+
+def test_endpoints_go_on_without_their_model_and_config(
+    shared: Any, trained: Any, endpoint: str
+) -> None:
+    refused = shared.client.delete(f"{MODELS}/served")
+    gone = [
+        shared.client.delete("/api/v1/endpoint-configs/served"),
+        shared.client.delete(f"{MODELS}/served", params={"in_use": True}),
+    ]
+
+    assert refused.status_code == 409
+    assert [one.status_code for one in gone] == [204, 204]
+    assert shared.invoke("served", trained.csv(slice(2))).status_code == 200
+    status = shared.client.get(endpoint).json()["status"]
+    assert (status["phase"], status["running"]["config"]) == ("Ready", "served")
+
+
+def test_weights_and_counts_change_at_once_and_hold_until_the_next_generation(
+    shared: Any, declare: Any, endpoint: str, until: Any
+) -> None:
+    def change(*variants: dict[str, Any]) -> Any:
+        return shared.client.post(f"{endpoint}/variants", json={"variants": [*variants]})
+
+    def state() -> dict[str, tuple[float, float, int]]:
+        found = shared.client.get(endpoint).json()["status"]["variants"]
+        return {
+            one["name"]: (one["weight"], one["desired_weight"], one["desired_instance_count"])
+            for one in found
+        }
+
+    first = change(
+        {"variant_name": "blue", "desired_weight": 3},
+        {"variant_name": "green", "desired_weight": 0, "desired_instance_count": 2},
+    )
+    weighted = state()
+    second = change({"variant_name": "green", "desired_weight": 1})
+    unknown = change({"variant_name": "blue", "desired_weight": 9}, {"variant_name": "red"})
+    twice = change({"variant_name": "blue"}, {"variant_name": "blue"})
+
+    assert first.status_code == second.status_code == 200
+    assert weighted == {"blue": (3, 3, 1), "green": (0, 0, 2)}
+    assert second.json()["items"][1] == {
+        "variant_name": "green", "desired_weight": 1, "desired_instance_count": 2,
+    }  # fmt: skip
+    assert unknown.status_code == twice.status_code == 400
+    assert 'no variant "red"; it has blue, green' in unknown.json()["error"]["message"]
+    assert state() == {"blue": (3, 3, 1), "green": (1, 1, 2)}
+
+    shared.apply(declare("Endpoint", "served", model="served"))
+
+    until(lambda: state() == {"AllTraffic": (1, 1, 1)})
