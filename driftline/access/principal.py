@@ -24,7 +24,7 @@ from driftline.errors import InputError
 from driftline.loopback import Scope
 
 Role = Literal["viewer", "analyst", "operator", "admin", "invoke", "ingest"]
-Via = Literal["off", "file", "token", "session", "proxy", "oidc"]
+Via = Literal["off", "file", "token", "access-key", "session", "proxy", "oidc"]
 ROLES: tuple[Role, ...] = get_args(Role)
 # What a role allows besides its own.
 _ALSO: dict[Role, frozenset[Role]] = {

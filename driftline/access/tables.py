@@ -1,4 +1,4 @@
-"""The SQL tables of this package: tokens, sessions, the audit log."""
+"""The SQL tables of this package: tokens, access keys, sessions, the audit log."""
 
 from __future__ import annotations
 
@@ -15,6 +15,22 @@ tokens = Table(
     metadata,
     Column("name", String(128), primary_key=True),
     Column("digest", String(64), nullable=False, unique=True),
+    Column("roles", JSON, nullable=False),
+    Column("endpoints", JSON),  # None: all.
+    Column("created_by", String(255), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+# Signatures of AWS need the secret itself: it is sealed with the key of channels' secrets, which is
+# in no database.
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("access_key_id", String(32), nullable=False, unique=True),
+    Column("sealed", String(512)),  # None: revoked, and forgotten.
     Column("roles", JSON, nullable=False),
     Column("endpoints", JSON),  # None: all.
     Column("created_by", String(255), nullable=False),

@@ -64,27 +64,43 @@ def create_token(
     expires_at: datetime | None = None,
 ) -> str:
     """Store a new token and return its secret; no name is used twice, for the audit log."""
+    columns = grant(
+        "token", name, roles, now=now, created_by=created_by, endpoints=endpoints,
+        expires_at=expires_at,
+    )  # fmt: skip
+    if _find(connection, name) is not None:
+        raise ConflictError(f'token "{name}" exists or was revoked; choose another name')
+    secret = new_secret()
+    connection.execute(insert(tokens).values(**columns, digest=digest_of(secret)))
+    return secret
+
+
+def grant(
+    kind: str,
+    name: str,
+    roles: Collection[str],
+    *,
+    now: datetime,
+    created_by: str,
+    endpoints: Collection[str] | None,
+    expires_at: datetime | None,
+) -> dict[str, Any]:
+    """Return what is stored of a token or an access key beside its secret; refuse what is wrong."""
     if not _NAME.fullmatch(name):
         raise InputError(
-            f'token "{name[:80]}"; expected up to 128 letters, digits, "_", ".", "@" and "-"'
+            f'{kind} "{name[:80]}"; expected up to 128 letters, digits, "_", ".", "@" and "-"'
         )
     if _TAKEN.fullmatch(name):
-        raise InputError(f'token "{name}": the audit log calls others so; choose another name')
+        raise InputError(f'{kind} "{name}": the audit log calls others so; choose another name')
     if expires_at is not None and expires_at <= now:
         raise InputError(f"expires_at {expires_at.isoformat()} is past; expected a later time")
     if endpoints is not None and not endpoints:
         raise InputError("endpoints: an empty list; name some, or leave it out for all")
-    if _find(connection, name) is not None:
-        raise ConflictError(f'token "{name}" exists or was revoked; choose another name')
-    secret = new_secret()
-    connection.execute(
-        insert(tokens).values(
-            name=name, digest=digest_of(secret), roles=sorted(checked_roles(roles)),
-            endpoints=None if endpoints is None else sorted(one.lower() for one in endpoints),
-            created_by=created_by, created_at=now, expires_at=expires_at,
-        )
-    )  # fmt: skip
-    return secret
+    return {
+        "name": name, "roles": sorted(checked_roles(roles)),
+        "endpoints": None if endpoints is None else sorted(one.lower() for one in endpoints),
+        "created_by": created_by, "created_at": now, "expires_at": expires_at,
+    }  # fmt: skip
 
 
 def register_token(connection: Connection, secret: str, *, now: datetime, created_by: str) -> Token:

@@ -28,7 +28,7 @@ _FILES = {
     "monitor": "monitor",
     "alarm": "alarm channel silence delivery detector metric",
     "capture": "capture truth",
-    "access": "token audit whoami",
+    "access": "token access-key audit whoami",
     "installation": "doctor settings migrate backup restore plugins version",
 }
 COMMANDS = {name: file for file, names in _FILES.items() for name in names.split()}
@@ -57,7 +57,7 @@ def build(asked: str | None = None) -> typer.Typer:
     for name in [asked] if asked in COMMANDS else COMMANDS:
         home = importlib.import_module(f"driftline.app.commands.{COMMANDS[name]}")
         # A word that Python has taken ends in a line there.
-        command = getattr(home, name if name != "import" else "import_")
+        command = getattr(home, name.replace("-", "_") if name != "import" else "import_")
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:

@@ -1,4 +1,4 @@
-"""Operations on access: who asks, tokens, sessions, the audit log."""
+"""Operations on access: who asks, tokens, access keys, sessions, the audit log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 from sqlalchemy import Connection
 
+from driftline.access import access_keys as keys
 from driftline.access import audit as log
 from driftline.access import tokens as stored
 from driftline.access.principal import CURRENT, Principal, Role
@@ -35,6 +36,24 @@ class NewToken:
     endpoints: Sequence[str] | None
     expires_at: datetime | None
     token: str
+
+
+@dataclass(frozen=True)
+class NewAccessKey:
+    """An access key that was made, with its secret."""
+
+    name: str
+    access_key_id: str
+    roles: Sequence[Role]
+    endpoints: Sequence[str] | None
+    expires_at: datetime | None
+    secret_access_key: str
+
+
+Roles = Annotated[
+    list[Role],
+    Field(min_length=1, description="Some of viewer, analyst, operator, admin, invoke and ingest."),
+]
 
 
 @operation("GET /whoami", role="anyone", command="whoami")
@@ -64,13 +83,7 @@ def create_token(
     services: Services,
     connection: Connection,
     name: Annotated[str, "A name that no token had before."],
-    roles: Annotated[
-        list[Role],
-        Field(
-            min_length=1,
-            description="Some of viewer, analyst, operator, admin, invoke and ingest.",
-        ),
-    ],
+    roles: Roles,
     endpoints: Annotated[list[str] | None, "The only endpoints that it is for; else all."] = None,
     expires_at: Annotated[Time | None, "When it ends; else when it is revoked."] = None,
 ) -> NewToken:
@@ -99,6 +112,60 @@ def revoke_token(
     now = services.context.now()
     before = plain(stored.revoke_token(connection, name, now))
     log.record(connection, "delete", f"Token/{name}", now, before=before)
+
+
+@operation(
+    "GET /access-keys", role="admin", command="access-key list",
+    columns="name access_key_id roles endpoints until=expires_at revoked_at",
+)  # fmt: skip
+def access_keys(connection: Connection, page: Paging) -> Page[keys.AccessKey]:
+    """List the access keys of AWS's clients by name, revoked ones too, without their secrets.
+
+    Example: driftline access-key list
+    """
+    found = keys.list_access_keys(connection, after=page.after(str), limit=page.count)
+    return page.of(found, lambda one: (one.name,))
+
+
+@operation("POST /access-keys", role="admin", status=201, notes_itself=True)
+def create_access_key(
+    services: Services,
+    connection: Connection,
+    name: Annotated[str, "A name that no access key had before."],
+    roles: Roles,
+    endpoints: Annotated[list[str] | None, "The only endpoints that it is for; else all."] = None,
+    expires_at: Annotated[Time | None, "When it ends; else when it is revoked."] = None,
+) -> NewAccessKey:
+    """Make an access key, by which boto3 and others sign; the answer alone shows its secret."""
+    now = services.context.now()
+    key_id, secret = keys.create_access_key(
+        connection, name, roles, now=now, created_by=CURRENT.get().subject, endpoints=endpoints,
+        expires_at=expires_at, seal=services.context.vault.seal,
+    )  # fmt: skip
+    end = expires_at and expires_at.isoformat()
+    after = {
+        "name": name, "access_key_id": key_id, "roles": roles, "endpoints": endpoints,
+        "expires_at": end,
+    }  # fmt: skip
+    log.record(connection, "create", f"AccessKey/{name}", now, after=after)
+    return NewAccessKey(name, key_id, roles, endpoints, expires_at, secret)
+
+
+@operation(
+    "DELETE /access-keys/{name}", role="admin", notes_itself=True, command="access-key revoke"
+)
+def revoke_access_key(
+    services: Services, connection: Connection, name: Annotated[str, "The access key's name."]
+) -> None:
+    """End an access key for good, and forget its secret.
+
+    Servers that know it refuse it some seconds later at most.
+
+    Example: driftline access-key revoke airflow
+    """
+    now = services.context.now()
+    before = plain(keys.revoke_access_key(connection, name, now))
+    log.record(connection, "delete", f"AccessKey/{name}", now, before=before)
 
 
 @operation(

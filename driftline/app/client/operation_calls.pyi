@@ -21,6 +21,18 @@ class OperationCalls(ServerCalls):
         Servers that know it refuse it some seconds later at most.
         """
 
+    def access_keys(self, *, limit: int | None = ...) -> list[Json]:
+        """List the access keys of AWS's clients by name, revoked ones too, without their secrets."""
+
+    def create_access_key(self, name: str, roles: Sequence[Literal['viewer', 'analyst', 'operator', 'admin', 'invoke', 'ingest']], *, endpoints: Sequence[str] | None = ..., expires_at: datetime | None = ...) -> Json:
+        """Make an access key, by which boto3 and others sign; the answer alone shows its secret."""
+
+    def revoke_access_key(self, name: str) -> Json:
+        """End an access key for good, and forget its secret.
+        
+        Servers that know it refuse it some seconds later at most.
+        """
+
     def end_sessions(self, subject: str) -> Json:
         """Log somebody out of the dashboard everywhere, some seconds later at most.
         

@@ -1,8 +1,8 @@
-"""Commands about access: tokens, who changed what, and who one is to the server."""
+"""Commands about access: tokens, access keys, who changed what, and who one is to the server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from driftline.access.principal import Role
 
 token = options.Group(help="Make, list and revoke tokens.")
+access_key = options.Group(help="Make, list and revoke the keys that AWS's clients sign with.")
+
+_Name = Annotated[str, "Letters, digits, _ . @ and -; never used before."]
+_Roles = Annotated[
+    list[str], "--role", "viewer, analyst, operator, admin, invoke or ingest; repeatable."
+]
+_Endpoints = Annotated[list[str] | None, "--endpoint NAME", "For this endpoint only; repeatable."]
+_Expires = Annotated[str | None, "--expires 90d", "Time, or hours, days, weeks from now."]
 
 
 @token.command("create")
 def token_create(
-    client: Client,
-    name: Annotated[str, "Letters, digits, _ . @ and -; never used before."],
-    role: Annotated[
-        list[str], "--role", "viewer, analyst, operator, admin, invoke or ingest; repeatable."
-    ],
-    endpoint: Annotated[
-        list[str] | None, "--endpoint NAME", "For this endpoint only; repeatable."
-    ] = None,
-    expires: Annotated[str | None, "--expires 90d", "Time, or hours, days, weeks from now."] = None,
+    client: Client, name: _Name, role: _Roles, endpoint: _Endpoints = None, expires: _Expires = None
 ) -> Answer:
     """Make a token and print its secret, which nobody can show again.
 
@@ -40,9 +40,30 @@ def token_create(
     end = None if expires is None else options.later(expires, "--expires")
     roles = cast("list[Role]", role)  # The server refuses other words.
     found = client.create_token(name, roles, endpoints=endpoint, expires_at=end)
-    told = lines_of({key: value for key, value in found.items() if key != "token"})
+    return _shown_once(found, [found["token"]], {"token"})
+
+
+@access_key.command("create")
+def access_key_create(
+    client: Client, name: _Name, role: _Roles, endpoint: _Endpoints = None, expires: _Expires = None
+) -> Answer:
+    """Make an access key and print its id and its secret, which nobody can show again.
+
+    Standard output has the two variables that AWS's clients read. docs/aws.md has more.
+
+    Example: driftline access-key create airflow --role admin --expires 90d
+    """
+    end = None if expires is None else options.later(expires, "--expires")
+    roles = cast("list[Role]", role)  # The server refuses other words.
+    found = client.create_access_key(name, roles, endpoints=endpoint, expires_at=end)
+    hidden = ("access_key_id", "secret_access_key")
+    return _shown_once(found, [f"AWS_{key.upper()}={found[key]}" for key in hidden], {*hidden})
+
+
+def _shown_once(found: Mapping[str, Any], lines: Sequence[str], hidden: Collection[str]) -> Answer:
+    told = lines_of({key: value for key, value in found.items() if key not in hidden})
     typer.echo(harmless("; ".join([*map(str, told), "shown this once"])), err=True)
-    return Answer(found, [found["token"]])
+    return Answer(found, lines)
 
 
 def _audited(entries: Sequence[Mapping[str, Any]], _asked: object) -> Iterable[str | Table]:
@@ -56,5 +77,6 @@ def _audited(entries: Sequence[Mapping[str, Any]], _asked: object) -> Iterable[s
 
 
 add_operations(token, "token")
+add_operations(access_key, "access-key")
 audit = command_named("audit", _audited)
 whoami = command_named("whoami")

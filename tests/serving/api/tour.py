@@ -139,6 +139,9 @@ def _visit_access(call: Tour) -> None:
     call.api("POST /tokens", json={"name": "ci", "roles": ["viewer"], "endpoints": ["flights"]})
     call.api("GET /tokens")
     call.api("DELETE /tokens/{name}", "ci")
+    call.api("POST /access-keys", json={"name": "ci", "roles": ["viewer"]})
+    call.api("GET /access-keys")
+    call.api("DELETE /access-keys/{name}", "ci")
     with call.server.engine.begin() as connection:
         ana = Principal("ana@example.org", frozenset({"viewer"}), via="oidc")
         begin_session(connection, ana, NOW, timedelta(hours=12))
