@@ -32,6 +32,7 @@ from driftline.monitors.run.annotating import resume_marks
 from driftline.monitors.run.execution import Job
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.aws.app import AwsWire
+from driftline.serving.aws.signing import SignedRequests, refuse_unsigned
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
 from driftline.serving.hosting.asked_models import EndpointModels
@@ -114,7 +115,12 @@ def create_app(context: ServerContext) -> App:
     wire = AwsWire(services, Asking(services, audit), api)
     if context.authenticator is None:
         return SageMakerErrors(LocalOnly(tap, settings.server.external_url))
-    known = Gate(admit_invocations(tap, invocations), context.authenticator, HEALTH_PATHS)
+    signed = SignedRequests(
+        context.authenticator, limit=settings.serving.max_request_bytes,
+        body_timeout_s=context.body_timeout_s, external_url=settings.server.external_url,
+    )  # fmt: skip
+    admitted = admit_invocations(tap, invocations)
+    known = Gate(admitted, context.authenticator, HEALTH_PATHS, refuse_unsigned, signed)
     return SageMakerErrors(LocalOnly(known, settings.server.external_url, settings.own_hosts))
 
 

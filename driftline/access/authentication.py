@@ -10,11 +10,14 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 from cachetools import TTLCache
 from sqlalchemy import Engine
 
+from driftline.access.access_keys import Signer, find_signer
 from driftline.access.principal import CURRENT, SECRET_HEADER, Principal, TrustedProxy
+from driftline.access.signature import is_signed
 from driftline.access.tokens import digest_of, find_session, find_token
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
@@ -36,7 +39,10 @@ _THREADS = 4
 
 
 class Authenticator:
-    """Looks up who sends a request; tokens and sessions expire by the clock ``now``."""
+    """Looks up who sends a request; tokens, access keys and sessions expire by the clock ``now``.
+
+    ``unseal`` opens the secrets of access keys.
+    """
 
     def __init__(
         self,
@@ -45,16 +51,13 @@ class Authenticator:
         *,
         proxy: TrustedProxy | None = None,
         takes_cookies: bool = False,
+        unseal: Callable[[str], str] = str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._now, self._proxy = engine, now, proxy
+        self._engine, self.now, self._proxy, self._unseal = engine, now, proxy, unseal
         self.takes_cookies = takes_cookies
-        self._passes = FailedPasses(log, "looking up tokens")
-        self._known: TTLCache[str, Principal] = TTLCache(_REMEMBERED_MAX, KNOWN_S, clock)
-        self._valid: TTLCache[str, Principal] = TTLCache(_REMEMBERED_MAX, STALE_S, clock)
-        self._asking: dict[str, asyncio.Future[Principal | None]] = {}
-        # Of its own: a database that hangs must not take the threads of what serves.
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="access")
+        self._principals = LookUps[Principal](clock)
+        self._signers = LookUps[Signer](clock)
 
     async def principal(self, scope: Scope, secret: str | None) -> Principal | None:
         """Return who sends a request with a secret; None when the secret is unknown."""
@@ -63,58 +66,91 @@ class Authenticator:
         return None if secret is None else await self.find(secret)
 
     async def find(self, secret: str) -> Principal | None:
-        """Return whom a secret stands for; None when nobody.
+        """Return whom a secret stands for; None when nobody."""
+        return await self._principals.find(digest_of(secret), partial(self._look_up, secret))
 
-        An invocation neither waits nor fails because the database is slow or away: a known secret
-        stays known meanwhile, an unknown one is an UnavailableError.
-        """
-        digest = digest_of(secret)
-        if (known := self._known.get(digest)) is not None:
+    async def signer(self, access_key_id: str) -> Signer | None:
+        """Return who signs with an access key, expired or not; None when nobody."""
+        look_up = partial(self._look_up_signer, access_key_id)
+        return await self._signers.find(access_key_id, look_up)
+
+    def forget(self) -> None:
+        """Look everybody up anew: tokens or sessions have changed."""
+        self._principals.forget()
+        self._signers.forget()
+
+    def _look_up(self, secret: str) -> Principal | None:
+        now = self.now()
+        with read_connection(self._engine) as connection:
+            return find_token(connection, secret, now) or find_session(connection, secret, now)
+
+    def _look_up_signer(self, access_key_id: str) -> Signer | None:
+        with read_connection(self._engine) as connection:
+            return find_signer(connection, access_key_id, self._unseal)
+
+
+Known = TypeVar("Known")
+
+
+class LookUps(Generic[Known]):
+    """Look-ups in the database, whose answers are remembered for a moment.
+
+    An invocation neither waits nor fails because the database is slow or away: who is known stays
+    known meanwhile, and somebody else is an UnavailableError.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._passes = FailedPasses(log, "looking up who asks")
+        self._known: TTLCache[str, Known] = TTLCache(_REMEMBERED_MAX, KNOWN_S, clock)
+        self._valid: TTLCache[str, Known] = TTLCache(_REMEMBERED_MAX, STALE_S, clock)
+        self._asking: dict[str, asyncio.Future[Known | None]] = {}
+        # Of its own: a database that hangs must not take the threads of what serves.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="access")
+
+    async def find(self, key: str, look_up: Callable[[], Known | None]) -> Known | None:
+        """Return what is known under a key; None when nothing is."""
+        if (known := self._known.get(key)) is not None:
             return known
-        was_valid = self._valid.get(digest)
-        asked = self._ask(digest, secret)
+        was_valid = self._valid.get(key)
+        asked = self._ask(key, look_up)
         patience_s = _PATIENCE_UNKNOWN_S if was_valid is None else _PATIENCE_S
         await asyncio.wait({asked}, timeout=patience_s)
         if asked.done() and asked.exception() is None:
             return asked.result()
         if was_valid is None:
-            raise UnavailableError(_NO_ANSWER)
-        self._known[digest] = was_valid
+            told = asked.exception() if asked.done() else None
+            raise told if isinstance(told, UnavailableError) else UnavailableError(_NO_ANSWER)
+        self._known[key] = was_valid
         return was_valid
 
     def forget(self) -> None:
-        """Look everybody up anew: tokens or sessions have changed."""
+        """Look everything up anew."""
         self._known.clear()
         self._valid.clear()
 
-    def _ask(self, digest: str, secret: str) -> asyncio.Future[Principal | None]:
-        """Look a secret up in a thread, once for all who wait for it."""
-        if digest not in self._asking:
+    def _ask(self, key: str, look_up: Callable[[], Known | None]) -> asyncio.Future[Known | None]:
+        """Look something up in a thread, once for all who wait for it."""
+        if key not in self._asking:
             loop = asyncio.get_running_loop()
-            asked = loop.run_in_executor(self._threads, self._look_up, secret)
-            asked.add_done_callback(partial(self._note, digest))
-            self._asking[digest] = asked
-        return self._asking[digest]
+            asked = loop.run_in_executor(self._threads, look_up)
+            asked.add_done_callback(partial(self._note, key))
+            self._asking[key] = asked
+        return self._asking[key]
 
-    def _note(self, digest: str, asked: asyncio.Future[Principal | None]) -> None:
+    def _note(self, key: str, asked: asyncio.Future[Known | None]) -> None:
         """Remember what a look-up found."""
-        self._asking.pop(digest, None)
+        self._asking.pop(key, None)
         if asked.cancelled():
             return
         if error := asked.exception():
             self._passes.failed(error)
             return
         self._passes.passed()
-        if (principal := asked.result()) is not None:
-            self._known[digest] = self._valid[digest] = principal
+        if (found := asked.result()) is not None:
+            self._known[key] = self._valid[key] = found
         else:
-            self._known.pop(digest, None)
-            self._valid.pop(digest, None)
-
-    def _look_up(self, secret: str) -> Principal | None:
-        now = self._now()
-        with read_connection(self._engine) as connection:
-            return find_token(connection, secret, now) or find_session(connection, secret, now)
+            self._known.pop(key, None)
+            self._valid.pop(key, None)
 
 
 def secret_of(scope: Scope, *, takes_cookies: bool) -> str | None:
@@ -145,7 +181,8 @@ _SECRETS = frozenset({b"authorization", b"cookie", SECRET_HEADER})
 NOBODY = Principal("nobody", frozenset())
 
 
-async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+async def refuse_unknown(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer 401 to a request without a valid secret."""
     message = (
         'no token, or none that is valid; expected the header "Authorization: Bearer TOKEN" with a '
         "token made by: driftline token create NAME --role ROLE"
@@ -153,18 +190,31 @@ async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
     await refuse(send, 401, "unauthorized", message, [CHALLENGE])
 
 
+class SignedRequests(Protocol):
+    """Reads requests that are signed with access keys."""
+
+    async def admit(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[Principal, Scope, Receive] | None:
+        """Return whose a request is, and the request to hand on; None once it is refused."""
+
+
 class Gate:
-    """ASGI layer that answers 401 to requests without a valid secret, but for ``public`` paths."""
+    """ASGI layer that answers 401 to requests without a valid secret, but for ``public`` paths.
+
+    Requests with a signature of AWS's are for ``signed`` to verify, where there is one.
+    """
 
     def __init__(
         self,
         app: App,
         authenticator: Authenticator,
         public: Collection[str],
-        refuse: App = _refuse,
+        refuse: App = refuse_unknown,
+        signed: SignedRequests | None = None,
     ) -> None:
         self.app, self.authenticator, self.refuse = app, authenticator, refuse
-        self.public = frozenset(public)
+        self.public, self.signed = frozenset(public), signed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on as somebody's, or refuse it."""
@@ -177,11 +227,17 @@ class Gate:
         secret = secret_of(scope, takes_cookies=self.authenticator.takes_cookies)
         principal: Principal | None = NOBODY
         if scope["path"] not in self.public:
-            try:
-                principal = await self.authenticator.principal(scope, secret)
-            except UnavailableError as error:
-                await refuse(send, 503, "unavailable", str(error), [(b"retry-after", b"1")])
-                return
+            if self.signed is not None and is_signed(scope):
+                admitted = await self.signed.admit(scope, receive, send)
+                if admitted is None:
+                    return
+                principal, scope, receive = admitted
+            else:
+                try:
+                    principal = await self.authenticator.principal(scope, secret)
+                except UnavailableError as error:
+                    await refuse(send, 503, "unavailable", str(error), [(b"retry-after", b"1")])
+                    return
         if principal is None:
             await self.refuse(scope, receive, send)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
@@ -28,7 +29,11 @@ SESSION = timedelta(hours=12)
 
 
 def authenticator(
-    settings: Settings, engine: Engine, *, takes_cookies: bool = False
+    settings: Settings,
+    engine: Engine,
+    *,
+    takes_cookies: bool = False,
+    unseal: Callable[[str], str] = str,
 ) -> Authenticator | None:
     """Return the authenticator; None while authentication is off."""
     if settings.auth.mode == "off":
@@ -38,6 +43,7 @@ def authenticator(
         lambda: datetime.now(UTC),
         proxy=trusted_proxy(settings) if settings.auth.mode == "proxy" else None,
         takes_cookies=takes_cookies,
+        unseal=unseal,
     )
 
 

@@ -87,16 +87,17 @@ def run_server(settings: Settings, ready: Ready) -> None:
     with using_database(settings.database_url) as engine:
         migrate(engine)
         register_token_file(settings, engine)
+        vault = Vault.at(settings.notify.secrets_key, settings.secrets_key_file)
         context = ServerContext(
             settings=settings,
             engine=engine,
             now=clock(settings),
             lease_clock=DatabaseClock(engine),
-            authenticator=authenticator(settings, engine),
+            authenticator=authenticator(settings, engine, unseal=vault.unseal),
             redactor=redactor(settings),
             reach=reach(settings),
             access=table_access(settings),
-            vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
+            vault=vault,
             commands=commands_of(settings.notify.commands),
             start_transform=partial(start_transform, settings.file),
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from driftline.access.principal import CURRENT
+from driftline.access.signature import SignatureError
 from driftline.capture.tap.asgi import REQUEST_ID_KEY
 from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
@@ -34,6 +35,7 @@ from driftline.serving.aws.routing import (
     protocol_of,
 )
 from driftline.serving.aws.served import SERVED, BadTokenError, Wire, WireError
+from driftline.serving.aws.signing import require_service, signature_error
 from driftline.serving.aws.writing import Reply, head_of, write_answer, write_error
 from driftline.serving.http.responses import ClientGoneError, is_packing, read_body, unpacked
 from driftline.serving.operations.asking import Asking
@@ -91,6 +93,7 @@ class AwsWire:
             form = form_of(scope, body) if protocol == "query" else {}
             asked = asked_for(scope, protocol, headers, form)
             service = asked.service
+            require_service(scope, service)
             await self._load(service)
             operation = _served(asked)
             reading = asked, operation.input_shape, headers, form, body
@@ -163,6 +166,8 @@ def _as_wire_error(error: Exception, service: str, protocol: Protocol) -> WireEr
             error = InputError("a value cannot be stored or looked for")
         case SQLAlchemyError() if is_disconnect(error):
             error = UnavailableError("the database does not answer; the server's log says why")
+    if isinstance(error, SignatureError):
+        return signature_error(error, protocol)
     if isinstance(error, DriftlineError):
         return wire_error(error, service, protocol)
     log.error("status=500 service=%s", service, exc_info=error)

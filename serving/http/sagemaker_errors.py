@@ -12,6 +12,7 @@ from urllib.parse import quote
 from driftline.loopback import App, Message, Receive, Scope, Send
 
 _PATH = re.compile(r"/endpoints/([^/]+)/(?:async-)?invocations")
+_CODE = b"x-amzn-errortype"
 _MODEL_ERROR = "ModelError"
 _CODES = {
     401: "AccessDeniedException",
@@ -65,6 +66,7 @@ class SageMakerErrors:
 def _rewritten(start: Message, body: bytes, endpoint: str) -> tuple[Message, Message]:
     status = start["status"]
     code = _CODES.get(status, "ValidationError" if status < 500 else "InternalFailure")
+    code = dict(start["headers"]).get(_CODE, code.encode()).decode()
     found = json.loads(body)
     found["Message"] = message = found["error"]["message"]
     if code == _MODEL_ERROR:
@@ -73,6 +75,6 @@ def _rewritten(start: Message, body: bytes, endpoint: str) -> tuple[Message, Mes
         found["OriginalStatusCode"], found["OriginalMessage"] = original
         found["LogStreamArn"] = f"/api/v1/logs?endpoint={quote(endpoint, safe='')}"
     body = json.dumps(found).encode()
-    headers = [one for one in start["headers"] if one[0] != b"content-length"]
-    headers += [(b"content-length", b"%d" % len(body)), (b"x-amzn-errortype", code.encode())]
+    headers = [one for one in start["headers"] if one[0] not in (b"content-length", _CODE)]
+    headers += [(b"content-length", b"%d" % len(body)), (_CODE, code.encode())]
     return {**start, "headers": headers}, {"type": "http.response.body", "body": body}

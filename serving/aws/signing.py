@@ -1,0 +1,227 @@
+"""Requests that are signed with access keys: whose they are, and how AWS refuses the others."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from hashlib import sha256
+
+from driftline.access.authentication import Authenticator, refuse_unknown
+from driftline.access.principal import Principal
+from driftline.access.signature import (
+    PRESIGNED,
+    Reason,
+    Signature,
+    SignatureError,
+    read_signature,
+)
+from driftline.access.signed_body import (
+    SIGNED_CHUNKS,
+    Trailers,
+    require_declared,
+    require_hash,
+    unchunked,
+)
+from driftline.capture.tap.asgi import BODY_CAME
+from driftline.errors import DriftlineError
+from driftline.loopback import Message, Receive, Scope, Send, refuse
+from driftline.serving.aws.errors import wire_error
+from driftline.serving.aws.routing import CREDENTIAL_KEY, S3, Protocol, headers_of, protocol_of
+from driftline.serving.aws.served import WireError
+from driftline.serving.aws.writing import head_of, write_error
+from driftline.serving.http.responses import ClientGoneError, Headers, read_body, status_of
+
+# What is longer is hashed beside the loop that serves invocations.
+_LONG_BYTES = 256 << 10
+_INVOCATION = re.compile(r"/endpoints/[^/]+/(async-)?invocations")
+# Codes by reason: of JSON, REST and CBOR; of the query protocol; of S3. Status 403 but for some.
+_CODES: dict[Reason, tuple[str, str, str]] = {
+    "missing": (
+        "MissingAuthenticationTokenException", "MissingAuthenticationToken", "AccessDenied",
+    ),
+    "incomplete": (
+        "IncompleteSignatureException", "IncompleteSignature", "AuthorizationHeaderMalformed",
+    ),
+    "unknown": ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId"),
+    "mismatch": ("InvalidSignatureException", "SignatureDoesNotMatch", "SignatureDoesNotMatch"),
+    "skewed": ("InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed"),
+    "expired": ("InvalidSignatureException", "RequestExpired", "AccessDenied"),
+    "ended": ("ExpiredTokenException", "ExpiredToken", "ExpiredToken"),
+    "payload": ("InvalidSignatureException", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch"),
+}  # fmt: skip
+_BAD_REQUESTS = frozenset({
+    "IncompleteSignatureException", "IncompleteSignature", "AuthorizationHeaderMalformed",
+    "RequestExpired", "XAmzContentSHA256Mismatch",
+})  # fmt: skip
+# As signatures name them, where that is not botocore's name.
+_SIGNING_NAMES = {
+    "cloudwatch": "monitoring", "sagemaker-runtime": "sagemaker", "sagemaker-metrics": "sagemaker",
+}  # fmt: skip
+_UNKNOWN = "The security token included in the request is invalid."
+_NO_SESSIONS = f"{_UNKNOWN} Access keys of driftline have none: unset AWS_SESSION_TOKEN"
+
+
+class SignedRequests:
+    """Reads and verifies requests that are signed with access keys."""
+
+    def __init__(
+        self, authenticator: Authenticator, *, limit: int, body_timeout_s: float, external_url: str
+    ) -> None:
+        self._authenticator = authenticator
+        self._limit, self._body_timeout_s = limit, body_timeout_s
+        # A proxy in front takes https, and only that.
+        self._is_private = external_url.startswith("https:")
+
+    async def admit(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[Principal, Scope, Receive] | None:
+        """Return whose a request is, and the request to hand on; None once it is refused."""
+        try:
+            return await self._admitted(scope, receive)
+        except ClientGoneError:
+            return None
+        except DriftlineError as error:
+            await _refuse(scope, send, error)
+            return None
+
+    async def _admitted(self, scope: Scope, receive: Receive) -> tuple[Principal, Scope, Receive]:
+        signature = read_signature(scope)
+        credential = signature.credential
+        signer = await self._authenticator.signer(credential.key_id)
+        if signer is None or signature.token:
+            raise SignatureError("unknown", _UNKNOWN if signer is None else _NO_SESSIONS)
+        now = self._authenticator.now()
+        signature.require_time(now)
+        is_private = self._is_private or scope.get("scheme") == "https"
+        require_declared(signature, is_private=is_private)
+        named = f"{credential.key_id}/{credential.scope}"
+        asked = {**scope, CREDENTIAL_KEY: named, "query_string": _unsigned(scope)}
+        if _INVOCATION.fullmatch(scope["path"]):
+            require_service(asked, "sagemaker-runtime")
+        if signature.payload:  # Before its body is read.
+            signature.verify(signer.secret, signature.payload)
+        if credential.service == S3 and signature.payload not in ("", *SIGNED_CHUNKS):
+            receive = _hashing(signature, receive)  # Objects may be larger than what fits.
+        else:
+            limit, timeout_s = self._limit, self._body_timeout_s
+            body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
+            given = signature, signer.secret, body
+            is_long = len(body) > _LONG_BYTES
+            content, trailers = (
+                await asyncio.to_thread(_content, *given) if is_long else _content(*given)
+            )
+            receive = _replaying(content, receive)
+            asked[BODY_CAME] = True
+            if signature.payload in SIGNED_CHUNKS:
+                asked["headers"] = _unchunked(scope, len(content), trailers)
+        if signer.expires_at is not None and signer.expires_at <= now:
+            raise SignatureError("ended", "The security token included in the request is expired")
+        return signer.principal, asked, receive
+
+
+def _content(signature: Signature, secret: str, body: bytes) -> tuple[bytes, Trailers]:
+    """Return a body as it is to be read, once it is verified."""
+    if signature.payload in SIGNED_CHUNKS:
+        return unchunked(signature, secret, body)
+    digest = sha256(body).hexdigest()
+    if signature.payload:
+        require_hash(signature, digest)
+    else:
+        signature.verify(secret, digest)
+    return body, []
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
+
+
+def _hashing(signature: Signature, receive: Receive) -> Receive:
+    """Hash a body as it is read; in place of its end comes an error when it was altered."""
+    digest = sha256()
+
+    async def hashing() -> Message:
+        message = await receive()
+        digest.update(message.get("body", b""))
+        if message["type"] == "http.request" and not message.get("more_body"):
+            require_hash(signature, digest.hexdigest())
+        return message
+
+    return hashing
+
+
+def _unsigned(scope: Scope) -> bytes:
+    """Return a query without what is about its signature, which nobody else shall see or refuse."""
+    parts = scope["query_string"].split(b"&")
+    kept = [one for one in parts if one.partition(b"=")[0].decode("latin-1") not in PRESIGNED]
+    return b"&".join(kept)
+
+
+def _unchunked(scope: Scope, length: int, trailers: Trailers) -> Headers:
+    """Return the headers of a body that has come out of its chunks."""
+    about = (b"content-length", b"content-encoding", b"x-amz-content-sha256")
+    kept = [(name, value) for name, value in scope["headers"] if name not in about]
+    encodings = b",".join(value for name, value in scope["headers"] if name == about[1]).split(b",")
+    packed = [one for one in map(bytes.strip, encodings) if one not in (b"", b"aws-chunked")]
+    kept += [(about[1], b",".join(packed))] if packed else []
+    kept += [(name.encode(), value.encode("latin-1")) for name, value in trailers]
+    return [*kept, (about[0], b"%d" % length)]
+
+
+def require_service(scope: Scope, service: str) -> None:
+    """Refuse a request that was signed for another service than it asks."""
+    needed = _SIGNING_NAMES.get(service, service)
+    named = scope.get(CREDENTIAL_KEY)
+    if named is not None and named.split("/")[-2] != needed:
+        raise SignatureError(
+            "mismatch", f"Credential should be scoped to correct service: '{needed}'."
+        )
+
+
+async def refuse_unsigned(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a request without a secret: AWS's clients in their words."""
+    if _protocol(scope) is None:
+        await refuse_unknown(scope, receive, send)
+    else:
+        about = (
+            "Missing Authentication Token: driftline access-key create NAME makes a key to sign by"
+        )
+        await _refuse(scope, send, SignatureError("missing", about))
+
+
+async def _refuse(scope: Scope, send: Send, error: DriftlineError) -> None:
+    """Answer with an error as the client of a request reads it."""
+    protocol = _protocol(scope)
+    found = signature_error(error, protocol) if isinstance(error, SignatureError) else None
+    if protocol is not None:
+        headers = headers_of(scope)
+        head = head_of(protocol, str(uuid.uuid4()), headers.get("content-type", ""))
+        found = found or wire_error(error, "", protocol)
+        await write_error(protocol, None, found, head).send(send)
+    elif found is not None:
+        extra = [(b"x-amzn-errortype", found.code.encode())]
+        await refuse(send, found.status or 403, "forbidden", str(error), extra)
+    else:
+        status, code, extra = status_of(error)
+        await refuse(send, status, code, str(error), extra)
+
+
+def signature_error(error: SignatureError, protocol: Protocol | None) -> WireError:
+    """Return a refused signature as AWS says it in a protocol."""
+    column = {"query": 1, "rest-xml": 2}.get(protocol or "", 0)
+    code = _CODES[error.reason][column]
+    return WireError(code, str(error), 400 if code in _BAD_REQUESTS else 403)
+
+
+def _protocol(scope: Scope) -> Protocol | None:
+    if _INVOCATION.fullmatch(scope["path"]):
+        return None  # Whose errors are SageMaker's own (serving/http/sagemaker_errors.py).
+    try:
+        return protocol_of(scope, headers_of(scope))
+    except WireError:  # Of what cannot be read.
+        return None
