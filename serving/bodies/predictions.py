@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,15 @@ def _csv(answer: Answer) -> bytes:
         lines = as_json(rows)
         if b"null" not in lines:
             return lines[2:-2].replace(b"],[", b"\n") + b"\n"
-    out = io.StringIO(newline="")
-    # Quotes only where a text needs them, so that a line of numbers is a line of numbers.
-    csv.writer(out, lineterminator="\n").writerows([map(_cell, row) for row in rows])
-    return out.getvalue().encode()
+    return csv_text([map(_cell, row) for row in rows])
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> bytes:
+    """Write rows as lines, with quotes only where a text needs them."""
+    lines: list[str] = []
+    # What ends its own lines by both signs quotes either, and no reader takes one for an end.
+    csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n").writerows(rows)
+    return "".join([f"{line[:-2]}\n" for line in lines]).encode()
 
 
 def _cell(value: Value | Values) -> str:

@@ -15,6 +15,7 @@ from typing import Any, cast
 from driftline.errors import InputError
 from driftline.formats.location import Location
 from driftline.formats.media_types import TextFormat
+from driftline.serving.bodies.predictions import csv_text
 from driftline.serving.transform.definition import TransformJobSpec
 
 INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
@@ -136,7 +137,7 @@ class TextAssembly:
         content = b"".join(batch.records)
         if self._input.is_whole:
             return content
-        return _written(map(self._input, read_rows(content)))
+        return csv_text(map(self._input, read_rows(content)))
 
     def output(self, batch: Batch, answer: bytes) -> Any:  # noqa: ANN401 # As `writing` takes it.
         """Return what is written for a mini-batch."""
@@ -153,7 +154,7 @@ class TextAssembly:
                 joined = (_joined(one, other) for one, other in pairs)
             answer = b"".join(joined)
         if not self._output.is_whole:
-            answer = _written(map(self._output, read_rows(answer)))
+            answer = csv_text(map(self._output, read_rows(answer)))
         return answer if answer.endswith(b"\n") else answer + b"\n"
 
 
@@ -177,9 +178,3 @@ def _joined(record: bytes, answer: bytes) -> bytes:
         {**found, OUTPUT: output} if isinstance(found, dict) else {INPUT: found, OUTPUT: output}
     )
     return json.dumps(joined, ensure_ascii=False).encode() + b"\n"
-
-
-def _written(rows: Iterable[list[str]]) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue().encode()

@@ -26,7 +26,7 @@ import numpy as np
 from driftline.errors import InputError
 from driftline.formats.media_types import media_type
 from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
-from driftline.serving.bodies.predictions import as_json
+from driftline.serving.bodies.predictions import as_json, csv_text
 from driftline.serving.hosting.formats.model_format import BodyModel, ModelError, ModelFailedError
 from driftline.serving.hosting.own_folders import own_folder
 
@@ -196,10 +196,8 @@ def _output_fn(prediction: Any, accept: str) -> tuple[bytes, str]:  # noqa: ANN4
     if kind == JSON:
         return as_json(found.tolist()), JSON
     if kind == CSV:
-        out = io.StringIO(newline="")
         rows = found.tolist() if found.ndim > 1 else [[one] for one in found.ravel().tolist()]
-        csv.writer(out, lineterminator="\n").writerows(rows)
-        return out.getvalue().encode(), CSV
+        return csv_text(rows), CSV
     if kind == NPY:
         sink = io.BytesIO()
         np.save(sink, found, allow_pickle=False)

@@ -3,7 +3,7 @@ import string
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from driftline.formats.shapes.requests import RequestRows
@@ -193,6 +193,7 @@ FIELDS = st.one_of(
     st.sampled_from(["", "\ufeff"]),
 )
 def test_a_large_csv_body_is_read_as_its_parts_are(kinds, lines, end, mark):
+    assume(not lines[0].startswith("\ufeff"))  # A mark at the begin alone, in the middle a sign.
     columns = rows_of(
         *(Column(name, f"feature_{name}", kind) for name, kind in zip("abc", kinds, strict=True))
     )
