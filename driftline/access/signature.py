@@ -197,10 +197,10 @@ def _time(stamp: str, credential: Credential) -> datetime:
     try:
         is_basic = re.fullmatch(r"\d{8}T\d{6}Z", stamp, re.ASCII)
         time = datetime.fromisoformat(stamp) if is_basic else parsedate_to_datetime(stamp)
-    except ValueError:
+        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         reason = f"Date must be in ISO-8601 'basic format'. Got '{stamp[:40]}'."
         raise SignatureError("incomplete", reason) from None
-    time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     if (day := f"{time:%Y%m%d}") != credential.day:
         raise SignatureError(
             "mismatch", "Credential should be scoped to correct date: Date in Credential scope "

@@ -7,8 +7,11 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import boto3
 import httpx
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.kit.data import ORDERS, fit, labelled, stream
 from tests.kit.installation import Installation
@@ -78,6 +81,25 @@ def test_tokens_let_in_whom_they_are_for_and_the_audit_log_shows_it(guarded: Gua
     assert "orders" in found.run("get", "endpoint", name="reader").stdout
     assert found.ask("GET", lines, found.secrets["reader"]) == 403
 
+    # boto3 signs with an access key.
+    said = found.run("access-key", "create", "boto", "--role", "invoke").stdout
+    key_id, found.secrets["boto"] = (line.partition("=")[2] for line in said.split())
+
+    def sign(secret: str) -> int:
+        client = boto3.client(
+            "sagemaker-runtime", endpoint_url=shop.url, region_name="eu-west-1",
+            aws_access_key_id=key_id, aws_secret_access_key=secret,
+            config=Config(retries={"total_max_attempts": 1}),
+        )  # fmt: skip
+        try:
+            asked = {"EndpointName": "orders", "Body": b"1.0,2.0\n", "ContentType": "text/csv"}
+            return len(client.invoke_endpoint(**asked)["Body"].read()) and 200
+        except ClientError as error:
+            return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+    assert sign(found.secrets["boto"]) == 200
+    assert sign("x" * 40) == 403
+
     # A browser reads of the programming interface in the dashboard.
     assert found.ask("GET", "/docs") == 401
     with httpx.Client(base_url=shop.dashboard_url, timeout=60) as browser:
@@ -89,11 +111,14 @@ def test_tokens_let_in_whom_they_are_for_and_the_audit_log_shows_it(guarded: Gua
     assert found.ask("POST", invocations, found.secrets["shop"]) == 200
     found.run("token", "revoke", "shop")
     wait(lambda: found.ask("POST", invocations, found.secrets["shop"]) == 401)
+    found.run("access-key", "revoke", "boto")
+    wait(lambda: sign(found.secrets["boto"]) == 403)
 
     entries = json.loads(found.run("audit", "--json").stdout)
     noted = {(one["subject"], one["action"], one["target"], one["status"]) for one in entries}
     assert noted >= {
         ("local", "create", "Token/shop", None),
+        ("local", "create", "AccessKey/boto", None),
         ("local", "create", "Endpoint/orders", None),
         ("local", "delete", "Token/shop", None),
         ("shop", "GET /api/v1/{collection}", "/api/v1/alarms", 403),
