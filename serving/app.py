@@ -38,6 +38,7 @@ from driftline.serving.health import Health
 from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.http.invocations import Invocations
+from driftline.serving.http.response_stream import ResponseStream
 from driftline.serving.http.responses import answer_error
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
 from driftline.serving.known import declared_monitor
@@ -114,12 +115,12 @@ def create_app(context: ServerContext) -> App:
     api = _api(services, audit, (reconciler, controllers, traffic, health))
     wire = AwsWire(services, Asking(services, audit), api)
     if context.authenticator is None:
-        return SageMakerErrors(LocalOnly(tap, settings.server.external_url))
+        return SageMakerErrors(LocalOnly(ResponseStream(tap), settings.server.external_url))
     signed = SignedRequests(
         context.authenticator, limit=settings.serving.max_request_bytes,
         body_timeout_s=context.body_timeout_s, external_url=settings.server.external_url,
     )  # fmt: skip
-    admitted = admit_invocations(tap, invocations)
+    admitted = ResponseStream(admit_invocations(tap, invocations))
     known = Gate(admitted, context.authenticator, HEALTH_PATHS, refuse_unsigned, signed)
     return SageMakerErrors(LocalOnly(known, settings.server.external_url, settings.own_hosts))
 

@@ -228,6 +228,7 @@ def run_transform(settings: Settings, name: str, owner: str) -> None:
         return WorkerSpec(
             str(models.fetch(job.model.file)),
             trust_pickle=settings.serving.trust_pickle and job.model.trust_pickle,
+            environment=job.model.environment,
             signature=job.model.signature,
             positive=job.model.positive,
             name=job.name,

@@ -3,4 +3,6 @@
 # ruff: noqa: F401
 from driftline.serving.aws import (
     identity,
+    sagemaker_hosting,
+    tags,
 )

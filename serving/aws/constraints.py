@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from botocore.model import Shape
 
 _MAX_TOLD = 10
+_S3_URI = re.compile(r"\(https\|s3\)://\(\[\^/\]\+?\)/\?\(\.\*\)")
 _MAX_SHOWN = 300
 _POSIX = {
     "ASCII": r"\x00-\x7f", "Alnum": "a-zA-Z0-9", "Alpha": "a-zA-Z", "Digit": "0-9",
@@ -139,6 +140,8 @@ def _all_rules(shape: Shape) -> Iterator[str]:
 @lru_cache(maxsize=2048)
 def _matcher(pattern: str) -> re.Pattern[str]:
     """Return a pattern of Java's for Python: classes by property, ends, pairs of surrogates."""
+    # A model or a file may lie on the server's machine, too.
+    pattern = _S3_URI.sub(lambda found: f"(?:{found[0]}|(?:file:/)?/.*)", pattern)
     text = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", "\U00010000-\U0010ffff")
     text = text.replace(r"\z", r"\Z").replace("[\\w-_]", r"[\w_-]").replace("${", "{")
     parts = re.split(r"(\\p\{\w+\}|\\.|\[\^?\]?|\])", text)

@@ -32,6 +32,7 @@ from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore, model_digest
 from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
 from driftline.serving.resources.endpoints import models_of
+from driftline.serving.resources.model_specs import environment_of
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 START_TIMEOUT_S = 120.0
@@ -201,6 +202,7 @@ class EndpointModels(AskedModels):
             # Only here: a scheduler without such monitors may keep its storage elsewhere.
             str(ModelStore(self._root, self._local_dir).fetch(made["file"])),
             trust_pickle=self._trust_pickle and bool(made["trust_pickle"]),
+            environment=environment_of(made["spec"]),
             positive=found.made.get("positive"),
             name=name,
         )

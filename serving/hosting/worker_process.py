@@ -118,6 +118,7 @@ def _work(spec: WorkerSpec, link: int, output: int) -> None:
     adopt_orphans()  # What it starts is its own until it ends, and then comes to the fork server.
     os.dup2(output, 2)
     os.close(output)
+    os.environ.update(spec.environment)
     np.random.seed()  # noqa: NPY002 - of models that use the old generator: not all the same
     worker.main(link, spec)
 

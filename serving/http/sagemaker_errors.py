@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from driftline.loopback import App, Message, Receive, Scope, Send
 
-_PATH = re.compile(r"/endpoints/([^/]+)/(?:async-)?invocations")
+_PATH = re.compile(r"/endpoints/([^/]+)/(?:async-)?invocations(?:-response-stream)?")
 _CODE = b"x-amzn-errortype"
 _MODEL_ERROR = "ModelError"
 _CODES = {

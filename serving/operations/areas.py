@@ -13,6 +13,7 @@ from driftline.serving.operations import (
     notifications,
     resources,
     server,
+    tags,
     transform_jobs,
     variants,
 )

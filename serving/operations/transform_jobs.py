@@ -17,7 +17,7 @@ from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_of
 from driftline.serving.resources.endpoints import models_of, running_endpoint
-from driftline.serving.resources.model_specs import command_of
+from driftline.serving.resources.model_specs import command_of, environment_of
 from driftline.serving.transform import jobs
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.serving.transform.jobs import PinnedModel, TransformJob
@@ -151,4 +151,5 @@ def _pinned(connection: Connection, spec: TransformJobSpec) -> PinnedModel:
     return PinnedModel(
         file=made["file"], trust_pickle=bool(made["trust_pickle"]), positive=positive,
         description=made["description"], signature=signature,
+        environment=environment_of(made["spec"]),
     )  # fmt: skip

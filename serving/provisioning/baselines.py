@@ -37,6 +37,7 @@ from driftline.serving.provisioning.making import Finish, Made
 from driftline.serving.provisioning.signatures import positive_class
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
+from driftline.serving.resources.model_specs import environment_of
 from driftline.serving.resources.specs import BaselineSpec, CapturedData
 from driftline.serving.resources.store import Stored
 from driftline.serving.resources.worker_spec import WorkerSpec
@@ -207,6 +208,7 @@ def _explained(
         str(context.models.fetch(model["file"])),
         # What was trusted once may be no more.
         trust_pickle=context.settings.serving.trust_pickle and model["trust_pickle"],
+        environment=environment_of(model["spec"]),
         positive=positive_class(fitted.signature, model["description"], chosen=spec.positive),
     )
     with AskedModels(start_timeout_s=context.start_timeout_s) as models:

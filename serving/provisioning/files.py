@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from pyarrow import fs
@@ -28,10 +28,16 @@ from driftline.serving.hosting.multi_model.target_model import (
     checked_target_model,
     require_servable,
 )
-from driftline.serving.resources.artifacts import data_fingerprint, model_digest, model_files
+from driftline.serving.hosting.own_folders import new_folder, remove_folder
+from driftline.serving.resources.artifacts import (
+    copy_here,
+    data_fingerprint,
+    model_digest,
+    model_files,
+)
 from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
 from driftline.serving.resources.model_specs import FileModel, MultiModel, ProgramModel
-from driftline.serving.resources.reach import absolute
+from driftline.serving.resources.reach import Reach, absolute
 from driftline.serving.resources.resources import Resource, ResourceError
 from driftline.serving.resources.specs import BaselineSpec, CapturedData, MonitorSpec
 from driftline.storage import is_remote
@@ -68,8 +74,8 @@ def _content_of(resource: Resource, context: ServerContext) -> Mapping[str, str]
         case MultiModel() as spec:
             return _examples(spec, context)
         case FileModel() | ProgramModel() as spec:
-            file = _model_file(spec, context)
-            return {"digest": model_digest(file), "source": str(file)}
+            with model_file(spec, context) as file:
+                return {"digest": model_digest(file)}
         case BaselineSpec() as spec:
             if isinstance(spec.data, CapturedData):  # Whose rows, and when.
                 found = {"fingerprint": _digest(spec.data.model_dump_json().encode())}
@@ -95,10 +101,33 @@ def _content_of(resource: Resource, context: ServerContext) -> Mapping[str, str]
     return {}
 
 
-def _model_file(spec: FileModel | ProgramModel, context: ServerContext) -> Path:
-    serving, reach = context.settings.serving, context.reach
-    path = absolute(spec.path, "path")
-    reach.check(path)
+@contextmanager
+def model_file(spec: FileModel | ProgramModel, context: ServerContext) -> Iterator[Path]:
+    """Yield the file or folder of a model that may be served; of one in a bucket, a copy."""
+    with _here(spec.path, context.reach) as path:
+        yield _checked(spec, path, context)
+
+
+@contextmanager
+def _here(where: str, reach: Reach) -> Iterator[Path]:
+    place = locate(where)
+    if place.is_local:
+        path = absolute(where, "path")
+        reach.check(path)
+        yield path
+        return
+    reach.check_uri(where)
+    folder, lock = new_folder()
+    try:
+        copy = folder / PurePosixPath(place.path).name
+        copy_here(place, copy)
+        yield copy
+    finally:
+        remove_folder(folder, lock)
+
+
+def _checked(spec: FileModel | ProgramModel, path: Path, context: ServerContext) -> Path:
+    serving = context.settings.serving
     if isinstance(spec, FileModel):
         model = find_model(path)
         path = model.path
@@ -110,8 +139,8 @@ def _model_file(spec: FileModel | ProgramModel, context: ServerContext) -> Path:
             "command: this installation runs none; allow it by [serving] trust_commands = true, "
             "which lets whoever may apply resources run any program here"
         )
-    for file in model_files(path).values():
-        reach.check(file)
+    for file in model_files(path).values() if locate(spec.path).is_local else ():
+        context.reach.check(file)
     return path
 
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -28,16 +27,20 @@ from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
 from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.provisioning.definitions import monitor_of
+from driftline.serving.provisioning.files import model_file
 from driftline.serving.provisioning.signatures import Description, answered_signature, succeed
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
 from driftline.serving.resources.model_specs import (
     MULTI_MODEL,
     SERIAL,
+    FileModel,
+    ProgramModel,
     command_of,
     containers_of,
+    environment_of,
 )
-from driftline.serving.resources.resources import Resource, key_of
+from driftline.serving.resources.resources import Resource, key_of, parse_resources
 from driftline.serving.resources.specs import MonitorSpec, baseline_and_pin
 from driftline.serving.resources.store import CONTROLLED, Stored
 from driftline.serving.resources.worker_spec import WorkerSpec
@@ -98,16 +101,26 @@ async def make_model(context: ServerContext, row: Stored) -> Finish:
     if containers_of(row.spec):
         # What they answer is looked up when an endpoint is made, which follows them.
         made["description"] = None
-    elif before.get("digest") == digest and command_of(before["spec"]) == command_of(row.spec):
+    elif before.get("digest") == digest and _program(before["spec"]) == _program(row.spec):
         made = {**before, **made}
     elif row.spec["mode"] == MULTI_MODEL:
         made["description"] = await _describe_many(context, row, trusted=trusted)
     else:
-        source = Path(row.content["source"])
-        made["file"] = await to_its_end(context.models.put, row.name, source, digest)
+        made["file"] = await to_its_end(_put, context, row, digest)
         path = str(context.models.path(made["file"]))
         made["description"] = await _describe(context, row, path, row.name, trusted=trusted)
     return lambda _connection, _row: made
+
+
+def _put(context: ServerContext, row: Stored, digest: str) -> str:
+    spec = parse_resources([{"kind": row.kind, "name": row.name, "spec": row.spec}])[0].spec
+    assert isinstance(spec, FileModel | ProgramModel)
+    with model_file(spec, context) as file:
+        return context.models.put(row.name, file, digest)
+
+
+def _program(spec: Mapping[str, Any]) -> tuple[object, ...]:
+    return (*command_of(spec), environment_of(spec))
 
 
 async def _describe(
@@ -117,6 +130,7 @@ async def _describe(
     spec = WorkerSpec(
         path, trust_pickle=trusted, name=name, command=command,
         trust_commands=context.settings.serving.trust_commands, memory_bytes=memory_bytes,
+        environment=environment_of(row.spec),
     )  # fmt: skip
     # Of a command, which tells little by itself, whoever applies it may read what it printed.
     log_file = LogFile(context.model_logs_dir, name) if command else None

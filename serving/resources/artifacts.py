@@ -54,7 +54,7 @@ class ModelStore:
         if self._remote is None or path.exists():
             return path
         with _growing(path) as half:
-            _fetch(self._remote / file, half)
+            copy_here(self._remote / file, half)
             if model_digest(half) != path.parent.name:
                 raise UnavailableError(
                     f"{(self._remote / file).shown}: not the bytes that were put there"
@@ -152,9 +152,15 @@ def _is_whole(place: Location, model: Path) -> bool:
     return there == {name: file.stat().st_size for name, file in model_files(model).items()}
 
 
-def _fetch(place: Location, target: Path) -> None:
+def copy_here(place: Location, target: Path) -> None:
+    """Copy a model's file or folder out of a bucket; refuse what is none's by its size."""
+    if place.kind == fs.FileType.NotFound:
+        raise InputError(f"{place.shown}: no such file")
     if place.kind == fs.FileType.Directory:
-        for info in place.listing(recursive=True):
+        infos = place.listing(recursive=True)
+        if len(infos) > FILES_MAX or sum(info.size or 0 for info in infos) > BYTES_MAX:
+            raise InputError(_too_large(place.shown))
+        for info in infos:
             name = PurePosixPath(info.path.removeprefix(f"{place.path}/"))
             if name.is_absolute() or ".." in name.parts:  # Keys of objects may be any text.
                 raise UnavailableError(f"{place.shown} holds {str(name)[:80]!r}, no name of a file")
@@ -212,11 +218,12 @@ def model_files(model: Path) -> Mapping[str, Path]:
         size_bytes += found.st_size
         files[file.relative_to(model).as_posix()] = file
         if len(files) > FILES_MAX or size_bytes > BYTES_MAX:
-            raise InputError(
-                f"{model} holds more than {FILES_MAX:,} files or {BYTES_MAX >> 30} GiB; expected "
-                "a model's"
-            )
+            raise InputError(_too_large(str(model)))
     return dict(sorted(files.items()))
+
+
+def _too_large(shown: str) -> str:
+    return f"{shown} holds more than {FILES_MAX:,} files or {BYTES_MAX >> 30} GiB; expected a model"
 
 
 def _below(top: Path) -> Iterator[Path]:

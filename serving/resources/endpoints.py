@@ -24,6 +24,7 @@ from driftline.serving.resources.model_specs import (
     SERIAL,
     command_of,
     containers_of,
+    environment_of,
 )
 from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.worker_spec import WorkerSpec
@@ -157,6 +158,7 @@ def _worker(
         positive=positive,
         name=model.name,
         command=command,
+        environment=environment_of(spec),
         memory_bytes=memory,
         reads_bodies=description.get("kind") == "bodies",  # Description.kind
         container=container,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from driftline.serving.resources.spec import Name, Spec, field_of, require_distinct
 
@@ -13,6 +13,24 @@ SINGLE_MODEL: Literal["SingleModel"] = "SingleModel"
 MULTI_MODEL = "MultiModel"
 # Modes of several containers: asked one after another, or each by its name.
 SERIAL, DIRECT = "Serial", "Direct"
+
+
+# A worker's libraries are the installation's own, and what it runs is the model's.
+_OURS = frozenset({"PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"})
+
+
+def _require_theirs(name: str) -> str:
+    if name in _OURS or name.startswith("LD_"):
+        raise ValueError(f"{name} is the installation's own; expected variables of the model")
+    return name
+
+
+_Variable = Annotated[
+    str,
+    Field(max_length=1024, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+    AfterValidator(_require_theirs),
+]
+_Value = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00]*$")]
 
 
 class ContainerSpec(Spec):
@@ -28,7 +46,13 @@ class _Model(Spec):
     memory_size_in_mb: Annotated[int, Field(ge=16, le=1 << 20)] | None = None
 
 
-class FileModel(_Model):
+class _Program(_Model):
+    # Variables of the workers' environment, which code of models reads; anybody who may look at
+    # the Model sees them.
+    environment: Annotated[dict[_Variable, _Value], Field(max_length=100)] = {}
+
+
+class FileModel(_Program):
     """A model of a file or a folder."""
 
     mode: Literal["SingleModel"] = SINGLE_MODEL
@@ -36,7 +60,7 @@ class FileModel(_Model):
     trust_pickle: bool | None = None
 
 
-class ProgramModel(_Model):
+class ProgramModel(_Program):
     """A program that answers GET /ping and POST /invocations, and the files it answers from."""
 
     mode: Literal["SingleModel"] = SINGLE_MODEL
@@ -45,7 +69,7 @@ class ProgramModel(_Model):
     command: Annotated[list[str], Field(min_length=1, max_length=100)]
 
 
-class MultiModel(_Model):
+class MultiModel(_Program):
     """Many models below a prefix."""
 
     mode: Literal["MultiModel"]
@@ -97,6 +121,11 @@ def containers_of(spec: Mapping[str, Any]) -> dict[str, str]:
         one["container_hostname"] or f"container-{number}": one["model_name"]
         for number, one in enumerate(spec.get("containers", ()), start=1)
     }
+
+
+def environment_of(spec: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the variables of a stored model's workers."""
+    return tuple(sorted((spec.get("environment") or {}).items()))
 
 
 def command_of(spec: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, int | None]:

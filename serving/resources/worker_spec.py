@@ -28,6 +28,7 @@ class WorkerSpec:
     # A model that is a program: what is run beside the file or folder of ``path``.
     command: tuple[str, ...] | None = None
     trust_commands: bool = False
+    environment: tuple[tuple[str, str], ...] = ()  # Names and values of variables.
     reads_bodies: bool = False  # Whether it takes bodies as they come, of whatever type.
     # Of a variant of several containers: what each of them is started with, by its hostname.
     containers: tuple[tuple[str, WorkerSpec], ...] = ()

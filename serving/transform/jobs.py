@@ -28,6 +28,7 @@ class PinnedModel(BaseModel):
     trust_pickle: bool
     positive: str | None  # The endpoint's, if the job answers as one does.
     description: Mapping[str, Any]
+    environment: tuple[tuple[str, str], ...] = ()  # Of its process.
     signature: str | None = None  # The endpoint's, by which records are read.
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.fs as pafs
 import pytest
@@ -69,3 +70,21 @@ def test_a_folder_is_put_completed_and_fetched_whole(
     assert [path.name for path in fetched.parent.iterdir()] == ["source"]
     ModelStore(s3_root, tmp_path / "two").remove(file)
     assert _files(s3_server, s3_root) == []
+
+
+def test_a_model_in_a_bucket_is_copied_and_served(
+    s3_root: str, s3_server: S3Server, start: Any, trained: Any, declare: Any, tmp_path: Path
+) -> None:
+    where = f"{s3_root}/late.skops"
+    with s3_server.filesystem().open_output_stream(where.removeprefix("s3://")) as stream:
+        stream.write(trained.file.read_bytes())
+
+    with start(tmp_path) as server:
+        applied = server.apply(
+            declare("Model", "remote", path=where), declare("Endpoint", "remote", model="remote")
+        )
+        answer = server.invoke("remote", trained.csv(slice(2)))
+        missing = server.apply(declare("Model", "none", path=f"{s3_root}/none.skops"))
+
+    assert (applied.status_code, answer.status_code) == (200, 200), applied.text
+    assert f"{s3_root}/none.skops: no such file" in missing.text

@@ -292,6 +292,12 @@ class OperationCalls(ServerCalls):
     def installation(self) -> Json:
         """Return the id of this server's installation, and where it stores its data."""
 
+    def aws_tags(self, kind: str, name: str) -> Json:
+        """Return the tags that clients of AWS gave a resource; those of `apply` stand in itself."""
+
+    def change_aws_tags(self, kind: str, name: str, *, add: Any | None = ..., remove: Sequence[str] | None = ...) -> Json:
+        """Change the tags that clients of AWS see, as AddTags and DeleteTags do."""
+
     def create_transform_job(self, spec: Any) -> Json:
         """Score files by a model, or as an endpoint does, in the background.
         

@@ -65,7 +65,7 @@ class InferenceModule(BodyModel):
     def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
         """Answer one request by the functions, those of the toolkit where there are none."""
         is_any = not accept.strip() or "*/*" in accept
-        accept = JSON if is_any else accept
+        accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON) if is_any else accept
         try:  # Functions get these as text.
             sent: Any = body.decode() if media_type(content_type) in (JSON, CSV) else body
         except UnicodeDecodeError as error:

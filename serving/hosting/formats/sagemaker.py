@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,13 +15,19 @@ from driftline.serving.hosting.formats.model_format import BodyModel, ModelError
 from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS, find_model
 
 UNPACKED = Unpacked()
+_PROGRAM = "inference.py"
 
 
 def read(path: Path) -> object:
     """Read an artefact: as the model in it, or as the functions that answer for it."""
     folder = UNPACKED.folder(path)
-    code = folder / "code" / "inference.py"
+    program = os.environ.get("SAGEMAKER_PROGRAM", _PROGRAM).removesuffix(".py") + ".py"
+    code = folder / "code" / program
     _require_installed(folder / "code" / "requirements.txt")
+    if program != _PROGRAM and ("/" in program or not code.is_file()):
+        raise ModelError(
+            f"{path.name} has no code/{program[:80]}, which the variable SAGEMAKER_PROGRAM names"
+        )
     if not code.is_file():
         if (folder / "inference.py").is_file():
             raise ModelError(

@@ -168,6 +168,9 @@ def _visit_transforms(call: Tour) -> None:
 def _visit_capture(call: Tour) -> None:
     rows = "UA,EWR,1400,39.02\nDL,JFK,760,41\n"
     call("POST /endpoints/{name}/invocations", "flights", content=rows, headers=CSV)
+    tags = {"add": {"team": "pricing"}}
+    call.api("POST /aws-tags/{kind}/{name}", "Endpoint", "flights", json=tags)
+    call.api("GET /aws-tags/{kind}/{name}", "Endpoint", "flights")
     weight = {"variant_name": "AllTraffic", "desired_weight": 2}
     call.api("POST /endpoints/{name}/variants", "flights", json={"variants": [weight]})
     asked = {**CSV, "x-amzn-sagemaker-inference-id": "customer-81"}

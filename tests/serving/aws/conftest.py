@@ -44,7 +44,7 @@ def wire_server(
 
 
 @pytest.fixture(scope="module")
-def wire_client(wire_server: Running) -> WireClient:
+def wire_client(wire_server: Running) -> Iterator[WireClient]:
     """Return what makes boto3's client of a service, asked of the real server.
 
     How to try an operation that you serve::
@@ -60,4 +60,7 @@ def wire_client(wire_server: Running) -> WireClient:
     error is ``client.exceptions.ClientError``, its code and message in ``error.response["Error"]``.
     Your module must be imported by serving/aws/areas.py.
     """
-    return lambda service, **config: client_of(wire_server.url, service, **config)
+    with contextlib.ExitStack() as clients:
+        yield lambda service, **config: clients.enter_context(
+            contextlib.closing(client_of(wire_server.url, service, **config))
+        )

@@ -134,3 +134,18 @@ def test_a_pickled_booster_of_sagemakers_xgboost_is_served_where_pickles_are_tru
     )
     with pytest.raises(InputError):
         load_model(path, trust_pickle=False)
+
+
+def test_variables_name_the_script_and_the_usual_answer(load, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "serve")
+    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv")
+    serve = MODEL_FN + "def predict_fn(data, model):\n    return model.predict(data) * 2\n"
+
+    model = load("raise RuntimeError('the wrong one')", **{"code/serve.py": serve})
+
+    answer, kind = model.answer(b"[[1, 2]]", "application/json", "*/*")
+    assert (float(answer), kind) == (pytest.approx(6), "text/csv")
+    for name in ("other.py", "../serve.py"):
+        monkeypatch.setenv("SAGEMAKER_PROGRAM", name)
+        with pytest.raises(ModelError, match=f"has no code/{name}"):
+            load("", **{"code/serve.py": serve})

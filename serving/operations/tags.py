@@ -1,0 +1,60 @@
+"""Tags as clients of AWS set them: of resources, and of jobs that those clients made."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_args
+
+from pydantic import Field
+from sqlalchemy import Connection
+
+from driftline.errors import InputError, NotFoundError
+from driftline.serving.operations.registry import operation
+from driftline.serving.resources import echo, store
+from driftline.serving.resources.specs import Kind
+
+TAGS_MAX = 50  # SageMaker's.
+_MEMBER = "Tags"
+_Key = Annotated[str, Field(min_length=1, max_length=128)]
+_Value = Annotated[str, Field(max_length=256)]
+TaggedKind = Annotated[str, Field(max_length=63, description="A kind of resource, or of job.")]
+Name = Annotated[str, "Its name."]
+
+
+@operation("GET /aws-tags/{kind}/{name:path}", role="viewer")
+def aws_tags(connection: Connection, kind: TaggedKind, name: Name) -> dict[str, str]:
+    """Return the tags that clients of AWS gave a resource; those of `apply` stand in itself."""
+    return _tags(_said(connection, kind, name))
+
+
+@operation("POST /aws-tags/{kind}/{name:path}", role="operator")
+def change_aws_tags(
+    connection: Connection,
+    kind: TaggedKind,
+    name: Name,
+    add: Annotated[dict[_Key, _Value] | None, "Tags to add, or to give another value."] = None,
+    remove: Annotated[list[_Key] | None, "Keys of tags to remove."] = None,
+) -> dict[str, str]:
+    """Change the tags that clients of AWS see, as AddTags and DeleteTags do."""
+    said = _said(connection, kind, name)
+    tags = {key: one for key, one in _tags(said).items() if key not in (remove or ())}
+    tags |= add or {}
+    if len(tags) > TAGS_MAX:
+        raise InputError(f'{kind} "{name}": {len(tags)} tags; expected {TAGS_MAX} at most')
+    written = [{"Key": key, "Value": value} for key, value in tags.items()]
+    echo.put(connection, kind, name, {**said, _MEMBER: written})
+    return tags
+
+
+def _said(connection: Connection, kind: str, name: str) -> echo.Document:
+    said = echo.get(connection, kind, name)
+    if not said:
+        for known in get_args(Kind):
+            if known == kind:
+                store.get(connection, known, name)
+                return said
+        raise NotFoundError(f'{kind} "{name[:80]}" does not exist')
+    return said
+
+
+def _tags(said: echo.Document) -> dict[str, str]:
+    return {one["Key"]: one["Value"] for one in said.get(_MEMBER) or ()}
