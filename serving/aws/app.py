@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
@@ -21,7 +21,7 @@ from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
 from driftline.loopback import App, Receive, Scope, Send
 from driftline.serving.aws import areas  # noqa: F401 - registers all
-from driftline.serving.aws.constraints import require_valid
+from driftline.serving.aws.constraints import require_valid, unicode_ranges
 from driftline.serving.aws.errors import invalid_code, token_code, wire_error
 from driftline.serving.aws.models import operation_model, service_model
 from driftline.serving.aws.reading import read_request
@@ -34,7 +34,7 @@ from driftline.serving.aws.routing import (
     headers_of,
     protocol_of,
 )
-from driftline.serving.aws.served import SERVED, BadTokenError, Wire, WireError
+from driftline.serving.aws.served import SERVED, BadTokenError, Given, Wire, WireError
 from driftline.serving.aws.signing import require_service, signature_error
 from driftline.serving.aws.writing import Reply, head_of, write_answer, write_error
 from driftline.serving.http.responses import ClientGoneError, is_packing, read_body, unpacked
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 REGION, ACCOUNT = "us-east-1", "000000000000"
 # What takes longer to read than a moment is read beside the loop that serves invocations.
 _LONG_BYTES = 64 << 10
+Headers = Mapping[str, str]
 _LISTED = "docs/aws.md lists the operations of AWS that driftline serves"
 
 
@@ -64,7 +65,7 @@ class AwsWire:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of AWS's clients; hand on any other."""
         headers = headers_of(scope) if scope["type"] == "http" else {}
-        protocol = protocol_of(scope, headers) if scope["type"] == "http" else None
+        protocol = protocol_of(scope, headers) if headers else None
         if protocol is None:
             await self._app(scope, receive, send)
         elif protocol == "rest-xml" and self._s3 is not None:
@@ -73,52 +74,47 @@ class AwsWire:
             request_id = scope.get(REQUEST_ID_KEY) or str(uuid.uuid4())
             head = head_of(protocol, request_id, headers.get("content-type", ""))
             try:
-                reply = await self._answer(scope, receive, protocol, headers, head)
+                body = await self._body(scope, receive, headers)
+                reply = await self._answer(scope, protocol, headers, body, head)
             except ClientGoneError:
                 return
+            except DriftlineError as error:
+                reply = write_error(protocol, None, _as_wire_error(error, "", protocol), head)
             await reply.send(send)
 
+    async def _body(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> bytes:
+        limit, timeout_s = self._limit, self._services.context.body_timeout_s
+        body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
+        if is_packing(encoding := headers.get("content-encoding", "")):
+            return await asyncio.to_thread(unpacked, body, encoding, limit)
+        return body
+
     async def _answer(
-        self,
-        scope: Scope,
-        receive: Receive,
-        protocol: Protocol,
-        headers: Mapping[str, str],
-        head: Mapping[str, str],
+        self, scope: Scope, protocol: Protocol, headers: Headers, body: bytes, head: Headers
     ) -> Reply:
         """Return the answer, or the error that there is instead."""
         service = ""
         try:
-            body = await self._body(scope, receive, headers)
             form = form_of(scope, body) if protocol == "query" else {}
             asked = asked_for(scope, protocol, headers, form)
+            await self._load(asked.service)
             service = asked.service
             require_service(scope, service)
-            await self._load(service)
             operation = _served(asked)
             reading = asked, operation.input_shape, headers, form, body
             is_long = len(body) > _LONG_BYTES
             given = await asyncio.to_thread(_read, *reading) if is_long else _read(*reading)
             answer = await SERVED[asked.key](self._wire(service, scope, headers), given)
             return write_answer(protocol, operation, answer, head)
-        except ClientGoneError:
-            raise
         except Exception as error:  # noqa: BLE001 - the top of a request
             found = _as_wire_error(error, service, protocol)
-            model = service_model(service) if service in self._loaded else None
-            return write_error(protocol, model, found, head)
-
-    async def _body(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> bytes:
-        limit, timeout_s = self._limit, self._services.context.body_timeout_s
-        body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
-        encoding = headers.get("content-encoding", "")
-        if is_packing(encoding):
-            return await asyncio.to_thread(unpacked, body, encoding, limit)
-        return body
+            return write_error(protocol, service_model(service) if service else None, found, head)
 
     async def _load(self, service: str) -> None:
         if service not in self._loaded:
-            await asyncio.to_thread(service_model, service)
+            await asyncio.gather(
+                asyncio.to_thread(service_model, service), asyncio.to_thread(unicode_ranges)
+            )
             self._loaded.add(service)
 
     def _wire(self, service: str, scope: Scope, headers: Mapping[str, str]) -> Wire:
@@ -128,13 +124,7 @@ class AwsWire:
         return Wire(self._services, self._asking, service, credential.region or REGION, account)
 
 
-def _read(
-    asked: Asked,
-    shape: Shape,
-    headers: Mapping[str, str],
-    form: Mapping[str, str],
-    body: bytes,
-) -> dict[str, Any]:
+def _read(asked: Asked, shape: Shape, headers: Headers, form: Headers, body: bytes) -> Given:
     given = read_request(asked, shape, headers, form, body)
     require_valid(shape, given, invalid_code(asked.service))
     return given
@@ -147,9 +137,8 @@ def _served(asked: Asked) -> OperationModel:
         code = "InvalidAction" if asked.protocol == "query" else "UnknownOperationException"
         raise WireError(code, f'{asked.service} has no operation "{asked.operation[:80]}"')
     if asked.key not in SERVED:
-        raise WireError(
-            "NotImplemented", f"driftline does not serve {asked.operation}; {_LISTED}", 501
-        )
+        message = f"driftline does not serve {asked.operation}; {_LISTED}"
+        raise WireError("NotImplemented", message, 501)
     return operation
 
 
@@ -169,6 +158,9 @@ def _as_wire_error(error: Exception, service: str, protocol: Protocol) -> WireEr
     if isinstance(error, SignatureError):
         return signature_error(error, protocol)
     if isinstance(error, DriftlineError):
-        return wire_error(error, service, protocol)
+        found = wire_error(error, service, protocol)
+        if (found.status or 0) >= 500:
+            log.warning("status=%d service=%s error=%s", found.status, service, error)
+        return found
     log.error("status=500 service=%s", service, exc_info=error)
     return WireError("InternalFailure", "the request failed; the server's log says why", 500)

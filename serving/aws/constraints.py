@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from driftline.serving.aws.models import Value
@@ -18,17 +19,14 @@ from driftline.serving.aws.served import WireError
 if TYPE_CHECKING:
     from botocore.model import Shape
 
-_MAX_TOLD = 10
+_MAX_TOLD, _MAX_ITEMS, _MAX_SHOWN = 10, 20, 300
 _S3_URI = re.compile(r"\(https\|s3\)://\(\[\^/\]\+?\)/\?\(\.\*\)")
-_MAX_SHOWN = 300
-_POSIX = {
-    "ASCII": r"\x00-\x7f", "Alnum": "a-zA-Z0-9", "Alpha": "a-zA-Z", "Digit": "0-9",
-    "Lower": "a-z", "Upper": "A-Z", "Punct": r"!-/:-@\[-`{-~", "Graph": "!-~", "Print": " -~",
-    "Space": r"\s",
-}  # fmt: skip
+_NUMBERS = frozenset({"integer", "long", "float", "double"})
+# Java's names; those of the Unicode standard are in _properties.
+_POSIX = {"ASCII": r"\x00-\x7f", "Alnum": "a-zA-Z0-9", "Print": " -~"}
 
 
-def require_valid(shape: Shape, given: Mapping[str, Any], code: str) -> None:
+def require_valid(shape: Shape | None, given: Mapping[str, Any], code: str) -> None:
     """Refuse a request that breaks its model's constraints, all of them in one message."""
     problems = [] if shape is None else list(_problems(shape, given, ""))
     if problems:
@@ -42,130 +40,122 @@ def _problems(shape: Shape, value: Value, path: str) -> Iterator[str]:
     if kind == "structure":
         yield from _of_structure(shape, value, path)
         return
-    for rule in _rules(shape, value):
-        yield _sentence(shape, value, path, rule)
+    for words in _broken(shape, value):
+        yield _sentence(shape, value, path, words)
     if kind == "list":
-        if _is_scalar(shape.member):
-            # AWS shows the list, and the constraints of its items together.
-            if any(True for one in value for _ in _rules(shape.member, one)):
-                rules = ", ".join(_all_rules(shape.member))
-                yield _sentence(shape, value, path, f"Member must satisfy constraint: [{rules}]")
-            return
-        for number, one in enumerate(value, 1):
-            yield from _problems(shape.member, one, f"{path}.{number}.member")
+        yield from _of_parts(shape, value, path, "Member", shape.member, enumerate(value, 1))
     elif kind == "map":
-        if any(True for one in value for _ in _rules(shape.key, one)):
-            rules = ", ".join(_all_rules(shape.key))
-            yield _sentence(shape, value, path, f"Map keys must satisfy constraint: [{rules}]")
-        for key, one in value.items():
-            if not _is_scalar(shape.value):
-                yield from _problems(shape.value, one, f"{path}.{key[:80]}.member")
-            elif any(True for _ in _rules(shape.value, one)):
-                rules = ", ".join(_all_rules(shape.value))
-                yield _sentence(shape, value, path, f"Map value must satisfy constraint: [{rules}]")
+        keys = ((key, key) for key in value)
+        yield from _of_parts(shape, value, path, "Map keys", shape.key, keys)
+        yield from _of_parts(shape, value, path, "Map value", shape.value, value.items())
 
 
-def _of_structure(shape: Shape, value: Mapping[str, Any], path: str) -> Iterator[str]:
-    if getattr(shape, "is_document_type", False):
-        return
+def _of_structure(shape: Shape, value: Value, path: str) -> Iterator[str]:
     before = f"{path}." if path else ""
     for name in shape.required_members:
         if name not in value:
             at = before + _lower(name)
             yield f"Value null at '{at}' failed to satisfy constraint: Member must not be null"
     if getattr(shape, "is_tagged_union", False) and len(value) != 1:
-        yield f"Value at '{path}' failed to satisfy constraint: Exactly one member must be set"
+        yield f"Value at '{path}' failed to satisfy constraint: Member must have one member set"
     for name, one in value.items():
         yield from _problems(shape.members[name], one, before + _lower(name))
+
+
+def _of_parts(
+    whole: Shape,
+    value: Value,
+    path: str,
+    name: str,
+    part: Shape,
+    parts: Any,  # noqa: ANN401
+) -> Iterator[str]:
+    """AWS shows a list of scalars whole, with all that its items must satisfy."""
+    if part.type_name in ("structure", "list", "map"):
+        for at, one in parts:
+            yield from _problems(part, one, f"{path}.{str(at)[:_MAX_SHOWN]}.member")
+    elif any(True for _, one in parts for _ in _broken(part, one)):
+        words = ", ".join(words for words, _ in _constraints(part))
+        yield _sentence(whole, value, path, f"{name} must satisfy constraint: [{words}]")
+
+
+def _broken(shape: Shape, value: Value) -> Iterator[str]:
+    return (words for words, keeps in _constraints(shape) if not keeps(value))
+
+
+def _constraints(shape: Shape) -> Iterator[tuple[str, Callable[[Any], bool]]]:
+    """Return the constraints of a shape but for those of its parts: in words, and as a test."""
+    facts, is_number = shape.metadata, shape.type_name in _NUMBERS
+    size: Callable[[Any], Any] = float if is_number else len
+    least, most = facts.get("min"), facts.get("max")
+    what = "value" if is_number else "length"
+    if most is not None:
+        words = f"Member must have {what} less than or equal to {most}"
+        yield words, lambda value: size(value) <= most
+    if least is not None:
+        words = f"Member must have {what} greater than or equal to {least}"
+        yield words, lambda value: size(value) >= least
+    if (pattern := facts.get("pattern")) is not None and shape.type_name == "string":
+        # Of what is too long that alone is told: to look through it could take very long.
+        words = f"Member must satisfy regular expression pattern: {pattern}"
+        yield (
+            words,
+            lambda value: (
+                size(value) > (most or sys.maxsize) or bool(_compiled(pattern).fullmatch(value))
+            ),
+        )
+    if enum := facts.get("enum"):
+        words = f"Member must satisfy enum value set: [{', '.join(enum)}]"
+        yield words, lambda value: value in enum
 
 
 def _lower(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
-def _is_scalar(shape: Shape) -> bool:
-    return shape.type_name not in ("structure", "list", "map")
-
-
-def _sentence(shape: Shape, value: Value, path: str, rule: str) -> str:
-    shown = "Value" if shape.metadata.get("sensitive") else f"Value '{_shown(value)}'"
-    return f"{shown} at '{path}' failed to satisfy constraint: {rule}"
+def _sentence(shape: Shape, value: Value, path: str, words: str) -> str:
+    shown = "" if shape.metadata.get("sensitive") else f" '{_shown(value)}'"
+    return f"Value{shown} at '{path}' failed to satisfy constraint: {words}"
 
 
 def _shown(value: Value) -> str:
     """Return a value as Java's toString has it, cut."""
     if isinstance(value, list):
-        text = f"[{', '.join(_shown(one) for one in value[:20])}]"
+        text = f"[{', '.join(map(_shown, value[:_MAX_ITEMS]))}]"
     elif isinstance(value, Mapping):
-        text = "{" + ", ".join(f"{key}={_shown(one)}" for key, one in [*value.items()][:20]) + "}"
+        items = [*value.items()][:_MAX_ITEMS]
+        text = "{" + ", ".join(f"{key}={_shown(one)}" for key, one in items) + "}"
     else:
         text = str(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
-def _rules(shape: Shape, value: Value) -> Iterator[str]:
-    """Return the constraints that a value breaks, but for those of its parts."""
-    facts, kind = shape.metadata, shape.type_name
-    is_number = kind in ("integer", "long", "float", "double")
-    what = "value" if is_number else "length"
-    if is_number or isinstance(value, Sequence | Mapping):
-        size = value if is_number else len(value)
-        if "max" in facts and size > facts["max"]:
-            yield f"Member must have {what} less than or equal to {facts['max']}"
-            if not is_number:
-                return  # A pattern could take very long on what is longer than it may be.
-        if "min" in facts and size < facts["min"]:
-            yield f"Member must have {what} greater than or equal to {facts['min']}"
-    if kind == "string":
-        if "pattern" in facts and not _matcher(facts["pattern"]).fullmatch(value):
-            yield f"Member must satisfy regular expression pattern: {facts['pattern']}"
-        if shape.enum and value not in shape.enum:
-            yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
-
-
-def _all_rules(shape: Shape) -> Iterator[str]:
-    """Return all constraints of a scalar, in AWS's order."""
-    facts = shape.metadata
-    what = "length" if shape.type_name in ("string", "blob") else "value"
-    if "max" in facts:
-        yield f"Member must have {what} less than or equal to {facts['max']}"
-    if "min" in facts:
-        yield f"Member must have {what} greater than or equal to {facts['min']}"
-    if "pattern" in facts:
-        yield f"Member must satisfy regular expression pattern: {facts['pattern']}"
-    if shape.type_name == "string" and shape.enum:
-        yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
-
-
-@lru_cache(maxsize=2048)
-def _matcher(pattern: str) -> re.Pattern[str]:
-    """Return a pattern of Java's for Python: classes by property, ends, pairs of surrogates."""
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Return one of the models' patterns, which are Java's, for Python."""
     # A model or a file may lie on the server's machine, too.
     pattern = _S3_URI.sub(lambda found: f"(?:{found[0]}|(?:file:/)?/.*)", pattern)
     text = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", "\U00010000-\U0010ffff")
-    text = text.replace(r"\z", r"\Z").replace("[\\w-_]", r"[\w_-]").replace("${", "{")
-    parts = re.split(r"(\\p\{\w+\}|\\.|\[\^?\]?|\])", text)
-    found, is_class = [], False
-    for part in parts:
-        if part.startswith("\\p{"):
-            inside = _property(part[3:-1])
-            found.append(inside if is_class else f"[{inside}]")
-            continue
-        is_class = part != "]" and (is_class or part.startswith("["))
-        found.append(part)
-    return re.compile("".join(found), re.ASCII)
+    # Java takes an end that is repeated, and a hyphen behind a class as one of itself.
+    text = re.sub(r"\$\{\d+,\d+\}", "$", text).replace(r"\z", r"\Z").replace(r"[\w-_]", r"[\w_-]")
+    found, is_class = "", False
+    for part in re.split(r"(\\p\{\w+\}|\\.|[\[\]])", text):
+        name = part[3:-1] if part.startswith(r"\p") else ""
+        inside = _POSIX.get(name) or "".join(
+            ranges for one, ranges in unicode_ranges().items() if name and one.startswith(name)
+        )
+        is_class = part != "]" and (is_class or part == "[")
+        found += part if not name else inside if is_class else f"[{inside}]"
+    return re.compile(found, re.ASCII)
 
 
-@lru_cache(maxsize=64)
-def _property(name: str) -> str:
-    """Return the characters of a property as ranges of a class: of ``L``, all letters."""
-    if name in _POSIX:
-        return _POSIX[name]
-    ranges: list[list[int]] = []
-    for code in range(sys.maxunicode + 1):
-        if unicodedata.category(chr(code)).startswith(name):
-            if ranges and ranges[-1][1] == code - 1:
-                ranges[-1][1] = code
-            else:
-                ranges.append([code, code])
-    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
+@cache
+def unicode_ranges() -> Mapping[str, str]:
+    """Return the characters of each general category of Unicode, as ranges of a class."""
+    found: dict[str, str] = {}
+    codes = range(sys.maxunicode + 1)
+    for category, run in groupby(codes, key=lambda code: unicodedata.category(chr(code))):
+        first, *more = run
+        last = more[-1] if more else first
+        found[category] = f"{found.get(category, '')}\\U{first:08x}-\\U{last:08x}"
+    return found

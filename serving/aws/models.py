@@ -8,22 +8,15 @@ from typing import TYPE_CHECKING, Any
 from driftline.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from botocore.model import OperationModel, ServiceModel, Shape
+    from botocore.model import OperationModel, ServiceModel
 
 # A value of a type that a model names.
 Value = Any
 
 SERVICES = (
-    "application-autoscaling",
-    "cloudwatch",
-    "events",
-    "logs",
-    "sagemaker",
-    "sagemaker-metrics",
-    "sagemaker-runtime",
-    "sns",
-    "sts",
-)
+    "application-autoscaling", "cloudwatch", "events", "logs", "sagemaker", "sagemaker-metrics",
+    "sagemaker-runtime", "sns", "sts",
+)  # fmt: skip
 MISSING = (
     "this server cannot read requests of AWS's clients: botocore or cbor2 is not installed; "
     "pip install 'driftline[aws]'"
@@ -51,11 +44,6 @@ def operation_model(service: str, operation: str) -> OperationModel | None:
     """Return the model of an operation; None when the service has no such operation."""
     model = service_model(service)
     return model.operation_model(operation) if operation in model.operation_names else None
-
-
-def wire_name(name: str, shape: Shape) -> str:
-    """Return the name of a member as it is sent."""
-    return str(shape.serialization.get("name", name))
 
 
 def _without_documentation(model: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
@@ -30,31 +31,26 @@ TARGETS = {
     "SageMaker": "sagemaker",
 }
 VERSIONS = {"2010-03-31": "sns", "2010-08-01": "cloudwatch", "2011-06-15": "sts"}
-# By method and path, with the members that the path holds.
+# By operation: the method and the path, with the members that the path holds.
+_ENDPOINT = "/endpoints/(?P<EndpointName>[^/]+)/"
 _PATHS = {
-    f"sagemaker-runtime.{operation}": (
-        "POST",
-        re.compile(rf"/endpoints/(?P<EndpointName>[^/]+)/{path}"),
-    )
-    for operation, path in (
-        ("InvokeEndpoint", "invocations"),
-        ("InvokeEndpointAsync", "async-invocations"),
-        ("InvokeEndpointWithResponseStream", "invocations-response-stream"),
-    )
-} | {
-    "sagemaker-metrics.BatchPutMetrics": ("PUT", re.compile("/BatchPutMetrics")),
-    "sagemaker-metrics.BatchGetMetrics": ("POST", re.compile("/BatchGetMetrics")),
-}
+    "sagemaker-runtime.InvokeEndpoint": ("POST", f"{_ENDPOINT}invocations"),
+    "sagemaker-runtime.InvokeEndpointAsync": ("POST", f"{_ENDPOINT}async-invocations"),
+    "sagemaker-runtime.InvokeEndpointWithResponseStream": (
+        "POST", f"{_ENDPOINT}invocations-response-stream",
+    ),
+    "sagemaker-metrics.BatchPutMetrics": ("PUT", "/BatchPutMetrics"),
+    "sagemaker-metrics.BatchGetMetrics": ("POST", "/BatchGetMetrics"),
+}  # fmt: skip
 # As bare routes answer them (serving/http, serving/operations).
-_ON_ROUTES = frozenset(
-    {"sagemaker-runtime.InvokeEndpoint", "sagemaker-runtime.InvokeEndpointAsync"}
-)
+_ON_ROUTES = {"sagemaker-runtime.InvokeEndpoint", "sagemaker-runtime.InvokeEndpointAsync"}
 S3 = "s3"
 
+_pairs = partial(parse_qsl, keep_blank_values=True, errors="strict", max_num_fields=20_000)
 _FORM = "application/x-www-form-urlencoded"
-_MAX_FIELDS = 20_000
 _CBOR_PATH = re.compile(r"(?:/[^/]+)?/service/([^/]+)/operation/([^/]+)")
 _CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256\s.*?Credential=([^\s,]+)")
+_PRESIGNED = re.compile(rb"(?:^|&)X-Amz-Credential=([^&]+)")
 # Every SDK of AWS sends it, also one that does not sign.
 _SDK = "amz-sdk-invocation-id"
 # A client may be told of an endpoint_url for each service, with a path.
@@ -101,8 +97,8 @@ def credential_of(scope: Scope, headers: Mapping[str, str]) -> Credential:
     text = scope.get(CREDENTIAL_KEY)
     if text is None and (found := _CREDENTIAL.match(headers.get("authorization", ""))):
         text = found[1]
-    if text is None and b"X-Amz-Credential=" in scope.get("query_string", b""):
-        text = _form_of(scope["query_string"]).get("X-Amz-Credential")
+    if text is None and (shown := _PRESIGNED.search(scope.get("query_string", b""))):
+        text = unquote(shown[1].decode("latin-1"))
     parts = (text or "").split("/")
     return Credential(parts[0], parts[-3], parts[-2]) if len(parts) >= 5 else Credential()
 
@@ -135,21 +131,20 @@ def asked_for(
         found = _rest(scope)
         assert found is not None
         return found
+    services = TARGETS
     if protocol == "query":
-        named, operation = form.get("Version", ""), form.get("Action", "")
-        service = VERSIONS.get(named)
+        named, operation, services = form.get("Version", ""), form.get("Action", ""), VERSIONS
         if scope["method"] == "GET" and not operation.startswith(_READS):
             raise WireError(
                 "InvalidAction", f"{operation[:80]} changes something; send a POST", 405
             )
     elif protocol == "json":
         named, _, operation = headers["x-amz-target"].rpartition(".")
-        service = TARGETS.get(named)
     else:
         matched = _CBOR_PATH.fullmatch(scope["path"])
         assert matched is not None
         named, operation = matched.groups()
-        service = TARGETS.get(named)
+    service = services.get(named)
     if service is None:
         raise WireError(
             "UnknownOperationException" if protocol != "query" else "InvalidAction",
@@ -160,17 +155,11 @@ def asked_for(
 
 def form_of(scope: Scope, body: bytes) -> dict[str, str]:
     """Return the fields of a form, from the body or, of a GET, from the address."""
-    return _form_of(scope.get("query_string", b"") if scope["method"] == "GET" else body)
-
-
-def _form_of(text: bytes) -> dict[str, str]:
+    text = scope.get("query_string", b"") if scope["method"] == "GET" else body
     try:
-        pairs = parse_qsl(
-            text.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS
-        )
+        return dict(_pairs(text.decode()))
     except ValueError as error:
         raise WireError("MalformedQueryString", f"the form cannot be read: {error}") from None
-    return dict(pairs)
 
 
 def _rest(scope: Scope) -> Asked | None:
@@ -181,7 +170,7 @@ def _rest(scope: Scope) -> Asked | None:
     if slash and prefix in _PREFIXES:
         path = f"/{rest}"
     for key, (method, pattern) in _PATHS.items():
-        if method == scope["method"] and (matched := pattern.fullmatch(path)):
+        if method == scope["method"] and (matched := re.fullmatch(pattern, path)):
             service, _, operation = key.partition(".")
             named = {name: unquote(value) for name, value in matched.groupdict().items()}
             return Asked("rest-json", service, operation, named)

@@ -29,12 +29,15 @@ class WireError(Exception):
     """An error that a client of AWS knows by its code.
 
     The code is the name of an error's shape in the model, or the code that the query protocol has
-    for it; without a status it is the model's for that shape, or else 400.
+    for it; without a status it is the model's for that shape, or else 400. ``members``: what the
+    shape has besides the message.
     """
 
-    def __init__(self, code: str, message: str, status: int | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, status: int | None = None, members: Given | None = None
+    ) -> None:
         super().__init__(message)
-        self.code, self.message, self.status = code, message, status
+        self.code, self.message, self.status, self.members = code, message, status, members or {}
 
 
 @dataclass(frozen=True)

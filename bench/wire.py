@@ -1,0 +1,170 @@
+"""What the wire of AWS costs: calls a second with 1,000 endpoints, and an invocation by boto3.
+
+- Describe and list: a server with 1,000 endpoints declared through the wire, none of whose loops
+  run, so that no model is loaded; each request is what boto3 sends, on one connection. Given is the
+  processor time of the server's process a call, and so the calls a second that one core answers.
+- Invoke: a server with one endpoint, asked in turn as curl does and as boto3 does, which signs.
+  Given is the processor time of the server's process a request, its worker left out.
+
+    PYTHONPATH=. python bench/wire.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import boto3
+import serving_load
+import skops.io
+from botocore.client import BaseClient
+from botocore.config import Config
+
+from driftline.app.listener import Server, listen
+from driftline.loopback import App, Receive, Scope, Send
+from driftline.serving.app import create_app
+from driftline.serving.context import ServerContext
+from tests.servers.postgres import new_sqlite, open_url
+from tests.serving.conftest import NOW, make_frame, make_model, running, settings_of, wait_for
+
+ENDPOINTS = 1_000
+Loads = ProcessPoolExecutor
+
+
+def without_loops(app: App) -> App:
+    """Return an application whose life begins and ends with nothing."""
+
+    async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        for event in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{event}.complete"})
+
+    return bare
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[int]:
+    """Run a server without loops; give its port."""
+    engine = open_url(new_sqlite(folder))
+    (folder / "root").mkdir()
+    context = ServerContext(settings=settings_of(folder), engine=engine, now=lambda: NOW)
+    listener = listen("bench", "127.0.0.1", 0)
+    server = Server(without_loops(create_app(context)))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    wait_for(lambda: server.started)
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join()
+    engine.dispose()
+
+
+def client_of(port: int, service: str) -> BaseClient:
+    return boto3.client(
+        service, endpoint_url=f"http://127.0.0.1:{port}", region_name="eu-west-1",
+        aws_access_key_id="123456789012", aws_secret_access_key="secret",
+        config=Config(retries={"total_max_attempts": 1}),
+    )  # fmt: skip
+
+
+def sent_by(client: BaseClient, name: str, **given: object) -> bytes:
+    """Return the bytes of a request of boto3."""
+    kept: list[Any] = []
+    client.meta.events.register_first("before-send", lambda request, **_: kept.append(request))
+    getattr(client, name)(**given)
+    request = kept[-1]
+    body = request.body or b""
+    headers = {"Host": request.url.split("/")[2], **request.headers}
+    lines = [
+        f"{key}: {one.decode() if isinstance(one, bytes) else one}" for key, one in headers.items()
+    ]
+    path = "/" + request.url.split("/", 3)[3]
+    return "\r\n".join([f"{request.method} {path} HTTP/1.1", *lines, "", ""]).encode() + body
+
+
+def cost_s(loads: Loads, port: int, request: bytes, seconds: float) -> tuple[float, float]:
+    """Return the processor time of this process a request, and how often it failed."""
+    load = loads.submit(serving_load.run, port, [request], connections=1, seconds=seconds)
+    began_s = time.process_time()
+    found = load.result()
+    return (time.process_time() - began_s) / found.requests, found.failures
+
+
+def describe_and_list(loads: Loads, folder: Path, seconds: float) -> None:
+    with served(folder) as port:
+        client = client_of(port, "sagemaker")
+        skops.io.dump(make_model(make_frame(60)), folder / "late.skops")
+        container = {"Image": "driftline", "ModelDataUrl": str(folder / "late.skops")}
+        client.create_model(ModelName="late", PrimaryContainer=container)
+        variant = {"VariantName": "v", "ModelName": "late", "InitialInstanceCount": 1}
+        client.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
+        for number in range(ENDPOINTS):
+            client.create_endpoint(EndpointName=f"e{number:04}", EndpointConfigName="c")
+        for name, given in (
+            ("describe_endpoint", {"EndpointName": "e0500"}),
+            ("describe_model", {"ModelName": "late"}),
+            ("list_endpoints", {}),
+            ("list_endpoints", {"SortBy": "Name", "SortOrder": "Ascending", "MaxResults": 100}),
+        ):
+            request = sent_by(client, name, **given)
+            costs = [cost_s(loads, port, request, seconds) for _ in range(3)]
+            best = min(one for one, _ in costs)
+            failed = sum(one for _, one in costs)
+            print(f"{name} {given}: {best * 1e6:,.0f} µs, {1 / best:,.0f} calls/s, {failed} failed")
+
+
+def invoke(loads: Loads, folder: Path, seconds: float) -> None:
+    frame = make_frame()
+    skops.io.dump(make_model(frame), folder / "late.skops")
+    model = {"kind": "Model", "name": "late", "spec": {"path": str(folder / "late.skops")}}
+    endpoint = {"kind": "Endpoint", "name": "late", "spec": {"model": "late"}}
+    body = b"UA,EWR,1400,40.5\n"
+    with running(folder) as server:
+        assert server.apply(model, endpoint).is_success
+        port = int(server.url.rpartition(":")[2])
+        client = client_of(port, "sagemaker-runtime")
+        head = (
+            "POST /endpoints/late/invocations HTTP/1.1\r\nHost: 127.0.0.1\r\ncontent-type: text/csv"
+        )
+        plain = f"{head}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+        signed = sent_by(
+            client, "invoke_endpoint", EndpointName="late", ContentType="text/csv", Body=body
+        )
+        pairs = [
+            [cost_s(loads, port, one, seconds)[0] * 1e6 for one in (plain, signed)]
+            for _ in range(7)
+        ]
+    before, after = (statistics.median(one) for one in zip(*pairs, strict=True))
+    more = statistics.median(b - a for a, b in pairs)
+    print(f"invoke: plain {before:,.0f} µs, by boto3 {after:,.0f} µs, more {more:+,.1f} µs")
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement")
+    given = parser.parse_args(arguments)
+    with ProcessPoolExecutor(1, get_context("spawn")) as loads:
+        for number, measure in enumerate((describe_and_list, invoke)):
+            with tempfile.TemporaryDirectory() as folder:
+                place = Path(folder) / str(number)
+                place.mkdir()
+                measure(loads, place, given.seconds)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

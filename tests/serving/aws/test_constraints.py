@@ -1,0 +1,186 @@
+"""Requests that break their model's constraints are refused in AWS's words.
+
+The words: answers of AWS in LocalStack's validated snapshots (cloudwatch) and in users' reports of
+``1 validation error detected`` (SageMaker, Lambda).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from driftline.serving.aws import areas  # noqa: F401 - registers all
+from driftline.serving.aws.constraints import _compiled, require_valid
+from driftline.serving.aws.models import SERVICES, operation_model, service_model
+from driftline.serving.aws.served import SERVED, WireError
+
+LONG = 5000
+PIECES = ("a", "-", "a-", "0", "/", "a/", " ", "\n", "a.", "a ", "x_", ":", "1.", "\t \n")
+
+
+def refused(service: str, operation: str, **given: Any) -> str:
+    """Return the message of a refusal."""
+    model = operation_model(service, operation)
+    assert model is not None
+    with pytest.raises(WireError) as caught:
+        require_valid(model.input_shape, given, "ValidationException")
+    assert caught.value.code == "ValidationException"
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("operation", "given", "message"),
+    [
+        (
+            ("cloudwatch", "SetAlarmState"),
+            {"AlarmName": "a", "StateValue": "INVALID", "StateReason": "r"},
+            "1 validation error detected: Value 'INVALID' at 'stateValue' failed to satisfy "
+            "constraint: Member must satisfy enum value set: [OK, ALARM, INSUFFICIENT_DATA]",
+        ),
+        (
+            ("sagemaker", "DescribeEndpoint"),
+            {},
+            "1 validation error detected: Value null at 'endpointName' failed to satisfy "
+            "constraint: Member must not be null",
+        ),
+        (
+            ("sagemaker", "DescribeEndpoint"),
+            {"EndpointName": "_"},
+            "1 validation error detected: Value '_' at 'endpointName' failed to satisfy "
+            "constraint: Member must satisfy regular expression pattern: "
+            "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}",
+        ),
+        (
+            ("sagemaker", "ListEndpoints"),
+            {"MaxResults": 101, "NameContains": "a" * 64},
+            "2 validation errors detected: Value '101' at 'maxResults' failed to satisfy "
+            "constraint: Member must have value less than or equal to 100; Value '"
+            + "a"
+            * 64
+            + "' at 'nameContains' failed to satisfy constraint: Member must have length less "
+            "than or equal to 63",
+        ),
+        (
+            ("sagemaker", "CreateEndpointConfig"),
+            {
+                "EndpointConfigName": "c",
+                "ProductionVariants": [
+                    {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 0}
+                ],
+            },
+            "1 validation error detected: Value '0' at "
+            "'productionVariants.1.member.initialInstanceCount' failed to satisfy constraint: "
+            "Member must have value greater than or equal to 1",
+        ),
+        (
+            ("sagemaker", "DeleteTags"),
+            {"ResourceArn": "arn:aws:sagemaker:eu-west-1:123456789012:model/m", "TagKeys": [""]},
+            "1 validation error detected: Value '[]' at 'tagKeys' failed to satisfy constraint: "
+            "Member must satisfy constraint: [Member must have length less than or equal to 128, "
+            "Member must have length greater than or equal to 1, Member must satisfy regular "
+            r"expression pattern: ([\p{L}\p{Z}\p{N}_.:/=+\-@]*)]",
+        ),
+    ],
+)
+def test_a_refusal_says_what_aws_says(
+    operation: tuple[str, str], given: dict[str, Any], message: str
+) -> None:
+    assert refused(*operation, **given) == message
+
+
+def test_what_is_secret_is_not_repeated() -> None:
+    assert refused(
+        "sagemaker-runtime", "InvokeEndpoint", EndpointName="e", Body=b"", CustomAttributes="ä"
+    ) == (
+        r"1 validation error detected: Value at 'customAttributes' failed to satisfy constraint: "
+        r"Member must satisfy regular expression pattern: \p{ASCII}*"
+    )
+
+
+def test_a_message_stays_short() -> None:
+    keys = [{"Key": "k" * 200, "Value": "v" * 10_000} for _ in range(50)]
+    arn = "arn:aws:sagemaker:eu-west-1:123456789012:model/m"
+
+    message = refused("sagemaker", "AddTags", ResourceArn=arn, Tags=keys)
+
+    assert message.startswith("100 validation errors detected: ")
+    assert len(message) < 6000
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        (r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", "Größe 漢 ½", True),
+        (r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", "a#b", False),
+        (r"\p{L}+", "x1", False),
+        (r"\p{ASCII}*", "é", False),
+        (r"\A\S[\p{Print}]*\z", "a b~", True),
+        (r"\A\S[\p{Print}]*\z", "a\n", False),
+        (r"^a$", "a\n", False),
+        (r"[\d]+", "٣", False),
+        (r"[\w-_]*", "a-_", True),
+        (r"([\p{L}]*)${1,128}", "é", True),
+    ],
+)
+def test_patterns_match_as_in_java(pattern: str, text: str, fits: bool) -> None:
+    assert (_compiled(pattern).fullmatch(text) is not None) == fits
+
+
+def test_every_pattern_of_every_service_is_read() -> None:
+    found = {one for service in SERVICES for one in patterns_of(service_model(service))}
+
+    assert len(found) > 300
+    for pattern in found:
+        assert isinstance(_compiled(pattern), re.Pattern)
+
+
+def patterns_of(model: Any) -> set[str]:
+    shapes = map(model.shape_for, model.shape_names)
+    return {one.metadata["pattern"] for one in shapes if "pattern" in one.metadata}
+
+
+def test_no_pattern_of_what_is_served_takes_long_on_any_text() -> None:
+    found: dict[str, int] = {}
+    for key in SERVED:
+        operation = operation_model(*key.split("."))
+        collect(operation.input_shape, found, set())
+
+    done = subprocess.run(
+        [sys.executable, "-c", "from tests.serving.aws.test_constraints import main; main()"],
+        input=json.dumps(found), capture_output=True, check=False, text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 0, f"{done.stdout[-500:]} takes long; {done.stderr}"
+
+
+def collect(shape: Any, found: dict[str, int], seen: set[str]) -> None:
+    """Find the patterns below a shape, each with the greatest length that it is tried on."""
+    if shape is None or shape.name in seen:
+        return
+    seen.add(shape.name)
+    if "pattern" in shape.metadata:
+        most = min(shape.metadata.get("max", LONG), LONG)
+        found[shape.metadata["pattern"]] = max(found.get(shape.metadata["pattern"], 0), most)
+    parts = {
+        "structure": lambda: [*shape.members.values()],
+        "list": lambda: [shape.member],
+        "map": lambda: [shape.key, shape.value],
+    }
+    for part in parts.get(shape.type_name, list)():
+        collect(part, found, seen)
+
+
+def main() -> None:
+    """Try patterns on texts that nearly fit; the system ends the process after 5 s of CPU time."""
+    signal.setitimer(signal.ITIMER_PROF, 5)
+    for pattern, length in json.load(sys.stdin).items():
+        sys.stdout.write(f"{pattern}\n")
+        sys.stdout.flush()
+        for piece in PIECES:
+            _compiled(pattern).fullmatch((piece * length)[: length - 1] + "\x00")
