@@ -39,6 +39,10 @@ class CompositeDefinition(Alarm):
     @model_validator(mode="after")
     def _check(self) -> CompositeDefinition:
         _parsed(self.alarm_rule)
+        if self.policy_names:  # CloudWatch refuses them, too: there is no value to go by.
+            raise AlarmError(
+                f'action "{self.policy_names[0]}" is a scaling policy; name it in a metric alarm'
+            )
         if self.actions_suppressor is None:
             return self
         if self.suppressor_name == self.alarm_name:

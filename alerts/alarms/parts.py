@@ -24,6 +24,13 @@ _TAG_KEY_MAX, _TAG_VALUE_MAX = 128, 256
 _OWNER_MAX = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PROPAGATION = ("enabled", "included_tag_keys", "excluded_tag_keys")
+# A scaling policy among the actions: scaling:ENDPOINT/VARIANT/POLICY, or its ARN. The autoscaler
+# looks at the states of alarms by itself; nothing is sent.
+_POLICY = re.compile(
+    r"(?:scaling:(?P<own>[^/]+/[^/]+/.+)"
+    r"|arn:[^:]+:autoscaling:[^:]*:[^:]*:scalingPolicy:[^:]+:resource/sagemaker/"
+    r"endpoint/(?P<endpoint>[^/]+)/variant/(?P<variant>[^/:]+):policyName/(?P<policy>.+))"
+)
 # Fields that CloudWatch does not have.
 _OURS = ("severity", "owner", "evaluation_range")
 
@@ -66,7 +73,7 @@ class Alarm(Document):
     alarm_name: Annotated[str, BeforeValidator(_named)]
     alarm_description: TextField = ""
     actions_enabled: Annotated[bool, Field(description="true or false")] = True
-    # Names of channels to notify when the state becomes this.
+    # Names of channels to notify when the state becomes this, and scaling policies.
     alarm_actions: Names = ()
     ok_actions: Names = ()
     insufficient_data_actions: Names = ()
@@ -119,16 +126,29 @@ class Alarm(Document):
         }
 
     def actions(self, state: str) -> tuple[str, ...]:
-        """Return the channels to notify when the state becomes this one."""
+        """Return the channels to notify, and the scaling policies to heed, in this state."""
         return {
             "ALARM": self.alarm_actions,
             "OK": self.ok_actions,
             "INSUFFICIENT_DATA": self.insufficient_data_actions,
         }[state]
 
+    def channels(self, state: str) -> tuple[str, ...]:
+        """Return the channels to notify when the state becomes this one."""
+        return tuple(one for one in self.actions(state) if policy_of(one) is None)
+
     @property
     def channel_names(self) -> frozenset[str]:
         """All channels that the alarm can notify."""
+        return frozenset(one for one in self._all_actions if policy_of(one) is None)
+
+    @property
+    def policy_names(self) -> list[str]:
+        """All scaling policies that heed the alarm, as ENDPOINT/VARIANT/POLICY."""
+        return sorted(filter(None, map(policy_of, self._all_actions)))
+
+    @property
+    def _all_actions(self) -> frozenset[str]:
         return frozenset(self.alarm_actions + self.ok_actions + self.insufficient_data_actions)
 
     @property
@@ -150,6 +170,13 @@ class Alarm(Document):
             and key not in excluded
             and not key.startswith("aws:")  # Amazon's own; they never go into messages.
         }
+
+
+def policy_of(action: str) -> str | None:
+    """Return the scaling policy that an action names, as ENDPOINT/VARIANT/POLICY; None: none."""
+    if (found := _POLICY.fullmatch(action)) is None:
+        return None
+    return found["own"] or "/".join(found.group("endpoint", "variant", "policy"))
 
 
 _OFF: Mapping[str, Any] = {"alarm_tags_propagation": {"enabled": False}}

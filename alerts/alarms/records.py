@@ -31,6 +31,9 @@ COMPOSITES = "composites"
 MONITOR_DIMENSION = "MonitoringSchedule"
 ENDPOINT_DIMENSIONS = ("Endpoint", "EndpointName")
 
+# Begins the lines of the search text that name scaling policies.
+_SCALING = "scaling:"
+
 # A fresh look at the last judged periods is forced by a revision that no metric can have.
 LOOK_AGAIN = -1
 
@@ -168,6 +171,14 @@ def list_alarms(connection: Connection, *, monitor: str | None = None) -> list[A
     return found
 
 
+def scaling_alarms(connection: Connection) -> list[Row[Any]]:
+    """Return id, name, state and updated_at of the alarms whose actions name a scaling policy."""
+    table = tables.alarms.c
+    names = table.search_text.contains(f"\n{_SCALING}")
+    query = select(table.id, table.name, table.state, table.updated_at).where(names)
+    return [*connection.execute(query.where(table.kind == METRIC).order_by(table.name))]
+
+
 def delete_alarm(connection: Connection, name: str, now: datetime) -> None:
     """Remove one alarm as :func:`delete_alarms` does."""
     delete_alarms(connection, [name], now)
@@ -295,6 +306,7 @@ def _listed(definition: AnyDefinition) -> dict[str, object]:
     words, dimensions = [definition.alarm_name, definition.severity], {}
     if isinstance(definition, AlarmDefinition):
         dimensions = definition.dimensions
+        words += [f"{_SCALING}{one}" for one in definition.policy_names]
         words += [definition.judged_name, *dimensions.values()]
     else:
         words.append(definition.alarm_rule)

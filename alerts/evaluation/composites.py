@@ -201,7 +201,7 @@ class CompositePass:
     def _note_held(self, record: CompositeRecord, change: StateChange, held: Held) -> None:
         """Write to the history that actions are held, if there are any to hold."""
         definition = record.definition
-        names = definition.actions(change.new) if definition.actions_enabled else ()
+        names = definition.channels(change.new) if definition.actions_enabled else ()
         if not names:
             return
         data = {

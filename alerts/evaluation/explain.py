@@ -290,7 +290,7 @@ def _actions(
             )
             for one in messages
         ), None if record.definition.actions_enabled else later
-    names = record.definition.actions(record.state)
+    names = record.definition.channels(record.state)
     if record.state_seq == 0:
         return (), "the alarm has not changed its state yet; actions run on changes only"
     if not names:

@@ -176,7 +176,7 @@ def notify(
         "alarm", parent=(change.note or {}).get(TRACEPARENT), alarm=change.alarm_name,
         state=change.new, previous=change.old,
     ):  # fmt: skip
-        actions = definition.actions(change.new) if definition.actions_enabled else ()
+        actions = definition.channels(change.new) if definition.actions_enabled else ()
         if not actions:
             return []
         labels = labels_of(definition, change.note)

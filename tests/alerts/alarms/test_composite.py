@@ -76,6 +76,7 @@ def test_putcompositealarms_own_names_are_taken_and_plain_values_give_it_back():
         ({"actions_enabled": "yes"}, "actions_enabled 'yes'; expected true or false"),
         ({"severity": "loud"}, 'severity "loud"; expected page or ticket'),
         ({"ok_actions": "pager"}, "ok_actions 'pager'; expected a list of channel names"),
+        ({"alarm_actions": ["scaling:a/b/c"]}, "is a scaling policy; name it in a metric alarm"),
         ({"ok_actions": ["a", "a"]}, "2 actions for OK; expected 5 or fewer, each once"),
         ({"tags": {"a": 1}}, "expected an object of texts"),
         (
