@@ -52,6 +52,7 @@ from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.resources.endpoints import declared_endpoints
+from driftline.serving.scaling.controller import Autoscaler
 from driftline.serving.transform.dispatch import TransformJobs
 from driftline.tracing import traced
 
@@ -111,8 +112,8 @@ def create_app(context: ServerContext) -> App:
             context, registry, health=health, readiness=lambda: reconciler.readiness,
         ),
     )  # fmt: skip
-    audit = AuditLog(context)
-    api = _api(services, audit, (reconciler, controllers, traffic, health))
+    audit, scaling = AuditLog(context), Autoscaler(context, reconciler)
+    api = _api(services, audit, (reconciler, controllers, scaling, traffic, health))
     wire = AwsWire(services, Asking(services, audit), api)
     if context.authenticator is None:
         return SageMakerErrors(LocalOnly(ResponseStream(tap), settings.server.external_url))

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
 )
 
-from driftline.database.columns import CONSTRAINT_NAMES, UtcDateTime
+from driftline.database.columns import CONSTRAINT_NAMES, BigCount, UtcDateTime
 from driftline.database.queue import Queue, queue_columns
 
 metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
@@ -73,6 +73,39 @@ variant_overrides = Table(
     Column("weight", Float),  # Null: as applied; the next, too.
     Column("instance_count", Integer),
     Column("reason", Text, nullable=False),
+)
+
+# What scaling did last to each variant that has a ScalingPolicy, and what of it still counts.
+scaling = Table(
+    "serving_scaling",
+    metadata,
+    Column("endpoint", String(63), primary_key=True),  # This and the next without case.
+    Column("variant", String(63), primary_key=True),
+    Column("revision", Integer, nullable=False),  # Of several servers, one makes the next one.
+    # Up to when scheduled actions were looked at, and the bounds that the last one set.
+    Column("scheduled_until", UtcDateTime, nullable=False),
+    Column("min_capacity", Integer),
+    Column("max_capacity", Integer),
+    Column("changed_at", UtcDateTime),
+    Column("changed_from", Integer, nullable=False, server_default="0"),
+    Column("out_until", UtcDateTime),
+    Column("in_until", UtcDateTime),
+)
+
+scaling_activities = Table(
+    "serving_scaling_activities",
+    metadata,
+    Column("id", BigCount, primary_key=True),
+    Column("endpoint", String(63), nullable=False),
+    Column("variant", String(63), nullable=False),
+    Column("capacity_before", Integer, nullable=False),
+    Column("capacity", Integer, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("status_message", Text),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Index(None, "ended_at"),
 )
 
 # What clients of AWS said of resources and jobs, and are shown again (echo.py).

@@ -26,7 +26,7 @@ _FILES = {
     "model": "model transform job logs",
     "documents": "baseline check",
     "monitor": "monitor",
-    "alarm": "alarm channel silence delivery detector metric",
+    "alarm": "alarm channel silence delivery detector metric scaling",
     "capture": "capture truth",
     "access": "token access-key audit whoami",
     "installation": "doctor settings migrate backup restore plugins version",

@@ -65,6 +65,11 @@ class Gate:
         """Announces a request on its way, so that the pool does not stop before it."""
         self._has_ended = False
 
+    @property
+    def open_count(self) -> int:
+        """How many requests are open now."""
+        return self._open.now
+
     def _opened(self) -> _Count:
         """Count a request as open, within the limit."""
         if self._open.now >= self.limits.open_requests:

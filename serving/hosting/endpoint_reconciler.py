@@ -240,6 +240,8 @@ class EndpointReconciler:
                 hostname,
                 pool.spec.memory_bytes,
                 tuple(child.model_count for child in pool.children if pool.spec.many_memory_mb),
+                open_count=pool.open_count,
+                provisioned=None if route.desired.serverless is None else pool.limits.minimum,
             )
             for route in self._routes()
             for hostname, pool in route.pool.parts.items()
@@ -490,16 +492,19 @@ def _limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
     """Return the bounds of a variant's pool."""
     serving, serverless = context.settings.serving, desired.serverless
     limits = Limits(
-        minimum=desired.instance_count or 1,
+        minimum=1 if desired.instance_count is None else desired.instance_count,
         open_requests=context.max_open_requests,
         timeout_s=serving.timeout_s,
         start_timeout_s=context.start_timeout_s,
     )
     if serverless is None:
         return limits
+    provisioned = desired.instance_count  # As it was changed since it was applied.
+    if provisioned is None:
+        provisioned = serverless.provisioned_concurrency or 0
     return replace(
         limits,
-        minimum=serverless.provisioned_concurrency or 0,
+        minimum=provisioned,
         maximum=serverless.max_concurrency,
         idle_s=serving.serverless_idle_s,
         open_requests=serverless.max_concurrency,

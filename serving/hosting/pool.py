@@ -105,7 +105,8 @@ class Pool(Gate):
     @property
     def is_ready(self) -> bool:
         """Whether a request can be answered now, if need be by a worker that it starts."""
-        return bool(self.children) or (self._is_started and self.limits.is_elastic)
+        rests = self.limits.is_elastic or not self.limits.minimum
+        return bool(self.children) or (self._is_started and rests)
 
     @property
     def instance_count(self) -> int:

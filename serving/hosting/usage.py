@@ -25,6 +25,8 @@ class Workers(NamedTuple):
     container: str = ""  # The hostname of one of several.
     memory_bytes: int | None = None  # Each may use so much; None: what the machine has.
     model_counts: tuple[int, ...] = ()  # Of each, where they hold many models.
+    open_count: int = 0  # Requests that are asked of them now.
+    provisioned: int | None = None  # Workers of a serverless variant that always run.
 
 
 class Used(NamedTuple):

@@ -112,7 +112,7 @@ class _Minute:
             self.counts["", "InvocationsPerInstance"][1 / self.instances] = self.total
         for (container, name), counts in self.counts.items():
             unit = "Microseconds" if name.endswith(_TIMES) else None
-            if name.endswith("Utilization"):
+            if name in ("CPUUtilization", "MemoryUtilization"):
                 unit = "Percent"
             named = {**dimensions, **({"ContainerName": container} if container else {})}
             found = list(counts.items())
@@ -187,11 +187,26 @@ class Traffic:
         try:
             while True:
                 await asyncio.sleep(_LOOK_S)
+                self._count_open()
                 await self._sample()
                 await self._write(int(self._now().timestamp() // 60))
         finally:
             # What was counted so far is told even if the minute is not over.
             await asyncio.shield(self._write(None))
+
+    def _count_open(self) -> None:
+        """Note, each second, how many requests are open for a worker; scaling goes by it."""
+        minute = int(self._now().timestamp() // 60)
+        for one in self._workers():
+            found = None if one.container else self._minute((minute, one.endpoint, one.variant))
+            if found is None:
+                continue
+            if one.process_ids:
+                each = one.open_count / len(one.process_ids)
+                found.note("ConcurrentRequestsPerModel", float(f"{each:.3g}"))
+            if one.provisioned:
+                share = min(1.0, one.open_count / one.provisioned)
+                found.note("ServerlessProvisionedConcurrencyUtilization", float(f"{share:.3g}"))
 
     async def _sample(self) -> None:
         """Look once a minute at the workers, and what they used in the minute before."""

@@ -12,6 +12,7 @@ from driftline.serving.operations import (
     monitors,
     notifications,
     resources,
+    scaling,
     server,
     tags,
     transform_jobs,

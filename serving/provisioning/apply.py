@@ -42,6 +42,7 @@ from driftline.serving.resources.resources import (
 )
 from driftline.serving.resources.specs import KINDS, Kind
 from driftline.serving.resources.store import CONTROLLED, Stored
+from driftline.serving.scaling.standing import declare
 
 log = logging.getLogger(__name__)
 
@@ -226,6 +227,8 @@ class Applier:
             put_alarm(connection, definition, now)
         elif isinstance(definition, Silence):
             put_silence(connection, definition, now)
+        elif row.kind == "ScalingPolicy":
+            declare(connection, None if before is None else before.spec, row.spec, now)
         old = None if before is None else before.declared()
         verb, target = "create" if old is None else "update", f"{row.kind}/{row.name}"
         record(connection, verb, target, now, before=old, after=row.declared())
@@ -237,6 +240,10 @@ class Applier:
             store.hold_all(connection)
             store.require_edition(connection, kind, name, known)
             row = store.get(connection, kind, name)
+            if kind == "Endpoint":  # With its policies, as SageMaker does.
+                _delete_scaling(connection, row, now)
+            elif kind == "ScalingPolicy":
+                declare(connection, row.spec, None, now)
             users = store.users_of(connection, kind, name)
             if in_use and kind == "Model":
                 users = [one for one in users if not _is_independent(one)]
@@ -254,6 +261,14 @@ def _is_independent(user: Stored) -> bool:
     """Whether it goes on without its models: an endpoint that is ready has all of them itself."""
     is_ready = user.kind == "Endpoint" and user.phase == "Ready"
     return is_ready or user.kind == "EndpointConfig"
+
+
+def _delete_scaling(connection: Connection, endpoint: Stored, now: datetime) -> None:
+    for row in store.users_of(connection, "Endpoint", endpoint.name):
+        if row.kind == "ScalingPolicy":
+            declare(connection, row.spec, None, now)
+            store.delete_row(connection, row.kind, row.name)
+            record(connection, DELETE, f"{row.kind}/{row.name}", now, before=row.declared())
 
 
 def _is_begun_again(connection: Connection, row: Stored) -> bool:

@@ -29,6 +29,7 @@ from driftline.serving.resources.model_specs import (
     containers_of,
 )
 from driftline.serving.resources.resources import Resource, ResourceError, key_of
+from driftline.serving.resources.scaling_specs import ScalingPolicySpec
 from driftline.serving.resources.spec import Spec
 from driftline.serving.resources.specs import (
     SECRET_FIELDS,
@@ -38,6 +39,8 @@ from driftline.serving.resources.specs import (
     MonitorSpec,
 )
 from driftline.serving.resources.store import Stored
+from driftline.serving.scaling.alarms import is_managed
+from driftline.serving.scaling.standing import fitted
 from driftline.validation import nearest
 
 Action = Literal["create", "update", "unchanged"]
@@ -110,6 +113,11 @@ def apply_defaults(connection: Connection, resources: Sequence[Resource]) -> lis
             case ConfiguredEndpoint() as spec:
                 config = wanted.get(resource, "EndpointConfig", spec.config)[1]
                 return ResolvedEndpoint.of(spec, config)
+            case ScalingPolicySpec() as spec:
+                name, endpoint = wanted.get(resource, "Endpoint", spec.endpoint)
+                if (named := endpoint.get("config")) is not None:
+                    endpoint = {**wanted.get(resource, "EndpointConfig", named)[1], **endpoint}
+                return fitted(str(resource), spec, name, endpoint)
         return resource.spec
 
     return [replace(one, spec=filled(one)) for one in resources]
@@ -128,6 +136,10 @@ def make_plan(
         if before is not None and before.name != resource.name:
             raise ConflictError(
                 f'{resource}: "{before.name}" exists; names differ by more than case'
+            )
+        if resource.kind == "Alarm" and before is None and is_managed(connection, resource.name):
+            raise ConflictError(
+                f"{resource}: belongs to a ScalingPolicy; change the target of that instead"
             )
         _check(wanted, resource, spec)
         if before is not None and spec.get("type") == "webhook" and spec["secret"] is None:

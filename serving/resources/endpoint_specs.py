@@ -26,7 +26,8 @@ class ServerlessConfig(Spec):
         return self
 
 
-InstanceCount = Annotated[int, Field(ge=1, le=64)]
+INSTANCES_MAX = 64
+InstanceCount = Annotated[int, Field(ge=1, le=INSTANCES_MAX)]
 
 
 class _Variant(Spec):

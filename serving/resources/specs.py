@@ -30,11 +30,12 @@ from driftline.alerts.notify.receivers.webhook import FORMATS
 from driftline.monitors.kind import DEFAULT_KIND
 from driftline.serving.resources.endpoint_specs import Endpoint, EndpointConfigSpec
 from driftline.serving.resources.model_specs import Model
+from driftline.serving.resources.scaling_specs import ScalingPolicySpec
 from driftline.serving.resources.spec import Moment, Spec
 
 Kind = Literal[
     "Model", "Baseline", "EndpointConfig", "Endpoint", "Channel", "Monitor", "Alarm",
-    "CompositeAlarm", "Silence",
+    "CompositeAlarm", "Silence", "ScalingPolicy",
 ]  # fmt: skip
 
 # In the order in which they need each other.
@@ -214,4 +215,5 @@ SPECS: dict[Kind, Any] = {
     "Alarm": AlarmSpec,
     "CompositeAlarm": CompositeAlarmSpec,
     "Silence": SilenceSpec,
+    "ScalingPolicy": ScalingPolicySpec,
 }

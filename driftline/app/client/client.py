@@ -31,6 +31,7 @@ KINDS: Mapping[ResourceKind, Collection] = {
     "Alarm": "alarms",
     "CompositeAlarm": "composite-alarms",
     "Silence": "silences",
+    "ScalingPolicy": "scaling-policies",
     "Channel": "channels",
 }
 

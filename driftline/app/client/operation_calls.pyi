@@ -280,14 +280,17 @@ class OperationCalls(ServerCalls):
         if none of them exists. Silences alone are an operator's; all else needs an admin.
         """
 
-    def list_resources(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], *, prefix: str = ..., owner: str | None = ..., tag: Sequence[str] = ..., contains: str = ..., state: str | None = ..., created_after: datetime | None = ..., created_before: datetime | None = ..., updated_after: datetime | None = ..., updated_before: datetime | None = ..., order: Literal['name', 'created'] = ..., descending: bool = ..., limit: int | None = ...) -> list[Json]:
+    def list_resources(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences', 'scaling-policies'], *, prefix: str = ..., owner: str | None = ..., tag: Sequence[str] = ..., contains: str = ..., state: str | None = ..., created_after: datetime | None = ..., created_before: datetime | None = ..., updated_after: datetime | None = ..., updated_before: datetime | None = ..., order: Literal['name', 'created'] = ..., descending: bool = ..., limit: int | None = ...) -> list[Json]:
         """List the resources of a kind."""
 
-    def get_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
+    def get_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences', 'scaling-policies'], name: str) -> Json:
         """Return one resource: as declared, and how it fares; its ETag is that of what is declared."""
 
-    def delete_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str, *, in_use: bool = ...) -> Json:
+    def delete_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences', 'scaling-policies'], name: str, *, in_use: bool = ...) -> Json:
         """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
+
+    def scaling_activities(self, name: str, *, variant: str | None = ..., limit: int | None = ...) -> list[Json]:
+        """List what scaling policies changed of an endpoint, newest first; kept for six weeks."""
 
     def installation(self) -> Json:
         """Return the id of this server's installation, and where it stores its data."""

@@ -1,4 +1,4 @@
-"""Commands about alarms, what they notify, and the metrics that they watch."""
+"""Commands about alarms, what they notify and scale, and the metrics that they watch."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ silence = options.Group(help="Messages that are held back; `driftline apply` dec
 delivery = options.Group(help="Messages: how they fare, and why.")
 detector = options.Group(help="Learn what is usual for a metric, for alarms beside a band.")
 metric = options.Group(help="Read metrics.")
+scaling = options.Group(help="Numbers of workers; `driftline apply` declares ScalingPolicies.")
 
 
 def _switch(word: str, about: str, *, enabled: bool) -> Callable[..., Answer]:
@@ -83,3 +84,4 @@ add_operations(silence, "silence")
 add_operations(delivery, "delivery")
 add_operations(detector, "detector")
 add_operations(metric, "metric", {"stats": _statistics})
+add_operations(scaling, "scaling")

@@ -173,6 +173,7 @@ def _visit_capture(call: Tour) -> None:
     call.api("GET /aws-tags/{kind}/{name}", "Endpoint", "flights")
     weight = {"variant_name": "AllTraffic", "desired_weight": 2}
     call.api("POST /endpoints/{name}/variants", "flights", json={"variants": [weight]})
+    call.api("GET /endpoints/{name}/scaling-activities", "flights")
     asked = {**CSV, "x-amzn-sagemaker-inference-id": "customer-81"}
     call("POST /endpoints/{name}/async-invocations", "nightly", content=rows, headers=asked)
     call.api("GET /endpoints/{name}/async-invocations/{inference_id}", "nightly", "customer-81")
