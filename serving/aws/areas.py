@@ -4,5 +4,6 @@
 from driftline.serving.aws import (
     identity,
     sagemaker_hosting,
+    scaling,
     tags,
 )
