@@ -47,6 +47,7 @@ from driftline.serving.hosting.formats.model_format import (
     NOT_EXPLAINED,
     OF_BODIES,
     BodyModel,
+    thread_count,
 )
 from driftline.serving.hosting.frames import (
     FrameReader,
@@ -57,7 +58,7 @@ from driftline.serving.hosting.frames import (
     send_last,
 )
 from driftline.serving.hosting.predictor import Predictor, load_model, require_alike
-from driftline.serving.resources.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import MAX_BATCH_REQUESTS, WorkerSpec
 from driftline.signature import Column, ColumnType, Signature
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Bounds of what is predicted together: the last one in waits for the first one's rows as well.
-MAX_BATCH_REQUESTS = 64
+# Of what is predicted together.
 MAX_BATCH_ROWS = 4096
 # Status and code of what is wrong with a request; the first that fits.
 _REFUSALS: dict[type[InputError], tuple[int, str]] = {
@@ -86,6 +86,7 @@ class Loaded:
     max_rows: int
     # Whether what finds them knows their types.
     has_types: bool = True
+    max_batch_requests: int = MAX_BATCH_REQUESTS
 
     @cached_property
     def questions(self) -> Questions:
@@ -142,14 +143,26 @@ def main(descriptor: int, spec: WorkerSpec) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # Whoever reads along sees each line at once.
     warnings.simplefilter("ignore")
-    # Workers are what is parallel: the threads of a model's own `n_jobs` cost a row twice.
-    joblib.parallel_config("sequential")
+    _use_threads(thread_count())
     # A server that was killed leaves the socket broken instead of ended: nobody is left to tell.
     with socket.socket(fileno=descriptor) as link, suppress(BrokenPipeError, ConnectionResetError):
         # What a model starts must not hold the socket: by its end the server sees ours.
         link.set_inheritable(False)
         os.register_at_fork(after_in_child=link.close)
         _serve(link, spec)
+
+
+def _use_threads(count: int) -> None:
+    """Have libraries that were loaded before this process began use so many threads, too."""
+    if count == 1:  # As the process that forked this one has it.
+        # Workers are what is parallel: the threads of a model's own `n_jobs` cost a row twice.
+        joblib.parallel_config("sequential")
+        return
+    # Most workers need it not.
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # Has no types.
+
+    threadpool_limits(count)
+    joblib.parallel_config("threading", n_jobs=count)
 
 
 def _serve(link: socket.socket, spec: WorkerSpec) -> None:
@@ -219,7 +232,7 @@ def load(spec: WorkerSpec, expected: RequestRows | None) -> Held:
         parts = enumerate(zip(names, types, strict=True))
         columns = tuple(Column(name, f"feature_{at}", kind) for at, (name, kind) in parts)
         expected = RequestRows(Signature(columns), is_strict=True, max_rows=spec.max_rows)
-    return Loaded(predictor, expected, spec.max_rows, has_types)
+    return Loaded(predictor, expected, spec.max_rows, has_types, spec.max_batch_requests)
 
 
 def answer_frames(link: socket.socket, loaded: Held, frames: Frames, memory: Memory) -> None:
@@ -229,7 +242,7 @@ def answer_frames(link: socket.socket, loaded: Held, frames: Frames, memory: Mem
         for header, body in frames:
             link.sendall(_answer_alone(loaded, header, body, memory))
         return
-    for batch in _batches(_requests(link, loaded, frames, memory)):
+    for batch in _batches(_requests(link, loaded, frames, memory), loaded.max_batch_requests):
         link.sendall(b"".join(_predict(loaded.predictor, batch, memory)))
 
 
@@ -275,7 +288,7 @@ def _requests(
             yield request
 
 
-def _batches(requests: Iterable[_Request]) -> Iterator[list[_Request]]:
+def _batches(requests: Iterable[_Request], most: int) -> Iterator[list[_Request]]:
     """Return requests that are predicted together."""
     batch: list[_Request] = []
     rows = 0
@@ -284,7 +297,7 @@ def _batches(requests: Iterable[_Request]) -> Iterator[list[_Request]]:
             request.header["exclusive"]
             or batch[0].header["exclusive"]
             or rows + request.row_count > MAX_BATCH_ROWS
-            or len(batch) >= MAX_BATCH_REQUESTS
+            or len(batch) >= most
             or batch[0].kind != request.kind
         ):
             yield batch

@@ -21,7 +21,8 @@ PASSED_ON = (
     *ALLOCATORS,
 )  # fmt: skip
 
-# One thread a worker: nested thread pools times processes is the classic collapse.
+# One thread a worker unless its model asks for more: nested thread pools times processes is the
+# classic collapse.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 STOP_GRACE_S = 5.0

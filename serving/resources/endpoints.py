@@ -27,7 +27,7 @@ from driftline.serving.resources.model_specs import (
     environment_of,
 )
 from driftline.serving.resources.resources import key_of
-from driftline.serving.resources.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import MAX_BATCH_REQUESTS, WorkerSpec
 from driftline.serving.tables import transform_jobs
 from driftline.signature import Signature
 
@@ -159,6 +159,7 @@ def _worker(
         name=model.name,
         command=command,
         environment=environment_of(spec),
+        max_batch_requests=spec.get("max_batch_requests", MAX_BATCH_REQUESTS),
         memory_bytes=memory,
         reads_bodies=description.get("kind") == "bodies",  # Description.kind
         container=container,

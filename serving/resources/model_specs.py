@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from driftline.serving.resources.spec import Name, Spec, field_of, require_distinct
+from driftline.serving.resources.worker_spec import MAX_BATCH_REQUESTS
 
 SINGLE_MODEL: Literal["SingleModel"] = "SingleModel"
 MULTI_MODEL = "MultiModel"
@@ -58,6 +59,8 @@ class FileModel(_Program):
     mode: Literal["SingleModel"] = SINGLE_MODEL
     path: str
     trust_pickle: bool | None = None
+    # Waiting requests that are predicted together, at most; 1: each by itself.
+    max_batch_requests: Annotated[int, Field(ge=1, le=MAX_BATCH_REQUESTS)] = MAX_BATCH_REQUESTS
 
 
 class ProgramModel(_Program):

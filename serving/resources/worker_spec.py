@@ -8,6 +8,9 @@ from typing import Any
 
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
 
+# The last one in waits for the first one's rows as well.
+MAX_BATCH_REQUESTS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
@@ -34,6 +37,7 @@ class WorkerSpec:
     containers: tuple[tuple[str, WorkerSpec], ...] = ()
     is_serial: bool = False  # Whether they are asked one after another.
     container: str = ""  # Its hostname, of one of several.
+    max_batch_requests: int = MAX_BATCH_REQUESTS  # That are predicted together.
     memory_bytes: int | None = None  # Of data, of each process of the command or the worker.
     # So that a variant that becomes one, or is one no longer, gets another pool.
     is_serverless: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ NOT_EXPLAINED = (
     "the model reads and writes bodies by functions of its own (inference.py) or a command, so "
     "that its answers cannot be explained; leave the attribution monitor out"
 )
+
+
+def thread_count() -> int:
+    """Return how many threads a model may compute by, as its environment says; one by default."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return max(1, int(first)) if first.isdecimal() else 1
 
 
 class ModelError(InputError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from driftline.serving.hosting.formats.model_format import ModelError, library
+from driftline.serving.hosting.formats.model_format import ModelError, library, thread_count
 
 # Of tensors that models take: numpy's type, and the signature's.
 TYPES: dict[str, tuple[Any, str]] = {
@@ -192,8 +192,9 @@ def read(file: Path) -> OnnxModel:
     # What was not looked at, since a newer version of ONNX defines it, is not run either.
     model.DiscardUnknownFields()
     options = runtime.SessionOptions()
-    # As of all workers: thread pools times processes is the classic collapse.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # As of all workers (worker_process.py).
+    options.intra_op_num_threads = thread_count()
+    options.inter_op_num_threads = 1
     options.log_severity_level = 4
     # The other format that ONNX Runtime detects was not looked at.
     options.add_session_config_entry("session.load_model_format", "ONNX")

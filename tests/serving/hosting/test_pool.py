@@ -228,3 +228,26 @@ def test_a_model_that_cannot_be_served_or_is_too_slow_to_load_is_refused(slow, t
     for spec, timeout_s in ((WorkerSpec(str(tmp_path / "m.skops")), 30), (slow, 0)):
         with pytest.raises(LoadError):
             asyncio.run(describe_model(spec, timeout_s=timeout_s))
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, {301.0}),
+        (
+            {"environment": (("OMP_NUM_THREADS", "2"),), "max_batch_requests": 1},
+            {102.0},
+        ),
+    ],
+)
+def test_a_model_says_how_many_threads_and_requests_together(tmp_path, monkeypatch, more, expected):
+    monkeypatch.syspath_prepend(MODULES)
+    file = tmp_path / "counting.joblib"
+    joblib.dump(importlib.import_module("counting_model").CountingModel(), file)
+
+    async def act(pool):
+        return [await one for one in ask(pool, b"1", b"2", b"3")]
+
+    found = run(WorkerSpec(str(file), trust_pickle=True, **more), Limits(), act)
+
+    assert {float(reply.body) for reply in found} == expected
