@@ -51,6 +51,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from driftline.app.recommend.load import request_of, run
 from tests.servers.ports import free_port
 
 HERE = Path(__file__).parent
@@ -320,27 +321,18 @@ def floor(made: Made, folder: Path) -> Iterator[Running]:
         yield running
 
 
-def measure(
-    running: Running, made: Made, cell: Cell, seconds: float, every_s: float = 0.0
-) -> Found | None:
+def measure(running: Running, made: Made, cell: Cell, seconds: float) -> Found | None:
     """Ask one server by one load; None where it does not take such bodies."""
     step = cell.rows
     count = 1 if step > 1 else BODIES
     parts = [made.rows[at * step : (at + 1) * step] for at in range(count)]
     written = [running.bodies(cell.form, part) for part in parts]
-    requests = [
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Type: {kind}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n".encode()
-        + body
-        for path, kind, body in filter(None, written)
-    ]
+    requests = [request_of(running.port, *asked) for asked in filter(None, written)]
     if not requests:
         return None
-    serving_load.run(running.port, requests, connections=cell.connections, seconds=1)
+    run(running.port, requests, cell.connections, 1)
     before = {pid: serving_load.processor_s(pid) for pid in serving_load.below(running.pid)}
-    load = serving_load.run(
-        running.port, requests, connections=cell.connections, seconds=seconds, every_s=every_s
-    )
+    load = run(running.port, requests, cell.connections, seconds)
     if load.failures:
         raise RuntimeError(f"{running.system}, {cell.name}: {load.first_failure.decode()}")
     by_process: dict[str, float] = defaultdict(float)

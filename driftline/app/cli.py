@@ -29,6 +29,7 @@ _FILES = {
     "alarm": "alarm channel silence delivery detector metric scaling",
     "capture": "capture truth",
     "access": "token access-key audit whoami",
+    "recommend": "recommend choose",
     "installation": "doctor settings migrate backup restore plugins version",
 }
 COMMANDS = {name: file for file, names in _FILES.items() for name in names.split()}

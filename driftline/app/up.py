@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,7 @@ class Supervisor:
         only: Sequence[str] = (),
         log_folder: Path | None = None,
         transport: str = "local",
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
         roles = ROLES[transport]
         for name in only:
@@ -93,8 +94,13 @@ class Supervisor:
         if log_folder is not None:
             log_folder.mkdir(parents=True, exist_ok=True)
         modules = [module for name in self._roles for module in _IMPORTS[name]]
-        self._fork_server = ForkServer(modules, lambda: os.environ)
+        self._fork_server = ForkServer(modules, lambda: environment)
         self._running = {name: self._start(name) for name in self._roles}
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The operating system's numbers of the processes."""
+        return [one.process.pid for one in self._running.values()]
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:
         """Wait until every process has said that it is ready."""

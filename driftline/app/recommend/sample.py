@@ -1,0 +1,74 @@
+"""The requests of a load test: rows of a data set, or bodies as they were captured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from driftline.baseline.schema import column_type, signature_of
+from driftline.capture.sagemaker.capture_files import read_capture_lines
+from driftline.errors import InputError
+from driftline.formats.capture_line import LineError, read_line
+from driftline.formats.data_files import data_files
+from driftline.formats.source import open_source
+from driftline.signature import names_among
+
+_JSON = "application/json"
+_MOST = 500  # Bodies, which are sent in turn.
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows that the model takes, the bodies that ask for them, and the endpoint's signature."""
+
+    table: pa.Table
+    bodies: Sequence[tuple[str, bytes]]  # Content type and content.
+    signature: Mapping[str, Any] | None = None  # None: the model's names are enough.
+
+
+def read_sample(data: str, model: Mapping[str, Any], exclude: Sequence[str], rows: int) -> Sample:
+    """Read a sample for a model of this description; capture files give their bodies as sent."""
+    source = open_source(data)
+    batches = islice(source.batches(), 8)
+    table = pa.Table.from_batches(batches, source.schema).slice(0, _MOST * rows)
+    if captured := _captured(data):
+        return Sample(table, captured)
+    names = [name for name in table.column_names if name not in exclude]
+    names = [*names_among(model["feature_names"] or names, table.column_names)]
+    if missing := [name for name in names if name not in table.column_names]:
+        raise InputError(f'{data}: no column "{missing[0]}", which the model takes')
+    if (count := model["feature_count"]) not in (None, len(names)):
+        raise InputError(
+            f"{data}: {len(names)} columns ({', '.join(names)[:100]}); the model takes {count} by "
+            "position; leave out the others by --exclude"
+        )
+    if not table.num_rows:
+        raise InputError(f"{data}: no row; expected some to ask the model")
+    table = table.select(names)
+    bodies = [(_JSON, _body(table.slice(at, rows))) for at in range(0, len(table), rows)]
+    types = {field.name: column_type(field.type) for field in table.schema}
+    return Sample(table, bodies, json.loads(signature_of(types).to_json()))
+
+
+def _captured(data: str) -> list[tuple[str, bytes]]:
+    files = (file for file in data_files(data) if file.path.endswith(".jsonl"))
+    texts = (
+        text for one in files for _, text in read_capture_lines(one.system, one.path, one.shown)
+    )
+    try:
+        sides = (read_line(text).request for text in texts if text.strip())
+        return [
+            (one.content_type or "text/csv", one.content) for one in islice(sides, _MOST) if one
+        ]
+    except LineError:
+        return []  # Rows.
+
+
+def _body(part: pa.Table) -> bytes:
+    rows = [[None if cell != cell else cell for cell in row.values()] for row in part.to_pylist()]
+    return json.dumps({"instances": rows}, default=str).encode()
