@@ -7,7 +7,7 @@ which is the field's ``description``.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Annotated, Any, ClassVar, Self
@@ -19,6 +19,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic.alias_generators import to_pascal
 
 from driftline.errors import InputError
 from driftline.validation import expected, nearest
@@ -121,9 +122,66 @@ def fields_of(
     return {key: value for key, value in found.items() if value is not None}
 
 
+# Names that no rule gives, ours and AWS's.
+_ODD = {"ok_actions": "OKActions"}
+_OWN = {aws: own for own, aws in _ODD.items()}
+# Objects whose keys people chose; AWS lists their pairs under these two names.
+_PAIRS = {"dimensions": ("Name", "Value"), "tags": ("Key", "Value")}
+_FREE = frozenset({"extended_statistics"})  # An object on both sides.
+
+
+def from_aws(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a document of AWS's in our form: names in snake case, dimensions and tags as objects.
+
+    Null is as good as nothing.
+    """
+    return {
+        name: _from_aws(name, value)
+        for key, value in given.items()
+        if value is not None
+        for name in [snake(key)]
+    }
+
+
+def _from_aws(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON and times
+    if name in _PAIRS and isinstance(value, Sequence):
+        key, other = _PAIRS[name]
+        found = {one[key]: one.get(other, "") for one in value}
+        if len(found) != len(value):
+            raise InputError(f"a name stands twice in {name}; expected it once")
+        return found
+    if isinstance(value, Mapping):
+        return from_aws(value)
+    if isinstance(value, list | tuple):
+        return [_from_aws("", one) for one in value]
+    return value
+
+
+def to_aws(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a document of ours in AWS's form, without what is None; times stay times."""
+    return {
+        _ODD.get(key) or to_pascal(key): _to_aws(key, value)
+        for key, value in given.items()
+        if value is not None
+    }
+
+
+def _to_aws(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON, times and documents
+    if isinstance(value, Document):
+        return _to_aws(name, value.as_dict())
+    if isinstance(value, Mapping):
+        if name in _PAIRS:
+            key, other = _PAIRS[name]
+            return [{key: one, other: text} for one, text in value.items()]
+        return dict(value) if name in _FREE else to_aws(value)
+    if isinstance(value, list | tuple):
+        return [_to_aws("", one) for one in value]
+    return value
+
+
 def snake(name: str) -> str:
     """Write a name of AWS's in snake case: ``MetricName`` as ``metric_name``; none is long."""
-    return _snake(name) if len(name) <= _SHOWN_MAX else name
+    return _OWN.get(name) or _snake(name) if len(name) <= _SHOWN_MAX else name
 
 
 # Few names come again and again; what is kept of others is bounded by their length.

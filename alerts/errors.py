@@ -4,6 +4,8 @@
 
     InputError
     ├── DatapointError       a datapoint, or a question about a metric, breaks a limit
+    │   ├── MissingField     it lacks a field
+    │   └── FieldConflict    its fields, or what they ask for together, do not go together
     ├── AlarmError           the definition of an alarm is wrong
     ├── ExpressionError      an expression of metric math, or a query for one, is wrong
     ├── DetectorError        the definition of a detector of anomalies is wrong
@@ -31,6 +33,14 @@ from driftline.errors import ConflictError, InputError, NotFoundError
 
 class DatapointError(InputError):
     """A datapoint, or a question about a metric, breaks a limit."""
+
+
+class MissingField(DatapointError):  # noqa: N818 - reads as what happened
+    """A datapoint, or a question about a metric, lacks a field."""
+
+
+class FieldConflict(DatapointError):  # noqa: N818 - reads as what happened
+    """Fields of a datapoint, or of a question about a metric, do not go together."""
 
 
 class AlarmError(InputError):

@@ -132,9 +132,12 @@ def list_any(
     kind: Literal["metric", "composite"] | None = None,
     state: State | None = None,
     prefix: str = "",
+    names: Sequence[str] | None = None,
+    metric_key: str | None = None,
     channel: str | None = None,
     tags: Mapping[str, str] | None = None,
     parents_of: str | None = None,
+    children_of: str | None = None,
     after: str = "",
     limit: int = 100,
 ) -> list[AnyRecord]:
@@ -149,9 +152,21 @@ def list_any(
         query = query.where(alarms.c.state == state)
     if prefix:
         query = query.where(alarms.c.name.startswith(prefix, autoescape=True))
+    if names is not None:
+        query = query.where(alarms.c.name.in_(names))
+    if metric_key is not None:
+        query = query.where(alarms.c.metric_key == metric_key)
     if parents_of is not None:
         wanted = select(links.c.alarm_id).where(links.c.child == parents_of)
         query = query.where(alarms.c.id.in_(wanted))
+    if children_of is not None:
+        parent = alarms.alias()
+        inner = (
+            select(links.c.child)
+            .join(parent, parent.c.id == links.c.alarm_id)
+            .where(parent.c.name == children_of, links.c.role == CHILD)
+        )
+        query = query.where(alarms.c.name.in_(inner))
     found: list[AnyRecord] = []
     # A page of ten thousand alarms takes a page of rows.
     with connection.execute(query.execution_options(yield_per=min(limit, _ROWS_AT_ONCE))) as rows:

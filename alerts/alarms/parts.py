@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic.alias_generators import to_pascal
 
-from driftline.alerts.documents import Document
+from driftline.alerts.alarms.actions import channel_of, check_action, policy_of
+from driftline.alerts.documents import Document, from_aws
 from driftline.alerts.errors import AlarmError, DatapointError, ExpressionError
+from driftline.alerts.math.query import MetricQuery
 
 Severity = Literal["page", "ticket"]
 
@@ -24,13 +26,6 @@ _TAG_KEY_MAX, _TAG_VALUE_MAX = 128, 256
 _OWNER_MAX = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PROPAGATION = ("enabled", "included_tag_keys", "excluded_tag_keys")
-# A scaling policy among the actions: scaling:ENDPOINT/VARIANT/POLICY, or its ARN. The autoscaler
-# looks at the states of alarms by itself; nothing is sent.
-_POLICY = re.compile(
-    r"(?:scaling:(?P<own>[^/]+/[^/]+/.+)"
-    r"|arn:[^:]+:autoscaling:[^:]*:[^:]*:scalingPolicy:[^:]+:resource/sagemaker/"
-    r"endpoint/(?P<endpoint>[^/]+)/variant/(?P<variant>[^/:]+):policyName/(?P<policy>.+))"
-)
 # Fields that CloudWatch does not have.
 _OURS = ("severity", "owner", "evaluation_range")
 
@@ -73,7 +68,8 @@ class Alarm(Document):
     alarm_name: Annotated[str, BeforeValidator(_named)]
     alarm_description: TextField = ""
     actions_enabled: Annotated[bool, Field(description="true or false")] = True
-    # Names of channels to notify when the state becomes this, and scaling policies.
+    # What is to be done when the state becomes this (actions.py): channels to notify, by name or
+    # by ARN, and scaling policies.
     alarm_actions: Names = ()
     ok_actions: Names = ()
     insufficient_data_actions: Names = ()
@@ -111,6 +107,8 @@ class Alarm(Document):
                 raise AlarmError(
                     f"{len(names)} actions for {state}; expected {_ACTIONS_MAX} or fewer, each once"
                 )
+            for name in names:
+                check_action(name)
         _check_tags(self.tags)
         _check_propagation(self.action_configuration)
         return self
@@ -135,12 +133,12 @@ class Alarm(Document):
 
     def channels(self, state: str) -> tuple[str, ...]:
         """Return the channels to notify when the state becomes this one."""
-        return tuple(one for one in self.actions(state) if policy_of(one) is None)
+        return tuple(dict.fromkeys(filter(None, map(channel_of, self.actions(state)))))
 
     @property
     def channel_names(self) -> frozenset[str]:
         """All channels that the alarm can notify."""
-        return frozenset(one for one in self._all_actions if policy_of(one) is None)
+        return frozenset(filter(None, map(channel_of, self._all_actions)))
 
     @property
     def policy_names(self) -> list[str]:
@@ -172,14 +170,15 @@ class Alarm(Document):
         }
 
 
-def policy_of(action: str) -> str | None:
-    """Return the scaling policy that an action names, as ENDPOINT/VARIANT/POLICY; None: none."""
-    if (found := _POLICY.fullmatch(action)) is None:
-        return None
-    return found["own"] or "/".join(found.group("endpoint", "variant", "policy"))
-
-
 _OFF: Mapping[str, Any] = {"alarm_tags_propagation": {"enabled": False}}
+
+
+def spec_from_aws(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Write an alarm of CloudWatch's as the spec of a resource, its name and tags beside it."""
+    found = from_aws(given)
+    if "metrics" in found:
+        found["metrics"] = [MetricQuery.from_dict(one).as_dict() for one in found["metrics"]]
+    return found
 
 
 def own_names(given: Mapping[str, object], names: Mapping[str, str]) -> dict[str, object]:

@@ -8,7 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.composite import AnyDefinition
@@ -76,6 +90,8 @@ class HistoryItem:
     summary: str
     data: Mapping[str, object]
     id: int = field(default=0, compare=False)  # Counts up; 0 before it is stored.
+    # The alarm's; of one that was deleted what the item itself tells. None before it is stored.
+    alarm_kind: Literal["metric", "composite"] | None = field(default=None, compare=False)
 
     @property
     def columns(self) -> dict[str, object]:
@@ -220,6 +236,7 @@ def history(
     *,
     alarm_id: int | None = None,
     type: str | None = None,  # noqa: A002 - the word of DescribeAlarmHistory
+    kind: Literal["metric", "composite"] | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
     after: Place | None = None,
@@ -230,8 +247,10 @@ def history(
 
     Those behind a place (id); with ``alarm_id`` none of an earlier alarm of the name.
     """
-    table = tables.history.c
-    query = select(tables.history).limit(limit)
+    table, owner = tables.history.c, tables.alarms.c
+    alarm_kind = _kind_in_history()
+    query = select(tables.history, alarm_kind.label("alarm_kind")).limit(limit)
+    query = query.outerjoin(tables.alarms, owner.id == table.alarm_id)
     query = query.order_by(table.id.desc() if newest_first else table.id)
     query = query.where(is_behind(after, [table.id], descending=newest_first))
     if name is not None:
@@ -240,14 +259,31 @@ def history(
         query = query.where(table.alarm_id == alarm_id)
     if type is not None:
         query = query.where(table.type == type)
+    if kind is not None:
+        query = query.where(alarm_kind == kind)
     if start is not None:
         query = query.where(table.time >= start)
     if end is not None:
         query = query.where(table.time < end)
     return [
-        HistoryItem(row.alarm_name, row.time, row.type, row.summary, row.data, row.id)
+        HistoryItem(
+            row.alarm_name, row.time, row.type, row.summary, row.data, row.id, row.alarm_kind
+        )
         for row in connection.execute(query)
     ]
+
+
+def _kind_in_history() -> ColumnElement[str]:
+    """Select the kind of an item's alarm; of one that was deleted, as its definition tells."""
+    table, other = tables.history.c, tables.history.alias()
+    is_composite = exists().where(
+        other.c.alarm_name == table.alarm_name,
+        other.c.alarm_id == table.alarm_id,
+        other.c.type == "ConfigurationUpdate",
+        cast(other.c.data, Text).contains('"alarm_rule"'),
+    )
+    told = case((is_composite, COMPOSITE), else_=METRIC)
+    return func.coalesce(tables.alarms.c.kind, told)
 
 
 def add_history(connection: Connection, *, alarm_id: int, item: HistoryItem) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from driftline.alerts.documents import time_of
-from driftline.alerts.errors import DatapointError
+from driftline.alerts.errors import DatapointError, FieldConflict, MissingField
 from driftline.alerts.metrics.datapoint import UNITS, Datapoint
 from driftline.alerts.metrics.distribution import EXACT_MAX
 
@@ -41,10 +41,10 @@ def read_put(body: object, now: datetime) -> list[Datapoint]:
     top = _fields(body, _TOP, "the request")
     namespace = top.get("namespace")
     if not isinstance(namespace, str):
-        raise DatapointError("The parameter Namespace is required.")
+        raise MissingField("The parameter Namespace is required.")
     members = list(_members(top))
     if not members:
-        raise DatapointError("The parameter MetricData is required.")
+        raise MissingField("The parameter MetricData is required.")
     if len(members) > METRICS_MAX:
         raise DatapointError(
             f"The collection MetricData must not have a size greater than {METRICS_MAX}."
@@ -88,7 +88,7 @@ def _datapoint(namespace: str, datum: object, where: str, now: datetime) -> Data
     found = _fields(datum, _DATUM, where)
     name = found.get("metricname")
     if not isinstance(name, str):
-        raise DatapointError(f"The parameter {where}.MetricName is required.")
+        raise MissingField(f"The parameter {where}.MetricName is required.")
     resolution = found.get("storageresolution", 60)
     if resolution not in (1, 60) or isinstance(resolution, bool):
         raise DatapointError(
@@ -132,14 +132,14 @@ def read_values(found: Mapping[str, Any], where: str) -> dict[str, Any]:
     kinds = (("value", "Value"), ("values", "Values"), ("statisticvalues", "StatisticValues"))
     given = [name for key, name in kinds if key in found]
     if not given:
-        raise DatapointError(f"The parameter {where}.Value is required.")
+        raise MissingField(f"The parameter {where}.Value is required.")
     if len(given) > 1:
-        raise DatapointError(
+        raise FieldConflict(
             f"The parameters {where}.{given[0]} and {where}.{given[1]} are mutually exclusive and "
             "you have specified both."
         )
     if "counts" in found and "values" not in found:
-        raise DatapointError(f"The parameter {where}.Values is required.")
+        raise MissingField(f"The parameter {where}.Values is required.")
     if "value" in found:
         return {"value": read_number(found["value"], f"{where}.Value")}
     if "statisticvalues" in found:
@@ -147,7 +147,7 @@ def read_values(found: Mapping[str, Any], where: str) -> dict[str, Any]:
         numbers = {}
         for key, name in _SUMMARY.items():
             if key not in summary:
-                raise DatapointError(f"The parameter {where}.StatisticValues.{name} is required.")
+                raise MissingField(f"The parameter {where}.StatisticValues.{name} is required.")
             numbers[key] = read_number(summary[key], f"{where}.StatisticValues.{name}")
         return {"sample_count": numbers.pop("samplecount"), **numbers}
     return _several(found, where)
@@ -201,7 +201,7 @@ def _dimensions(value: object, where: str) -> dict[str, str]:
             pair = _fields(one, {"name", "value"}, place)
             name = pair.get("name")
             if not isinstance(name, str):
-                raise DatapointError(f"The parameter {place}.Name is required.")
+                raise MissingField(f"The parameter {place}.Name is required.")
             if name in found:
                 raise DatapointError(
                     f'The parameter {place}.Name is "{name[:80]}" a second time; a dimension has '

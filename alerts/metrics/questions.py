@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, or_, select
 
-from driftline.alerts.errors import DatapointError
+from driftline.alerts.errors import DatapointError, FieldConflict, MissingField
 from driftline.alerts.metrics.datapoint import UNIT_NAMES, check_metric, check_unit, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.statistic import STATISTICS, check_statistic
@@ -48,7 +48,7 @@ class StatisticsRequest:
     def __post_init__(self) -> None:
         check_metric(self.namespace, self.name, self.dimensions)
         if not self.statistics:
-            raise DatapointError(
+            raise MissingField(
                 "At least one of the parameters Statistics and ExtendedStatistics must be "
                 "specified."
             )
@@ -61,7 +61,7 @@ class StatisticsRequest:
         # Whole ones: a day of minutes may be asked for in the middle of a minute.
         count = (self.end - self.start) // timedelta(seconds=self.period_s)
         if count > POINTS_MAX:
-            raise DatapointError(
+            raise FieldConflict(
                 f"You have requested up to {count} datapoints, which exceeds the limit of "
                 f"{POINTS_MAX}. You may reduce the datapoints requested by increasing Period, or "
                 "decreasing the time range."

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
 
 from driftline.alerts import tables
+from driftline.alerts.alarms.actions import channel_of
 from driftline.alerts.alarms.known import names_in, unknown_name
 from driftline.alerts.errors import ChannelError, ChannelInUse, UnknownChannel
 from driftline.alerts.notify.channel import Channel, secrets_of
@@ -162,7 +163,8 @@ def channels_of(definition: object) -> set[str]:
         return set()
     keys = ("alarm_actions", "ok_actions", "insufficient_data_actions")
     lists = [found for key in keys if isinstance(found := definition.get(key) or [], list)]
-    return {name for found in lists for name in found if isinstance(name, str)}
+    names = [name for found in lists for name in found if isinstance(name, str)]
+    return {channel for name in names if (channel := channel_of(name)) is not None}
 
 
 def _find(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import heapq
 import json
 import logging
+import operator
 import os
 import re
 import threading
@@ -146,35 +147,45 @@ def read_lines(
     limit: int,
     variant: str | None = None,
     since: datetime | None = None,
-    before: tuple[datetime, str] | None = None,
+    until: datetime | None = None,
+    after: tuple[datetime, str] | None = None,
+    newest_first: bool = True,
 ) -> list[LogLine]:
-    """Return the newest lines of an endpoint's folder; ``before``: time and file of a line."""
+    """Return lines of an endpoint's folder; ``after``: time and file of the last one before."""
     paths = {folder / path.name.removesuffix(_OLDER) for path in folder.glob("*.log*")}
     if variant is not None:
         paths = {path for path in paths if path.stem.casefold() == variant.casefold()}
     merged: Iterator[LogLine] = heapq.merge(
-        *(_lines(path, since) for path in sorted(paths)), reverse=True
+        *(_lines(path, since, until, newest_first=newest_first) for path in sorted(paths)),
+        reverse=newest_first,
     )
-    if before is not None:
-        merged = (line for line in merged if (line.time, line.file) < before)
+    if after is not None:
+        is_behind = operator.lt if newest_first else operator.gt
+        merged = (line for line in merged if is_behind((line.time, line.file), after))
     return list(islice(merged, limit))
 
 
-def _lines(path: Path, since: datetime | None) -> Iterator[LogLine]:
-    """Return the lines of a file and of the one before it, the newest first."""
+def _lines(
+    path: Path, since: datetime | None, until: datetime | None, *, newest_first: bool
+) -> Iterator[LogLine]:
+    """Return the lines of a file and of the one before it, in the order of their times."""
     data = b""
     for place in (Path(f"{path}{_OLDER}"), path):
         with suppress(FileNotFoundError):
             data += place.read_bytes()
-    for text in reversed(data.splitlines()):
+    texts = data.splitlines()
+    for text in reversed(texts) if newest_first else texts:
         with suppress(ValueError, TypeError, KeyError):  # Cut by a full disk.
             found = json.loads(text)
             line = LogLine(
                 **{**found, "time": datetime.fromisoformat(found["time"])}, file=path.name
             )
-            if since is not None and line.time < since:
+            is_early = since is not None and line.time < since
+            is_late = until is not None and line.time >= until
+            if is_early if newest_first else is_late:
                 return
-            yield line
+            if not (is_early or is_late):
+                yield line
 
 
 def _shown(line: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Body
@@ -16,7 +17,9 @@ from driftline.alerts.evaluation import explain, replay, states
 from driftline.alerts.evaluation.replay_metric import Line
 from driftline.alerts.math import detectors as store
 from driftline.alerts.math.detector import Detector
+from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.notify.channels import get_channel
+from driftline.errors import InputError
 from driftline.serving.operations.registry import (
     End,
     Latest,
@@ -36,6 +39,10 @@ _LONGEST = 200_000
 
 Name = Annotated[str, "The alarm's name; metric or composite."]
 Document = Annotated[dict[str, Any], Body()]
+HistoryType = Annotated[
+    Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None, "Only items of this type."
+]
+Order = Annotated[Literal["newest", "oldest"], "Which come first."]
 
 
 @operation("POST /alarms/replay", role="viewer")
@@ -60,6 +67,17 @@ def alarms(
     kind: Annotated[Literal["metric", "composite"] | None, "Only alarms of this kind."] = None,
     state: Annotated[State | None, "Only alarms in this state."] = None,
     prefix: Prefix = "",
+    name: Annotated[
+        Sequence[str] | None, Field(max_length=100, description="Only these; repeatable.")
+    ] = None,
+    namespace: Annotated[str | None, "With a metric: only alarms on that one metric."] = None,
+    metric_name: Annotated[str | None, "With its namespace, and all its dimensions."] = None,
+    dimension: Annotated[
+        Sequence[str],
+        Field(max_length=30, description="NAME=VALUE, of the metric; repeatable."),
+    ] = (),
+    parents_of: Annotated[str | None, "Only composites that look at this alarm."] = None,
+    children_of: Annotated[str | None, "Only alarms in this composite's rule."] = None,
     channel: Annotated[str | None, "Only those that notify this channel."] = None,
     tag: Tags = (),
 ) -> Page[MetricAlarm | CompositeAlarm]:
@@ -69,8 +87,12 @@ def alarms(
     """
     if channel is not None:
         get_channel(connection, channel)
+    if (namespace is None) != (metric_name is None):
+        raise InputError("namespace and metric_name belong together; expected both or neither")
+    key = metric_key(str(namespace), str(metric_name), pairs_of(dimension)) if namespace else None
     found = list_any(
-        connection, kind=kind, state=state, prefix=prefix, channel=channel, tags=pairs_of(tag),
+        connection, kind=kind, state=state, prefix=prefix, names=name, metric_key=key,
+        parents_of=parents_of, children_of=children_of, channel=channel, tags=pairs_of(tag),
         after=page.after_name(), limit=page.count,
     )  # fmt: skip
     return page.of(found, lambda one: (one.name,), lambda one: one.shown)
@@ -101,12 +123,10 @@ def alarm_history(
     connection: Connection,
     page: Latest,
     name: Name,
-    type: Annotated[  # noqa: A002 - CloudWatch's
-        Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None, "Only items of this type."
-    ] = None,
+    type: HistoryType = None,  # noqa: A002 - CloudWatch's
     start: Start = None,
     end: End = None,
-    order: Annotated[Literal["newest", "oldest"], "Which come first."] = "newest",
+    order: Order = "newest",
 ) -> Page[HistoryItem]:
     """List what happened to an alarm, newest first; also after it was deleted.
 
@@ -118,6 +138,25 @@ def alarm_history(
     )  # fmt: skip
     if not found and page.next_token is None:
         require_past(connection, name)
+    return page.of(found, lambda one: (one.id,))
+
+
+@operation("GET /alarm-history", role="viewer")
+def alarms_history(
+    connection: Connection,
+    page: Latest,
+    alarm: Annotated[str | None, "Only items of the alarm of this name."] = None,
+    kind: Annotated[Literal["metric", "composite"] | None, "Only of alarms of this kind."] = None,
+    type: HistoryType = None,  # noqa: A002 - CloudWatch's
+    start: Start = None,
+    end: End = None,
+    order: Order = "newest",
+) -> Page[HistoryItem]:
+    """List what happened to all alarms, newest first; also to those that were deleted."""
+    found = history(
+        connection, alarm, type=type, kind=kind, start=start, end=end, after=page.after(int),
+        limit=page.count, newest_first=order == "newest",
+    )  # fmt: skip
     return page.of(found, lambda one: (one.id,))
 
 

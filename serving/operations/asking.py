@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from driftline.errors import DriftlineError, InputError
 from driftline.serving.http.responses import status_of
@@ -55,7 +57,10 @@ def _operation_of(function: Callable[..., Any]) -> Operation:
 
 @cache
 def _adapters(operation: Operation) -> Mapping[str, TypeAdapter[Any]]:
-    return {name: TypeAdapter(one.annotation) for name, one in operation.parameters.items()}
+    with warnings.catch_warnings():
+        # The names of the query mean nothing here, where parameters go by their own.
+        warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+        return {name: TypeAdapter(one.annotation) for name, one in operation.parameters.items()}
 
 
 def _checked(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:

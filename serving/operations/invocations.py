@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse, Response
@@ -216,6 +216,8 @@ def logs(
     endpoint: Annotated[str, Field(max_length=63, description="The endpoint's name.")],
     variant: Annotated[str | None, Field(max_length=63, description="Only its workers.")] = None,
     since: Annotated[Time | None, "Begin here; included."] = None,
+    until: Annotated[Time | None, "End here; left out."] = None,
+    order: Annotated[Literal["newest", "oldest"], "Which lines come first."] = "newest",
 ) -> Page[LogLine]:
     """List what the workers of an endpoint have printed, the newest line first.
 
@@ -223,13 +225,13 @@ def logs(
 
     Example: driftline logs flights --since 10m
     """
-    before: Any = page.after(datetime, str)
+    after: Any = page.after(datetime, str)
     declared = store.get(connection, "Endpoint", endpoint)
     if variant is not None:
         _require_variant(declared, variant)
     found = read_lines(
         services.context.model_logs_of(declared.name), limit=page.count, variant=variant,
-        since=since, before=before,
+        since=since, until=until, after=after, newest_first=order == "newest",
     )  # fmt: skip
     return page.of(found, lambda one: (one.time, one.file))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import Request
+from fastapi import Header
 from pydantic import BeforeValidator, Field
 from sqlalchemy import Connection
 
@@ -29,8 +29,8 @@ from driftline.validation import require_unicode
 # PutMetricData: 1 MB as sent; what it may become when it was packed is bounded, too.
 _BODY_MAX = 1 << 20
 _INFLATED_MAX = 10 << 20
-# botocore writes the id of a call into the first header, and the same one when it tries again.
-_REQUEST_IDS = ("amz-sdk-invocation-id", "idempotency-key")
+
+CallId = Annotated[str | None, Header(description="Of the call: a repeated one adds nothing.")]
 
 Dimensions = Annotated[
     Mapping[str, str], BeforeValidator(lambda given: read_dimensions(given, "the request"))
@@ -47,7 +47,14 @@ class ListedMetric:
 
 
 @operation("POST /metrics", role="ingest", takes=(JSON,))
-def put_metrics(services: Services, request: Request, body: RawBody) -> Json:
+def put_metrics(
+    services: Services,
+    body: RawBody,
+    content_encoding: Annotated[str, Header(description="gzip, or none.")] = "",
+    # botocore writes the id of a call there, and the same one when it tries again.
+    amz_sdk_invocation_id: CallId = None,
+    idempotency_key: CallId = None,
+) -> Json:
     """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
 
     The body is PutMetricData's, at most 1 MB, packed or not; the id stands in the header
@@ -56,15 +63,15 @@ def put_metrics(services: Services, request: Request, body: RawBody) -> Json:
     """
     if len(body) > _BODY_MAX:
         raise TooLargeError(f"the body has {len(body)} bytes; expected {_BODY_MAX} or fewer")
-    encoding = request.headers.get("content-encoding", "")
-    text = unpacked(body, encoding, _INFLATED_MAX) if is_packing(encoding) else body
+    is_packed = is_packing(content_encoding)
+    text = unpacked(body, content_encoding, _INFLATED_MAX) if is_packed else body
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the body is no JSON ({fault_of(error)}); expected an object") from error
     require_unicode(found, "body")
-    now, named = services.context.now(), map(request.headers.get, _REQUEST_IDS)
-    points, request_id = read_put(found, now), next(filter(None, named), None)
+    now, request_id = services.context.now(), amz_sdk_invocation_id or idempotency_key
+    points = read_put(found, now)
     with services.context.engine.begin() as connection:
         count = add(connection, points, request_id, digest=digest_of(found), now=now)
     return {"stored": count}  # 0 where the same call came before.

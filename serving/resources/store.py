@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
-from driftline.alerts.alarms.parts import policy_of
+from driftline.alerts.alarms.actions import channel_of
 from driftline.database.dialects import advisory_lock
 from driftline.database.leases import Lease, Values
 from driftline.database.paging import Place, is_behind
@@ -299,8 +299,7 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
         ]
     elif kind in ALARM_KINDS:
         lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")
-        names = [name for key in lists for name in spec[key] if policy_of(name) is None]
-        found = [("Channel", name) for name in names]
+        found = [("Channel", channel_of(name)) for key in lists for name in spec[key]]
     elif kind == "ScalingPolicy":
         found = [("Endpoint", spec["endpoint"])]
     return [(other, name) for other, name in found if name is not None]

@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.alerts.alarms.actions import policy_of
 from driftline.alerts.alarms.alarm import Point
-from driftline.alerts.alarms.parts import policy_of
 from driftline.alerts.alarms.records import scaling_alarms
 from driftline.alerts.evaluation.catalog import Catalog, Entry
 from driftline.alerts.evaluation.due import newest_tick

@@ -8,6 +8,7 @@ from __future__ import annotations
 from driftline.alerts.notify.receivers.alertmanager import ALERTMANAGER
 from driftline.alerts.notify.receivers.apprise import APPRISE
 from driftline.alerts.notify.receivers.command import COMMAND
+from driftline.alerts.notify.receivers.nobody import NOBODY
 from driftline.alerts.notify.receivers.pagerduty import PAGERDUTY
 from driftline.alerts.notify.receivers.plugin import PLUGIN
 from driftline.alerts.notify.receivers.receiver import Receiver
@@ -20,4 +21,5 @@ RECEIVERS: dict[str, Receiver] = {
     "apprise": APPRISE,
     "command": COMMAND,
     "plugin": PLUGIN,
+    "none": NOBODY,
 }

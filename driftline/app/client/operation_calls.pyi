@@ -50,7 +50,7 @@ class OperationCalls(ServerCalls):
         "state"}]}, "start", "end"}`; one item for each evaluation.
         """
 
-    def alarms(self, *, kind: Literal['metric', 'composite'] | None = ..., state: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'] | None = ..., prefix: str = ..., channel: str | None = ..., tag: Sequence[str] = ..., limit: int | None = ...) -> list[Json]:
+    def alarms(self, *, kind: Literal['metric', 'composite'] | None = ..., state: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'] | None = ..., prefix: str = ..., name: Sequence[str] | None = ..., namespace: str | None = ..., metric_name: str | None = ..., dimension: Sequence[str] = ..., parents_of: str | None = ..., children_of: str | None = ..., channel: str | None = ..., tag: Sequence[str] = ..., limit: int | None = ...) -> list[Json]:
         """List alarms of all kinds by name, with their states."""
 
     def explain_alarm(self, name: str) -> Json:
@@ -64,6 +64,9 @@ class OperationCalls(ServerCalls):
 
     def alarm_history(self, name: str, *, type: Literal['ConfigurationUpdate', 'StateUpdate', 'Action'] | None = ..., start: datetime | None = ..., end: datetime | None = ..., order: Literal['newest', 'oldest'] = ..., limit: int | None = ...) -> list[Json]:
         """List what happened to an alarm, newest first; also after it was deleted."""
+
+    def alarms_history(self, *, alarm: str | None = ..., kind: Literal['metric', 'composite'] | None = ..., type: Literal['ConfigurationUpdate', 'StateUpdate', 'Action'] | None = ..., start: datetime | None = ..., end: datetime | None = ..., order: Literal['newest', 'oldest'] = ..., limit: int | None = ...) -> list[Json]:
+        """List what happened to all alarms, newest first; also to those that were deleted."""
 
     def set_alarm_state(self, name: str, state_value: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'], *, state_reason: str = ..., state_reason_data: str | None = ...) -> list[Json]:
         """Put an alarm into a state and run its actions, to try what they do; say what changed.
@@ -150,7 +153,7 @@ class OperationCalls(ServerCalls):
     def async_invocation(self, name: str, inference_id: str) -> Json:
         """Return what came of an asynchronous invocation, or that it waits."""
 
-    def logs(self, endpoint: str, *, variant: str | None = ..., since: datetime | None = ..., limit: int | None = ...) -> list[Json]:
+    def logs(self, endpoint: str, *, variant: str | None = ..., since: datetime | None = ..., until: datetime | None = ..., order: Literal['newest', 'oldest'] = ..., limit: int | None = ...) -> list[Json]:
         """List what the workers of an endpoint have printed, the newest line first.
         
         Lines that were printed on the machine of the server that answers; the oldest are deleted.

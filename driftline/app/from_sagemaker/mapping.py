@@ -14,10 +14,9 @@ from pydantic import TypeAdapter
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.parts import own_names
+from driftline.alerts.alarms.parts import spec_from_aws
 from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.alerts.documents import snake
-from driftline.alerts.math.query import read_dimensions
 from driftline.app.drafts import roles_spec
 from driftline.app.from_sagemaker.descriptions import Descriptions, Document, Job, Places, job_of
 from driftline.baseline.clarify import roles_of_config
@@ -225,9 +224,7 @@ class Importer:
                 return
         names = (AlarmDefinition if kind == "Alarm" else CompositeDefinition).aws_names()
         known = [key for key in alarm if key in names and key not in ACTIONS]
-        fields = own_names({key: alarm[key] for key in known}, names)
-        if fields.get("dimensions"):
-            fields["dimensions"] = read_dimensions(fields["dimensions"], name)
+        fields = spec_from_aws({key: alarm[key] for key in known})
         if actions := {str(one) for key in ACTIONS for one in alarm.get(key) or ()}:
             self._remark(
                 f"{kind}/{name}",

@@ -249,6 +249,7 @@ def _visit_alarms(call: Tour) -> None:
     call.api("GET /alarms/{name}/explain", "orders")
     call.api("GET /alarms/{name}/history", "orders")
     call.api("GET /alarm-states")
+    call.api("GET /alarm-history")
     call.api("POST /alarms/actions", json={"names": ["orders"], "enabled": True})
 
 

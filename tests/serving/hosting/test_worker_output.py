@@ -88,12 +88,14 @@ def test_lines_come_newest_first_and_in_pages(folder):
     whole = read_lines(folder, limit=1000)
     assert [one.time for one in whole] == sorted((one.time for one in whole), reverse=True)
     assert [(one.worker, one.message) for one in whole[:3]] == [(49, "b"), (49, "a"), (48, "b")]
-    walked, before = [], None
-    while page := read_lines(folder, limit=7, before=before):
-        walked += page
-        before = page[-1].time, page[-1].file
-    assert walked == whole
+    for is_newest in (True, False):
+        walked, last = [], None
+        while page := read_lines(folder, limit=7, after=last, newest_first=is_newest):
+            walked += page
+            last = page[-1].time, page[-1].file
+        assert walked == (whole if is_newest else whole[::-1])
     assert read_lines(folder, limit=99, since=whole[1].time) == whole[:2]
+    assert read_lines(folder, limit=999, until=whole[1].time) == whole[2:]
     assert len(read_lines(folder, limit=99, variant="Green")) == 34
 
 
