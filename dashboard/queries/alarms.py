@@ -315,7 +315,7 @@ def _channels(connection: Connection, rule: AnyDefinition) -> tuple[views.Channe
     """Return how the channels of an alarm fare."""
     statuses = {one.channel.name: one for one in list_channels(connection)}
     names = sorted(rule.channel_names)
-    states = [tuple(state for state in STATES if name in rule.actions(state)) for name in names]
+    states = [tuple(state for state in STATES if name in rule.channels(state)) for name in names]
     return tuple(map(views.ChannelLine, names, states, map(statuses.get, names)))
 
 

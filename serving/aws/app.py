@@ -26,6 +26,7 @@ from driftline.serving.aws.errors import invalid_code, token_code, wire_error
 from driftline.serving.aws.models import operation_model, service_model
 from driftline.serving.aws.reading import read_request
 from driftline.serving.aws.routing import (
+    CALL_ID,
     Asked,
     Protocol,
     asked_for,
@@ -121,7 +122,10 @@ class AwsWire:
         credential = credential_of(scope, headers)
         is_account = len(credential.key) == 12 and credential.key.isdigit()
         account = credential.key if is_account else ACCOUNT
-        return Wire(self._services, self._asking, service, credential.region or REGION, account)
+        return Wire(
+            self._services, self._asking, service, credential.region or REGION, account,
+            headers.get(CALL_ID),
+        )  # fmt: skip
 
 
 def _read(asked: Asked, shape: Shape, headers: Headers, form: Headers, body: bytes) -> Given:

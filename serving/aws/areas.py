@@ -2,8 +2,13 @@
 
 # ruff: noqa: F401
 from driftline.serving.aws import (
+    cloudwatch,
+    cloudwatch_alarms,
+    cloudwatch_mute_rules,
     identity,
+    logs,
     sagemaker_hosting,
     scaling,
+    sns,
     tags,
 )

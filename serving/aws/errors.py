@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from driftline.alerts.errors import (
+    AlarmInUse,
+    DatapointError,
+    DetectorError,
+    FieldConflict,
+    MissingField,
+    UnknownDetector,
+)
 from driftline.errors import (
     ConflictError,
     DriftlineError,
@@ -44,6 +52,15 @@ _CODES = {
     "sts": ("ValidationError",) * 4,
 }  # fmt: skip
 _USUAL = ("ValidationException",) * 4
+# What clients of CloudWatch match on beside these; the first match wins.
+_CLOUDWATCH: tuple[tuple[type[DriftlineError], str], ...] = (
+    (MissingField, "MissingParameter"),
+    (FieldConflict, "InvalidParameterCombination"),
+    (DatapointError, "InvalidParameterValue"),
+    (DetectorError, "InvalidParameterValue"),
+    (UnknownDetector, "ResourceNotFoundException"),
+    (AlarmInUse, "ValidationError"),
+)
 # Whichever the service; the first match wins.
 _EVERYWHERE: tuple[tuple[type[DriftlineError], str, int], ...] = (
     (NoModelsError, "NotImplemented", 501),
@@ -68,6 +85,9 @@ def wire_error(error: DriftlineError, service: str, protocol: Protocol) -> WireE
             if is_query
             else WireError("AccessDeniedException", message, 400 if protocol == "json" else 403)
         )
+    for kind, code in _CLOUDWATCH if service == "cloudwatch" else ():
+        if isinstance(error, kind):
+            return WireError(code, message)
     missing, conflict, invalid, _ = _CODES.get(service, _USUAL)
     if isinstance(error, NotFoundError):
         return WireError(missing, message)

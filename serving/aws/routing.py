@@ -52,7 +52,7 @@ _CBOR_PATH = re.compile(r"(?:/[^/]+)?/service/([^/]+)/operation/([^/]+)")
 _CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256\s.*?Credential=([^\s,]+)")
 _PRESIGNED = re.compile(rb"(?:^|&)X-Amz-Credential=([^&]+)")
 # Every SDK of AWS sends it, also one that does not sign.
-_SDK = "amz-sdk-invocation-id"
+CALL_ID = "amz-sdk-invocation-id"
 # A client may be told of an endpoint_url for each service, with a path.
 _PREFIXES = frozenset({*SERVICES, "monitoring", S3})
 # Anything that changes something is a POST: a link of another site's page could ask for a GET.
@@ -117,7 +117,7 @@ def protocol_of(scope: Scope, headers: Mapping[str, str]) -> Protocol | None:
     signed_for = credential_of(scope, headers).service
     if signed_for != S3 and (found := _rest(scope)) is not None:
         return None if found.key in _ON_ROUTES - SERVED.keys() else "rest-json"
-    is_s3 = signed_for == S3 or (_SDK in headers and not signed_for)
+    is_s3 = signed_for == S3 or (CALL_ID in headers and not signed_for)
     return "rest-xml" if is_s3 else None
 
 

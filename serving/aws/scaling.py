@@ -309,9 +309,14 @@ def _place(stored: StoredResource) -> dict[str, Any]:
 
 
 def _arn(wire: Wire, stored: StoredResource, kind: str, named: str) -> str:
-    made = policy_id(f"{_resource(stored)}/{named}", kind)
+    return arn_of(wire, _resource(stored), kind, named)
+
+
+def arn_of(wire: Wire, resource: str, kind: str, named: str) -> str:
+    """Return the ARN of a policy, or a scheduled action, of endpoint/NAME/variant/NAME."""
+    made = policy_id(f"{resource}/{named}", kind)
     place = f"arn:aws:autoscaling:{wire.region}:{wire.account}:{kind}:{made}"
-    return f"{place}:resource/sagemaker/{_resource(stored)}:{named}"
+    return f"{place}:resource/sagemaker/{resource}:{named}"
 
 
 def _target_arn(wire: Wire, stored: StoredResource) -> str:

@@ -49,6 +49,7 @@ class Wire:
     service: str
     region: str
     account: str
+    call: str | None = None  # The id that an SDK gives a call, the same when it tries again.
 
     @property
     def now(self) -> datetime:

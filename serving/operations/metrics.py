@@ -30,8 +30,6 @@ from driftline.validation import require_unicode
 _BODY_MAX = 1 << 20
 _INFLATED_MAX = 10 << 20
 
-CallId = Annotated[str | None, Header(description="Of the call: a repeated one adds nothing.")]
-
 Dimensions = Annotated[
     Mapping[str, str], BeforeValidator(lambda given: read_dimensions(given, "the request"))
 ]
@@ -51,14 +49,14 @@ def put_metrics(
     services: Services,
     body: RawBody,
     content_encoding: Annotated[str, Header(description="gzip, or none.")] = "",
-    # botocore writes the id of a call there, and the same one when it tries again.
-    amz_sdk_invocation_id: CallId = None,
-    idempotency_key: CallId = None,
+    idempotency_key: Annotated[
+        str | None, Header(description="Of the call: a repeated one adds nothing.")
+    ] = None,
 ) -> Json:
     """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
 
     The body is PutMetricData's, at most 1 MB, packed or not; the id stands in the header
-    ``Idempotency-Key`` or ``amz-sdk-invocation-id`` and is known for an hour. Another body
+    ``Idempotency-Key`` and is known for an hour. Another body
     under that id is refused with 409.
     """
     if len(body) > _BODY_MAX:
@@ -70,10 +68,10 @@ def put_metrics(
     except (ValueError, RecursionError) as error:
         raise InputError(f"the body is no JSON ({fault_of(error)}); expected an object") from error
     require_unicode(found, "body")
-    now, request_id = services.context.now(), amz_sdk_invocation_id or idempotency_key
+    now = services.context.now()
     points = read_put(found, now)
     with services.context.engine.begin() as connection:
-        count = add(connection, points, request_id, digest=digest_of(found), now=now)
+        count = add(connection, points, idempotency_key, digest=digest_of(found), now=now)
     return {"stored": count}  # 0 where the same call came before.
 
 

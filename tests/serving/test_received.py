@@ -62,7 +62,7 @@ def test_datapoints_are_stored_once_under_an_id_and_read_by_their_names(server):
 
     stored = [post(server, path, body, **{"idempotency-key": key}).json() for key in "aab"]
     other = {**body, "MetricData": [{**DATUM, "Value": 4}]}
-    refused = post(server, path, other, **{"amz-sdk-invocation-id": "a"})
+    refused = post(server, path, other, **{"idempotency-key": "a"})
     asked = {
         "namespace": "boto", "metric_name": "orders", "dimensions": DATUM["Dimensions"],
         "start_time": NOW.isoformat(), "end_time": (NOW + timedelta(minutes=5)).isoformat(),

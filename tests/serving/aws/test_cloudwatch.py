@@ -1,0 +1,488 @@
+"""boto3's CloudWatch client asks a real server: metrics and math, alarms, history, mute rules."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from pydantic.alias_generators import to_snake
+
+from tests.serving.aws.conftest import ACCOUNT, REGION, WireClient
+from tests.serving.conftest import NOW, Running, resource
+
+METRIC = {"Namespace": "Shop", "MetricName": "Orders"}
+NORTH = [{"Name": "Region", "Value": "north"}]
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:on_call"
+ALARM = {
+    **METRIC,
+    "Dimensions": NORTH,
+    "Statistic": "Sum",
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "Threshold": 100.0,
+    "ComparisonOperator": "GreaterThanThreshold",
+}
+SPAN = {"StartTime": NOW - timedelta(minutes=10), "EndTime": NOW}
+
+
+@pytest.fixture(scope="module")
+def client(wire_client: WireClient, wire_server: Running) -> Any:
+    assert wire_server.apply(resource("Channel", "on-call", url="https://x.example")).is_success
+    return wire_client("cloudwatch")
+
+
+def refused(function: Any, **given: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        function(**given)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def test_what_is_put_comes_back_as_statistics_and_math(client: Any) -> None:
+    start = NOW - timedelta(minutes=5)
+    data = [
+        {"MetricName": "Orders", "Timestamp": start, "Unit": "Count", "Dimensions": NORTH, **one}
+        for one in (
+            {"Values": [1.0, 2.0, 4.0], "Counts": [2.0, 1.0, 1.0]},
+            {"StatisticValues": {"SampleCount": 1, "Sum": 8, "Minimum": 8, "Maximum": 8}},
+        )
+    ]
+    client.put_metric_data(Namespace="Shop", MetricData=data)
+    stat = {"Metric": {**METRIC, "Dimensions": NORTH}, "Period": 60, "Stat": "Sum"}
+    queries = [
+        {"Id": "m1", "MetricStat": stat, "ReturnData": False},
+        {"Id": "e1", "Expression": "m1 / 2", "Label": "half"},
+    ]
+
+    (point,) = client.get_metric_statistics(
+        **METRIC, **SPAN, Dimensions=NORTH, Period=60, Statistics=["Sum", "SampleCount", "Maximum"],
+        ExtendedStatistics=["p50"],
+    )["Datapoints"]  # fmt: skip
+    (result,) = client.get_metric_data(MetricDataQueries=queries, **SPAN)["MetricDataResults"]
+
+    assert point == {
+        "Timestamp": start, "Sum": 16.0, "SampleCount": 5.0, "Maximum": 8.0, "Unit": "Count",
+        "ExtendedStatistics": {"p50": pytest.approx(2, abs=0.1)},
+    }  # fmt: skip
+    assert (result["Label"], result["Timestamps"], result["Values"]) == ("half", [start], [8.0])
+    assert result["StatusCode"] == "Complete"
+
+
+def test_a_large_put_comes_packed_and_metrics_are_listed_page_by_page(client: Any) -> None:
+    data = [{"MetricName": f"m{number}", "Value": number} for number in range(700)]
+    client.put_metric_data(Namespace="Many", MetricData=data)
+
+    pages = list(client.get_paginator("list_metrics").paginate(Namespace="Many"))
+    (one,) = client.list_metrics(
+        Namespace="Shop", Dimensions=[{"Name": "Region"}], RecentlyActive="PT3H"
+    )["Metrics"]
+
+    assert [len(page["Metrics"]) for page in pages] == [500, 200]
+    assert one == {**METRIC, "Dimensions": NORTH}
+
+
+def test_pages_of_data_add_up_in_either_order(client: Any) -> None:
+    data = [
+        {"MetricName": "steps", "Value": minute, "Timestamp": NOW - timedelta(minutes=minute)}
+        for minute in range(1, 8)
+    ]
+    client.put_metric_data(Namespace="Steps", MetricData=data)
+    stat = {"Metric": {"Namespace": "Steps", "MetricName": "steps"}, "Period": 60, "Stat": "Sum"}
+    asked = {"MetricDataQueries": [{"Id": "a", "MetricStat": stat}], **SPAN, "MaxDatapoints": 3}
+
+    pages = list(
+        client.get_paginator("get_metric_data").paginate(**asked, ScanBy="TimestampAscending")
+    )
+
+    found = [value for page in pages for value in page["MetricDataResults"][0]["Values"]]
+    assert (len(pages), found) == (3, [7, 6, 5, 4, 3, 2, 1])
+    assert refused(client.get_metric_data, **asked, NextToken="x")[0] == "InvalidNextToken"
+
+
+def test_a_put_that_is_tried_again_adds_once(client: Any) -> None:
+    def same_call(request: Any, **_: Any) -> None:
+        request.headers["amz-sdk-invocation-id"] = "0c3c0f5e"
+
+    client.meta.events.register("before-send.cloudwatch.PutMetricData", same_call)
+    try:
+        for _ in range(2):
+            data = [{"MetricName": "once", "Value": 1.0, "Timestamp": NOW - timedelta(minutes=2)}]
+            client.put_metric_data(Namespace="Once", MetricData=data)
+    finally:
+        client.meta.events.unregister("before-send.cloudwatch.PutMetricData", same_call)
+    (point,) = client.get_metric_statistics(
+        Namespace="Once", MetricName="once", **SPAN, Period=60, Statistics=["SampleCount"]
+    )["Datapoints"]
+
+    assert point["SampleCount"] == 1
+
+
+# Recorded from the real service by LocalStack's tests, or told in CloudWatch's API reference.
+DATUM = {"MetricName": "a", "Value": 1.0}
+REFUSED_DATA = [
+    (
+        DATUM | {"Values": [1.0]},
+        "InvalidParameterCombination",
+        "The parameters MetricData.member.1.Value and MetricData.member.1.Values are mutually "
+        "exclusive and you have specified both.",
+    ),
+    (
+        {"MetricName": "a", "Values": [1.0], "Counts": [1.0, 2.0]},
+        "InvalidParameterValue",
+        "The parameters MetricData.member.1.Values and MetricData.member.1.Counts must be of the "
+        "same size.",
+    ),
+    (
+        {"MetricName": "a"},
+        "MissingParameter",
+        "The parameter MetricData.member.1.Value is required.",
+    ),
+    (DATUM | {"Value": float("nan")}, "InvalidParameterValue", "The value NaN"),
+]
+
+
+@pytest.mark.parametrize(("datum", "code", "text"), REFUSED_DATA)
+def test_data_are_refused_in_cloudwatchs_words(
+    client: Any, datum: dict[str, Any], code: str, text: str
+) -> None:
+    found = refused(client.put_metric_data, Namespace="Shop", MetricData=[datum])
+
+    assert found[0] == code
+    assert found[1].startswith(text)
+
+
+def test_statistics_are_refused_in_cloudwatchs_words(client: Any) -> None:
+    asked = {**METRIC, **SPAN, "Period": 60, "Statistics": ["Sum"]}
+
+    assert refused(client.get_metric_statistics, **asked | {"EndTime": SPAN["StartTime"]}) == (
+        "InvalidParameterValue", "The parameter StartTime must be less than the parameter EndTime."
+    )  # fmt: skip
+    code, text = refused(
+        client.get_metric_statistics, **asked | {"StartTime": NOW - timedelta(days=3)}
+    )
+    assert code == "InvalidParameterCombination"
+    assert text.startswith("You have requested up to 4320 datapoints, which exceeds the limit of")
+
+
+def test_an_alarm_is_shown_as_it_was_put_and_no_field_more(client: Any) -> None:
+    client.put_metric_alarm(AlarmName="plain", AlarmActions=[TOPIC], **ALARM)
+
+    (shown,) = client.describe_alarms(AlarmNames=["plain"])["MetricAlarms"]
+
+    for key in (
+        "AlarmConfigurationUpdatedTimestamp", "StateUpdatedTimestamp", "StateTransitionedTimestamp",
+    ):  # fmt: skip
+        assert shown.pop(key) == NOW
+    assert shown == {
+        **ALARM,
+        "AlarmName": "plain",
+        "AlarmArn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:plain",
+        "ActionsEnabled": True,
+        "AlarmActions": [TOPIC],
+        "OKActions": [],
+        "InsufficientDataActions": [],
+        "StateValue": "INSUFFICIENT_DATA",
+        "StateReason": "Unchecked: Initial alarm creation",
+    }
+
+
+def test_actions_are_shown_as_arns(client: Any, wire_server: Running) -> None:
+    policy = (
+        "arn:aws:autoscaling:eu-west-1:1:scalingPolicy:0c3c0f5e:resource/sagemaker/"
+        "endpoint/e/variant/v:policyName/p"
+    )
+    spec = {**ALARM, "Dimensions": {"Region": "north"}}
+    own = {to_snake(key): value for key, value in spec.items()}
+    actions = {"alarm_actions": ["on-call", "scaling:e/v/p"], "ok_actions": [policy]}
+    assert wire_server.apply(resource("Alarm", "ours", **own, **actions)).is_success
+
+    (shown,) = client.describe_alarms(AlarmNames=["ours"])["MetricAlarms"]
+
+    channel, scaling = shown["AlarmActions"]
+    assert channel == f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call"
+    assert scaling.startswith(f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:scalingPolicy:")
+    assert scaling.endswith(policy.partition(":resource")[2])
+    assert shown["OKActions"] == [policy]
+
+
+def test_every_form_of_an_alarm_comes_back(client: Any) -> None:
+    stat = {"Metric": {**METRIC, "Dimensions": NORTH}, "Period": 300, "Stat": "Average"}
+    common = {"EvaluationPeriods": 3, "DatapointsToAlarm": 2, "TreatMissingData": "breaching"}
+    band = {"Id": "b", "Expression": "ANOMALY_DETECTION_BAND(m, 2)", "ReturnData": True}
+    forms = {
+        "math": {
+            "Metrics": [
+                {"Id": "m", "MetricStat": stat, "ReturnData": False},
+                {"Id": "e", "Expression": "m * 2", "Label": "twice", "ReturnData": True},
+            ],
+            "Threshold": 1.0,
+            "ComparisonOperator": "LessThanThreshold",
+        },
+        "band": {
+            "Metrics": [{"Id": "m", "MetricStat": stat, "ReturnData": True}, band],
+            "ThresholdMetricId": "b",
+            "ComparisonOperator": "GreaterThanUpperThreshold",
+        },
+        "percentile": {
+            **{key: one for key, one in ALARM.items() if key != "Statistic"},
+            "ExtendedStatistic": "p99",
+            "EvaluateLowSampleCountPercentile": "ignore",
+            "Unit": "Count",
+            "AlarmDescription": "slow",
+            "EvaluationWindow": {"WallClockWindow": {"Timezone": "Europe/Berlin"}},
+            "WarmUpConfiguration": {
+                "WarmUpPeriodDurationInMinutes": 5,
+                "OnlyStartEvaluatingAfterWarmUpPeriodEnds": True,
+            },
+            "ActionConfiguration": {"AlarmTagsPropagation": {"Enabled": True}},
+        },
+    }
+    for name, form in forms.items():
+        client.put_metric_alarm(AlarmName=f"form {name}", **{**form, **common})
+
+    found = client.describe_alarms(AlarmNamePrefix="form ")["MetricAlarms"]
+
+    for shown in found:
+        form = forms[shown["AlarmName"].removeprefix("form ")] | common
+        assert {key: shown.get(key) for key in form} == form
+        is_math = "Metrics" in form
+        assert is_math == ("Metrics" in shown) == ("Period" not in shown)
+    assert len(found) == len(forms)
+
+
+REFUSED_ALARMS = [
+    (
+        {"TreatMissingData": "bogus"},
+        "The value bogus is not supported for TreatMissingData parameter. Supported values are "
+        "[breaching, notBreaching, ignore, missing].",
+    ),
+    (
+        {"EvaluateLowSampleCountPercentile": "x"},
+        "Option x is not supported. Supported options for parameter "
+        "EvaluateLowSampleCountPercentile are evaluate and ignore.",
+    ),
+    ({"Period": 45}, "period 45 s; expected 10, 20, 30 or a multiple of 60"),
+    ({"AlarmActions": ["arn:aws:lambda:eu-west-1:1:function:f"]}, 'action "arn:aws:lambda'),
+    (
+        {"AlarmActions": [f"{TOPIC}2"]},
+        'Channel "on-call2" does not exist; the nearest known one is "on-call"',
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "text"), REFUSED_ALARMS)
+def test_alarms_are_refused_in_cloudwatchs_words(
+    client: Any, field: dict[str, Any], text: str
+) -> None:
+    code, said = refused(client.put_metric_alarm, AlarmName="wrong", **{**ALARM, **field})
+
+    assert code == "ValidationError"
+    assert said.startswith(text)
+
+
+def test_an_alarm_goes_through_its_states_and_its_composite_follows(client: Any) -> None:
+    client.put_metric_alarm(AlarmName="child", **ALARM)
+    client.put_composite_alarm(
+        AlarmName="parent", AlarmRule='ALARM("child")', AlarmActions=[TOPIC], ActionsEnabled=False
+    )
+    client.set_alarm_state(AlarmName="child", StateValue="ALARM", StateReason="a drill")
+    client.set_alarm_state(
+        AlarmName="child", StateValue="OK", StateReason="over", StateReasonData='{"a": 1}'
+    )
+
+    (parent,) = client.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+    (inner,) = client.describe_alarms(ChildrenOfAlarmName="parent")["MetricAlarms"]
+    (outer,) = client.describe_alarms(ParentsOfAlarmName="child")["CompositeAlarms"]
+    items = client.describe_alarm_history(AlarmName="child")["AlarmHistoryItems"]
+    above = client.describe_alarm_history(
+        AlarmTypes=["CompositeAlarm"], HistoryItemType="StateUpdate", ScanBy="TimestampAscending"
+    )["AlarmHistoryItems"]
+
+    assert (parent["StateValue"], parent["ActionsEnabled"]) == ("OK", False)
+    assert parent["StateReason"].startswith("arn:aws:cloudwatch:")
+    assert (inner.keys(), outer.keys()) == (
+        {"AlarmName", "AlarmArn", "StateValue", "StateUpdatedTimestamp"},
+        {"AlarmName", "AlarmArn"},
+    )
+    assert [one["HistorySummary"] for one in items] == [
+        "Alarm updated from ALARM to OK",
+        "Alarm updated from INSUFFICIENT_DATA to ALARM",
+        'Alarm "child" created',
+    ]
+    new = json.loads(items[0]["HistoryData"])["newState"]
+    assert (new["stateValue"], new["stateReason"]) == ("OK", "over")
+    made = json.loads(items[2]["HistoryData"])["createdAlarm"]
+    assert made["metricName"] == "Orders"
+    assert made["dimensions"] == [{"name": "Region", "value": "north"}]
+    assert [(one["AlarmName"], one["AlarmType"]) for one in above[-2:]] == [
+        ("parent", "CompositeAlarm")
+    ] * 2
+    assert refused(client.delete_alarms, AlarmNames=["child"]) == (
+        "ValidationError",
+        "Cannot delete child as there are composite alarm(s) depending on it. Change or delete "
+        "first: parent",
+    )
+    client.delete_alarms(AlarmNames=["child", "parent", "never there"])
+    assert client.describe_alarms(AlarmNames=["child", "parent"])["MetricAlarms"] == []
+    gone = client.describe_alarm_history(AlarmName="parent", AlarmTypes=["CompositeAlarm"])
+    assert gone["AlarmHistoryItems"][0]["HistorySummary"] == 'Alarm "parent" deleted'
+    assert not client.describe_alarm_history(AlarmName="parent")["AlarmHistoryItems"]
+
+
+def test_lists_of_alarms_keep_their_rules(client: Any) -> None:
+    for number in range(7):
+        actions = [TOPIC] if number % 2 else []
+        client.put_metric_alarm(AlarmName=f"list {number}", OKActions=actions, **ALARM)
+    asked = {"AlarmNamePrefix": "list "}
+
+    pages = list(client.get_paginator("describe_alarms").paginate(**asked, MaxRecords=3))
+    names = [one["AlarmName"] for page in pages for one in page["MetricAlarms"]]
+    acting = client.describe_alarms(**asked, ActionPrefix=TOPIC[:20])["MetricAlarms"]
+    on_metric = client.describe_alarms_for_metric(**METRIC, Dimensions=NORTH, Statistic="Sum")
+    elsewhere = client.describe_alarms_for_metric(**METRIC)
+
+    assert names == [f"list {number}" for number in range(7)]
+    assert [len(page["MetricAlarms"]) for page in pages] == [3, 3, 1]
+    assert [one["AlarmName"][-1] for one in acting] == ["1", "3", "5"]
+    assert {*names} <= {one["AlarmName"] for one in on_metric["MetricAlarms"]}
+    assert elsewhere["MetricAlarms"] == []
+    both = {"AlarmNames": ["list 1"], **asked}
+    assert refused(client.describe_alarms, **both)[0] == "InvalidParameterCombination"
+    family = {"ChildrenOfAlarmName": "list 1", **asked}
+    assert refused(client.describe_alarms, **family)[0] == "ValidationError"
+
+
+def test_unknown_names_are_told_as_cloudwatch_does(client: Any) -> None:
+    state = {"AlarmName": "nobody", "StateValue": "OK", "StateReason": ""}
+
+    assert refused(client.set_alarm_state, **state) == ("ResourceNotFound", "")
+    code, text = refused(client.set_alarm_state, **state | {"StateValue": "INVALID"})
+    assert code == "ValidationError"
+    assert text.startswith(
+        "1 validation error detected: Value 'INVALID' at 'stateValue' failed to satisfy "
+        "constraint: Member must satisfy enum value set: ["
+    )
+    assert refused(client.put_composite_alarm, AlarmName="c", AlarmRule="ALARM(nobody)") == (
+        "ValidationError",
+        "Could not save the composite alarm as alarms [nobody] in the alarm rule do not exist",
+    )
+    with pytest.raises(client.exceptions.ResourceNotFound):
+        client.delete_alarms(AlarmNames=["nobody"])
+
+
+def test_tags_and_switches_of_an_alarm_outlive_a_new_put(client: Any, wire_server: Running) -> None:
+    client.put_metric_alarm(AlarmName="tagged", Tags=[{"Key": "team", "Value": "a"}], **ALARM)
+    arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:tagged"
+    client.tag_resource(ResourceARN=arn, Tags=[{"Key": "tier", "Value": "1"}])
+    client.put_metric_alarm(AlarmName="tagged", Tags=[{"Key": "x", "Value": "y"}], **ALARM)
+    client.untag_resource(ResourceARN=arn, TagKeys=["team"])
+    client.disable_alarm_actions(AlarmNames=["tagged"])
+
+    assert client.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "tier", "Value": "1"}]
+    (shown,) = client.describe_alarms(AlarmNames=["tagged"])["MetricAlarms"]
+    assert shown["ActionsEnabled"] is False
+    client.enable_alarm_actions(AlarmNames=["tagged"])
+    declared = wire_server.client.get("/api/v1/alarms/tagged").json()
+    assert (declared["tags"], declared["status"]["actions_enabled"]) == ({"tier": "1"}, True)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.list_tags_for_resource(ResourceARN=f"{arn}2")
+
+
+def test_a_detector_is_put_described_and_deleted(client: Any) -> None:
+    subject = {**METRIC, "Dimensions": NORTH, "Stat": "Sum"}
+    ranges = [{"StartTime": NOW - timedelta(days=2), "EndTime": NOW - timedelta(days=1)}]
+    client.put_anomaly_detector(
+        SingleMetricAnomalyDetector=subject, Configuration={"ExcludedTimeRanges": ranges}
+    )
+
+    (found,) = client.describe_anomaly_detectors(**METRIC, Dimensions=NORTH)["AnomalyDetectors"]
+    none = client.describe_anomaly_detectors(AnomalyDetectorTypes=["METRIC_MATH"])
+
+    del found["AnomalyDetectorId"]
+    assert found == {
+        **subject,
+        "SingleMetricAnomalyDetector": subject,
+        "Configuration": {"ExcludedTimeRanges": ranges},
+        "StateValue": "PENDING_TRAINING",
+    }
+    assert none["AnomalyDetectors"] == []
+    client.delete_anomaly_detector(**subject)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.delete_anomaly_detector(SingleMetricAnomalyDetector=subject)
+
+
+def test_a_mute_rule_is_a_silence(client: Any, wire_server: Running) -> None:
+    schedule = {"Expression": "cron(0 2 * * *)", "Duration": "PT8H", "Timezone": "UTC"}
+    client.put_alarm_mute_rule(
+        Name="nights", Description="maintenance", Rule={"Schedule": schedule},
+        MuteTargets={"AlarmNames": ["plain"]}, StartDate=NOW - timedelta(days=1),
+    )  # fmt: skip
+
+    found = client.get_alarm_mute_rule(AlarmMuteRuleName="nights")
+    listed = client.list_alarm_mute_rules(AlarmName="plain", Statuses=["ACTIVE"])
+    silence = wire_server.client.get("/api/v1/silences/nights").json()
+
+    del found["ResponseMetadata"]
+    assert found == {
+        "Name": "nights",
+        "AlarmMuteRuleArn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm-mute-rule:nights",
+        "Description": "maintenance",
+        "Rule": {"Schedule": schedule},
+        "MuteTargets": {"AlarmNames": ["plain"]},
+        "StartDate": NOW - timedelta(days=1),
+        "Status": "ACTIVE",
+        "LastUpdatedTimestamp": NOW,
+        "MuteType": "RECURRING",
+    }
+    assert [one["Status"] for one in listed["AlarmMuteRuleSummaries"]] == ["ACTIVE"]
+    assert silence["status"]["status"] == "ACTIVE"
+    client.delete_alarm_mute_rule(AlarmMuteRuleName="nights")
+    client.delete_alarm_mute_rule(AlarmMuteRuleName="nights")
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_alarm_mute_rule(AlarmMuteRuleName="nights")
+
+
+@pytest.mark.full
+@pytest.mark.s3
+def test_moto_answers_the_same(client: Any, s3_server: Any) -> None:
+    """moto's server knows these operations, too; it evaluates nothing, and begins in OK."""
+    keys = s3_server.environment
+    moto = boto3.client(
+        "cloudwatch", endpoint_url=s3_server.url, region_name=REGION,
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+    )  # fmt: skip
+    data = [
+        {"MetricName": "Same", "Value": value, "Timestamp": NOW - timedelta(minutes=3 + step)}
+        for step, value in enumerate((1.0, 2.0, 4.0))
+    ] + [{"MetricName": "Same", "Value": 8.0, "Timestamp": NOW - timedelta(minutes=3)}]
+    metric = {"Namespace": "Moto", "MetricName": "Same"}
+    statistics = ["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
+    stat = {"Metric": metric, "Period": 60, "Stat": "Maximum"}
+    alarm = {**ALARM, **metric, "Dimensions": [], "AlarmName": "moto", "Unit": "Seconds"}
+    rest = {"StateValue", "StateReason", "StateUpdatedTimestamp", "StateTransitionedTimestamp"}
+    rest |= {"AlarmConfigurationUpdatedTimestamp", "AlarmArn"}
+    answers = []
+    for one in (client, moto):
+        one.put_metric_data(Namespace="Moto", MetricData=data)
+        one.put_metric_alarm(**alarm, AlarmDescription="d", TreatMissingData="ignore")
+        points = one.get_metric_statistics(**metric, **SPAN, Period=60, Statistics=statistics)
+        (result,) = one.get_metric_data(
+            MetricDataQueries=[{"Id": "a", "MetricStat": stat}], **SPAN, ScanBy="TimestampAscending"
+        )["MetricDataResults"]
+        (shown,) = one.describe_alarms(AlarmNames=["moto"])["MetricAlarms"]
+        answers.append(
+            (
+                sorted(points["Datapoints"], key=lambda point: point["Timestamp"]),
+                (result["Timestamps"], result["Values"], result["StatusCode"]),
+                {key: value for key, value in shown.items() if key not in rest},
+                one.list_metrics(Namespace="Moto")["Metrics"],
+            )
+        )
+        one.delete_alarms(AlarmNames=["moto"])
+
+    assert answers[0] == answers[1]

@@ -1,0 +1,103 @@
+"""boto3's clients of CloudWatch Logs and SNS: what workers print, and topics as channels."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from driftline.serving.hosting.worker_output import LogFile
+from tests.serving.aws.conftest import ACCOUNT, REGION, WireClient
+from tests.serving.conftest import Running, Trained
+
+GROUP = "/aws/sagemaker/Endpoints/flights"
+STREAM = {"logGroupName": GROUP, "logStreamName": "AllTraffic"}
+
+
+@pytest.fixture(scope="module")
+def logs(wire_client: WireClient, wire_server: Running, trained: Trained) -> Any:
+    assert wire_server.apply(*trained.flights()).is_success
+    folder = wire_server.context.model_logs_of("flights")
+    file = LogFile(folder, "AllTraffic")
+    for number in range(12):
+        file.write(7, [f"line {number} {'ERROR' if number % 4 == 0 else 'fine'}"])
+    return wire_client("logs")
+
+
+def test_groups_and_streams_are_endpoints_and_variants(logs: Any) -> None:
+    (group,) = logs.describe_log_groups(logGroupNamePrefix="/aws/sagemaker/")["logGroups"]
+    (stream,) = logs.describe_log_streams(logGroupName=GROUP)["logStreams"]
+
+    assert group["logGroupName"] == GROUP
+    assert stream["logStreamName"] == "AllTraffic"
+    assert stream["firstEventTimestamp"] <= stream["lastEventTimestamp"] <= time.time() * 1000
+    # The SageMaker SDK asks so, until a job is over.
+    jobs = logs.describe_log_streams(
+        logGroupName="/aws/sagemaker/ProcessingJobs", logStreamNamePrefix="job/", limit=1,
+        orderBy="LogStreamName",
+    )  # fmt: skip
+    assert jobs["logStreams"] == []
+    with pytest.raises(logs.exceptions.ResourceNotFoundException):
+        logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/other")
+    with pytest.raises(logs.exceptions.ResourceNotFoundException):
+        logs.get_log_events(**STREAM | {"logStreamName": "Other"})
+
+
+def test_a_reader_comes_to_an_end_where_the_lines_end(logs: Any) -> None:
+    token, found = {}, []
+    while True:
+        page = logs.get_log_events(**STREAM, startFromHead=True, startTime=0, limit=5, **token)
+        found += [one["message"] for one in page["events"]]
+        if token == (token := {"nextToken": page["nextForwardToken"]}):
+            break
+    last = logs.get_log_events(**STREAM, limit=2)
+    before = logs.get_log_events(**STREAM, limit=2, nextToken=last["nextBackwardToken"])
+
+    printed = [one for one in found if one.startswith("line ")]
+    assert [int(one.split()[1]) for one in printed] == list(range(12))
+    assert page["events"] == []
+    assert [one["message"] for one in last["events"]] == found[-2:]
+    assert [one["message"] for one in before["events"]] == found[-4:-2]
+    assert logs.get_log_events(**STREAM, endTime=1)["events"] == []
+
+
+def test_lines_are_found_by_words(logs: Any) -> None:
+    def found(pattern: str, **more: Any) -> list[int]:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=GROUP, filterPattern=pattern, **more
+        )
+        return [int(one["message"].split()[1]) for page in pages for one in page["events"]]
+
+    assert found("line ERROR") == [0, 4, 8]
+    assert found('"line 4" -fine', PaginationConfig={"PageSize": 2}) == [4]
+    assert found("?ERROR ?11 line") == [0, 4, 8, 11]
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        found("{ $.x = 1 }")
+
+
+def test_a_topic_is_a_channel_that_an_alarm_can_name(
+    wire_client: WireClient, wire_server: Running
+) -> None:
+    sns = wire_client("sns")
+    arn = sns.create_topic(Name="drift_alerts", Tags=[{"Key": "a", "Value": "b"}])["TopicArn"]
+    declared = "/api/v1/channels/drift-alerts"
+    assert arn == f"arn:aws:sns:{REGION}:{ACCOUNT}:drift_alerts"
+    assert wire_server.client.get(declared).json()["spec"]["type"] == "none"
+
+    asked = {"TopicArn": arn, "Protocol": "https", "Endpoint": "https://hooks.example/a"}
+    sns.subscribe(**asked)
+
+    channel = wire_server.client.get(declared).json()
+    assert (channel["spec"]["type"], channel["spec"]["format"]) == ("webhook", "sns")
+    assert channel["tags"] == {"a": "b"}
+    assert sns.create_topic(Name="drift_alerts")["TopicArn"] == arn
+    listed = [one["TopicArn"].rpartition(":")[2] for one in sns.list_topics()["Topics"]]
+    assert listed == ["drift-alerts"]
+    for wrong in (asked, asked | {"Protocol": "email"}):
+        with pytest.raises(sns.exceptions.InvalidParameterException):
+            sns.subscribe(**wrong)
+    sns.delete_topic(TopicArn=arn)
+    with pytest.raises(sns.exceptions.NotFoundException):
+        sns.subscribe(**asked)
