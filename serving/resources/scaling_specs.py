@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
@@ -13,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from driftline.alerts.math.query import read_dimensions
 from driftline.local_time import find_zone
 from driftline.monitors.schedule import EXPRESSION, RATE, Schedule, ScheduleError
-from driftline.serving.resources.spec import Moment, Name, Spec
+from driftline.serving.resources.spec import Moment, Name, Spec, require_distinct
 
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)\)\Z", re.IGNORECASE)
 # Seconds that a scalable target of SageMaker waits where nothing is said.
@@ -226,13 +225,7 @@ class ScalingPolicySpec(Spec):
     def _require_bounds(self) -> Self:
         if self.min_capacity > self.max_capacity:
             raise ValueError("expected min_capacity of at most max_capacity")
-        _require_once("policy_name", [one.policy_name for one in self.policies])
+        require_distinct("policy_name", [one.policy_name for one in self.policies])
         names = [one.scheduled_action_name for one in self.scheduled_actions]
-        _require_once("scheduled_action_name", names)
+        require_distinct("scheduled_action_name", names)
         return self
-
-
-def _require_once(field: str, names: Sequence[str]) -> None:
-    twice = next((one for one in names if names.count(one) > 1), None)
-    if twice is not None:
-        raise ValueError(f'{field} "{twice}" stands twice; expected it once')

@@ -92,7 +92,7 @@ def decide(
         action = f"scheduled action name {scheduled} was triggered; " if scheduled else ""
         return Decision(bound, f"{action}{which} capacity was set to {bound}")
     if waiting and not current:  # Its alarms would wait for minutes, and with it the request.
-        cause = f"{waiting} requests wait, and no worker runs"
+        cause = f"requests wait ({waiting}), and no worker runs"
         return Decision(1, cause, in_cooldown_s=COOLDOWN_S)
     wanted = [(wish(capacity, one, now), one) for one in signals]
     wishes = [(number, one) for number, one in wanted if number is not None]

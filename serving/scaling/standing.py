@@ -83,25 +83,22 @@ def declare(
         old = None
     if new is None:
         return
-    # What fired before an action was declared is none of its firings.
-    changed: dict[str, object] = {"scheduled_until": now, "revision": 0}
-    bounds = {"min_capacity": None, "max_capacity": None}
+    key = key_of(new)
     if old is None:
-        endpoint, variant = key_of(new)
-        if connection.execute(select(scaling.c.revision).where(is_of(key_of(new)))).first():
+        if connection.execute(select(scaling.c.revision).where(is_of(key))).first():
             raise ConflictError(
                 f'variant "{new.variant}" of endpoint "{new.endpoint}" has a ScalingPolicy '
                 "already; change that one"
             )
-        row = {"endpoint": endpoint, "variant": variant, **changed, **bounds}
+        row = {"endpoint": key[0], "variant": key[1], "scheduled_until": now, "revision": 0}
         connection.execute(insert(scaling).values(row))
         return
-    changed = {"revision": scaling.c.revision + 1}
+    changed: dict[str, object] = {"revision": scaling.c.revision + 1}
     if old.scheduled_actions != new.scheduled_actions:
-        changed["scheduled_until"] = now
+        changed["scheduled_until"] = now  # What one would have fired before is none of its firings.
     if (old.min_capacity, old.max_capacity) != (new.min_capacity, new.max_capacity):
-        changed |= bounds
-    connection.execute(update(scaling).where(is_of(key_of(new))).values(changed))
+        changed |= {"min_capacity": None, "max_capacity": None}
+    connection.execute(update(scaling).where(is_of(key)).values(changed))
 
 
 def fitted(
@@ -174,7 +171,8 @@ def list_targets(connection: Connection, policies: list[store.Stored]) -> list[T
         if not (later or serverless):  # Once it could rest without a worker.
             least, most = max(1, capacity.minimum), max(1, capacity.maximum)
             capacity = replace(capacity, minimum=least, maximum=most)
-        found.append(Target(spec, endpoint, row, capacity, later))
+        # Requests start the workers of a serverless variant, those that wait, too.
+        found.append(Target(spec, endpoint, row, capacity, later and serverless is None))
     return found
 
 

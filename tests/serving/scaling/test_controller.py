@@ -282,7 +282,7 @@ def test_an_asynchronous_endpoint_rests_without_a_worker_until_a_request_waits(m
         connection.execute(async_requests.insert().values(waiting_request(later.clock())))
     assert later.minute() == 1
     assert minute(0) == 1
-    assert later.activities()[-1].cause == "1 requests wait, and no worker runs"
+    assert later.activities()[-1].cause == "requests wait (1), and no worker runs"
 
 
 def waiting_request(now: datetime) -> dict[str, Any]:
