@@ -129,11 +129,27 @@ def test_a_key_does_what_its_role_and_endpoints_allow(
     assert ask(reader, "flights") == ("AccessDeniedException", 403)
 
 
+def test_an_operation_of_aws_is_done_and_noted_as_the_key_s(
+    server: Running, admin: Client, make: Callable[..., Pair]
+) -> None:
+    reader = client_of(server, "sagemaker", make("watcher", "viewer"))
+    model = "arn:aws:sagemaker:eu-west-1:000000000000:model/a"
+    tagged = {"ResourceArn": model, "Tags": [{"Key": "a", "Value": "b"}]}
+
+    assert reader.list_models()["Models"] == []
+    assert refused(reader.add_tags, **tagged) == ("AccessDeniedException", 400)
+    noted = [one for one in admin.audit() if one["subject"] == "watcher"]
+    assert [(one["via"], one["status"]) for one in noted] == [("access-key", 403)]
+
+
 @pytest.mark.parametrize(
     ("service", "operation", "codes"),
     [
         ("sts", "get_caller_identity",
          ("InvalidClientTokenId", "SignatureDoesNotMatch", "MissingAuthenticationToken")),
+        ("cloudwatch", "list_metrics",
+         ("UnrecognizedClientException", "InvalidSignatureException",
+          "MissingAuthenticationTokenException")),
         ("sagemaker", "list_models",
          ("UnrecognizedClientException", "InvalidSignatureException",
           "MissingAuthenticationTokenException")),
