@@ -42,6 +42,7 @@ class Variant:
     worker_count: int | None = None
     is_shadow: bool = False
     problem: str | None = None
+    generation: int | None = None  # Of two, while the endpoint is deployed.
     measured: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
@@ -104,15 +105,18 @@ def told_variants(
 ) -> tuple[Variant, ...]:
     """Return the variants that the server tells of, then those that only metrics know."""
     found = {
-        one["name"]: Variant(
+        (one["name"], one["generation"]): Variant(
             one["name"], one["model"], one["share"], one["instance_count"], one["shadow"],
-            one["problem"],
+            one["problem"], one["generation"],
         )
         for one in told
     }  # fmt: skip
+    names = dict.fromkeys(name for name, _ in found)
     for name in published_variants(connection, endpoint):
-        found.setdefault(name, Variant(name))
-    measured = last_hour(connection, endpoint, list(found), now)
+        if name not in names:
+            names[name] = None
+            found[name, None] = Variant(name)
+    measured = last_hour(connection, endpoint, list(names), now)
     return tuple(
         replace(one, measured=measured[one.name])
         for one in found.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 
 from dash import html
@@ -11,7 +12,7 @@ from driftline.alerts.metrics.variants import Variant
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.audit.traffic import Requests, Traffic
 from driftline.dashboard import words as say
-from driftline.dashboard.address import RANGE
+from driftline.dashboard.address import RANGE, alarm_link
 from driftline.dashboard.charts.traffic import traffic_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.overview import captured_words
@@ -44,7 +45,27 @@ _MEASURED = (
 
 def traffic_panels(view: EndpointView) -> list[ui.Cell | None]:
     """Show what answers, what was captured, lost and refused, and all of it by hour."""
-    return [_variants(view), _captured(view), _by_hour(view)]
+    return [_deployment(view), _variants(view), _captured(view), _by_hour(view)]
+
+
+def _deployment(view: EndpointView) -> html.Section | None:
+    """Show how far the deployment is, or how the last one ended."""
+    found = view.deployment
+    if found is None:
+        return None
+    ended, latest = found["ended_at"], datetime.fromisoformat(found["deadline"])
+    alarms = [html.Div(html.A(one, href=alarm_link(one))) for one in found["alarms"]]
+    values = {
+        "Stage": f"{found['stage']}, step {found['step']} of {found['steps']}",
+        "Generation": f"{found['old_generation']} to {found['generation']}",
+        "New workers get": f"{say.percent(found['share'])} of the requests",
+        "Since": ui.when(datetime.fromisoformat(found["since"]), view.now),
+        "Ends at the latest": None if ended else say.moment(latest),
+        "Ended": ui.when(datetime.fromisoformat(ended), view.now) if ended else None,
+        "Alarms": html.Div(alarms) if alarms else "none",
+        "Why": say.sentence(found["reason"]) if found["reason"] else None,
+    }
+    return ui.panel("Deployment", [ui.facts(values, "facts wide")])
 
 
 def _variants(view: EndpointView) -> html.Section | None:
@@ -72,6 +93,8 @@ def _role(variant: Variant, view: EndpointView) -> str:
     """Name a shadow, a variant that only metrics know, and what is wrong with one."""
     if variant.problem:
         return say.sentence(variant.problem)
+    if (found := view.deployment) and not found["ended_at"] and variant.generation:
+        return "old workers" if variant.generation < found["generation"] else "new workers"
     if variant.is_shadow:
         return "a shadow: answers copies, and no caller"
     return "no longer declared" if variant.share is None and not view.why_untold else ""

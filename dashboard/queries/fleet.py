@@ -55,8 +55,8 @@ class EndpointView:
     be read, ``served`` are the variants of that tab, ``traffic`` and ``invocations`` its hours, as
     captured and as the server counts them; ``changes`` and ``annotations`` are of their tab,
     ``logs``, newest first, of theirs. ``why_untold`` says why the server did not tell of variants
-    or logs. ``baseline`` is what another monitor would be judged by, ``lacked`` what it has not for
-    one of the tab's kind.
+    or logs; ``deployment`` is the last one, as it tells it. ``baseline`` is what another monitor
+    would be judged by, ``lacked`` what it has not for one of the tab's kind.
     """
 
     now: datetime
@@ -79,6 +79,7 @@ class EndpointView:
     baseline: str = "NAME"
     lacked: str = ""
     served: tuple[Variant, ...] = ()
+    deployment: Mapping[str, Any] | None = None
     why_untold: str = ""
 
 

@@ -173,7 +173,10 @@ class Stores:
                 variants = told["status"]["variants"] if told else ()
                 served = told_variants(connection, name, variants, now)
             stats, lost = self.storage.capture_stats(name, now), self.storage.unaccounted(name)
-            view = replace(view, stats=stats, unaccounted=lost, served=served)
+            deployment = told["status"]["deployment"] if told else None
+            view = replace(
+                view, stats=stats, unaccounted=lost, served=served, deployment=deployment
+            )
             return self._with_hours(replace(view, why_untold=str(error or "")))
         if tab == "logs":
             asked = urlencode({"endpoint": name, "limit": LOG_LINES})

@@ -15,6 +15,12 @@ from datetime import datetime
 from typing import Any
 
 from driftline.errors import ConflictError, DriftlineError, NotFoundError
+from driftline.serving.aws.deployment_forms import (
+    active_deployment,
+    deployment_fields,
+    deployment_members,
+    old_variant_status,
+)
 from driftline.serving.aws.hosting_forms import (
     PART_OF,
     config_members,
@@ -42,7 +48,7 @@ INVALID = "ValidationException"
 # A waiter's first look comes at once, and its next after 30 s: most endpoints are up before.
 HOLD_S, LOOK_S = 10.0, 0.2
 _ENDPOINT_FIELDS = ("baseline", "signature", "trust_event_time")
-_IN_PROGRESS = ("Creating", "Updating")
+_IN_PROGRESS = ("Creating", "Updating", "RollingBack")
 
 
 @dataclass(frozen=True)
@@ -159,8 +165,8 @@ async def list_endpoint_configs(wire: Wire, given: Given) -> Answer:
 async def create_endpoint(wire: Wire, given: Given) -> Answer:
     """Declare an Endpoint that names a configuration."""
     config = await _get(wire, _CONFIG, given["EndpointConfigName"])
-    _require_plain(given)
-    resource = _resource(given["EndpointName"], {"config": config["name"]})
+    fields = deployment_fields(given, {})
+    resource = _resource(given["EndpointName"], {"config": config["name"], **fields})
     said = {**given, **await _of_config(wire, config["name"])}
     return {"EndpointArn": await _create(wire, _ENDPOINT, said, [resource])}
 
@@ -170,7 +176,7 @@ async def describe_endpoint(wire: Wire, given: Given) -> Answer:
     """Return how an endpoint fares; wait a little for one that is on its way."""
     end_s = asyncio.get_running_loop().time() + HOLD_S
     found = await _get(wire, _ENDPOINT, given["EndpointName"])
-    while found["status"]["state"] in _IN_PROGRESS and asyncio.get_running_loop().time() < end_s:
+    while _is_on_its_way(found["status"]) and asyncio.get_running_loop().time() < end_s:
         await asyncio.sleep(LOOK_S)
         found = await _get(wire, _ENDPOINT, given["EndpointName"])
     said, status = await kept(wire, "Endpoint", found["name"]), found["status"]
@@ -189,6 +195,7 @@ async def describe_endpoint(wire: Wire, given: Given) -> Answer:
         "AsyncInferenceConfig": later.get("AsyncInferenceConfig"),
         "ProductionVariants": _variants(status, "production_variants"),
         "ShadowProductionVariants": _variants(status, "shadow_production_variants"),
+        **deployment_members(found["spec"], status),
     }
 
 
@@ -197,8 +204,8 @@ async def update_endpoint(wire: Wire, given: Given) -> Answer:
     """Have an endpoint name another configuration; what it had answers until that is ready."""
     found = await _require_settled(wire, given["EndpointName"])
     config = await _get(wire, _CONFIG, given["EndpointConfigName"])
-    _require_plain(given)
     kept_fields = {key: found["spec"][key] for key in _ENDPOINT_FIELDS if key in found["spec"]}
+    kept_fields |= deployment_fields(given, found["spec"])
     resource = _resource(found["name"], {**kept_fields, "config": config["name"]})
     owned = {"owner": found["owner"], "tags": found["tags"]}
     await wire.ask(apply, resources=[{**resource, **owned}], if_match=found["etag"])
@@ -254,11 +261,9 @@ async def list_endpoints(wire: Wire, given: Given) -> Answer:
     return await _list(wire, _ENDPOINT, given, "Endpoints")
 
 
-def _require_plain(given: Given) -> None:
-    """Refuse how AWS would deploy, where it is not a plain change."""
-    for name in ("DeploymentConfig", "RetainAllVariantProperties", "RetainDeploymentConfig"):
-        if given.get(name):
-            raise WireError(INVALID, f"{name} is not served; leave it out")
+def _is_on_its_way(status: Mapping[str, Any]) -> bool:
+    """Whether it is soon in another state: a deployment may take hours."""
+    return status["state"] in _IN_PROGRESS and active_deployment(status) is None
 
 
 async def _require_settled(wire: Wire, name: str) -> Mapping[str, Any]:
@@ -377,14 +382,18 @@ def _capture(said: Mapping[str, Any] | None, running: Mapping[str, Any]) -> Answ
 
 
 def _variants(status: Mapping[str, Any], member: str) -> list[Answer] | None:
-    """Return how the variants that run fare."""
-    fares = {one["name"]: one for one in status["variants"]}
+    """Return how the variants that run fare; of two fleets, those of the old one."""
+    deployment = active_deployment(status)
+    new = None if deployment is None else deployment["generation"]
+    fares = {one["name"]: one for one in status["variants"] if one["generation"] != new}
     found = []
     for one in status["running"].get(member, ()):
         name, serverless = one["variant_name"], one.get("serverless_config")
         fare = fares.get(name) or {}
         shown = {"VariantName": name, "CurrentWeight": fare.get("weight"),
                  "DesiredWeight": fare.get("desired_weight")}  # fmt: skip
+        if deployment is not None:
+            shown["VariantStatus"] = [old_variant_status(deployment)]
         if serverless is None:
             shown["CurrentInstanceCount"] = fare.get("instance_count")
             shown["DesiredInstanceCount"] = fare.get("desired_instance_count")

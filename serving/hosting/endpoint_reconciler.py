@@ -36,14 +36,9 @@ from driftline.serving.hosting.routing import Mirror, Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
 from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.resources import store
+from driftline.serving.resources.deployments import list_fleets
 from driftline.serving.resources.endpoint_specs import variants_of
-from driftline.serving.resources.endpoints import (
-    DesiredVariant,
-    list_desired,
-    needed_models,
-    running_endpoint,
-)
-from driftline.serving.resources.variant_overrides import overridden
+from driftline.serving.resources.endpoints import DesiredVariant, needed_models, running_endpoint
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
@@ -51,7 +46,10 @@ log = logging.getLogger(__name__)
 Read = TypeVar("Read")
 
 # SageMaker's words for the states of an endpoint, and ours for one that an app of its own answers.
-Status = Literal["Creating", "Updating", "InService", "Failed", "CapturedOnly"]
+Status = Literal[
+    "Creating", "Updating", "RollingBack", "UpdateRollbackFailed", "InService", "Failed",
+    "CapturedOnly",
+]  # fmt: skip
 
 LONGEST_PAUSE_S = 30.0  # Between tries to start a model.
 # How long a server that begins is not ready while its models are loaded.
@@ -80,11 +78,10 @@ def _read(connection: Connection) -> Declared:
     running = [running_endpoint(row) for row in rows if row.made]
     foreign = frozenset(one.name.casefold() for one in running if not variants_of(one.spec))
     waiting = frozenset(row.name.casefold() for row in rows if not row.made)
-    variants = overridden(connection, running, list_desired(running))
-    return Declared(variants, foreign, waiting, changes)
+    return Declared(list_fleets(connection, rows), foreign, waiting, changes)
 
 
-Key = tuple[str, str]  # Of a variant: endpoint and name, without case.
+Key = tuple[str, str, int]  # Of a variant: endpoint and name, without case, and its fleet.
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +99,7 @@ class VariantState:
     shadow: bool  # Whether it answers copies, and no caller.
     mirrored: int  # Copies that a shadow was asked, and was spared, since the server began.
     dropped: int
+    generation: int  # Of the endpoint, whose fleet it belongs to.
 
 
 @dataclass(slots=True, eq=False)
@@ -120,6 +118,14 @@ class VariantRuntime:
     def is_starting(self) -> bool:
         """Whether its next pool is being started, and has not failed before."""
         return self.start is not None and self.reason is None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of its workers can answer."""
+        if self.route is None or self.next_pool is not None or not self.route.pool.is_ready:
+            return False
+        least = 0 if self.desired.serverless else self.desired.instance_count or 1
+        return self.route.pool.instance_count >= least
 
     def place(self, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
         """Have a pool answer, by the settings of a declaration."""
@@ -156,6 +162,7 @@ class VariantRuntime:
             shadow=desired.is_shadow,
             mirrored=self.mirror.mirrored,
             dropped=self.mirror.dropped,
+            generation=desired.generation,
         )
 
 
@@ -217,17 +224,24 @@ class EndpointReconciler:
     def variants(self, name: str) -> list[VariantState]:
         """Return how each declared variant of an endpoint fares."""
         served = self.endpoint(name)
-        routes = () if served is None else served.routes
-        total = sum(route.desired.weight for route in routes)
-        shares = {one.desired.key: one.desired.weight / total for one in routes if total}
-        if served is not None and served.shadow is not None:
-            shares[served.shadow.desired.key] = served.mirrored
-        return [one.state(shares.get(one.desired.key, 0.0)) for one in self._runtimes(name)]
+        shares: dict[Key, float] = {}
+        if served is not None:
+            shares = {_key(route.desired): served.share(route) for route in served.routes}
+            if served.shadow is not None:
+                shares[_key(served.shadow.desired)] = served.mirrored
+        return [one.state(shares.get(_key(one.desired), 0.0)) for one in self._runtimes(name)]
+
+    def fleet(self, name: str, number: int) -> tuple[bool, str | None]:
+        """Whether all workers of a fleet can answer here, and why one of them cannot be started."""
+        found = [one for one in self._runtimes(name) if one.desired.fleet.number == number]
+        callers = [one for one in found if not one.desired.is_shadow]
+        failed = (f'variant "{one.desired.name}": {one.reason}' for one in callers if one.reason)
+        return bool(callers) and all(one.is_whole for one in callers), next(failed, None)
 
     def _runtimes(self, name: str) -> list[VariantRuntime]:
         """Return what runs for an endpoint, in the order of its declaration."""
         key = name.casefold()
-        keys = [one.key for one in self._declared.variants if one.key[0] == key]
+        keys = [_key(one) for one in self._declared.variants if one.key[0] == key]
         return [found for one in keys if (found := self._variants.get(one)) is not None]
 
     def workers(self) -> list[Workers]:
@@ -242,6 +256,7 @@ class EndpointReconciler:
                 tuple(child.model_count for child in pool.children if pool.spec.many_memory_mb),
                 open_count=pool.open_count,
                 provisioned=None if route.desired.serverless is None else pool.limits.minimum,
+                fleet=route.desired.fleet.label,
             )
             for route in self._routes()
             for hostname, pool in route.pool.parts.items()
@@ -265,7 +280,7 @@ class EndpointReconciler:
         async with self._lock:
             is_first = self._declared.changes is None
             self._declared = await asyncio.to_thread(self._from_database, _read)
-            desired = {one.key: one for one in self._declared.variants}
+            desired = {_key(one): one for one in self._declared.variants}
             for key in dict.fromkeys((*self._variants, *desired)):
                 self._step(key, desired.get(key), self._variants.get(key))
             self._publish()
@@ -337,11 +352,12 @@ class EndpointReconciler:
         if desired is None:
             assert actual is not None
             self._cancel(actual)
-            actual.log_file.remove()
             del self._variants[key]
+            if not any(other[:2] == key[:2] for other in self._variants):  # Of another fleet.
+                actual.log_file.remove()
             if actual.route is not None:
                 self._leaving.append(actual.route)
-                log.info("endpoint=%s variant=%s event=removed", *key)
+                log.info("endpoint=%s variant=%s fleet=%d event=removed", *key)
             return
         if actual is None:
             log_file = LogFile(self._context.model_logs_of(desired.endpoint), desired.name)
@@ -364,8 +380,10 @@ class EndpointReconciler:
             pool = actual.next_pool = _make_pool(self._context, desired, actual.log_file)
             actual.start = asyncio.create_task(self._start(actual, pool))
             served = self._endpoints.get(key[0])
-            # Where no other can answer, requests wait for its first worker.
-            if actual.route is None and not (served is not None and served.is_ready):
+            # Where no other can answer, requests wait for its first worker; for that of a fleet
+            # that is to take the place of another one, never.
+            is_first = not (desired.fleet.is_new or (served is not None and served.is_ready))
+            if actual.route is None and is_first:
                 actual.place(desired, pool)
                 return
         if (old := actual.route) is not None:
@@ -455,6 +473,10 @@ class EndpointReconciler:
         task = asyncio.create_task(pool.stop(drain_s=drain_s))
         self._stopping[task] = pool
         task.add_done_callback(self._stopping.pop)
+
+
+def _key(desired: DesiredVariant) -> Key:
+    return *desired.key, desired.fleet.number
 
 
 def _make_pool(

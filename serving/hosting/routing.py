@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
@@ -125,12 +125,13 @@ class ServedEndpoint:
     def of(cls, routes: Iterable[Route], shadow: Route | None = None) -> ServedEndpoint:
         """Return the endpoint of some variants, at least one, in the order of their declaration."""
         found = tuple(routes)
-        weighted = tuple(route for route in found if route.desired.weight > 0)
-        weights = [route.desired.weight for route in weighted]
-        # Of the largest: a sum of very large weights would be infinite.
-        bounds = tuple(accumulate(weight / max(weights) for weight in weights))
-        mirrored = shadow.desired.weight / sum(weights) if shadow is not None and weights else 0.0
-        return cls(found[0].desired.endpoint, found, weighted, bounds, shadow, min(mirrored, 1.0))
+        weighted = [(route, share) for route, share in _shares(found) if share > 0]
+        bounds = tuple(accumulate(share for _, share in weighted))
+        mirrored = 0.0
+        if shadow is not None and weighted:  # Beside one variant, of whatever fleet.
+            mirrored = min(shadow.desired.weight / weighted[0][0].desired.weight, 1.0)
+        asked = tuple(route for route, _ in weighted)
+        return cls(found[0].desired.endpoint, found, asked, bounds, shadow, mirrored)
 
     @property
     def is_ready(self) -> bool:
@@ -152,13 +153,37 @@ class ServedEndpoint:
         last = len(self.bounds) - 1
         return self.weighted[bisect_right(self.bounds, draw * self.bounds[last], hi=last)]
 
-    def named(self, variant: str) -> Route:
-        """Return a variant by its name, ignoring case."""
-        for route in self.routes:
-            if route.desired.name.casefold() == variant.casefold():
+    def share(self, route: Route) -> float:
+        """Return the share of the requests that a variant gets of those that name none."""
+        return next((share for one, share in _shares(self.routes) if one is route), 0.0)
+
+    def named(self, variant: str, draw: float) -> Route:
+        """Return a variant by its name, ignoring case; of two fleets, by their shares."""
+        key = variant.casefold()
+        found = [route for route in self.routes if route.desired.name.casefold() == key]
+        for route in found:
+            draw -= route.desired.fleet.share
+            if draw < 0 or route is found[-1]:
                 return route
         names = ", ".join(route.desired.name for route in self.routes)
         raise InputError(
             f'X-Amzn-SageMaker-Target-Variant is "{variant[:63]}"; endpoint "{self.name}" has '
             f"{names}"
         )
+
+
+def _shares(routes: Sequence[Route]) -> list[tuple[Route, float]]:
+    """Return the share of each variant: its fleet's, dealt by the weights within it; of all 1."""
+    # Of the largest: a sum of very large weights would be infinite.
+    most = max(route.desired.weight for route in routes) or 1.0
+    sums = dict.fromkeys((route.desired.fleet for route in routes), 0.0)
+    for route in routes:
+        sums[route.desired.fleet] += route.desired.weight / most
+    # A fleet that has yet to start is not here: the others answer its requests.
+    whole = sum(fleet.share for fleet, weights in sums.items() if weights)
+    found = []
+    for route in routes:
+        fleet, weight = route.desired.fleet, route.desired.weight / most
+        part = (fleet.share / whole if whole else 1.0) * weight
+        found.append((route, part / sums[fleet] if weight else 0.0))
+    return found

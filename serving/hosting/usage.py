@@ -27,6 +27,7 @@ class Workers(NamedTuple):
     model_counts: tuple[int, ...] = ()  # Of each, where they hold many models.
     open_count: int = 0  # Requests that are asked of them now.
     provisioned: int | None = None  # Workers of a serverless variant that always run.
+    fleet: str = ""  # Of two, while the endpoint is deployed.
 
 
 class Used(NamedTuple):

@@ -151,7 +151,8 @@ class Invocations:
         elif shadow.mirror.offer(ask, len(body)):
             return
         desired = shadow.desired
-        self._observe(Answered(0, desired.endpoint, desired.name, is_copy=True), 0.0)
+        fleet = desired.fleet.label
+        self._observe(Answered(0, desired.endpoint, desired.name, is_copy=True, fleet=fleet), 0.0)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered:
         """Answer, and say how it went."""
@@ -178,7 +179,10 @@ class Invocations:
             found = Answered(status)
             if call is not None:
                 desired = call.route.desired
-                found = Answered(status, desired.endpoint, desired.name, is_copy=call.is_copy)
+                found = Answered(
+                    status, desired.endpoint, desired.name, is_copy=call.is_copy,
+                    fleet=desired.fleet.label,
+                )  # fmt: skip
                 if isinstance(error, UnansweredError) and error.was_asked:
                     model_s = time.perf_counter() - call.asked_s
                     found = found._replace(model_s=model_s, note={"containers": error.containers})
@@ -187,7 +191,8 @@ class Invocations:
             return found
         except ClientGoneError:
             log.info("request=%s event=client-gone", request_id)
-            return Answered(CLIENT_GONE, desired.endpoint, desired.name)
+            fleet = desired.fleet.label
+            return Answered(CLIENT_GONE, desired.endpoint, desired.name, fleet=fleet)
         await _send(reply, headers, send)
         if call.shadow is not None:
             self._mirror(call, scope, request_id, body)
@@ -195,6 +200,7 @@ class Invocations:
         return Answered(
             reply.status, desired.endpoint, desired.name, model_s - note.get("setup_s", 0.0),
             call.is_copy, reply.model_status, desired.worker.many_memory_mb is not None, note,
+            desired.fleet.label,
         )  # fmt: skip
 
     def _find(self, scope: Scope) -> ServedEndpoint | None:
@@ -204,7 +210,7 @@ class Invocations:
     def _chosen(self, served: ServedEndpoint, scope: Scope) -> Route:
         """Return the variant that a call names, or else one by the weights."""
         variant = _header(scope, _VARIANT)
-        route = served.by_weight(_draw()) if variant is None else served.named(variant)
+        route = served.by_weight(_draw()) if variant is None else served.named(variant, _draw())
         if route.desired.answers_later is not None and LATER not in scope:
             raise InputError(
                 f'endpoint "{served.name}" answers asynchronously only; ask '

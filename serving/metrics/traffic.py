@@ -73,9 +73,10 @@ class Answered(NamedTuple):
     # What a pool notes of an answer (Reply.note): the times of what it waited for, and of several
     # containers those asked: hostname, seconds, and its own status.
     note: Mapping[str, Any] = MappingProxyType({})
+    fleet: str = ""  # Of two, while the endpoint is deployed: its config or generation.
 
 
-_Key = tuple[int, str, str]
+_Key = tuple[int, str, str, str]  # Minute, endpoint, variant, fleet.
 
 
 class _Minute:
@@ -168,7 +169,8 @@ class Traffic:
             self._answers(endpoint, status).inc()
             self._seconds(endpoint).observe(seconds)
         if endpoint:
-            key = int(self._now().timestamp() // 60), endpoint, answered.variant
+            minute_number = int(self._now().timestamp() // 60)
+            key = minute_number, endpoint, answered.variant, answered.fleet
             minute = self._minute(key)
             if minute is None:
                 self.counters["left_out"] += 1
@@ -198,7 +200,8 @@ class Traffic:
         """Note, each second, how many requests are open for a worker; scaling goes by it."""
         minute = int(self._now().timestamp() // 60)
         for one in self._workers():
-            found = None if one.container else self._minute((minute, one.endpoint, one.variant))
+            key = minute, one.endpoint, one.variant, one.fleet
+            found = None if one.container else self._minute(key)
             if found is None:
                 continue
             if one.process_ids:
@@ -215,7 +218,7 @@ class Traffic:
             return
         self._sampled = minute
         for workers, used in await asyncio.to_thread(self._meter.read, list(self._workers())):
-            name = workers.endpoint, workers.variant
+            name = workers.endpoint, workers.variant, workers.fleet
             if workers.model_counts and (found := self._minute((minute, *name))) is not None:
                 for count in workers.model_counts:
                     found.note("LoadedModelCount", float(count))
@@ -254,9 +257,12 @@ class Traffic:
 
     def _store(self, request_id: str, part: Mapping[_Key, _Minute]) -> None:
         points: list[Datapoint] = []
-        for (number, endpoint, variant), minute in part.items():
+        for (number, endpoint, variant, fleet), minute in part.items():
             time = datetime.fromtimestamp(number * 60, UTC)
-            points += minute.points(time, {"EndpointName": endpoint, "VariantName": variant})
+            place = {"EndpointName": endpoint, "VariantName": variant}
+            points += minute.points(time, place)
+            if fleet:  # So that an alarm can watch one of two fleets.
+                points += minute.points(time, {**place, "EndpointConfigName": fleet})
         with self._engine.begin() as connection:
             add(connection, points, request_id, now=self._now())
 

@@ -6,6 +6,7 @@ from driftline.serving.operations import (
     alarms,
     baselines,
     captures,
+    deployments,
     invocations,
     labels,
     metrics,

@@ -21,6 +21,7 @@ from driftline.alerts.notify.silences import get_silence
 from driftline.errors import InputError
 from driftline.monitors.definitions import definition_made_at, get_definition
 from driftline.serving.operations.authorization import require, withheld
+from driftline.serving.operations.deployments import deployment_status
 from driftline.serving.operations.registry import (
     Json,
     Page,
@@ -35,6 +36,7 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.apply import Applied
 from driftline.serving.resources import store
+from driftline.serving.resources.deployments import active_deployment, last_deployment
 from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import KINDS, Kind
@@ -49,7 +51,7 @@ Collection = Literal[
 # Collections stand in the order of kinds.
 _KINDS: dict[Collection, Kind] = dict(zip(get_args(Collection), KINDS, strict=True))
 
-_INTERNAL = frozenset({"spec", "models", "edition"})
+_INTERNAL = frozenset({"spec", "models", "edition", "fleet"})
 _RUNNING = ("config", *EndpointConfigSpec.model_fields)
 _TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})"')
 
@@ -256,6 +258,10 @@ def _state(services: Services, connection: Connection, row: Stored) -> str | Non
     reconciler = services.reconciler
     if not row.made:
         return "Failed" if row.phase == "Failed" else "Creating"
+    found = active_deployment(connection, row) if row.is_unfinished else None
+    if found is not None and found.stage == "RollingBack":
+        _, problem = reconciler.fleet(row.name, row.made["fleet"])
+        return "RollingBack" if problem is None else "UpdateRollbackFailed"
     if row.is_unfinished or not reconciler.has_followed(connection):
         return "Creating" if reconciler.endpoint(row.name) is None else "Updating"
     return reconciler.status(row.name)[0]
@@ -263,7 +269,7 @@ def _state(services: Services, connection: Connection, row: Stored) -> str | Non
 
 def _endpoint_status(services: Services, connection: Connection, row: Stored) -> Json:
     reconciler, name = services.reconciler, row.name
-    state = _state(services, connection, row)
+    state, last = _state(services, connection, row), last_deployment(connection, row)
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
     return {
         "state": state,
@@ -272,4 +278,5 @@ def _endpoint_status(services: Services, connection: Connection, row: Stored) ->
         "variants": [asdict(variant) for variant in reconciler.variants(name)],
         # Until a change is done, and where it failed, this is what was declared before.
         "running": {key: row.running[key] for key in _RUNNING if key in row.running},
+        "deployment": None if last is None else deployment_status(last),
     }

@@ -26,6 +26,7 @@ from driftline.errors import DriftlineError, InputError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.provisioning.baselines import make_baseline
+from driftline.serving.provisioning.deploying import deploy
 from driftline.serving.provisioning.making import (
     WAITS,
     Finish,
@@ -37,6 +38,7 @@ from driftline.serving.provisioning.making import (
     obstacle,
 )
 from driftline.serving.resources import store
+from driftline.serving.resources.deployments import close
 from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.specs import Kind
 from driftline.serving.resources.store import CONTROLLED, Phase, Stored
@@ -129,9 +131,12 @@ class Controllers:
                     await asyncio.to_thread(self._fail, row, InputError(problem))
                     return
                 finish = await MAKERS[row.kind](self._context, row)
+                if row.kind != "Endpoint":
+                    await asyncio.to_thread(self._finish, row, finish)
+            if row.kind == "Endpoint":  # In nobody's turn: a deployment may take hours.
+                finish = await deploy(self._context, self._reconciler, row, finish)
                 await asyncio.to_thread(self._finish, row, finish)
-                if row.kind == "Endpoint":
-                    await self._reconciler.refresh()
+                await self._reconciler.refresh()
         except SQLAlchemyError as error:  # Tried again at the next look.
             log.warning("%s: the database does not answer: %s", row, type(error).__name__)
             await asyncio.sleep(LOOK_S)
@@ -159,6 +164,8 @@ class Controllers:
             made = finish(connection, now)
             if made is None:
                 return
+            if now.kind == "Endpoint":
+                close(connection, now, None, self._context.now())
             _end(connection, now, "Ready", None, reason=None, attempts=0, made=made)
             for user in store.users_of(connection, row.kind, row.name):
                 follows = user.kind == "Endpoint" and user.phase == "Ready"
@@ -183,6 +190,8 @@ class Controllers:
             pause = min(AGAIN * 2 ** min(now.attempts, _DOUBLINGS), _LONGEST_PAUSE)
             again_at = self._context.lease_clock() + pause if is_again else None
             attempts = now.attempts + 1 if is_again else 0
+            if now.kind == "Endpoint":
+                close(connection, now, reason, self._context.now())
             _end(connection, now, "Failed", again_at, reason=reason, attempts=attempts)
         log.error("kind=%s name=%s event=failed error=%s", row.kind, row.name, type(error).__name__)
 

@@ -30,6 +30,7 @@ from driftline.serving.provisioning.definitions import monitor_of
 from driftline.serving.provisioning.files import model_file
 from driftline.serving.provisioning.signatures import Description, answered_signature, succeed
 from driftline.serving.resources import store
+from driftline.serving.resources.deployments import active_deployment, require_deployable, retained
 from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
 from driftline.serving.resources.model_specs import (
     MULTI_MODEL,
@@ -65,7 +66,9 @@ def obstacle(connection: Connection, row: Stored) -> str:
         needed = store.find(connection, kind, name)
         if needed is None:
             return f'{kind} "{name}" does not exist'
-        if needed.is_unfinished:
+        if needed.is_unfinished and not (
+            kind == "Endpoint" and active_deployment(connection, needed)
+        ):
             return WAITS
         if not needed.made and kind in CONTROLLED:
             return f"{needed}: {needed.reason}"
@@ -164,7 +167,7 @@ def make_endpoint(context: ServerContext, _row: Stored) -> Finish:
     """Put an endpoint together of its models and its baseline, as they are ready."""
 
     def finish(connection: Connection, now: Stored) -> Made:
-        spec, models = now.spec, dict[str, Stored]()
+        spec, models = retained(connection, now), dict[str, Stored]()
 
         def ready(model: str) -> Stored:
             found = store.get_ready(connection, "Model", model)
@@ -198,14 +201,17 @@ def make_endpoint(context: ServerContext, _row: Stored) -> Finish:
         deployed = now.made.get("deployed", {})
         if deployed.get("models") != digests:
             deployed = {"since": context.now().isoformat(), "models": digests}
-        return {
-            "spec": dict(spec),
+        made = {
+            "spec": spec,
             "edition": now.edition,
+            "fleet": now.made.get("fleet", 0),
             "models": {key: {"name": one.name, "made": one.made} for key, one in models.items()},
             "signature": None if signature is None else signature.to_json(),
             "positive": positive,
             "deployed": deployed,
         }
+        require_deployable(connection, replace(now, made=made))
+        return made
 
     return finish
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from driftline.serving.resources.deployment_specs import DeploymentConfig
 from driftline.serving.resources.spec import Name, Spec, field_of, require_distinct
 
 
@@ -136,7 +137,18 @@ class ExternalEndpoint(_Endpoint):
         return self
 
 
-class ServedEndpoint(_Endpoint, EndpointConfigSpec):
+class _Deployed(_Endpoint):
+    # How a change of what answers comes into service; left out: at once, when it is loaded.
+    deployment_config: DeploymentConfig | None = None
+    # Whether a change keeps the counts, weights and sampling that are in force, which autoscaling
+    # and people may have set since; and which of them are those that are declared all the same.
+    retain_all_variant_properties: bool = False
+    exclude_retained_variant_properties: list[
+        Literal["DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig"]
+    ] = []
+
+
+class ServedEndpoint(_Deployed, EndpointConfigSpec):
     """A name whose requests are answered by models, and captured."""
 
     @model_validator(mode="before")
@@ -154,7 +166,7 @@ class ServedEndpoint(_Endpoint, EndpointConfigSpec):
         return {**rest, "production_variants": [{"variant_name": "AllTraffic", **variant}]}
 
 
-class ConfiguredEndpoint(_Endpoint):
+class ConfiguredEndpoint(_Deployed):
     """An endpoint that an EndpointConfig says the models of."""
 
     config: str

@@ -33,6 +33,16 @@ from driftline.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)
+class Fleet:
+    """The workers of one generation of an endpoint; there are two while it is deployed."""
+
+    number: int = 0
+    share: float = 1.0  # Of the requests, 0 to 1: they are dealt by weight within the fleet.
+    is_new: bool = False  # Whether it is to take the place of another one, and asked when loaded.
+    label: str = ""  # While there are two: the config or generation that metrics name it by.
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredVariant:
     """One model that is to answer for an endpoint, and the endpoint's own settings."""
 
@@ -48,6 +58,7 @@ class DesiredVariant:
     is_shadow: bool = False  # Whether it answers copies of the requests, and no caller.
     answers_later: Mapping[str, Any] | None = None  # AsyncInferenceConfig.
     serverless: ServerlessConfig | None = None
+    fleet: Fleet = Fleet()
 
     @property
     def model_files(self) -> frozenset[str]:
@@ -72,8 +83,10 @@ def list_desired(endpoints: Iterable[store.Stored]) -> list[DesiredVariant]:
 
 
 def running_endpoint(endpoint: store.Stored) -> store.Stored:
-    """Return an endpoint with the spec that became ready last; that declared if none did."""
-    return replace(endpoint, spec=endpoint.running or endpoint.spec)
+    """Return an endpoint as the generation that became ready last; as declared if none did."""
+    _, _, number = endpoint.running_edition.rpartition(".")
+    generation = int(number) if number else endpoint.generation
+    return replace(endpoint, spec=endpoint.running or endpoint.spec, generation=generation)
 
 
 def models_of(endpoint: store.Stored) -> dict[str, store.Stored]:
@@ -118,6 +131,7 @@ def _desired(
         generation=endpoint.generation,
         answers_later=spec["async_inference_config"],
         serverless=serverless,
+        fleet=Fleet(made.get("fleet", 0)),
     )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
+from driftline.errors import ConflictError
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import DesiredVariant
+from driftline.serving.tables import deployments
 from driftline.serving.tables import variant_overrides as overrides
 
 
@@ -21,8 +23,16 @@ def override(
     weight: float | None = None,
     instance_count: int | None = None,
 ) -> None:
-    """Change a variant of an endpoint as it runs now; None: as it is."""
+    """Change a variant of an endpoint as it runs now; None: as it is.
+
+    ConflictError while the endpoint is deployed: the sizes of its fleets are the deployment's.
+    """
     columns, key = overrides.c, endpoint.name.casefold()
+    is_deployed = deployments.c.ended_at.is_(None) & (deployments.c.edition == endpoint.edition)
+    if endpoint.is_unfinished and connection.scalar(
+        select(deployments.c.stage).where(deployments.c.endpoint == key, is_deployed)
+    ):
+        raise ConflictError(f"{endpoint} is being deployed; change its variants when that is over")
     edition = endpoint.running_edition
     before = overrides_of(connection, [endpoint]).get((key, variant.casefold()), {})
     changed = {"weight": weight, "instance_count": instance_count}

@@ -87,7 +87,7 @@ class Client(OperationCalls):
         """Wait for what an apply has left to become ready; return its answer, with ``endpoints``.
 
         InputError when one has failed, after all have ended; UnavailableError when one is not ready
-        so long after the one before: the server goes on with it.
+        so long after the one before, or its deployment: the server goes on with it.
         """
         failed, endpoints = dict[str, None](), {}
         for done, one in enumerate(plan["pending"]):
@@ -114,6 +114,8 @@ class Client(OperationCalls):
             if found["generation"] > generation:
                 reason = "was applied again before this was ready"
                 return {**status, "phase": "Failed", "reason": reason}
+            if (status.get("deployment") or {"ended_at": ""})["ended_at"] is None:
+                end = time.monotonic() + timeout_s  # It has a deadline of its own.
             is_loading = status.get("state") in ("Creating", "Updating")
             if status["phase"] == "Failed" or (status["phase"] == "Ready" and not is_loading):
                 return status

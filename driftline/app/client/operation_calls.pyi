@@ -150,6 +150,12 @@ class OperationCalls(ServerCalls):
         table that was made anew says nothing of what was exported before.
         """
 
+    def show_deployment(self, name: str) -> Json:
+        """Return how far an endpoint's deployment is, or how its last one ended, and why."""
+
+    def stop_deployment(self, name: str) -> Json:
+        """Take an endpoint's deployment back: within seconds all requests go to the old generation."""
+
     def async_invocation(self, name: str, inference_id: str) -> Json:
         """Return what came of an asynchronous invocation, or that it waits."""
 

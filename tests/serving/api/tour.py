@@ -19,7 +19,7 @@ from driftline.capture.audit.note import document_of, write_note
 from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.resources.reach import Reach
 from tests.capture.sagemaker.sagemaker_tools import sample_lines
-from tests.serving.conftest import NOW, Running, resource
+from tests.serving.conftest import NOW, Running, resource, wait_for
 from tests.serving.judged import marked
 
 SPAN = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-13T00:00:00Z"}
@@ -121,6 +121,7 @@ def tour(server: Running) -> dict[str, tuple[httpx.Request, httpx.Response]]:
     _visit_notifications(call)
     _visit_access(call)
     _visit_transforms(call)
+    _visit_deployments(call)
     call.api("POST /apply", json={"resources": [resource("Alarm", "spare", **ALARM)]})
     call.api("DELETE /{collection}/{name}", "alarms", "spare")
     return call.calls
@@ -147,6 +148,19 @@ def _visit_access(call: Tour) -> None:
         begin_session(connection, ana, NOW, timedelta(hours=12))
     call.api("DELETE /sessions/{subject}", "ana@example.org")
     call.api("GET /audit")
+
+
+def _visit_deployments(call: Tour) -> None:
+    traffic = {"type": "ALL_AT_ONCE", "wait_interval_in_seconds": 3600}
+    policy = {"blue_green_update_policy": {"traffic_routing_configuration": traffic}}
+    declared = {"model": "flights", "deployment_config": policy}
+    server = call.server
+    server.apply(resource("Endpoint", "staged", **declared))
+    changed = resource("Endpoint", "staged", variant="second", **declared)
+    assert server.client.post("/api/v1/apply", json={"resources": [changed]}).is_success
+    wait_for(lambda: server.client.get("/api/v1/endpoints/staged/deployment").is_success)
+    call.api("GET /endpoints/{name}/deployment", "staged")
+    call.api("POST /endpoints/{name}/deployment/stop", "staged")
 
 
 def _visit_transforms(call: Tour) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
+from driftline.serving.provisioning import deploying
 from driftline.serving.resources.reach import Reach
 from tests.serving.aws.conftest import ACCOUNT, REGION, client_of
-from tests.serving.conftest import Running
+from tests.serving.conftest import Running, resource, wait_for
 from tests.serving.hosting.formats.archives import pack
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/AmazonSageMaker-ExecutionRole"
@@ -226,6 +227,70 @@ def test_what_was_applied_otherwise_is_described_as_it_is(
         {"VariantName": "v", "ModelName": "moved", "InitialVariantWeight": 1.0}
     ]
     assert night["AsyncInferenceConfig"]["OutputConfig"] == {"S3OutputPath": str(folder)}
+
+
+def test_a_canary_is_described_as_sagemaker_does_and_taken_back_by_an_alarm(
+    client: Any, server: Running, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """UpdateEndpoint with DeploymentConfig, as in the guide's "Canary traffic shifting"."""
+    monkeypatch.setattr(deploying, "LOOK_S", 0.02)
+    drill = resource(
+        "Alarm", "drill", namespace="n", metric_name="m", period=60, evaluation_periods=1,
+        threshold=1, comparison_operator="GreaterThanThreshold",
+    )  # fmt: skip
+    assert server.apply(drill).status_code == 200
+    config = {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": {
+                "Type": "CANARY",
+                "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 50},
+                "WaitIntervalInSeconds": 600,
+            },
+            "TerminationWaitInSeconds": 60,
+            "MaximumExecutionTimeoutInSeconds": 1800,
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "drill"}]},
+    }
+    serve(client, "staged", variant("all", model))
+    weight = {"VariantName": "all", "DesiredInstanceCount": 2}
+    client.update_endpoint_weights_and_capacities(
+        EndpointName="staged", DesiredWeightsAndCapacities=[weight]
+    )
+    other = {**variant("all", model), "InitialVariantWeight": 3.0}
+    client.create_endpoint_config(EndpointConfigName="staged-2", ProductionVariants=[other])
+    client.get_waiter("endpoint_in_service").wait(EndpointName="staged")
+
+    asked = {"EndpointName": "staged", "EndpointConfigName": "staged-2"}
+    client.update_endpoint(
+        **asked, DeploymentConfig=config, RetainAllVariantProperties=True,
+        ExcludeRetainedVariantProperties=[{"VariantPropertyType": "DesiredWeight"}],
+    )  # fmt: skip
+
+    def baking() -> Any:
+        found = client.describe_endpoint(EndpointName="staged")
+        new = found.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
+        return found if new and new[0]["VariantStatus"][0]["Status"] == "Baking" else None
+
+    during = wait_for(baking)
+    refused = refusal(client.update_endpoint, **asked)
+    state = {"state_value": "ALARM"}
+    assert server.client.put("/api/v1/alarms/drill/state", json=state).is_success
+    client.get_waiter("endpoint_in_service").wait(EndpointName="staged", WaiterConfig={"Delay": 1})
+    after = client.describe_endpoint(EndpointName="staged")
+
+    pending, (old,) = during["PendingDeploymentSummary"], during["ProductionVariants"]
+    assert (during["EndpointStatus"], during["EndpointConfigName"]) == ("Updating", "staged")
+    assert during["LastDeploymentConfig"] == config
+    assert pending["EndpointConfigName"] == "staged-2"
+    (new,) = pending["ProductionVariants"]
+    assert (new["DesiredWeight"], new["CurrentInstanceCount"]) == (3.0, 1)  # Half of two.
+    assert (old["CurrentWeight"], old["CurrentInstanceCount"]) == (1.0, 2)
+    assert old["VariantStatus"][0]["Status"] == "Updating"
+    assert "Cannot update in-progress endpoint" in refused[1]
+    assert (after["EndpointStatus"], after["EndpointConfigName"]) == ("InService", "staged")
+    assert after["FailureReason"] == 'rolled back to generation 1: alarm "drill" is in ALARM'
+    assert "PendingDeploymentSummary" not in after
+    client.delete_endpoint(EndpointName="staged")
 
 
 def test_errors_have_the_texts_that_scripts_match(client: Any, model: str) -> None:

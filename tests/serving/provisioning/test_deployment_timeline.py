@@ -1,0 +1,207 @@
+"""The timeline of a deployment, against the table of AWS's deployment guardrails.
+
+"t = 0 when the new fleet is healthy": developer guide, "Blue/Green deployments" and "Rolling
+deployments"; W is the wait interval, T the termination wait.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from driftline.serving.provisioning.deployment_timeline import Seen, at_step, deadline_of, next_move
+from driftline.serving.resources.deployment_specs import DeploymentConfig
+from driftline.serving.resources.deployments import Deployment
+
+START = datetime(2026, 1, 15, 6, tzinfo=UTC)
+W, T = 600, 120
+WELL = Seen(True, True)
+ALARMED = replace(WELL, problem='alarm "drift" is in ALARM')
+
+
+def percent(value: int) -> dict[str, Any]:
+    return {"type": "CAPACITY_PERCENT", "value": value}
+
+
+def count(value: int) -> dict[str, Any]:
+    return {"type": "INSTANCE_COUNT", "value": value}
+
+
+def blue_green(kind: str, **size: Any) -> dict[str, Any]:
+    traffic = {"type": kind, "wait_interval_in_seconds": W, **size}
+    policy = {"traffic_routing_configuration": traffic, "termination_wait_in_seconds": T}
+    return {"blue_green_update_policy": policy}
+
+
+def rolling(size: dict[str, Any], **more: Any) -> dict[str, Any]:
+    policy = {"maximum_batch_size": size, "wait_interval_in_seconds": W, **more}
+    return {"rolling_update_policy": policy}
+
+
+def begun(config: dict[str, Any], workers: int = 10) -> Deployment:
+    spec = {"deployment_config": DeploymentConfig.model_validate(config).model_dump(mode="json")}
+    one = Deployment(
+        "flights", "e.2", 1, 2, 1, workers, {"spec": spec}, "Creating", 0, 0.0, 1.0, 1.0, START,
+        None, None, START, START,
+    )  # fmt: skip
+    return at_step(replace(one, deadline=deadline_of(one)), 0, START)
+
+
+def settled(at: Deployment, seen: Seen, second: int) -> Deployment:
+    """Return how far it is when nothing more happens at a moment."""
+    while (after := next_move(at, seen, START + timedelta(seconds=second))) != at:
+        at = after
+    return at
+
+
+Fleets = tuple[str, int, int, int]
+
+
+def fleets(at: Deployment) -> Fleets:
+    """Return stage, and in percent: requests and workers of the new fleet, workers of the old."""
+    return at.stage, *(round(100 * one) for one in (at.share, at.new_part, at.old_part))
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        pytest.param(
+            blue_green("ALL_AT_ONCE"),
+            {0: ("Baking", 100, 100, 100), W: ("Terminating", 100, 100, 100), W + T: "Succeeded"},
+            id="all at once",
+        ),
+        pytest.param(
+            blue_green("CANARY", canary_size=percent(10)),
+            {
+                0: ("Baking", 10, 10, 100),
+                W - 1: ("Baking", 10, 10, 100),
+                W: ("Baking", 100, 100, 100),
+                2 * W: ("Terminating", 100, 100, 100),
+                2 * W + T: "Succeeded",
+            },
+            id="canary",
+        ),
+        pytest.param(
+            blue_green("CANARY", canary_size=count(3)), {0: ("Baking", 30, 30, 100)}, id="3 of 10"
+        ),
+        pytest.param(
+            blue_green("LINEAR", linear_step_size=percent(30)),
+            {
+                0: ("Baking", 30, 30, 100),
+                W: ("Baking", 60, 60, 100),
+                2 * W: ("Baking", 90, 90, 100),
+                3 * W: ("Baking", 100, 100, 100),
+                4 * W: ("Terminating", 100, 100, 100),
+                4 * W + T: "Succeeded",
+            },
+            id="linear",
+        ),
+        pytest.param(
+            rolling(percent(50)),
+            {0: ("Baking", 50, 50, 50), W: ("Baking", 100, 100, 0), 2 * W: "Succeeded"},
+            id="rolling",
+        ),
+        pytest.param({}, {0: "Succeeded"}, id="no policy: at once, without a wait"),
+    ],
+)
+def test_requests_and_workers_follow_the_table(config, expected: dict[int, Any]):
+    at, seen = begun(config), {}
+
+    for second in sorted(expected):
+        at = settled(at, WELL, second)
+        seen[second] = at.stage if at.stage == "Succeeded" else fleets(at)
+
+    assert seen == expected
+
+
+def test_a_step_begins_when_its_workers_answer_and_is_watched_anew_when_they_do_not():
+    at = begun(blue_green("CANARY", canary_size=percent(10)))
+    loading = replace(WELL, is_new_whole=False)
+
+    assert fleets(settled(at, loading, 100)) == ("Creating", 0, 10, 100)
+    at = settled(at, WELL, 100)
+    assert fleets(settled(at, WELL, 100 + W - 1)) == ("Baking", 10, 10, 100)
+    # As after the only server was killed: what it would have seen meanwhile, nobody has.
+    at = settled(at, loading, 100 + W - 1)
+    assert fleets(at) == ("Creating", 0, 10, 100)
+    at = settled(at, WELL, 100 + W)
+    assert fleets(settled(at, WELL, 100 + 2 * W - 1)) == ("Baking", 10, 10, 100)
+    assert fleets(settled(at, loading, 100 + 2 * W)) == ("Creating", 0, 10, 100)
+
+
+@pytest.mark.parametrize(
+    "second", [0, W - 1, W, 2 * W - 1, 2 * W, 2 * W + T - 1], ids=lambda one: f"at {one} s"
+)
+def test_an_alarm_takes_all_requests_back_at_once_at_any_moment(second):
+    at = begun(blue_green("CANARY", canary_size=percent(10)))
+    for moment in (0, W, 2 * W):
+        at = settled(at, WELL, moment) if moment <= second else at
+
+    after = next_move(at, ALARMED, START + timedelta(seconds=second))
+
+    assert (after.stage, after.share, after.old_part) == ("RollingBack", 0.0, 1.0)
+    assert (after.reason, next_move(after, WELL, START).stage) == (ALARMED.problem, "RolledBack")
+
+
+def test_an_alarm_at_the_start_stops_it_before_a_request_moves():
+    at = settled(begun(blue_green("ALL_AT_ONCE")), replace(ALARMED, is_new_whole=False), 0)
+
+    assert (at.stage, at.share, at.reason) == ("RolledBack", 0.0, ALARMED.problem)
+
+
+def test_a_rolling_update_is_taken_back_in_batches_once_old_workers_run_again():
+    back = {"rollback_maximum_batch_size": percent(25)}
+    at = settled(begun(rolling(percent(50), **back)), WELL, 0)
+
+    seen = [fleets(settled(at, replace(ALARMED, is_old_whole=False), 10))]
+    at = next_move(at, ALARMED, START)
+    for _ in range(3):
+        at = next_move(at, WELL, START)
+        seen.append(fleets(at))
+
+    assert seen == [
+        ("RollingBack", 50, 50, 75),
+        ("RollingBack", 25, 25, 100),
+        ("RollingBack", 0, 0, 100),
+        ("RolledBack", 0, 0, 100),
+    ]
+
+
+def test_what_takes_too_long_is_taken_back():
+    config = blue_green("ALL_AT_ONCE")
+    config["blue_green_update_policy"]["maximum_execution_timeout_in_seconds"] = 900
+    hanging = replace(WELL, is_new_whole=False)
+
+    assert settled(begun(config), hanging, 899).stage == "Creating"
+    late = settled(begun(config), hanging, 900)
+
+    assert late.stage == "RolledBack"
+    assert late.reason == "it took longer than maximum_execution_timeout_in_seconds, 900 s"
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (blue_green("CANARY", canary_size=percent(51)), "51 is 51%; expected 0 to 50%"),
+        (blue_green("LINEAR", linear_step_size=percent(9)), "9 is 9%; expected 10 to 50%"),
+        (rolling(percent(4)), "4 is 4%; expected 5 to 50%"),
+        (blue_green("CANARY"), "expected canary_size with CANARY"),
+        ({**blue_green("ALL_AT_ONCE"), **rolling(percent(5))}, "expected one of them"),
+    ],
+)
+def test_steps_beyond_aws_s_bounds_are_refused(config, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        DeploymentConfig.model_validate(config)
+
+
+def test_counts_and_the_timeout_are_held_against_the_workers_there_are():
+    canary = blue_green("CANARY", canary_size=count(1))
+    canary["blue_green_update_policy"]["maximum_execution_timeout_in_seconds"] = 2 * W
+    config = DeploymentConfig.model_validate(canary)
+
+    with pytest.raises(ValueError, match="canary_size 1 of 1 workers is 100%"):
+        config.timeout_s(1)
+    with pytest.raises(ValueError, match=f"the waits alone take {2 * W + T} s"):
+        config.timeout_s(4)
