@@ -110,7 +110,8 @@ def _read_host(host: str) -> tuple[str, bool]:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return "", False
-    return name, is_loopback(name)
+    # Names below localhost mean this machine, too (RFC 6761), such as that of a bucket.
+    return name, is_loopback(name) or name.endswith(".localhost")
 
 
 def error_body(code: str, message: str) -> bytes:

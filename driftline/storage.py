@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +34,9 @@ _PROBE_BYTES = 64 << 10
 _RETRY_S = 15
 
 _options: list[dict[str, str]] = [{}]  # One.
+# The folder of this installation's own buckets; None where its storage is a bucket itself.
+_buckets: list[Path | None] = [None]
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def check_options(options: Mapping[str, object]) -> dict[str, str]:
@@ -82,9 +86,31 @@ def _check_endpoint(endpoint: str, *, is_open: bool) -> None:
         )
 
 
-def use_options(options: Mapping[str, object]) -> None:
-    """Open buckets with these options in this process; the rest is found as AWS's tools do."""
-    _options[0] = check_options(options)
+def use_options(options: Mapping[str, object], buckets: Path | None = None) -> None:
+    """Open buckets with these options in this process; the rest is found as AWS's tools do.
+
+    ``buckets``: a folder with one for each bucket of this installation's own, before all others.
+    """
+    _options[0], _buckets[0] = check_options(options), buckets
+
+
+def is_bucket_name(name: str) -> bool:
+    """Return whether a text may be the name of a bucket."""
+    return _BUCKET.fullmatch(name) is not None and ".." not in name
+
+
+def own_object(where: str) -> Path | None:
+    """Return the file of a URI in a bucket of this installation; None of everything else."""
+    bucket, _, key = where.removeprefix("s3://").partition("/")
+    if _buckets[0] is None or not where.startswith("s3://") or not is_bucket_name(bucket):
+        return None
+    folder = _buckets[0] / bucket
+    if not folder.is_dir():
+        return None
+    path = folder / key.lstrip("/")
+    if ".." in key.split("/") or "\0" in key or not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{where}: leaves its bucket; expected a key below it")
+    return path
 
 
 def make_files_private() -> None:
@@ -104,6 +130,8 @@ def open_uri(where: str) -> tuple[fs.FileSystem, str]:
 
     if "://" not in where and not where.startswith("file:"):
         return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
+    if (file := own_object(where)) is not None:
+        return fs.LocalFileSystem(), str(file.absolute())
     if not where.startswith("file:"):
         # pyarrow opens more: "local:///etc" is a folder of this machine under another name.
         check_uri(where)

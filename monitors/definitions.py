@@ -99,6 +99,8 @@ class MonitorDefinition:
     source: Mapping[str, object] | None = None
     variant: str | None = None  # Of the endpoint: whose answers are judged; None: all of them.
     target_model: str | None = None  # Of many models behind the endpoint: the one that is judged.
+    output: str | None = None  # A place where the documents of each run are written, too.
+    paused: bool = False  # Then schedulers run none of its windows.
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     # Set by `put_definition`; counts the changes after which windows are judged anew.

@@ -56,6 +56,9 @@ definitions = Table(
     Column("variant", String(63)),
     # Of an endpoint with many models: the one that is judged; null: all.
     Column("target_model", String(1024)),
+    # Where the documents of each run are written, too; null: nowhere else.
+    Column("output", String(1024)),
+    Column("paused", Boolean, nullable=False, server_default=false()),
     Column("owner", String(255)),
     Column("tags", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

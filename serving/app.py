@@ -32,6 +32,7 @@ from driftline.monitors.run.annotating import resume_marks
 from driftline.monitors.run.execution import Job
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.aws.app import AwsWire
+from driftline.serving.aws.s3 import S3
 from driftline.serving.aws.signing import SignedRequests, refuse_unsigned
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
@@ -41,6 +42,7 @@ from driftline.serving.http.invocations import Invocations
 from driftline.serving.http.response_stream import ResponseStream
 from driftline.serving.http.responses import answer_error
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
+from driftline.serving.job_processes import JobProcesses
 from driftline.serving.known import declared_monitor
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
@@ -53,7 +55,7 @@ from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.resources.endpoints import declared_endpoints
 from driftline.serving.scaling.controller import Autoscaler
-from driftline.serving.transform.dispatch import TransformJobs
+from driftline.serving.tables import processing_queue, transform_queue
 from driftline.tracing import traced
 
 log = logging.getLogger(__name__)
@@ -101,7 +103,8 @@ def create_app(context: ServerContext) -> App:
             local_dir=context.local_dir,
         ),
         later=AsyncInvocations(context, reconciler, tap),
-        jobs=TransformJobs(context),
+        jobs=JobProcesses(context, transform_queue, "transform"),
+        processing=JobProcesses(context, processing_queue, "processing"),
         pairing=Pairing(settings.capture_place),
         undeclared=UndeclaredEndpoints(
             context.root, context.max_undeclared_endpoints,
@@ -114,7 +117,7 @@ def create_app(context: ServerContext) -> App:
     )  # fmt: skip
     audit, scaling = AuditLog(context), Autoscaler(context, reconciler)
     api = _api(services, audit, (reconciler, controllers, scaling, traffic, health))
-    wire = AwsWire(services, Asking(services, audit), api)
+    wire = AwsWire(services, Asking(services, audit), api, S3(context, audit))
     if context.authenticator is None:
         return SageMakerErrors(LocalOnly(ResponseStream(tap), settings.server.external_url))
     signed = SignedRequests(
@@ -142,7 +145,7 @@ def _api(services: Services, audit: AuditLog, running: Iterable[Running]) -> Fas
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
-        loops = (*running, services.later, services.jobs, services.pairing)
+        loops = (*running, services.later, services.jobs, services.processing, services.pairing)
         tasks = [asyncio.create_task(_loop(one, failures)) for one in loops]
         resume = asyncio.to_thread(resume_marks, context.engine, job_of, stop)
         tasks.append(asyncio.create_task(resume))

@@ -36,9 +36,9 @@ class ServerContext:
     access: Access = UNLIMITED  # What tables of others may be read from.
     vault: Vault = field(default_factory=Vault)
     commands: Mapping[str, str] = field(default_factory=dict)  # What channels may run, by name.
-    # Starts the process of a transform job, by the job's name and the owner of its lease; None:
-    # jobs wait for another server.
-    start_transform: Callable[[str, str], Popen[bytes]] | None = None
+    # Starts the process of a job, by what kind of job it is (processes.py), its name and the owner
+    # of its lease; None: jobs wait for another server.
+    start_job: Callable[[str, str, str], Popen[bytes]] | None = None
     start_timeout_s: float = 120.0  # Of loading a model.
     max_request_rows: int = MAX_REQUEST_ROWS
     max_open_requests: int = 256  # Of one endpoint; more are told to come again.

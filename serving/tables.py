@@ -166,6 +166,23 @@ transform_queue = Queue(
     transform_jobs, transform_jobs.c.key, transform_jobs.c.created_at, ("InProgress", "Stopping")
 )
 
+# Analyses of data in the background, as SageMaker's processing jobs make them.
+processing_jobs = Table(
+    "serving_processing_jobs",
+    metadata,
+    Column("key", String(63), primary_key=True),  # The name without case.
+    Column("name", String(63), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("exit_message", Text),
+    *queue_columns(),
+    Index(None, "created_at"),
+)
+processing_queue = Queue(
+    processing_jobs, processing_jobs.c.key, processing_jobs.c.created_at, ("InProgress", "Stopping")
+)
+
 # Asynchronous invocations: accepted, and answered by a file.
 async_requests = Table(
     "serving_async_requests",

@@ -23,7 +23,7 @@ _FILES = {
     "running": "demo up server sidecar sink scheduler alarms dashboard proxy",
     "init": "init import",
     "resources": "deploy invoke apply get delete",
-    "model": "model transform job logs",
+    "model": "model transform job processing logs",
     "documents": "baseline check",
     "monitor": "monitor",
     "alarm": "alarm channel silence delivery detector metric scaling",

@@ -58,7 +58,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
         disks.add(file.absolute().parent)
     for folder in sorted(disks):
         yield _look("disk", partial(_disk, folder))
-    use_options(settings.storage.options)
+    use_options(settings.storage.options, settings.buckets_dir)
     if is_remote(settings.root):
         yield _look("store", partial(_store, settings.root))
     yield _look("access", partial(_access, settings))

@@ -11,6 +11,7 @@ from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
 from driftline.monitors.kind import DAILY, Kind, all_kinds
 from driftline.roles import Roles
+from driftline.serving.processing.schedules import roles_spec
 
 _DAY_S = 86_400
 _NAME_MAX = 63
@@ -69,26 +70,6 @@ def monitor_resources(name: str, roles: Roles, *, has_model: bool) -> list[dict[
             found.append(_resource("Monitor", monitor, spec))
             found += [_alarm(name, monitor, kind, alarm) for alarm in kind.default_alarms]
     return found
-
-
-def roles_spec(roles: Roles) -> dict[str, Any]:
-    """Write the roles as a Baseline's spec has them, without what is not given."""
-    names = (
-        "label", "prediction", "probability", "timestamp", "exclude", "categorical", "context",
-        "problem", "threshold", "group", "weight",
-    )  # fmt: skip
-    found = {
-        **{name: getattr(roles, name) for name in names},
-        "id": roles.id_column,
-        "positive": roles.positives if roles.also_positive else roles.positive,
-        "facet": tuple(map(str, roles.facets)),
-        "quantiles": dict(roles.quantiles),
-    }
-    return {
-        role: list(value) if isinstance(value, tuple) else value
-        for role, value in found.items()
-        if value not in (None, (), {})
-    }
 
 
 def _alarm(endpoint: str, monitor: str, kind: Kind, about: Mapping[str, object]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The composition root, alone in building things. As a module: JOB OWNER [SETTINGS]."""
+"""The composition root, alone in building things. As a module: KIND JOB OWNER [SETTINGS]."""
 
 from __future__ import annotations
 
@@ -99,14 +99,16 @@ def run_server(settings: Settings, ready: Ready) -> None:
             access=table_access(settings),
             vault=vault,
             commands=commands_of(settings.notify.commands),
-            start_transform=partial(start_transform, settings.file),
+            start_job=partial(start_job, settings.file),
         )
         serve(create_app(context), listener, ready, settings.tls_files)
 
 
-def start_transform(settings_file: Path | None, job: str, owner: str) -> subprocess.Popen[bytes]:
+def start_job(
+    settings_file: Path | None, kind: str, job: str, owner: str
+) -> subprocess.Popen[bytes]:
     """Start the process of a server's job; it ends with this one, by its standard input."""
-    command = [sys.executable, "-P", "-m", "driftline.app.processes", job, owner]
+    command = [sys.executable, "-P", "-m", "driftline.app.processes", kind, job, owner]
     command += [str(settings_file)] if settings_file is not None else []
     return subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
         command, stdin=subprocess.PIPE, start_new_session=True
@@ -128,7 +130,7 @@ def _listen(settings: Settings, section: Literal["server", "dashboard"]) -> sock
 def prepare(settings: Settings) -> None:
     """Open the storage as the settings say, and make files for this user alone."""
     make_files_private()
-    use_options(settings.storage.options)
+    use_options(settings.storage.options, settings.buckets_dir)
 
 
 def run_dashboard(settings: Settings, ready: Ready) -> None:
@@ -238,6 +240,23 @@ def run_transform(settings: Settings, name: str, owner: str) -> None:
         around = Surroundings(
             engine, owner, settings.local_dir / "transform", DatabaseClock(engine), find_model,
             reach(settings),
+        )  # fmt: skip
+        run_job(name, around)
+
+
+def run_processing(settings: Settings, name: str, owner: str) -> None:
+    """Work on a processing job, whose lease the server holds, until it ends."""
+    from driftline.database.clock import DatabaseClock
+    from driftline.database.engine import using_database
+    from driftline.serving.processing.run import Surroundings, run_job
+    from driftline.serving.resources.artifacts import ModelStore
+
+    prepare(settings)
+    with using_database(settings.database_url) as engine:
+        around = Surroundings(
+            engine, owner, DatabaseClock(engine), reach(settings), settings.scheduler.scripts_dir,
+            ModelStore(settings.root, settings.local_dir),
+            trust_pickle=settings.serving.trust_pickle,
         )  # fmt: skip
         run_job(name, around)
 
@@ -444,9 +463,10 @@ def run_supervised(name: str, roles: Sequence[str], settings_file: Path | None, 
 
 def main() -> None:
     """Work on the job of the arguments."""
-    job, owner, *file = sys.argv[1:]
-    with _as_process("transform", Path(file[0]) if file else None, 0) as settings:
-        run_transform(settings, job, owner)
+    kind, job, owner, *file = sys.argv[1:]
+    run = {"transform": run_transform, "processing": run_processing}[kind]
+    with _as_process(kind, Path(file[0]) if file else None, 0) as settings:
+        run(settings, job, owner)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ def reach(settings: Settings) -> Reach:
 
     outputs = [f"{settings.root.rstrip('/')}/outputs", *inside(settings.serving.output_dirs)]
     folders = inside(settings.serving.data_dirs)
+    if folders and settings.buckets_dir is not None:
+        folders.append(str(settings.buckets_dir))
     return Reach(tuple(folders), tuple(own), tuple(secrets), tuple(outputs))
 
 

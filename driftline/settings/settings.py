@@ -56,6 +56,12 @@ class Settings(Sections):
         return self._path(chosen)
 
     @property
+    def buckets_dir(self) -> Path | None:
+        """The folder of the installation's own buckets; None where [storage] names another S3."""
+        is_elsewhere = is_remote(self.storage.root) or bool(self.storage.options)
+        return None if is_elsewhere else self._path(self.root) / "s3"
+
+    @property
     def spool_dir(self) -> Path:
         """The spool's folder as an absolute path."""
         chosen = self.capture.spool_dir

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
@@ -28,6 +28,14 @@ def execution_id(
         digest,
     )
     return str(uuid.uuid5(NAMESPACE, "\n".join(parts)))
+
+
+def output_of(output: str | None, endpoint: str, monitor: str, window: Window) -> str | None:
+    """Return where a run's documents are written besides, as SageMaker lays out its reports."""
+    if output is None:
+        return None
+    parts = filter(None, (output.rstrip("/"), endpoint, monitor))
+    return "/".join([*parts, f"{window.end.astimezone(UTC):%Y/%m/%d/%H}"])
 
 
 def describe(
@@ -66,7 +74,8 @@ def describe(
         status=_status(outcome),
         row_count=outcome.row_count,
         request_count=0 if outcome.facts is None else outcome.facts.request_count,
-        violation_count=outcome.violation_count,
+        # SageMaker counts each entry of its document, also those of the same rows.
+        violation_count=len(outcome.violations) if definition.compat else outcome.violation_count,
         page_count=outcome.page_count,
         worse_count=outcome.worse_count,
         max_drift_ratio=outcome.max_drift_ratio,

@@ -70,7 +70,7 @@ from driftline.monitors.run.captured_window import (
     read_captured,
 )
 from driftline.monitors.run.commands import command_of, with_command
-from driftline.monitors.run.described import describe, execution_id
+from driftline.monitors.run.described import describe, execution_id, output_of
 from driftline.monitors.run.erasure import clear_run
 from driftline.monitors.run.inputs import inputs_of
 from driftline.monitors.run.past_windows import (
@@ -483,6 +483,10 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
     documents, folder = report.documents(), locate(job.root) / execution.folder
     for name, text in documents.items():
         (folder / name).write(text.encode())
+    own = job.definition
+    if (place := output_of(own.output, own.endpoint, own.name, job.window)) is not None:
+        for name, text in documents.items():
+            (locate(place) / name).write(text.encode())
     points = report.datapoints(
         monitor=execution.monitor, endpoint=execution.endpoint, execution_id=execution.id
     )

@@ -128,7 +128,9 @@ class Scheduler:
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
         ran: list[Execution] = []
         for state in found:
-            if self.asks_models not in (None, state.definition.kind_value.needs_model):
+            definition = state.definition
+            is_other = self.asks_models not in (None, definition.kind_value.needs_model)
+            if is_other or definition.paused:
                 continue
             try:
                 ran.extend(self._run_monitor(state, stop))

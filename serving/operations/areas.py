@@ -12,6 +12,7 @@ from driftline.serving.operations import (
     metrics,
     monitors,
     notifications,
+    processing_jobs,
     resources,
     scaling,
     server,

@@ -18,10 +18,10 @@ from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
 from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.job_processes import JobProcesses
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.resources.endpoints import require_signature
-from driftline.serving.transform.dispatch import TransformJobs
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Services:
     reconciler: EndpointReconciler
     models: EndpointModels
     later: AsyncInvocations
-    jobs: TransformJobs
+    jobs: JobProcesses  # Of transform.
+    processing: JobProcesses
     pairing: Pairing
     undeclared: UndeclaredEndpoints
     health: Health

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,11 +16,12 @@ from driftline.access.audit import PROMOTE, record
 from driftline.access.principal import Principal
 from driftline.baseline import store as baselines
 from driftline.baseline.scripting import preprocessed, script_in
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import ANALYSIS, CONSTRAINTS, STATISTICS, Baseline
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.database.leases import Values
 from driftline.errors import ConflictError, InputError
+from driftline.formats.location import locate
 from driftline.formats.source import Source, open_source
 from driftline.monitors.captured_baseline import (
     EVENT_TIME,
@@ -43,7 +46,9 @@ from driftline.serving.resources.store import Stored
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 Origin = Mapping[str, object]
-ROLE_FIELDS = set(BaselineSpec.model_fields) - {"data", "model", "segments", "preprocess"}
+ROLE_FIELDS = set(BaselineSpec.model_fields) - {
+    "data", "documents", "model", "segments", "preprocess",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,9 @@ def _fitted(
 ) -> tuple[Baseline, Origin]:
     roles = Roles.of(**spec.model_dump(include=ROLE_FIELDS))
     data: object = spec.data
-    origin: Origin = {"data": spec.data}
+    origin: Origin = {"data": spec.documents if spec.data is None else spec.data}
+    if spec.data is None:
+        return complete(_documented(spec.documents)), origin
     if isinstance(spec.data, CapturedData):
         data, origin = _captured(context, spec)
         roles = replace(roles, timestamp=roles.timestamp or EVENT_TIME)
@@ -169,7 +176,26 @@ def _fitted(
     if model is not None:
         fitted = _explained(context, spec, data, fitted, model)
     # With the documents of all kinds, so that they can be read and changed where they lie.
-    return complete(fitted), origin
+    found = complete(fitted)
+    if spec.documents:
+        own = _documented(spec.documents)
+        found = replace(found, documents={**found.documents, **own.documents})
+        if own.constraints.features:
+            statistics = own.statistics or found.statistics
+            found = replace(found, constraints=own.constraints, statistics=statistics)
+    return found, origin
+
+
+def _documented(places: Sequence[str]) -> Baseline:
+    """Read SageMaker's documents from wherever they are, as if they lay in one folder."""
+    with TemporaryDirectory(prefix="driftline-baseline-") as folder:
+        for place in places:
+            name = PurePosixPath(place).name
+            if name not in (STATISTICS, CONSTRAINTS, ANALYSIS):
+                known = f"{STATISTICS}, {CONSTRAINTS} or {ANALYSIS}"
+                raise InputError(f'documents: "{place}" is none; expected {known}')
+            (Path(folder) / name).write_bytes(locate(place).read())
+        return Baseline.load(folder)
 
 
 def _captured(context: ServerContext, spec: BaselineSpec) -> tuple[Source, Origin]:

@@ -77,14 +77,7 @@ def _content_of(resource: Resource, context: ServerContext) -> Mapping[str, str]
             with model_file(spec, context) as file:
                 return {"digest": model_digest(file)}
         case BaselineSpec() as spec:
-            if isinstance(spec.data, CapturedData):  # Whose rows, and when.
-                found = {"fingerprint": _digest(spec.data.model_dump_json().encode())}
-            else:
-                found = {"fingerprint": data_fingerprint(spec.data, reach)}
-            if spec.preprocess is not None:
-                script = script_in(scheduler.scripts_dir, spec.preprocess)
-                found["script"] = _digest(script.read_bytes())
-            return found
+            return _baseline_content(spec, context)
         case MonitorSpec() as spec:
             scripts = (spec.preprocess, spec.postprocess, *scripts_named(spec.rules or ()))
             for name in filter(None, scripts):
@@ -94,11 +87,27 @@ def _content_of(resource: Resource, context: ServerContext) -> Mapping[str, str]
             if spec.source is not None:
                 context.access.check_source(ExternalSource.of(spec.source))
             check_tables(spec.rules or (), context.access.check)
+            if spec.output is not None:
+                reach.check_output(spec.output)
         case EndpointConfigSpec(async_inference_config=config) if config is not None:
             output = config.output_config
             for where in filter(None, (output.s3_output_path, output.s3_failure_path)):
                 reach.check_output(where)
     return {}
+
+
+def _baseline_content(spec: BaselineSpec, context: ServerContext) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    if isinstance(spec.data, CapturedData):  # Whose rows, and when.
+        found["fingerprint"] = _digest(spec.data.model_dump_json().encode())
+    elif spec.data is not None:
+        found["fingerprint"] = data_fingerprint(spec.data, context.reach)
+    if spec.documents:
+        found["documents"] = data_fingerprint(spec.documents, context.reach)
+    if spec.preprocess is not None:
+        script = script_in(context.settings.scheduler.scripts_dir, spec.preprocess)
+        found["script"] = _digest(script.read_bytes())
+    return found
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driftline.errors import InputError
-from driftline.storage import check_uri, is_remote, open_uri
+from driftline.storage import check_uri, is_remote, open_uri, own_object
 
 _SYSTEM = tuple(map(Path, ("/boot", "/dev", "/etc", "/proc", "/run", "/sys")))
 
@@ -52,6 +52,8 @@ class Reach:
 
     def check_data(self, where: str) -> None:
         """Refuse a path or URI of a table that is relative, or out of reach."""
+        if own_object(where) is not None:
+            return  # Data, as all of an own bucket is.
         if is_remote(where):
             self.check_uri(where)
             return
@@ -65,6 +67,8 @@ class Reach:
 
     def check_output(self, where: str) -> None:
         """Refuse a path or URI that requests may not have files written to, links followed."""
+        if own_object(where) is not None:
+            return
         if is_remote(where):
             check_uri(where)
             is_inside = _is_below(where, self.outputs)
@@ -88,6 +92,10 @@ class Reach:
         """
         places = [f"{one.rstrip('/')}/{endpoint}" for one in (*self.folders, *self.outputs)]
         mend = f'move it to a folder "{endpoint}" in [serving] data_dirs or output_dirs'
+        if own_object(where) is not None:
+            if endpoint.casefold() not in where.casefold().split("/")[3:-1]:
+                raise InputError(f"{where}: {mend}, or to such a folder of its bucket")
+            return
         if not places:
             raise InputError(f"{where}: invocations may name no files; {mend}")
         Reach(tuple(places), self.own, self.secrets, mend=mend).check_data(where)
@@ -112,7 +120,8 @@ def _above(path: Path, folders: Iterable[Path]) -> list[str]:
 
 def absolute(where: str, what: str = "path") -> Path:
     """Refuse a path that would depend on the folder in which the server was started."""
-    path = Path(open_uri(where)[1] if where.startswith("file:") else where)
+    is_uri = where.startswith("file:") or own_object(where) is not None
+    path = Path(open_uri(where)[1] if is_uri else where)
     if not path.is_absolute():
         raise InputError(f'{what} "{where}" is relative; expected an absolute one')
     return path

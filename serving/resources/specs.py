@@ -61,7 +61,10 @@ ReferenceData = Annotated[
 class BaselineSpec(Spec):
     """Reference data, and the roles of its columns."""
 
-    data: ReferenceData
+    data: ReferenceData | None = None
+    # SageMaker's statistics.json, constraints.json or analysis.json, edited perhaps: in place of
+    # those that the data suggest, or alone.
+    documents: Annotated[list[str], Field(max_length=3)] = []
     label: str | None = None
     prediction: str | None = None
     probability: str | list[str] | None = None
@@ -80,6 +83,12 @@ class BaselineSpec(Spec):
     segments: list[str] = []
     preprocess: str | None = None
     model: str | None = None
+
+    @model_validator(mode="after")
+    def _require_rows(self) -> Self:
+        if self.data is None and (not self.documents or self.model or self.preprocess):
+            raise ValueError("expected data, or documents alone")
+        return self
 
 
 # Of these fields of a channel only digests are stored, and not even those are shown.
@@ -140,6 +149,10 @@ class MonitorSpec(Spec):
     postprocess: str | None = None
     # Of the kind "command": a program of the installation's folder, and its arguments.
     command: list[str] | None = None
+    # Where the documents of each run are written, too: a folder or URI.
+    output: Annotated[str, Field(max_length=1024)] | None = None
+    # Whether no window is run by itself until it is applied without it.
+    paused: bool = False
 
 
 def _fields_of(definition: type[Alarm]) -> Any:  # noqa: ANN401 - a base of its fields

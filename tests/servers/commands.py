@@ -41,7 +41,7 @@ from driftline.app import up
 from driftline.forked import ForkServer, serve
 from driftline.serving.hosting import worker_process
 
-__all__ = ["Fork", "ForkedTransform", "driftline", "end", "python", "shared_by_workers", "talking"]
+__all__ = ["Fork", "ForkedJob", "driftline", "end", "python", "shared_by_workers", "talking"]
 
 ROOT = Path(__file__).parents[2]
 # Whose models are of classes of their own; tests put it on PYTHONPATH.
@@ -49,7 +49,7 @@ MODELS = ROOT / "tests" / "fixtures" / "serving"
 LONGEST_S = 400.0
 # Where the process listens that forks for all workers of the tests.
 ADDRESS = "DRIFTLINE_TESTS_COMMANDS"
-TRANSFORM = "from driftline.app.processes import main; main()"
+JOB = "from driftline.app.processes import main; main()"
 STOP_S = 10.0
 # What commands import, and with it what they import on first use; then what code of tests does.
 PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitors")
@@ -71,6 +71,7 @@ MODULES = (
     "driftline.alerts.notify.deliverer",
     "driftline.capture.line.kafka",
     "driftline.capture.line.table_maintenance",
+    "driftline.serving.processing.run",
     "driftline.serving.transform.run",
     "tests.servers.postgres",
     "yaml",
@@ -171,14 +172,14 @@ def talking(code: str, *arguments: object) -> Iterator[tuple[Fork, IO[str], IO[s
             process.wait()
 
 
-class ForkedTransform(Fork):
-    """The process of a transform job, as ``start_transform`` starts it."""
+class ForkedJob(Fork):
+    """The process of a job, as ``start_job`` starts it."""
 
-    def __init__(self, settings: Path, job: str, owner: str) -> None:
+    def __init__(self, settings: Path, kind: str, job: str, owner: str) -> None:
         reading, writing = os.pipe()
         try:
-            words = [job, owner, settings]
-            super().__init__(words, (reading, 1, 2), code=TRANSFORM)
+            words = [kind, job, owner, settings]
+            super().__init__(words, (reading, 1, 2), code=JOB)
         finally:
             os.close(reading)
         self.stdin = os.fdopen(writing, "wb")

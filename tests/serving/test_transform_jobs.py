@@ -7,7 +7,7 @@ import pytest
 from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.serving.resources.reach import Reach
-from tests.servers.commands import ForkedTransform
+from tests.servers.commands import ForkedJob
 from tests.serving.conftest import resource
 from tests.serving.guarded import FILE_SECRET, bearer, guarded
 
@@ -17,11 +17,11 @@ def scoring(folder, started, **more):
     """Run a server that keeps the processes of its jobs."""
     reach, begun = Reach(outputs=(str(folder / "root" / "outputs"),)), []
 
-    def begin(job, owner):
-        begun.append(ForkedTransform(folder / "driftline.toml", job, owner))
+    def begin(kind, job, owner):
+        begun.append(ForkedJob(folder / "driftline.toml", kind, job, owner))
         return begun[-1]
 
-    with started(folder, reach=reach, start_transform=begin, **more) as found:
+    with started(folder, reach=reach, start_job=begin, **more) as found:
         url = found.engine.url.render_as_string(hide_password=False)
         (folder / "driftline.toml").write_text(
             f'[database]\nurl = "{url}"\n[storage]\nroot = "{found.root}"\n'

@@ -280,6 +280,22 @@ class OperationCalls(ServerCalls):
     def expire_silence(self, name: str) -> Json:
         """End a silence now; messages that it held back and that still hold true are sent."""
 
+    def create_processing_job(self, spec: Any) -> Json:
+        """Make a baseline of files, or check files against one, in the background.
+        
+        `environment` is what SageMaker's images `sagemaker-model-monitor-analyzer` and
+        `sagemaker-clarify-processing` take; the documents are those that they write.
+        """
+
+    def processing_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., limit: int | None = ...) -> list[Json]:
+        """List processing jobs, the newest first; all, or those in a status."""
+
+    def processing_job(self, name: str) -> Json:
+        """Return a processing job: what it was asked, its status, and how it ended."""
+
+    def stop_processing_job(self, name: str) -> Json:
+        """Stop a processing job within seconds."""
+
     def apply(self, resources: Any, *, dry_run: bool = ...) -> Json:
         """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
         

@@ -65,7 +65,7 @@ def make_audit(
     from driftline.capture.audit.note import document_of, note_audit
 
     settings = options.load_process_settings(config_file)
-    use_options(settings.storage.options)
+    use_options(settings.storage.options, settings.buckets_dir)
     spool_dir = settings.spool_dir if settings.transport == "local" else None
     found = audit(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir, full=full)
     note_audit(settings.root, found)

@@ -17,6 +17,7 @@ from driftline.storage import is_remote
 
 model = options.Group(help="Convert model files.")
 job = options.Group(help="Score files in the background of a server.")
+processing = options.Group(help="Make baselines and check files in the background of a server.")
 
 _TYPES = {
     ".csv": "text/csv",
@@ -176,4 +177,5 @@ def _type_of(data: Sequence[str]) -> str:
 add_operations(
     job, "job", {"create": _job, "get": _job, "stop": lambda found, _: _job(found).shown}
 )
+add_operations(processing, "processing")
 logs = command_named("logs", _printed)

@@ -269,7 +269,8 @@ def load_process_settings(
 def open_places(*places: str | None, config_file: Path | None = None) -> None:
     """Have buckets among these opened with the options of the settings."""
     if any(place and is_remote(place) for place in places):
-        use_options(load_settings(config_file).storage.options)
+        settings = load_settings(config_file)
+        use_options(settings.storage.options, settings.buckets_dir)
 
 
 def _length(text: str) -> timedelta | None:

@@ -6,19 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
+from driftline.serving.processing.schedules import KINDS, Document, Job, defined_job, inline_job
 
 # Longer files are data: captured lines, statistics.
 LONGEST_BYTES = 16 << 20
-KINDS = {
-    "DataQuality": "data-quality",
-    "ModelQuality": "model-quality",
-    "ModelBias": "bias",
-    "ModelExplainability": "attribution",
-}
 # The name of each description, and the fields that only it has.
 _FORMS = {
     "schedules": ("MonitoringScheduleName", ["MonitoringScheduleConfig"]),
@@ -30,24 +24,7 @@ _FORMS = {
     "composites": ("AlarmName", ["AlarmRule"]),
 }
 
-Document = Mapping[str, Any]
 Descriptions = dict[str, dict[str, Document]]  # By what is described, and its name.
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A schedule's job, from a definition of its own or inside it, part by part."""
-
-    kind: str  # Ours.
-    inputs: Document
-    baseline: Document
-    application: Document
-    longest_s: float | None  # Of one run.
-
-    @property
-    def input(self) -> Document:
-        """The job's EndpointInput."""
-        return self.inputs.get("EndpointInput") or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +93,6 @@ def job_of(schedule: Document, definitions: Mapping[str, Document]) -> Job | Non
     config = schedule["MonitoringScheduleConfig"]
     kind = str(config.get("MonitoringType") or schedule.get("MonitoringType") or "DataQuality")
     if (job := config.get("MonitoringJobDefinition")) is not None:
-        names = "BaselineConfig", "MonitoringAppSpecification"
-        inputs: Document = next(iter(job.get("MonitoringInputs") or ()), {})
-    elif (job := definitions.get(str(config.get("MonitoringJobDefinitionName")))) is not None:
-        names = f"{kind}BaselineConfig", f"{kind}AppSpecification"
-        inputs = job.get(f"{kind}JobInput") or {}
-    else:
-        return None
-    baseline, application = (job.get(name) or {} for name in names)
-    longest_s = (job.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds")
-    return Job(KINDS.get(kind, kind), inputs, baseline, application, longest_s)
+        return inline_job(kind, job)
+    job = definitions.get(str(config.get("MonitoringJobDefinitionName")))
+    return None if job is None else defined_job(kind, job)

@@ -6,36 +6,19 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.parts import spec_from_aws
 from driftline.alerts.alarms.rule import Rule, alarm_name
-from driftline.alerts.documents import snake
-from driftline.app.drafts import roles_spec
-from driftline.app.from_sagemaker.descriptions import Descriptions, Document, Job, Places, job_of
-from driftline.baseline.clarify import roles_of_config
+from driftline.app.from_sagemaker.descriptions import Descriptions, Places, job_of
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.kind import kind_named
+from driftline.serving.processing.schedules import Document, Job, monitor_spec, roles_given
 from driftline.serving.resources.resources import ALARM_KINDS, parse_resources
 
-PROBLEMS = {
-    "BinaryClassification": "binary",
-    "MulticlassClassification": "multiclass",
-    "Regression": "regression",
-}
-# Roles, by the settings of a baselining job and by the fields of a job's input.
-ROLES = (
-    ("label", "ground_truth_attribute", ""),
-    ("prediction", "inference_attribute", "InferenceAttribute"),
-    ("probability", "probability_attribute", "ProbabilityAttribute"),
-    ("threshold", "probability_threshold_attribute", "ProbabilityThresholdAttribute"),
-)
 NOT_CARRIED_OVER = {
     "StartTimeOffset": "each window is one period of the schedule",
     "FeaturesAttribute": "features are the columns of the Baseline",
@@ -45,7 +28,6 @@ NOT_CARRIED_OVER = {
 NAMESPACES = ("aws/sagemaker/", "/aws/sagemaker/", "AWS/SageMaker", "Driftline")
 ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 _BUILT_IN = re.compile(r"/(sagemaker-model-monitor-)?analyzer|/sagemaker-clarify-")
-_DURATION = TypeAdapter(timedelta)
 
 
 @dataclass(slots=True)
@@ -120,28 +102,18 @@ class Importer:
         )
 
     def _roles(self, name: str, job: Job, environment: Document) -> dict[str, Any]:
-        spec: dict[str, Any] = {}
-        if config := str(job.application.get("ConfigUri") or ""):
-            file = Path(self.places.place(config))
-            if "://" not in self.places.place(config) and file.is_file():
-                spec |= roles_spec(roles_of_config(file.read_bytes()))
+        config: bytes | None = None
+        if uri := str(job.application.get("ConfigUri") or ""):
+            file = Path(self.places.place(uri))
+            if "://" not in self.places.place(uri) and file.is_file():
+                config = file.read_bytes()
             else:
-                text = f"{config} says label and facets; copy it and give --map, or add them"
+                text = f"{uri} says label and facets; copy it and give --map, or add them"
                 self._remark(f"Baseline/{name}", text)
-        for key, setting, given in ROLES:
-            value = environment.get(setting) or job.input.get(given)
-            if value in (None, ""):
-                continue
-            if key == "threshold":
-                spec[key] = float(value)
-            elif not str(value).isdigit():
-                spec[key] = str(value)
-            else:
-                text = f"{key} is column {value}; name that column: {key}: COLUMN"
-                self._remark(f"Baseline/{name}", text)
-        problem = job.application.get("ProblemType") or environment.get("problem_type")
-        if problem in PROBLEMS:
-            spec["problem"] = PROBLEMS[problem]
+        spec, positions = roles_given(job, environment, config)
+        for key, value in positions.items():
+            text = f"{key} is column {value}; name that column: {key}: COLUMN"
+            self._remark(f"Baseline/{name}", text)
         if job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
             self._remark(
                 f"Baseline/{name}",
@@ -158,20 +130,9 @@ class Importer:
         return {field: uri.rpartition("/")[2]}
 
     def _monitor(self, name: str, schedule: Document, job: Job, endpoint: str) -> None:
-        timing = schedule["MonitoringScheduleConfig"].get("ScheduleConfig") or {}
-        spec: dict[str, Any] = {
-            "kind": job.kind, "endpoint": endpoint, "baseline": name,
-            "schedule": str(timing.get("ScheduleExpression") or "cron(0 0 ? * * *)"),
-        }  # fmt: skip
-        if spec["schedule"] == "NOW":
-            keys = ("DataAnalysisStartTime", "DataAnalysisEndTime")
-            spec |= {snake(key): timing[key] for key in keys if timing.get(key)}
+        spec = monitor_spec(schedule["MonitoringScheduleConfig"], job, endpoint, name)
         if self.compat and kind_named(job.kind).compat_evaluation:
             spec["compat"] = True
-        if job.longest_s is not None:
-            spec["timeout_s"] = job.longest_s
-        if late := job.input.get("EndTimeOffset"):
-            spec["delay_s"] = -_DURATION.validate_python(late).total_seconds()
         for key, text in NOT_CARRIED_OVER.items():
             if value := job.input.get(key):
                 self._remark(f"Monitor/{name}", f'{key} "{value}" is not carried over: {text}')

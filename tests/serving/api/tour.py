@@ -177,6 +177,21 @@ def _visit_transforms(call: Tour) -> None:
     call.api("GET /transform-jobs", params={"limit": 1})
     call.api("GET /transform-jobs/{name}", "march")
     call.api("POST /transform-jobs/{name}/stop", "march")
+    baseline = {
+        "processing_job_name": "suggest",
+        "analyzer": "model-monitor",
+        "processing_inputs": [
+            {"name": "data", "s3_uri": f"{folder}/train.parquet", "local_path": "/data"}
+        ],
+        "processing_outputs": [
+            {"name": "result", "s3_uri": f"{folder}/outputs/suggest", "local_path": "/output"}
+        ],
+        "environment": {"dataset_source": "/data", "dataset_format": '{"parquet": {}}'},
+    }
+    call.api("POST /processing-jobs", json=baseline)
+    call.api("GET /processing-jobs", params={"limit": 1})
+    call.api("GET /processing-jobs/{name}", "suggest")
+    call.api("POST /processing-jobs/{name}/stop", "suggest")
 
 
 def _visit_capture(call: Tour) -> None:

@@ -104,7 +104,7 @@ def test_the_installations_keys_database_and_spool_are_secrets(tmp_path):
     file.write_text("[storage]\nroot = 'store'\n[serving]\ndata_dirs = ['data']\n")
     made = reach_of(load(file, environment={}))
 
-    assert made.folders == (str(tmp_path / "data"),)
+    assert made.folders == (str(tmp_path / "data"), str(tmp_path / "store" / "s3"))
     for name in (
         "driftline.toml",
         "store/driftline.db",

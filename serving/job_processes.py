@@ -1,4 +1,4 @@
-"""Runs stored transform jobs, each in a process of its own, within a server's limit."""
+"""Runs stored jobs of a queue, each in a process of its own, within a server's limit."""
 
 from __future__ import annotations
 
@@ -11,31 +11,29 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from driftline.database.engine import read_connection
+from driftline.database.queue import Queue
 from driftline.serving.context import ServerContext
 from driftline.serving.queue_worker import PAUSE_S, QueueWorker
-from driftline.serving.tables import transform_jobs, transform_queue
-from driftline.serving.transform.definition import JobStatus
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 JOBS_AT_ONCE = 1
-# A job whose processes end so often over one file is at fault itself.
+# A job whose processes end so often over one piece of work is at fault itself.
 MAX_ATTEMPTS = 5
 # How long a process that is told to stop may take.
 GRACE_S = 8.0
-_jobs = transform_jobs.c
 
 
-class TransformJobs(QueueWorker):
-    """The transform jobs that this server runs."""
+class JobProcesses(QueueWorker):
+    """The jobs of a queue that this server runs; ``name``: what their processes are told to do."""
 
-    def __init__(self, context: ServerContext) -> None:
+    def __init__(self, context: ServerContext, queue: Queue, name: str) -> None:
         kept = timedelta(days=context.settings.capture.retention_days)
-        super().__init__(transform_queue, context, "transform", look_s=LOOK_S, kept=kept)
+        super().__init__(queue, context, name, look_s=LOOK_S, kept=kept)
 
     async def _look(self) -> None:
-        if self._context.start_transform is None:
+        if self._context.start_job is None:
             return
         asked = await asyncio.to_thread(self._stopping) if self._running else ()
         for key, (_, task) in self._running.items():
@@ -45,9 +43,10 @@ class TransformJobs(QueueWorker):
 
     def _stopping(self) -> list[str]:
         """Return the jobs under way that somebody has asked to stop."""
-        is_asked = _jobs.status == "Stopping", _jobs.key.in_(list(self._running))
+        key, status = self._queue.key, self._queue.table.c.status
+        is_asked = status == "Stopping", key.in_(list(self._running))
         with read_connection(self._context.engine) as connection:
-            return list(connection.scalars(select(_jobs.key).where(*is_asked)))
+            return list(connection.scalars(select(key).where(*is_asked)))
 
     async def _work(self, row: Row[Any]) -> None:
         if row.status == "Stopping":
@@ -59,8 +58,8 @@ class TransformJobs(QueueWorker):
             )
             await asyncio.to_thread(self._end, row.key, "Failed", reason)
         else:
-            assert self._context.start_transform is not None
-            process = self._context.start_transform(row.name, self._owner)
+            assert self._context.start_job is not None
+            process = self._context.start_job(self._name, row.name, self._owner)
             log.info("job=%s process=%d event=started", row.name, process.pid)
             code = await _end_of(process)
             log.log(
@@ -70,7 +69,7 @@ class TransformJobs(QueueWorker):
             # Unless the process has ended the job, or given it back.
             await asyncio.to_thread(self._give_back, [row.key], PAUSE_S, counts=True)
 
-    def _end(self, key: str, status: JobStatus, reason: str | None = None) -> None:
+    def _end(self, key: str, status: str, reason: str | None = None) -> None:
         with self._context.engine.begin() as connection:
             self._queue.finish(connection, self._owner, key, status, self._now(), reason)
 

@@ -1,0 +1,1 @@
+"""Processing jobs: baselines and checks of files, made in the background."""

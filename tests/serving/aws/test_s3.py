@@ -1,0 +1,326 @@
+"""S3 as boto3 asks for it: buckets that are folders, and nothing outside of them."""
+
+import asyncio
+import base64
+import hashlib
+import http.client
+import threading
+import zlib
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from driftline.access.principal import CURRENT, Principal
+from driftline.app.listener import Server, listen
+from driftline.errors import InputError
+from driftline.formats.location import locate
+from driftline.serving.aws.s3 import S3
+from driftline.serving.context import ServerContext
+from driftline.serving.operations.authorization import AuditLog
+from driftline.serving.resources.reach import Reach
+from driftline.storage import use_options
+from tests.servers.postgres import new_sqlite, open_url
+from tests.serving.conftest import NOW, settings_of, wait_for
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Serve S3 alone; return its folder of buckets, and its port."""
+    folder = tmp_path_factory.mktemp("s3")
+    settings = settings_of(folder)
+    engine = open_url(new_sqlite(folder))
+    context = ServerContext(settings=settings, engine=engine, now=lambda: NOW)
+    s3 = S3(context, AuditLog(context))
+
+    async def serve(scope, receive, send):
+        if scope["type"] == "http":
+            await s3(scope, receive, send)
+
+    listener = listen("test", "127.0.0.1", 0)
+    server = Server(serve)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    wait_for(lambda: server.started)
+    use_options({}, settings.buckets_dir)
+    yield settings.buckets_dir, listener.getsockname()[1]
+    use_options({})
+    server.should_exit = True
+    thread.join(60)
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def s3(place):
+    return client_of(place[1])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bucket(s3):
+    s3.create_bucket(Bucket="mybucket")
+
+
+def client_of(port, host="127.0.0.1", **config):
+    return boto3.client(
+        "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1",
+        aws_access_key_id="test", aws_secret_access_key="test", config=Config(**config),
+    )  # fmt: skip
+
+
+def raw(port, method, path, body=b"", **headers):
+    """Send a request as it is written here, and return status, headers and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    connection.request(method, path, body, named)
+    answer = connection.getresponse()
+    found = answer.status, dict(answer.getheaders()), answer.read()
+    connection.close()
+    return found
+
+
+def code_of(caught):
+    answer = caught.value.response
+    return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def test_what_is_put_is_a_file_that_others_read(s3, place):
+    put = s3.put_object(Bucket="mybucket", Key="in/day 1/ä.csv", Body=b"a,b\n1,2\n")
+
+    found = s3.get_object(Bucket="mybucket", Key="in/day 1/ä.csv")
+    head = s3.head_object(Bucket="mybucket", Key="in/day 1/ä.csv")
+
+    assert found["Body"].read() == b"a,b\n1,2\n"
+    assert found["ContentType"] == "text/csv"
+    assert put["ETag"] == found["ETag"] == head["ETag"]
+    assert head["ContentLength"] == 8
+    assert (place[0] / "mybucket/in/day 1/ä.csv").read_bytes() == b"a,b\n1,2\n"
+    assert locate("s3://mybucket/in/day 1/ä.csv").read() == b"a,b\n1,2\n"
+    Reach(folders=("/nowhere",)).check_data("s3://mybucket/in/day 1/ä.csv")
+
+
+def test_ranges_are_those_of_http(s3):
+    s3.put_object(Bucket="mybucket", Key="range", Body=b"0123456789")
+
+    def get(text):
+        answer = s3.get_object(Bucket="mybucket", Key="range", Range=text)
+        return answer["Body"].read(), answer.get("ContentRange")
+
+    assert get("bytes=2-4") == (b"234", "bytes 2-4/10")
+    assert get("bytes=7-") == (b"789", "bytes 7-9/10")
+    assert get("bytes=-3") == (b"789", "bytes 7-9/10")
+    assert get("bytes=0-99") == (b"0123456789", "bytes 0-9/10")
+    with pytest.raises(ClientError) as caught:
+        get("bytes=10-")
+    assert code_of(caught) == ("InvalidRange", 416)
+
+
+def test_lists_are_in_the_order_of_keys_page_by_page_and_by_delimiter(s3):
+    keys = ["l/a.b", "l/a/x", "l/a/y/z", "l/b", "l/ö/1", "m"]
+    for key in keys:
+        s3.put_object(Bucket="mybucket", Key=key, Body=b"")
+
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket="mybucket", Prefix="l/", PaginationConfig={"PageSize": 2}
+    )
+    found = [one["Key"] for page in pages for one in page.get("Contents", ())]
+    top = s3.list_objects_v2(Bucket="mybucket", Prefix="l/", Delimiter="/")
+    paged = s3.get_paginator("list_objects_v2").paginate(
+        Bucket="mybucket", Prefix="l/", Delimiter="/", PaginationConfig={"PageSize": 1}
+    )
+    later = s3.list_objects_v2(Bucket="mybucket", Prefix="l/", StartAfter="l/a/x")
+
+    assert found == ["l/a.b", "l/a/x", "l/a/y/z", "l/b", "l/ö/1"]
+    assert [one["Key"] for one in top["Contents"]] == ["l/a.b", "l/b"]
+    assert [one["Prefix"] for one in top["CommonPrefixes"]] == ["l/a/", "l/ö/"]
+    assert [one["Prefix"] for page in paged for one in page.get("CommonPrefixes", ())] == [
+        "l/a/", "l/ö/"
+    ]  # fmt: skip
+    assert [one["Key"] for one in later["Contents"]] == ["l/a/y/z", "l/b", "l/ö/1"]
+    assert s3.list_objects_v2(Bucket="mybucket", Prefix="../")["KeyCount"] == 0
+
+
+def test_what_is_not_there_is_refused_with_the_codes_of_s3(s3):
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket="mybucket", Key="none")
+    with pytest.raises(s3.exceptions.NoSuchBucket):
+        s3.list_objects_v2(Bucket="nobucket")
+    with pytest.raises(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket="mybucket")
+    with pytest.raises(ClientError) as caught:
+        s3.head_object(Bucket="mybucket", Key="none")
+    assert code_of(caught) == ("404", 404)
+    with pytest.raises(ClientError) as caught:
+        s3.head_bucket(Bucket="nobucket")
+    assert code_of(caught) == ("404", 404)
+    with pytest.raises(ClientError) as caught:
+        s3.put_bucket_versioning(Bucket="mybucket", VersioningConfiguration={"Status": "Enabled"})
+    assert code_of(caught) == ("NotImplemented", 501)
+    assert [one["Name"] for one in s3.list_buckets()["Buckets"]] == ["mybucket"]
+
+
+def test_files_are_uploaded_in_parts_and_deleted(s3, place, tmp_path):
+    content = bytes(range(256)) * (9 << 12)  # More than boto3 sends at once.
+    (tmp_path / "big").write_bytes(content)
+
+    s3.upload_file(str(tmp_path / "big"), "mybucket", "big/file")
+    s3.download_file("mybucket", "big/file", str(tmp_path / "back"))
+    begun = s3.create_multipart_upload(Bucket="mybucket", Key="big/other")
+    about = {"Bucket": "mybucket", "Key": "big/other", "UploadId": begun["UploadId"]}
+    s3.upload_part(**about, PartNumber=1, Body=b"half")
+    s3.abort_multipart_upload(**about)
+
+    assert (tmp_path / "back").read_bytes() == content
+    with pytest.raises(s3.exceptions.NoSuchUpload):
+        s3.upload_part(**about, PartNumber=2, Body=b"half")
+    s3.delete_objects(Bucket="mybucket", Delete={"Objects": [{"Key": "big/file"}, {"Key": "no"}]})
+    s3.delete_object(Bucket="mybucket", Key="big/file")
+    assert s3.list_objects_v2(Bucket="mybucket", Prefix="big/")["KeyCount"] == 0
+    assert list((place[0] / ".uploads").iterdir()) == []
+
+
+def test_an_object_is_put_once_where_that_is_asked_for(s3):
+    s3.put_object(Bucket="mybucket", Key="once", Body=b"1", IfNoneMatch="*")
+
+    with pytest.raises(ClientError) as caught:
+        s3.put_object(Bucket="mybucket", Key="once", Body=b"2", IfNoneMatch="*")
+
+    assert code_of(caught) == ("PreconditionFailed", 412)
+    assert s3.get_object(Bucket="mybucket", Key="once")["Body"].read() == b"1"
+
+
+def test_a_bucket_may_be_in_the_host(place, s3):
+    s3.put_object(Bucket="mybucket", Key="hosted", Body=b"here")
+    status, _, body = raw(place[1], "GET", "/hosted", host=f"mybucket.localhost:{place[1]}")
+
+    assert (status, body) == (200, b"here")
+
+
+def framed(*parts, trailer=""):
+    chunks = [b"%x\r\n%s\r\n" % (len(part), part) for part in parts]
+    return b"".join([*chunks, b"0\r\n", trailer.encode(), b"\r\n"])
+
+
+def test_chunks_are_put_together_and_held_against_their_trailer(place):
+    """As botocore sends over TLS (docs of S3: "Signature calculations: trailing headers")."""
+    crc = base64.b64encode(zlib.crc32(b"hello world").to_bytes(4, "big")).decode()
+    headers = {
+        "content_encoding": "aws-chunked", "x_amz_trailer": "x-amz-checksum-crc32",
+        "x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "x_amz_decoded_content_length": "11",
+    }  # fmt: skip
+    good = framed(b"hello ", b"world", trailer=f"x-amz-checksum-crc32:{crc}\r\n")
+
+    assert raw(place[1], "PUT", "/mybucket/chunked", good, **headers)[0] == 200
+    assert (place[0] / "mybucket/chunked").read_bytes() == b"hello world"
+    for wrong, code in (
+        (good.replace(b"world", b"w0rld"), b"BadDigest"),
+        (good[:-30], b"IncompleteBody"),
+        (good[:12], b"IncompleteBody"),
+        (b"zz\r\n", b"InvalidRequest"),
+        (b"f" * 5000, b"InvalidRequest"),
+        (framed(b"hello"), b"IncompleteBody"),
+    ):
+        status, _, body = raw(place[1], "PUT", "/mybucket/wrong", wrong, **headers)
+        assert status == 400, wrong
+        assert code in body, (wrong, body)
+    assert not (place[0] / "mybucket/wrong").exists()
+
+
+def test_a_body_must_be_the_one_that_was_signed(place):
+    digest = hashlib.sha256(b"other").hexdigest()
+
+    status, _, body = raw(place[1], "PUT", "/mybucket/x", b"this", x_amz_content_sha256=digest)
+
+    assert status == 400
+    assert b"XAmzContentSHA256Mismatch" in body
+    assert not (place[0] / "mybucket/x").exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/mybucket/../other/file", "/mybucket/%2e%2e/file", "/mybucket/a/%2E%2E/%2E%2E/x",
+        "/../x", "/.uploads/x", "/mybucket//etc/passwd", "/mybucket/a%00b", "/mybucket/a//b",
+        "/mybucket/./b", "/mybucket/link/file", "/mybucket/" + "k" * 300, "/mybucket/%ff",
+        "/MyBucket/x", "/a..b/x", "/mybucket/..%2f..%2fx", "/mybucket/.%2e/x",
+    ],
+)  # fmt: skip
+def test_no_key_leaves_its_bucket(place, path):
+    folder = place[0]
+    outside = folder.parent / "outside"
+    outside.mkdir(exist_ok=True)
+    (outside / "file").write_text("secret")
+    link = folder / "mybucket" / "link"
+    if not link.is_symlink():
+        link.symlink_to(outside)
+    before = sorted(folder.parent.rglob("*"))
+
+    for method in ("GET", "HEAD", "PUT", "DELETE"):
+        status, _, body = raw(place[1], method, path, b"x" if method == "PUT" else b"")
+        assert status in (400, 404), (method, status, body)
+        assert b"secret" not in body
+        assert str(folder).encode() not in body
+
+    assert sorted(folder.parent.rglob("*")) == before
+    link.unlink()
+    for uri in ("s3://mybucket/../x", "s3://mybucket/a/../../x"):
+        with pytest.raises(InputError):
+            locate(uri)
+
+
+def test_a_name_is_no_file_and_folder_at_once(s3):
+    s3.put_object(Bucket="mybucket", Key="both", Body=b"1")
+
+    with pytest.raises(ClientError) as caught:
+        s3.put_object(Bucket="mybucket", Key="both/below", Body=b"2")
+
+    assert code_of(caught) == ("InvalidArgument", 400)
+
+
+@pytest.mark.parametrize(
+    ("roles", "endpoints", "allowed"),
+    [
+        ({"viewer"}, None, {"list", "head"}),
+        ({"analyst"}, None, {"list", "head", "get"}),
+        ({"operator"}, None, {"list", "head"}),
+        ({"admin"}, None, {"list", "head", "get", "put", "delete"}),
+        ({"admin"}, frozenset({"flights"}), set()),
+        ({"invoke"}, None, set()),
+    ],
+)
+def test_who_may_do_what(place, roles, endpoints, allowed, tmp_path):
+    settings = settings_of(tmp_path, place[0].parent)
+    context = ServerContext(
+        settings=settings, engine=open_url(new_sqlite(tmp_path)), now=lambda: NOW
+    )
+    s3 = S3(context, AuditLog(context))
+    (place[0] / "mybucket/roles").write_bytes(b"1")
+    asked = {
+        "list": ("GET", "/mybucket", b"list-type=2"), "head": ("HEAD", "/mybucket/roles", b""),
+        "get": ("GET", "/mybucket/roles", b""), "put": ("PUT", "/mybucket/roles", b""),
+        "delete": ("DELETE", "/mybucket/roles", b""),
+    }  # fmt: skip
+    token = CURRENT.set(Principal("somebody", frozenset(roles), endpoints))
+
+    statuses = {}
+    for name, (method, path, query) in asked.items():
+        sent = []
+        scope = {
+            "type": "http", "method": method, "path": path, "query_string": query,
+            "asgi": {"spec_version": "2.4"},
+        }  # fmt: skip
+
+        async def receive():
+            return {"type": "http.request", "body": b"1"}
+
+        async def send(message, sent=sent):
+            sent.append(message)
+
+        asyncio.run(s3({**scope, "headers": []}, receive, send))
+        statuses[name] = sent[0]["status"]
+
+    assert {name for name, status in statuses.items() if status < 300} == allowed
+    assert {status for name, status in statuses.items() if name not in allowed} <= {403}
+    CURRENT.reset(token)
+    context.engine.dispose()
