@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic.alias_generators import to_pascal, to_snake
-
+from driftline.alerts.documents import from_aws, to_aws
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations.resources import (
     StoredResource,
@@ -34,7 +33,7 @@ Change = Callable[[dict[str, Any]], None]
 async def register_scalable_target(wire: Wire, given: Given) -> Answer:
     """Declare the bounds of a variant, or change those that are given."""
     asked = ("MinCapacity", "MaxCapacity", "SuspendedState", "ScalableDimension")
-    fields = _snake({name: given[name] for name in asked if name in given})
+    fields = from_aws({name: given[name] for name in asked if name in given})
     stored = await _change(wire, given, lambda spec: spec.update(fields), given.get("Tags", {}))
     return {"ScalableTargetARN": _target_arn(wire, stored)}
 
@@ -52,7 +51,7 @@ async def describe_scalable_targets(wire: Wire, given: Given) -> Answer:
             **_place(one), "CreationTime": one.created_at,
             "MinCapacity": one.status["min_capacity"], "MaxCapacity": one.status["max_capacity"],
             "RoleARN": f"arn:aws:iam::{wire.account}:{role}",
-            "SuspendedState": _pascal(one.spec["suspended_state"]),
+            "SuspendedState": to_aws(one.spec["suspended_state"]),
             "ScalableTargetARN": _target_arn(wire, one),
         }
         for one in page
@@ -71,7 +70,7 @@ async def deregister_scalable_target(wire: Wire, given: Given) -> Answer:
 @serves(f"{_SERVICE}.PutScalingPolicy")
 async def put_scaling_policy(wire: Wire, given: Given) -> Answer:
     """Add a policy to a target, or change it; return its alarms."""
-    policy = _snake({name: given[name] for name in _CONFIGURATIONS if name in given})
+    policy = from_aws({name: given[name] for name in _CONFIGURATIONS if name in given})
     policy["policy_name"] = given["PolicyName"]
     stored = await _change(wire, given, _put(_POLICIES, policy))
     found = _policies(wire, stored)[given["PolicyName"]]
@@ -103,7 +102,7 @@ async def delete_scaling_policy(wire: Wire, given: Given) -> Answer:
 async def put_scheduled_action(wire: Wire, given: Given) -> Answer:
     """Add a scheduled action to a target, or change what is given of it."""
     names = ("Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
-    action = _snake({name: given[name] for name in names if name in given})
+    action = from_aws({name: given[name] for name in names if name in given})
     action["scheduled_action_name"] = given["ScheduledActionName"]
     await _change(wire, given, _put(_ACTIONS, action))
     return {}
@@ -118,7 +117,7 @@ async def describe_scheduled_actions(wire: Wire, given: Given) -> Answer:
             name = one["scheduled_action_name"]
             times = {key: datetime.fromisoformat(one[key]) for key in _TIMES if one[key]}
             arn = _arn(wire, stored, "scheduledAction", f"scheduledActionName/{name}")
-            action = {**_place(stored), **_pascal({**one, **times}), "ScheduledActionARN": arn}
+            action = {**_place(stored), **to_aws({**one, **times}), "ScheduledActionARN": arn}
             if not wanted or name in wanted:
                 found.append({**action, "CreationTime": stored.created_at})
     page, token = wire.page(given, lambda one: (one["ScheduledActionARN"],), found, size=_PAGE)
@@ -288,7 +287,7 @@ def _policies(wire: Wire, stored: StoredResource) -> dict[str, dict[str, Any]]:
     for policy, given in zip(spec.policies, stored.spec["policies"], strict=True):
         name, names = policy.policy_name, [one.alarm_name for one in alarms_of(spec, policy)]
         found[name] = {
-            **_place(stored), **_pascal(given), "CreationTime": stored.created_at,
+            **_place(stored), **to_aws(given), "CreationTime": stored.created_at,
             "PolicyARN": _arn(wire, stored, "scalingPolicy", f"policyName/{name}"),
             "PolicyType": "StepScaling" if policy.tracking is None else "TargetTrackingScaling",
             "Alarms": [
@@ -321,20 +320,3 @@ def arn_of(wire: Wire, resource: str, kind: str, named: str) -> str:
 
 def _target_arn(wire: Wire, stored: StoredResource) -> str:
     return wire.arn(_SERVICE, "scalable-target", policy_id(_resource(stored), "target").hex)
-
-
-def _snake(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a value with AWS's names of fields as ours."""
-    if isinstance(value, Mapping):
-        return {to_snake(key): _snake(one) for key, one in value.items()}
-    return [_snake(one) for one in value] if isinstance(value, list) else value
-
-
-def _pascal(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a value with our names of fields as AWS's, without those that are not given."""
-    if isinstance(value, Mapping):
-        found = {to_pascal(key): _pascal(one) for key, one in value.items() if one is not None}
-        if isinstance(pairs := value.get("dimensions"), Mapping):
-            found["Dimensions"] = [{"Name": name, "Value": one} for name, one in pairs.items()]
-        return found
-    return [_pascal(one) for one in value] if isinstance(value, list) else value

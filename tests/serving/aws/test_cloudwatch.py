@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import boto3
+import botocore.model
 import pytest
 from botocore.exceptions import ClientError
 from pydantic.alias_generators import to_snake
@@ -446,10 +447,51 @@ def test_a_mute_rule_is_a_silence(client: Any, wire_server: Running) -> None:
         client.get_alarm_mute_rule(AlarmMuteRuleName="nights")
 
 
+@pytest.mark.parametrize("protocol", ["smithy-rpc-v2-cbor", "query"])
+def test_what_grafana_asks_is_answered_in_each_protocol(
+    client: Any, wire_client: WireClient, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """The calls of its CloudWatch data source: the check of a connection, a panel, annotations."""
+    monkeypatch.setattr(botocore.model, "PRIORITY_ORDERED_SUPPORTED_PROTOCOLS", [protocol])
+    grafana = wire_client("cloudwatch")
+    client.put_metric_data(
+        Namespace="Grafana", MetricData=[{"MetricName": "load", "Dimensions": NORTH, "Value": 2.5}]
+    )
+    client.put_metric_alarm(AlarmName=f"grafana {protocol}", **ALARM | {"Namespace": "Grafana"})
+    metric = {"Namespace": "Grafana", "MetricName": "load", "Dimensions": NORTH}
+    stat = {"Metric": metric, "Period": 60, "Stat": "Average"}
+    query = {"Id": "queryA", "MetricStat": stat, "Label": "load", "ReturnData": True}
+
+    billing = grafana.list_metrics(Namespace="AWS/Billing", MetricName="EstimatedCharges")
+    (listed,) = grafana.list_metrics(Namespace="Grafana")["Metrics"]
+    (result,) = grafana.get_metric_data(
+        MetricDataQueries=[query], StartTime=NOW - timedelta(hours=1),
+        EndTime=NOW + timedelta(hours=1), ScanBy="TimestampAscending",
+    )["MetricDataResults"]  # fmt: skip
+    (alarm,) = grafana.describe_alarms_for_metric(
+        Namespace="Grafana", MetricName="Orders", Dimensions=NORTH, Statistic="Sum", Period=60
+    )["MetricAlarms"]
+    items = grafana.describe_alarm_history(
+        AlarmName=f"grafana {protocol}", StartDate=NOW - timedelta(days=1),
+        EndDate=NOW + timedelta(days=1), MaxRecords=100,
+    )["AlarmHistoryItems"]  # fmt: skip
+
+    assert billing["Metrics"] == []
+    assert listed == metric
+    assert (result["Timestamps"], result["Values"], result["Label"]) == ([NOW], [2.5], "load")
+    assert alarm["AlarmName"] == f"grafana {protocol}"
+    assert [one["HistoryItemType"] for one in items] == ["ConfigurationUpdate"]
+    client.delete_alarms(AlarmNames=[f"grafana {protocol}"])
+    monkeypatch.undo()
+
+
 @pytest.mark.full
 @pytest.mark.s3
 def test_moto_answers_the_same(client: Any, s3_server: Any) -> None:
-    """moto's server knows these operations, too; it evaluates nothing, and begins in OK."""
+    """moto's server knows these operations, too; it evaluates nothing, and begins in OK.
+
+    It shows an empty list of metric math, and a metric once for each datapoint; AWS does not.
+    """
     keys = s3_server.environment
     moto = boto3.client(
         "cloudwatch", endpoint_url=s3_server.url, region_name=REGION,
@@ -457,15 +499,18 @@ def test_moto_answers_the_same(client: Any, s3_server: Any) -> None:
         aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
     )  # fmt: skip
     data = [
-        {"MetricName": "Same", "Value": value, "Timestamp": NOW - timedelta(minutes=3 + step)}
-        for step, value in enumerate((1.0, 2.0, 4.0))
-    ] + [{"MetricName": "Same", "Value": 8.0, "Timestamp": NOW - timedelta(minutes=3)}]
+        {
+            "MetricName": "Same", "Value": value, "Unit": "Seconds",
+            "Timestamp": NOW - timedelta(minutes=3 + step % 3),
+        }
+        for step, value in enumerate((1.0, 2.0, 4.0, 8.0))
+    ]  # fmt: skip
     metric = {"Namespace": "Moto", "MetricName": "Same"}
     statistics = ["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
     stat = {"Metric": metric, "Period": 60, "Stat": "Maximum"}
     alarm = {**ALARM, **metric, "Dimensions": [], "AlarmName": "moto", "Unit": "Seconds"}
     rest = {"StateValue", "StateReason", "StateUpdatedTimestamp", "StateTransitionedTimestamp"}
-    rest |= {"AlarmConfigurationUpdatedTimestamp", "AlarmArn"}
+    rest |= {"AlarmConfigurationUpdatedTimestamp", "AlarmArn", "StateReasonData", "Metrics"}
     answers = []
     for one in (client, moto):
         one.put_metric_data(Namespace="Moto", MetricData=data)
@@ -480,9 +525,10 @@ def test_moto_answers_the_same(client: Any, s3_server: Any) -> None:
                 sorted(points["Datapoints"], key=lambda point: point["Timestamp"]),
                 (result["Timestamps"], result["Values"], result["StatusCode"]),
                 {key: value for key, value in shown.items() if key not in rest},
-                one.list_metrics(Namespace="Moto")["Metrics"],
+                one.list_metrics(Namespace="Moto")["Metrics"][0],
             )
         )
         one.delete_alarms(AlarmNames=["moto"])
 
-    assert answers[0] == answers[1]
+    for ours, theirs in zip(*answers, strict=True):
+        assert ours == theirs
