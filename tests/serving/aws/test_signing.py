@@ -122,7 +122,10 @@ def test_a_key_does_what_its_role_and_endpoints_allow(
     reader = client_of(server, "sagemaker-runtime", make("reader", "viewer"))
 
     def ask(client: Any, name: str) -> tuple[str, int]:
-        return refused(client.invoke_endpoint, EndpointName=name, Body=b"1", ContentType="text/csv")
+        asked = {"EndpointName": name, "Body": b"1", "ContentType": "text/csv", "Accept": "a/b"}
+        found = refused(client.invoke_endpoint, **asked)
+        assert refused(client.invoke_endpoint_with_response_stream, **asked) == found
+        return found
 
     assert ask(runtime, "flights") == ("ValidationError", 404)
     assert ask(runtime, "churn") == ("AccessDeniedException", 403)
