@@ -235,13 +235,16 @@ async def update_weights(wire: Wire, given: Given) -> Answer:
             raise WireError(
                 INVALID, f'The variant name "{name}" was non-unique within the request.'
             )
-        if "ServerlessUpdateConfig" in one:
-            raise WireError(INVALID, "ServerlessUpdateConfig is not served; update the endpoint")
+        serverless = one.get("ServerlessUpdateConfig", {})
+        if "MaxConcurrency" in serverless:
+            raise WireError(INVALID, "MaxConcurrency is not served; update the endpoint")
         changes.append(
             VariantChange(
                 variant_name=one["VariantName"],
                 desired_weight=one.get("DesiredWeight"),
-                desired_instance_count=one.get("DesiredInstanceCount"),
+                desired_instance_count=one.get(
+                    "DesiredInstanceCount", serverless.get("ProvisionedConcurrency")
+                ),
             )
         )
     await wire.ask(change_variants, name=found["name"], variants=changes)
@@ -399,6 +402,8 @@ def _variants(status: Mapping[str, Any], member: str) -> list[Answer] | None:
             shown["DesiredInstanceCount"] = fare.get("desired_instance_count")
         else:
             config = serverless_members(serverless)
+            if provisioned := fare.get("desired_instance_count"):
+                config["ProvisionedConcurrency"] = provisioned
             shown |= {"CurrentServerlessConfig": config, "DesiredServerlessConfig": config}
         found.append(shown)
     return found or None

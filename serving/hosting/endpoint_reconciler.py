@@ -94,7 +94,7 @@ class VariantState:
     weight: float  # By which it has its share.
     desired_weight: float
     instance_count: int  # Workers that can answer now.
-    desired_instance_count: int | None  # None of one without workers at rest.
+    desired_instance_count: int  # Of a serverless one, those that run all the time.
     problem: str | None
     shadow: bool  # Whether it answers copies, and no caller.
     mirrored: int  # Copies that a shadow was asked, and was spared, since the server began.
@@ -155,9 +155,7 @@ class VariantRuntime:
             weight=0.0 if self.route is None else self.route.desired.weight,
             desired_weight=desired.weight,
             instance_count=0 if pool is None else pool.instance_count,
-            desired_instance_count=(
-                None if desired.serverless is not None else desired.instance_count or 1
-            ),
+            desired_instance_count=_workers_at_rest(desired),
             problem=problem,
             shadow=desired.is_shadow,
             mirrored=self.mirror.mirrored,
@@ -510,23 +508,26 @@ def _spec_of(context: ServerContext, worker: WorkerSpec) -> WorkerSpec:
     )
 
 
+def _workers_at_rest(desired: DesiredVariant) -> int:
+    """Return the workers that are to run whether or not they are asked."""
+    if desired.instance_count is not None:  # Also one that was changed since it was applied.
+        return desired.instance_count
+    return 1 if desired.serverless is None else desired.serverless.provisioned_concurrency or 0
+
+
 def _limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
     """Return the bounds of a variant's pool."""
     serving, serverless = context.settings.serving, desired.serverless
     limits = Limits(
-        minimum=1 if desired.instance_count is None else desired.instance_count,
+        minimum=_workers_at_rest(desired),
         open_requests=context.max_open_requests,
         timeout_s=serving.timeout_s,
         start_timeout_s=context.start_timeout_s,
     )
     if serverless is None:
         return limits
-    provisioned = desired.instance_count  # As it was changed since it was applied.
-    if provisioned is None:
-        provisioned = serverless.provisioned_concurrency or 0
     return replace(
         limits,
-        minimum=provisioned,
         maximum=serverless.max_concurrency,
         idle_s=serving.serverless_idle_s,
         open_requests=serverless.max_concurrency,

@@ -22,7 +22,10 @@ _REASON = "set by hand"
 
 
 class VariantChange(BaseModel):
-    """What a variant is to have; what is left out stays."""
+    """What a variant is to have; what is left out stays.
+
+    Of a serverless variant the count is its provisioned concurrency.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,10 +97,11 @@ def _check(
     if len({*names}) < len(names):
         raise InputError(f"{endpoint}: a variant_name stands twice; expected each once")
     for one in changes:
-        if one.desired_instance_count and variants[one.variant_name].get("serverless_config"):
+        serverless = variants[one.variant_name].get("serverless_config")
+        if serverless and (one.desired_instance_count or 0) > serverless["max_concurrency"]:
             raise InputError(
-                f'{endpoint}: variant "{one.variant_name}" is serverless, and has no '
-                "desired_instance_count"
+                f'{endpoint}: variant "{one.variant_name}" has a max_concurrency of '
+                f"{serverless['max_concurrency']}; expected a desired_instance_count of at most it"
             )
 
 
