@@ -1,11 +1,11 @@
 """Application Auto Scaling by boto3: what scripts and Terraform do, as Amazon publishes it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.serving.aws.conftest import ACCOUNT, REGION
-from tests.serving.conftest import resource
+from tests.serving.conftest import NOW, resource
 
 PLACE = {
     "ServiceNamespace": "sagemaker",
@@ -105,6 +105,39 @@ def test_a_variant_is_scaled_by_policies_and_schedules(scaling, wire_client, wir
     assert wire_server.client.get("/api/v1/alarm-states").json()["items"] == []
     scaling.deregister_scalable_target(**PLACE)
     assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+
+
+def test_an_alarm_of_cloudwatch_scales_by_the_arn_of_a_policy(
+    scaling, wire_client, wire_server, until
+):
+    cloudwatch = wire_client("cloudwatch")
+    scaling.register_scalable_target(**PLACE, MinCapacity=1, MaxCapacity=4)
+    policy = scaling.put_scaling_policy(
+        PolicyName="queue", PolicyType="StepScaling", **PLACE,
+        StepScalingPolicyConfiguration={
+            "AdjustmentType": "ExactCapacity",
+            "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 3}],
+        },
+    )  # fmt: skip
+    point = {"MetricName": "length", "Timestamp": NOW - timedelta(minutes=1), "Value": 12.0}
+    cloudwatch.put_metric_data(Namespace="Queue", MetricData=[point])
+    cloudwatch.put_metric_alarm(
+        AlarmName="queue is long", Namespace="Queue", MetricName="length", Statistic="Average",
+        Period=60, EvaluationPeriods=1, Threshold=10.0,
+        ComparisonOperator="GreaterThanThreshold", AlarmActions=[policy["PolicyARN"]],
+    )  # fmt: skip
+
+    cloudwatch.set_alarm_state(AlarmName="queue is long", StateValue="ALARM", StateReason="a drill")
+
+    def workers():
+        status = wire_server.client.get("/api/v1/endpoints/flights").json()["status"]
+        return status["variants"][0]["instance_count"]
+
+    until(lambda: workers() == 3)
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=["queue is long"])["MetricAlarms"]
+    assert alarm["AlarmActions"] == [policy["PolicyARN"]]
+    cloudwatch.delete_alarms(AlarmNames=["queue is long"])
+    scaling.deregister_scalable_target(**PLACE)
 
 
 def test_targets_have_tags(scaling):

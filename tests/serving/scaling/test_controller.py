@@ -117,8 +117,10 @@ def flights(make: Callable[..., Installation]) -> Installation:
     return make()
 
 
-@both_databases
-@pytest.mark.parametrize("servers", [1, 2])
+@pytest.mark.parametrize(
+    ("servers", "backend"),
+    [(1, "sqlite"), pytest.param(2, "postgresql", marks=pytest.mark.postgres)],
+)
 def test_a_load_is_followed_up_and_down_by_servers_that_keep_nothing_in_memory(flights, servers):
     flights.declare(max_capacity=4, policies=[tracking()])
     flights.minute(50)
