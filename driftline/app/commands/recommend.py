@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -106,14 +107,15 @@ def choose(
     from driftline.app.recommend.chooser import choose as choose_form
 
     def answer(name: str) -> bool | float | str:
-        if (said := given[name]) is None:
-            question = QUESTIONS[name]
+        question = QUESTIONS[name]
+        while (said := given[name]) is None:
             if not sys.stdin.isatty():
                 option = "--" + name.replace("_", "-")
                 raise InputError(f"{option} is missing: {question.text}")
-            given[name] = said = typer.prompt(
-                question.asked, question.default, type=question.read, err=True
-            )
+            with suppress(ValueError):  # It is asked again.
+                given[name] = question.read(
+                    typer.prompt(question.asked, question.default, err=True)
+                )
         return said
 
     found = choose_form(answer)

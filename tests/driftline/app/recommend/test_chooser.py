@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -70,3 +74,17 @@ def test_what_is_typed_is_read_by_its_beginning() -> None:
     for wrong in ("s", "both", ""):
         with pytest.raises(ValueError):
             QUESTIONS["models"].read(wrong)
+
+
+def test_on_a_terminal_what_no_option_says_is_asked_until_it_is_answered() -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, b"\nboth\ny\n2.5\n\n\nsim\n")
+    command = [sys.executable, "-m", "driftline", "choose"]
+
+    found = subprocess.run(command, stdin=theirs, capture_output=True, text=True, timeout=60)
+
+    for end in (ours, theirs):
+        os.close(end)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip().startswith("real-time, multi-model\n- callers wait")
+    assert found.stderr.count("Does a caller wait for each answer?") == 2

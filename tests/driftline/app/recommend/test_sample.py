@@ -1,0 +1,68 @@
+"""What a model is asked for in a load test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from driftline.app.recommend.sample import read_sample
+from driftline.errors import InputError
+
+ROWS = "b,a,when,late\n1.5,x,2026-01-15T06:00:00,0\n,y,2026-01-16T06:00:00,1\n"
+
+
+def model(names: list[str] | None = None, count: int | None = None) -> dict[str, object]:
+    return {"feature_names": names, "feature_count": count}
+
+
+def test_rows_are_asked_in_the_order_of_the_model_and_missing_ones_are_null(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+
+    found = read_sample(str(tmp_path / "rows.csv"), model(["a", "b"], 2), (), rows=1)
+
+    assert [kind for kind, _ in found.bodies] == ["application/json"] * 2
+    bodies = [json.loads(body)["instances"] for _, body in found.bodies]
+    assert bodies == [[["x", 1.5]], [["y", None]]]
+    assert found.signature is not None
+    assert [one["name"] for one in found.signature["features"]] == ["a", "b"]
+    assert found.table.column_names == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("about", "exclude", "said"),
+    [
+        (model(["a", "c"]), (), 'no column "c", which the model takes'),
+        (model(count=2), ("late",), "3 columns .* takes 2 by position; .* --exclude"),
+        (model(["a", "c"]), ("late",), "no column"),
+    ],
+)
+def test_a_sample_that_does_not_fit_is_refused(tmp_path: Path, about, exclude, said) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+
+    with pytest.raises(InputError, match=said):
+        read_sample(str(tmp_path / "rows.csv"), about, exclude, rows=1)
+
+
+def test_captured_requests_are_asked_as_they_were_sent(tmp_path: Path) -> None:
+    line = {
+        "captureData": {
+            "endpointInput": {
+                "observedContentType": "text/csv", "mode": "INPUT", "data": "1.5,x\n",
+                "encoding": "CSV",
+            },
+            "endpointOutput": {
+                "observedContentType": "text/csv", "mode": "OUTPUT", "data": "0.5",
+                "encoding": "CSV",
+            },
+        },
+        "eventMetadata": {"eventId": "1", "inferenceTime": "2026-01-15T06:00:00Z"},
+        "eventVersion": "0",
+    }  # fmt: skip
+    (tmp_path / "captured.jsonl").write_text(f"{json.dumps(line)}\n" * 3)
+
+    found = read_sample(str(tmp_path), model(["a", "b"], 2), (), rows=1)
+
+    assert found.bodies == [("text/csv", b"1.5,x\n")] * 3
+    assert found.signature is None
