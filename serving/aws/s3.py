@@ -21,6 +21,7 @@ from xml.sax.saxutils import escape
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from driftline.access.signature import SignatureError
 from driftline.errors import (
     ConflictError,
     DriftlineError,
@@ -32,6 +33,7 @@ from driftline.errors import (
 from driftline.loopback import Receive, Scope, Send
 from driftline.serving.aws.s3_body import BLOCK, BadBodyError, Received, Unchunked
 from driftline.serving.aws.served import WireError
+from driftline.serving.aws.signing import signature_error
 from driftline.serving.buckets import (
     BadPartsError,
     Buckets,
@@ -395,6 +397,8 @@ def _etag(info: Any) -> str:  # noqa: ANN401 - pyarrow's FileInfo
 
 
 def _refused(error: Exception, path: str) -> Response:
+    if isinstance(error, SignatureError):  # Of a body, which is hashed as it is read.
+        error = signature_error(error, "rest-xml")
     if isinstance(error, WireError | BadBodyError):
         code, status = error.code, getattr(error, "status", None) or 400
     else:

@@ -284,6 +284,28 @@ def scope_of(request: httpx.Request) -> Scope:
     }  # fmt: skip
 
 
+def chunked(pair: Pair, url: str, *parts: bytes) -> httpx.Request:
+    """Return an upload as SDKs send it over http: in chunks, each of which is signed."""
+    headers = {
+        "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "content-encoding": "aws-chunked",
+        "x-amz-decoded-content-length": str(sum(map(len, parts))),
+    }
+    request = sign(pair, "PUT", url, service="s3", headers=headers)
+    shown, body = read_signature(scope_of(request)), b""
+    signing = signing_key(pair[1], *shown.credential.scope.split("/")[:3])
+    previous = shown.signature
+    for data in (*parts, b""):
+        lines = (
+            "AWS4-HMAC-SHA256-PAYLOAD", f"{shown.time:%Y%m%dT%H%M%SZ}", shown.credential.scope,
+            previous, sha256(b"").hexdigest(), sha256(data).hexdigest(),
+        )  # fmt: skip
+        previous = hmac.new(signing, "\n".join(lines).encode(), sha256).hexdigest()
+        body += b"%x;chunk-signature=%s\r\n%s\r\n" % (len(data), previous.encode(), data)
+    kept = {name: one for name, one in request.headers.items() if name != "content-length"}
+    return httpx.Request("PUT", url, headers=kept, content=body)
+
+
 class Behind:
     """What stands behind a gate, and keeps what it gets."""
 
@@ -364,28 +386,40 @@ def test_unsigned_chunks_are_for_https_and_their_reader(
 
 
 def test_signed_chunks_come_out_as_the_body(authenticator: Authenticator, key: Pair) -> None:
-    headers = {
-        "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-        "x-amz-decoded-content-length": "3", "content-encoding": "aws-chunked,gzip",
-    }  # fmt: skip
-    request = sign(key, "PUT", "http://localhost:8080/bucket/object", service="s3", headers=headers)
-    shown = read_signature(scope_of(request))
-    signing, body = signing_key(key[1], *shown.credential.scope.split("/")[:3]), b""
-    previous = shown.signature
-    for data in (b"abc", b""):
-        lines = (
-            "AWS4-HMAC-SHA256-PAYLOAD", f"{shown.time:%Y%m%dT%H%M%SZ}", shown.credential.scope,
-            previous, sha256(b"").hexdigest(), sha256(data).hexdigest(),
-        )  # fmt: skip
-        previous = hmac.new(signing, "\n".join(lines).encode(), sha256).hexdigest()
-        body += b"%x;chunk-signature=%s\r\n%s\r\n" % (len(data), previous.encode(), data)
+    request = chunked(key, "http://localhost:8080/bucket/object", b"abc")
     behind = Behind(authenticator)
 
-    assert behind.ask(request, body) == 200
-    assert behind.ask(request, body.replace(b"abc", b"xyz")) == 403
+    assert behind.ask(request) == 200
+    assert behind.ask(request, request.content.replace(b"abc", b"xyz")) == 403
     ((scope, content, _),) = behind.got
-    told = dict(scope["headers"])
-    assert (content, told[b"content-length"], told[b"content-encoding"]) == (b"abc", b"3", b"gzip")
+    headers = dict(scope["headers"])
+    assert (content, headers[b"content-length"]) == (b"abc", b"3")
+    assert b"content-encoding" not in headers
+
+
+def test_objects_of_s3_are_stored_as_they_were_signed(
+    server: Running, key: Pair, make: Callable[..., Pair]
+) -> None:
+    s3, url = client_of(server, "s3", key), f"{server.url}/shop/rows.csv"
+    s3.create_bucket(Bucket="shop")
+    s3.put_object(Bucket="shop", Key="rows.csv", Body=b"1,2\n")
+    good = sign(key, "PUT", url, service="s3", body=b"1,2\n", signer=auth.S3SigV4Auth)
+    altered = server.client.send(httpx.Request("PUT", url, headers=good.headers, content=b"9,9\n"))
+    assert (altered.status_code, "XAmzContentSHA256Mismatch" in altered.text) == (400, True)
+    assert s3.get_object(Bucket="shop", Key="rows.csv")["Body"].read() == b"1,2\n"
+
+    sent = chunked(key, url, b"3,4\n" * 4096, b"5,6\n")
+    assert server.client.send(sent).status_code == 200
+    presigning = boto3.client(
+        "s3", endpoint_url=server.url, region_name="eu-west-1", aws_access_key_id=key[0],
+        aws_secret_access_key=key[1], config=Config(signature_version="s3v4"),
+    )  # fmt: skip
+    asked = {"Bucket": "shop", "Key": "rows.csv"}
+    presigned = presigning.generate_presigned_url("get_object", asked)
+    assert httpx.get(presigned).content == b"3,4\n" * 4096 + b"5,6\n"
+    assert httpx.get(presigned.replace("rows", "rovs")).status_code == 403
+    stranger = client_of(server, "s3", make("s3reader", "invoke"))
+    assert refused(stranger.get_object, **asked) == ("AccessDenied", 403)
 
 
 def test_an_object_is_handed_on_as_it_comes_but_for_its_end(
