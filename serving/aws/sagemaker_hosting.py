@@ -8,7 +8,6 @@ scripts (reference: moto 5.2.5 sagemaker, terraform-provider-aws internal/servic
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,13 +30,13 @@ from driftline.serving.aws.hosting_forms import (
     serverless_members,
 )
 from driftline.serving.aws.kept import keep, kept
+from driftline.serving.aws.ours import declared, every, page_of, token_for
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations.resources import (
     Collection,
     StoredResource,
     apply,
     delete_resource,
-    get_resource,
     list_resources,
 )
 from driftline.serving.operations.variants import VariantChange, change_variants
@@ -104,7 +103,7 @@ async def delete_model(wire: Wire, given: Given) -> Answer:
     found = await _get(wire, _MODEL, given["ModelName"])
     await wire.ask(delete_resource, collection="models", name=found["name"], in_use=True)
     for one in found["spec"].get("containers", ()):
-        part = await _find(wire, _MODEL, one["model_name"])
+        part = await declared(wire, "models", one["model_name"])
         if part is not None and part["tags"].get(PART_OF) == found["name"]:
             await wire.ask(delete_resource, collection="models", name=part["name"], in_use=True)
     return {}
@@ -284,23 +283,15 @@ async def _create(wire: Wire, sort: _Sort, said: Given, resources: list[Any]) ->
     try:
         await wire.ask(apply, resources=resources, if_none_match="*")
     except ConflictError:
-        if await _find(wire, sort, name) is None:
+        if await declared(wire, sort.collection, name) is None:
             raise
         raise WireError(INVALID, f'Cannot create already existing {sort.noun} "{arn}".') from None
     await keep(wire, sort.kind, name, said)
     return arn
 
 
-async def _find(wire: Wire, sort: _Sort, name: str) -> Mapping[str, Any] | None:
-    try:
-        answer = await wire.ask(get_resource, collection=sort.collection, name=name)
-    except NotFoundError:
-        return None
-    return {**json.loads(answer.body), "etag": answer.headers["etag"]}
-
-
 async def _get(wire: Wire, sort: _Sort, name: str) -> Mapping[str, Any]:
-    found = await _find(wire, sort, name)
+    found = await declared(wire, sort.collection, name)
     if found is None:
         raise _missing(wire, sort, name)
     return found
@@ -318,29 +309,30 @@ def _missing(wire: Wire, sort: _Sort, name: str) -> WireError:
 
 
 async def _list(wire: Wire, sort: _Sort, given: Given, member: str) -> Answer:
-    if given.get("SortBy") == "Status":
-        raise WireError(INVALID, "SortBy Status is not served; filter by StatusEquals")
-    place, state = wire.after(given, str), given.get("StatusEquals")
-    if state == "OutOfService":
-        state = "CapturedOnly"
-    page = await wire.ask(
-        list_resources,
-        collection=sort.collection,
-        limit=wire.limit(given, 10),
-        next_token=None if place is None else place[0],
-        contains=given.get("NameContains", ""),
-        created_after=given.get("CreationTimeAfter"),
-        created_before=given.get("CreationTimeBefore"),
-        updated_after=given.get("LastModifiedTimeAfter"),
-        updated_before=given.get("LastModifiedTimeBefore"),
-        state=state,
-        order="name" if given.get("SortBy") == "Name" else "created",
-        descending=given.get("SortOrder", "Descending") == "Descending",
-    )
-    found: Answer = {member: [_summary(wire, sort, one) for one in page.items]}
-    if page.next_token is not None:
-        found["NextToken"] = wire.token(given, (page.next_token,))
-    return found
+    by, state = given.get("SortBy"), given.get("StatusEquals")
+    is_descending = given.get("SortOrder", "Descending") == "Descending"
+    asked = {
+        "collection": sort.collection,
+        "contains": given.get("NameContains", ""),
+        "created_after": given.get("CreationTimeAfter"),
+        "created_before": given.get("CreationTimeBefore"),
+        "updated_after": given.get("LastModifiedTimeAfter"),
+        "updated_before": given.get("LastModifiedTimeBefore"),
+        "state": "CapturedOnly" if state == "OutOfService" else state,
+        "order": "name" if by == "Name" else "created",
+        "descending": is_descending,
+    }
+    if by == "Status":  # Which no table holds.
+        found = [_summary(wire, sort, one) for one in await every(wire, list_resources, **asked)]
+        shown, token = wire.page(
+            given, lambda one: (one["EndpointStatus"], one[sort.name]), found,
+            descending=is_descending,
+        )  # fmt: skip
+        return {member: shown, "NextToken": token}
+    limit, place = wire.limit(given, 10), page_of(wire, given)
+    page = await wire.ask(list_resources, **asked, limit=limit, next_token=place)
+    shown = [_summary(wire, sort, one) for one in page.items]
+    return {member: shown, "NextToken": token_for(wire, given, page.next_token)}
 
 
 def _summary(wire: Wire, sort: _Sort, one: StoredResource) -> Answer:

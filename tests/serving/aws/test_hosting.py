@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError, EventStreamError
 
 from driftline.serving.provisioning import deploying
 from driftline.serving.resources.reach import Reach
+from driftline.storage import use_options
 from tests.serving.aws.conftest import ACCOUNT, REGION, client_of
 from tests.serving.conftest import Running, resource, wait_for
 from tests.serving.hosting.formats.archives import pack
@@ -363,13 +364,11 @@ def test_what_would_answer_otherwise_is_refused(client: Any, model: str, trained
                 ProductionVariants=[variant("v", model)]),
         refusal(client.create_endpoint_config, EndpointConfigName="x",
                 ProductionVariants=[{"VariantName": "v"}]),
-        refusal(client.list_endpoints, SortBy="Status"),
     ]  # fmt: skip
     assert {code for code, _ in refused} == {"ValidationException"}
     beginnings = (
         "a container without ModelDataUrl", "Environment: SAGEMAKER_SUBMIT_DIRECTORY",
         "EnableNetworkIsolation", "DataCaptureConfig: CaptureOptions", 'variant "v" without',
-        "SortBy",
     )  # fmt: skip
     for (_, text), beginning in zip(refused, beginnings, strict=True):
         assert text.startswith(beginning), text
@@ -395,6 +394,12 @@ def test_lists_are_filtered_sorted_and_paged(client: Any, trained: Any) -> None:
     assert token[0] == "ValidationException"
     found = client.list_endpoints(StatusEquals="Failed")["Endpoints"]
     assert [one["EndpointStatus"] for one in found] == ["Failed"] * len(found)
+    pages = client.get_paginator("list_endpoints").paginate(
+        SortBy="Status", SortOrder="Ascending", PaginationConfig={"PageSize": 1}
+    )
+    states = [one["EndpointStatus"] for page in pages for one in page["Endpoints"]]
+    assert states == sorted(states)
+    assert len(states) == len(client.list_endpoints(MaxResults=100)["Endpoints"])
 
 
 def test_a_model_that_cannot_be_loaded_fails_its_endpoint(client: Any, folder: Path) -> None:
@@ -549,6 +554,32 @@ def test_an_asynchronous_endpoint_answers_by_a_file(
     assert accepted["FailureLocation"].startswith(str(answers))
     assert len(Path(accepted["OutputLocation"]).read_text().split()) == 2
     assert shown == later(str(answers))
+
+
+def test_a_model_and_rows_are_uploaded_and_answers_downloaded(
+    client: Any, runtime: Any, server: Running, trained: Any, tmp_path: Path, until: Any
+) -> None:
+    use_options({}, server.context.settings.buckets_dir)  # As the server's process does.
+    later = {"OutputConfig": {"S3OutputPath": "s3://shop/answers"}}
+    with contextlib.closing(client_of(server.url, "s3")) as s3:
+        s3.create_bucket(Bucket="shop")
+        s3.upload_file(str(trained.file), "shop", "models/late.skops")
+        s3.put_object(Bucket="shop", Key="uploads/uploaded/rows.csv", Body=trained.csv(slice(2)))
+        client.create_model(
+            ModelName="uploaded",
+            PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://shop/models/late.skops"},
+        )
+        serve(client, "uploaded", variant("v", "uploaded"), AsyncInferenceConfig=later)
+        accepted = runtime.invoke_endpoint_async(
+            EndpointName="uploaded", InputLocation="s3://shop/uploads/uploaded/rows.csv",
+            ContentType="text/csv", Accept="text/csv",
+        )  # fmt: skip
+        key = accepted["OutputLocation"].removeprefix("s3://shop/")
+        until(lambda: s3.list_objects_v2(Bucket="shop", Prefix=key).get("Contents"))
+        s3.download_file("shop", key, str(tmp_path / "answers.csv"))
+    use_options({})
+
+    assert len((tmp_path / "answers.csv").read_text().split()) == 2
 
 
 def test_all_of_these_are_resources_of_ours(server: Running, client: Any, model: str) -> None:
