@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from pydantic.alias_generators import to_snake
 
+from driftline.alerts.evaluation.evaluator import Evaluator
 from tests.serving.aws.conftest import ACCOUNT, REGION, WireClient
 from tests.serving.conftest import NOW, Running, resource
 
@@ -483,6 +484,34 @@ def test_what_grafana_asks_is_answered_in_each_protocol(
     assert [one["HistoryItemType"] for one in items] == ["ConfigurationUpdate"]
     client.delete_alarms(AlarmNames=[f"grafana {protocol}"])
     monkeypatch.undo()
+
+
+def test_data_put_an_alarm_into_its_states_as_time_goes_by(
+    client: Any, wire_server: Running
+) -> None:
+    """The reason is of the form that LocalStack's tests recorded from the real service."""
+    fields = {"MetricName": "live", "TreatMissingData": "notBreaching", "AlarmActions": [TOPIC]}
+    client.put_metric_alarm(AlarmName="live", **ALARM | fields)
+    datum = {"MetricName": "live", "Dimensions": NORTH, "Timestamp": NOW - timedelta(minutes=1)}
+    client.put_metric_data(Namespace="Shop", MetricData=[{**datum, "Value": 120.0}])
+    clock, states = [NOW], []
+    evaluator = Evaluator(wire_server.engine, now=lambda: clock[0])
+
+    for minute in range(6):
+        clock[0] = NOW + timedelta(minutes=minute, seconds=1)
+        evaluator.step()
+        states += client.describe_alarms(AlarmNames=["live"])["MetricAlarms"]
+
+    found = [one["StateValue"] for one in states]
+    assert found == ["ALARM"] * 3 + ["OK"] * 3
+    assert states[0]["StateReason"] == (
+        "Threshold Crossed: 1 datapoint [120.0 (15/01/26 05:59:00)] was greater than the "
+        "threshold (100.0)."
+    )
+    data = json.loads(states[0]["StateReasonData"])
+    assert (data["recentDatapoints"], data["threshold"]) == ([120.0], 100.0)
+    sent = wire_server.client.get("/api/v1/deliveries", params={"alarm": "live"}).json()["items"]
+    assert [(one["channel"], one["state"]) for one in sent] == [("on-call", "ALARM")]
 
 
 @pytest.mark.full
