@@ -62,6 +62,8 @@ def recommend(
     settings = options.load_settings(config_file)
     options.open_places(sample, config_file=config_file)
     read = partial(read_sample, sample, exclude=exclude or (), rows=rows)
+    if report is not None and not report.parent.is_dir():
+        raise InputError(f"--report {report}: there is no such folder")  # Before minutes of load.
     if not force:
         require_idle()
     with progress("measuring", unit="configurations") as advance:

@@ -100,7 +100,7 @@ class Result:
 
 def candidates(files: Sequence[tuple[str, str]], cores: int) -> list[Candidate]:
     """Return what is tried of models (runtime and file), those with the fewest threads first."""
-    workers = [2**step for step in range(cores.bit_length())]
+    workers = sorted({*(2**step for step in range(cores.bit_length())), cores})
     sizes = [(one, threads) for one in workers for threads in sorted({1, max(1, cores // one)})]
     sizes.sort(key=lambda size: size[0] * size[1])
     alone = [(*size, 1) for size in sizes if size[1] == 1]

@@ -75,6 +75,7 @@ def test_workers_go_up_to_the_cores_and_threads_fill_them() -> None:
         "skops 1x1 alone", "skops 2x1 alone", "skops 4x1 alone", "skops serverless 1G",
     ]  # fmt: skip
     assert len(found) == 18
+    assert max(one.workers for one in candidates([("skops", "a.skops")], 3)) == 3
 
 
 def test_the_cheapest_machine_that_is_large_enough_is_paid_for(tmp_path: Path) -> None:

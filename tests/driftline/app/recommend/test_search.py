@@ -36,6 +36,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_report_that_could_not_be_written_is_refused_at_once(folder: Path) -> None:
+    asked = ("recommend", "late.skops", "--sample", "rows.csv", "--force", "--exclude", "late")
+
+    found = driftline(*asked, "--report", "none/page.html", cwd=folder)
+
+    assert found.returncode == 2
+    assert "--report none/page.html: there is no such folder" in found.stderr
+
+
 def test_a_model_is_measured_and_one_configuration_is_recommended(folder: Path) -> None:
     asked = ("--sample", "rows.csv", "--exclude", "late", "--cores", "1", "--repetitions", "1")
     load = ("--phase", "1:0:0.2", "--phase", "2:0:0.2", "--prices", "prices.toml", "--force")
