@@ -260,6 +260,18 @@ def test_what_was_set_by_hand_is_brought_within_bounds_and_a_new_generation_too(
     assert flights.minute() == 2
 
 
+def test_scaling_waits_while_the_endpoint_is_deployed(flights):
+    flights.declare(min_capacity=2, max_capacity=4)
+
+    def phase(name: str) -> int:
+        with flights.engine.begin() as connection:
+            endpoint = store.get(connection, "Endpoint", "flights")
+            store.write(connection, endpoint, phase=name)
+        return flights.minute()
+
+    assert [phase("Pending"), phase("Pending"), phase("Ready")] == [1, 1, 2]
+
+
 def test_an_asynchronous_endpoint_rests_without_a_worker_until_a_request_waits(make):
     later = make(is_async=True)
     backlog = {
