@@ -19,7 +19,7 @@ from driftline.serving.operations import invocations, resources
 _ENDPOINTS = "/aws/sagemaker/Endpoints/"
 _JOBS = ("/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TransformJobs")
 _PAGE = 1000  # The most that our own list gives at once.
-_SCANNED_PAGES = 10  # Of one request that filters.
+_SCANNED_PAGES = 3  # Of one request that filters; each reads the files again.
 _WORD = re.compile(r'([-?]?)(?:"([^"]*)"|(\S+))')
 
 
