@@ -100,14 +100,14 @@ def sent_by(client: BaseClient, name: str, **given: object) -> bytes:
 def cost_s(port: int, request: bytes, seconds: float) -> float:
     """Return the processor time of this process a request; another one sends them."""
     code = (
-        "import sys, serving_load; port, seconds = sys.argv[1:]; "
-        "found = serving_load.run(int(port), [sys.stdin.buffer.read()], connections=1, "
-        "seconds=float(seconds)); print(found.requests, found.failures, found.first_failure)"
+        "import sys; from driftline.app.recommend.load import run; port, seconds = sys.argv[1:]; "
+        "found = run(int(port), [sys.stdin.buffer.read()], 1, float(seconds)); "
+        "print(found.requests, found.failures, found.first_failure)"
     )
     began_s = time.process_time()
     done = subprocess.run(
         [sys.executable, "-c", code, str(port), str(seconds)],
-        cwd=HERE, input=request, capture_output=True, check=True, timeout=60,
+        cwd=HERE.parent, input=request, stdout=subprocess.PIPE, check=True, timeout=60,
     )  # fmt: skip
     took_s = time.process_time() - began_s
     requests, failures, failure = done.stdout.split(maxsplit=2)

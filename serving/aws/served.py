@@ -93,7 +93,8 @@ class Wire:
     @staticmethod
     def limit(given: Given, size: int) -> int:
         """Return how many items a page has at most: as asked for, or else ``size``."""
-        return next((int(given[name]) for name in _LIMITS if name in given), size)
+        # Not all models have a least value.
+        return max(1, next((int(given[name]) for name in _LIMITS if name in given), size))
 
     def after(self, given: Given, *kinds: type) -> Place | None:
         """Return the place that a page begins behind, by the types of its values."""

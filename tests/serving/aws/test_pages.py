@@ -61,6 +61,7 @@ def test_a_page_has_as_many_items_as_aws_gives_when_nothing_is_asked() -> None:
     assert len(WIRE.page({}, key, items, size=50)[0]) == 50
     assert len(WIRE.page({"MaxRecords": 7}, key, items, size=50)[0]) == 7
     assert WIRE.page({"MaxResults": 60}, key, items)[1] is None
+    assert len(WIRE.page({"MaxResults": 0}, key, items)[0]) == 1
 
 
 @pytest.mark.parametrize("token", ["", "x", "\x00", "eyJhIjoxfQ", "a" * 8192, "W10"])
