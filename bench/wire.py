@@ -120,7 +120,9 @@ def copy_endpoint(engine: Engine, name: str) -> None:
     resources = tables.resources
     with engine.begin() as connection:
         declared = resources.select().where(resources.c.name == name)
-        row = connection.execute(declared).one()._asdict()
+        # No worker answers; what is on its way would be waited for.
+        row = connection.execute(declared).one()._asdict() | {"phase": "Failed"}
+        row["observed_generation"] = row["generation"]
         names = [f"e{number:04}" for number in range(1, ENDPOINTS)]
         copies = [{**row, "key": one, "name": one} for one in names]
         connection.execute(resources.insert(), copies)

@@ -158,9 +158,8 @@ async def statuses(app: App, asked: list[tuple[str, dict[str, Any], bytes]]) -> 
         assert status < 500 or status == 501, (scope, body[:500], answer)
         found.add(status)
         # What lost the marks of its protocol is no request of AWS's clients any more.
-        is_ours = "x-amzn-requestid" in headers and b"x-amz-target" in dict(scope["headers"])
-        if status >= 400 and (is_ours or protocol != "json"):
-            kind = "json" if is_ours else protocol
+        if status >= 400 and "x-amzn-requestid" in headers:
+            kind = "json" if b"x-amz-target" in dict(scope["headers"]) else protocol
             response = {"status_code": status, "headers": HeadersDict(headers), "body": answer}
             error = create_parser(kind).parse(response, None)["Error"]
             assert error["Code"], (scope, body[:500], answer)
