@@ -50,16 +50,16 @@ class Findings:
     def best(self) -> tuple[Result, str]:
         """The recommendation and its reason: the cheapest call, or without prices the most calls.
 
-        Of those within 5% of it, the one with the fewest threads of a model; then the first.
+        Of those on the front within 5% of it, the one with the fewest threads of a model.
         """
-        usable = [one for one in self.results if one.peak is not None]
-        if not usable:
+        front = self.front
+        if not front:
             why = "; ".join(f"{one.candidate.name}: {one.ended}" for one in self.results)
             raise UndecidedError(f"no configuration can be recommended: {why}")
-        is_priced = any(one.cost is not None for one in usable)
-        aims = {id(one): self._aims(one)[2 if is_priced else 0] for one in usable}
+        is_priced = any(one.cost is not None for one in front)
+        aims = {id(one): self._aims(one)[2 if is_priced else 0] for one in front}
         least = min(aims.values())
-        near = [one for one in usable if aims[id(one)] <= least + FLAT * abs(least)]
+        near = [one for one in front if aims[id(one)] <= least + FLAT * abs(least)]
         best = min(near, key=lambda one: one.candidate.workers * one.candidate.threads)
         aim = f"the most invocations a minute ({-least:,.0f})"
         if is_priced:

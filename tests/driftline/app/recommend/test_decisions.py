@@ -119,6 +119,12 @@ def test_the_front_is_what_no_other_beats_and_most_calls_win() -> None:
     assert reason == "the most invocations a minute (1,000); within 5% of it is fast 2x1"
 
 
+def test_what_another_one_beats_in_all_is_not_recommended_within_5_percent() -> None:
+    first, better = result("first", 990, 9), result("better", 1000, 8)
+
+    assert Findings([first, better]).best[0] is better
+
+
 def test_with_prices_the_cheapest_call_wins() -> None:
     dear = result("dear", 2000, 5, cost=Cost(1.0, 1.0 / 120_000, "large"))
     cheap = result("cheap", 1000, 6, cost=Cost(0.1, 0.1 / 60_000, "small"))
