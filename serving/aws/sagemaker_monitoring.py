@@ -179,13 +179,12 @@ async def _baseline(wire: Wire, name: str, job: Job) -> dict[str, Any]:
     spec, positions = roles_given(job, environment, config)
     documents = (job.baseline.get(f"{one}Resource") or {} for one in ("Statistics", "Constraints"))
     spec["documents"] = [one["S3Uri"] for one in documents if one.get("S3Uri")]
+    for place in spec["documents"]:
+        wire.services.context.reach.check_data(place)
     if processing is not None:
         is_monitor = processing.analyzer == "model-monitor"
         rows = processing.place("dataset_source") if is_monitor else processing.input("dataset")
         spec["data"] = await asyncio.to_thread(prefixed, rows)
-        with read_connection(wire.services.context.engine) as connection:
-            row = store.find(connection, "Endpoint", endpoint)
-        spec |= await asyncio.to_thread(_answers, job, spec, positions, row)
         if config is not None and job.kind == "attribution":
             spec["model"] = (json.loads(config).get("predictor") or {}).get("model_name")
     elif not spec["documents"]:
@@ -194,6 +193,9 @@ async def _baseline(wire: Wire, name: str, job: Job) -> dict[str, Any]:
             f"{name}: nothing to compare with; expected a baseline: BaseliningJobName of a "
             "processing job, or ConstraintsResource and StatisticsResource",
         )
+    with read_connection(wire.services.context.engine) as connection:
+        row = store.find(connection, "Endpoint", endpoint)
+    spec |= await asyncio.to_thread(_answers, job, spec, positions, row)
     return {"kind": "Baseline", "name": name, "spec": spec}
 
 
@@ -205,7 +207,11 @@ def _answers(
     As SageMaker has it: a prediction is the first column where rows have one more than the model
     takes, and a position counts the columns of the answer, which come first.
     """
-    names = open_source(Files(spec["data"])).schema.names
+    if "data" in spec:
+        names = open_source(Files(spec["data"])).schema.names
+    else:
+        document = json.loads(locate(spec["documents"][-1]).read())
+        names = [one["name"] for one in document.get("features", ())]
     found = {role: names[int(at)] for role, at in positions.items() if int(at) < len(names)}
     if job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
         described = [] if endpoint is None else [

@@ -164,7 +164,7 @@ def _fitted(
     data: object = spec.data
     origin: Origin = {"data": spec.documents if spec.data is None else spec.data}
     if spec.data is None:
-        return complete(_documented(spec.documents)), origin
+        return complete(_answering(_documented(spec.documents), spec.prediction)), origin
     if isinstance(spec.data, CapturedData):
         data, origin = _captured(context, spec)
         roles = replace(roles, timestamp=roles.timestamp or EVENT_TIME)
@@ -184,6 +184,18 @@ def _fitted(
             statistics = own.statistics or found.statistics
             found = replace(found, constraints=own.constraints, statistics=statistics)
     return found, origin
+
+
+def _answering(found: Baseline, name: str | None) -> Baseline:
+    """Return a baseline of documents whose column of this name holds what the model answers."""
+    signature = found.signature
+    if name is None:
+        return found
+    if (column := signature.get(name)) is None:
+        raise InputError(f'prediction "{name}": no column of the documents')
+    rest = tuple(one for one in signature.features if one.name != name)
+    output = replace(column, column="prediction", role="prediction")
+    return replace(found, signature=replace(signature, features=rest, outputs=(output,)))
 
 
 def _documented(places: Sequence[str]) -> Baseline:

@@ -86,8 +86,9 @@ class BaselineSpec(Spec):
 
     @model_validator(mode="after")
     def _require_rows(self) -> Self:
-        if self.data is None and (not self.documents or self.model or self.preprocess):
-            raise ValueError("expected data, or documents alone")
+        bare = type(self).model_construct(documents=self.documents, prediction=self.prediction)
+        if self.data is None and (not self.documents or self != bare):
+            raise ValueError("expected data; documents alone take no field but prediction")
         return self
 
 

@@ -258,6 +258,20 @@ def test_what_was_missed_is_caught_up_as_the_monitor_says(
     assert [(run.window_start - START) // DAY for run in one.step()] == [5]
 
 
+def test_a_paused_monitor_runs_again_from_its_new_start(house, root, reference, clock) -> None:
+    clock.time = START + 3 * DAY
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, paused=True), START)
+    paused = scheduler(house, root, reference, clock).step()
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, start=START + 2 * DAY), START)
+
+    found = scheduler(house, root, reference, clock).step()
+
+    assert paused == []
+    assert [one.window_start for one in found] == [START + 2 * DAY]
+
+
 def test_monitors_of_higher_priority_come_first(house, root, reference, clock) -> None:
     with house.begin() as connection:
         for name, priority in (("low", -1), ("high", 10), ("higher", 11)):

@@ -294,6 +294,49 @@ def test_rows_are_checked_against_documents_by_a_job(sagemaker, s3, baseline, tr
     assert {one["feature_name"] for one in violations["violations"]} == {"carrier"}
 
 
+def test_edited_documents_alone_are_a_baseline(server, sagemaker, s3, baseline, trained):
+    for name in ("statistics.json", "constraints.json"):
+        document = json.loads(read(s3, f"s3://mybucket/base-1/{name}"))
+        if "monitoring_config" in document:
+            document["monitoring_config"]["evaluate_constraints"] = "Disabled"
+        s3.put_object(Bucket="mybucket", Key=f"edited/{name}", Body=json.dumps(document))
+    made = server.apply(resource("Endpoint", "lenient", model="late"))
+    assert made.status_code == 200
+    config = {
+        "MonitoringType": "DataQuality",
+        "MonitoringJobDefinition": {
+            "BaselineConfig": {
+                "ConstraintsResource": {"S3Uri": "s3://mybucket/edited/constraints.json"},
+                "StatisticsResource": {"S3Uri": "s3://mybucket/edited/statistics.json"},
+            },
+            "MonitoringInputs": [{"EndpointInput": {
+                "EndpointName": "lenient", "LocalPath": f"{INPUT}/endpoint",
+            }}],
+            "MonitoringOutputConfig": {"MonitoringOutputs": [{"S3Output": {
+                "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
+            }}]},
+            "MonitoringResources": {"ClusterConfig": CLUSTER},
+            "MonitoringAppSpecification": {"ImageUri": IMAGE},
+            "RoleArn": ROLE,
+        },
+    }  # fmt: skip
+
+    sagemaker.create_monitoring_schedule(
+        MonitoringScheduleName="lenient", MonitoringScheduleConfig=config
+    )
+    schedule = _settled(sagemaker, "lenient")
+    rows = trained.inputs[:100].assign(carrier="XX")
+    assert server.invoke("lenient", rows.to_csv(header=False, index=False)).status_code == 200
+    server.sink_all()
+    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
+    ran = server.client.post("/api/v1/monitors/lenient/run", json=window).json()
+
+    assert schedule["MonitoringScheduleStatus"] == "Scheduled", schedule.get("FailureReason")
+    assert schedule["MonitoringScheduleConfig"] == config
+    assert (ran["status"], ran["row_count"]) == ("Completed", 100), ran
+    sagemaker.delete_monitoring_schedule(MonitoringScheduleName="lenient")
+
+
 def test_quality_and_bias_have_baselines_too(sagemaker, s3, trained):
     frame = trained.frame.assign(
         prediction=trained.model.predict(trained.inputs),
@@ -341,6 +384,84 @@ def test_quality_and_bias_have_baselines_too(sagemaker, s3, trained):
     assert bias["ProcessingJobStatus"] == "Completed", bias.get("FailureReason")
     analysis = json.loads(read(s3, "s3://mybucket/bias-1/analysis.json"))
     assert "origin" in analysis["pre_training_bias_metrics"]["facets"]
+
+
+def test_quality_and_bias_are_watched_on_an_endpoint(server, sagemaker, s3, trained):
+    """Of one endpoint; what names its columns is the baseline of the first schedule."""
+    model = {"endpoint": "scored", "quality": "quality-definition", "bias": "bias-definition"}
+    made = server.apply(resource("Endpoint", "scored", model="late"))
+    assert made.status_code == 200
+    common = {"JobResources": {"ClusterConfig": CLUSTER}, "RoleArn": ROLE}
+    inputs = {
+        "EndpointInput": {
+            "EndpointName": model["endpoint"], "LocalPath": f"{INPUT}/endpoint",
+            "StartTimeOffset": "-PT2H", "EndTimeOffset": "-PT1H",
+        },
+        "GroundTruthS3Input": {"S3Uri": "s3://mybucket/truth"},
+    }  # fmt: skip
+    output = {"MonitoringOutputs": [{"S3Output": {
+        "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
+    }}]}  # fmt: skip
+    sagemaker.create_model_quality_job_definition(
+        JobDefinitionName=model["quality"],
+        ModelQualityAppSpecification={
+            "ImageUri": IMAGE, "ProblemType": "BinaryClassification",
+        },
+        ModelQualityBaselineConfig={
+            "BaseliningJobName": "quality-1",
+            "ConstraintsResource": {"S3Uri": "s3://mybucket/quality-1/constraints.json"},
+        },
+        ModelQualityJobInput=inputs, ModelQualityJobOutputConfig=output, **common,
+    )  # fmt: skip
+    sagemaker.create_model_bias_job_definition(
+        JobDefinitionName=model["bias"],
+        ModelBiasAppSpecification={
+            "ImageUri": CLARIFY, "ConfigUri": "s3://mybucket/config/analysis_config.json",
+        },
+        ModelBiasBaselineConfig={
+            "BaseliningJobName": "bias-1",
+            "ConstraintsResource": {"S3Uri": "s3://mybucket/bias-1/analysis.json"},
+        },
+        ModelBiasJobInput=inputs, ModelBiasJobOutputConfig=output, **common,
+    )  # fmt: skip
+
+    for name, definition, kind in (
+        ("by-quality", model["quality"], "ModelQuality"), ("by-bias", model["bias"], "ModelBias"),
+    ):  # fmt: skip
+        sagemaker.create_monitoring_schedule(
+            MonitoringScheduleName=name,
+            MonitoringScheduleConfig={
+                "MonitoringJobDefinitionName": definition, "MonitoringType": kind,
+                "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
+            },
+        )  # fmt: skip
+        found = _settled(sagemaker, name)
+        assert found["MonitoringScheduleStatus"] == "Scheduled", found.get("FailureReason")
+
+    labels = 1 - trained.frame["late"][:200]  # The model is wrong as often as it was right.
+    for at in range(4):
+        rows = slice(at * 50, at * 50 + 50)
+        answer = server.invoke(
+            "scored", trained.csv(rows), x_amzn_sagemaker_inference_id=f"batch-{at}"
+        )
+        assert answer.status_code == 200
+        given = [
+            {"id": f"batch-{at}", "row_index": row, "label": int(one)}
+            for row, one in enumerate(labels[rows])
+        ]
+        sent = server.client.post("/api/v1/endpoints/scored/truth", json=given)
+        assert sent.status_code < 300, sent.text
+    server.sink_all()
+    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
+    for name, check in (("by-quality", "accuracy"), ("by-bias", "bias_drift_check")):
+        ran = server.client.post(f"/api/v1/monitors/{name}/run", json=window).json()
+        assert ran["status"] == "CompletedWithViolations", ran
+        key = f"s3://mybucket/reports/scored/{name}/2026/01/15/07/constraint_violations.json"
+        assert check in read(s3, key)
+    found = sagemaker.list_monitoring_executions(EndpointName="scored")
+    assert {one["MonitoringType"] for one in found["MonitoringExecutionSummaries"]} == {
+        "ModelQuality", "ModelBias",
+    }  # fmt: skip
 
 
 def test_what_cannot_be_done_is_refused_in_a_sentence(sagemaker, s3, baseline):
