@@ -163,7 +163,9 @@ async def statuses(app: App, asked: list[tuple[str, dict[str, Any], bytes]]) -> 
             response = {"status_code": status, "headers": HeadersDict(headers), "body": answer}
             error = create_parser(kind).parse(response, None)["Error"]
             assert error["Code"], (scope, body[:500], answer)
-            assert error["Message"], (scope, body[:500], answer)
+            # CloudWatch has no words for an alarm that SetAlarmState does not find.
+            is_mute = error["Code"] == "ResourceNotFound"
+            assert error["Message"] or is_mute, (scope, body[:500], answer)
             assert len(answer) < 20_000
     return found
 
