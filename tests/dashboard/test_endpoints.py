@@ -8,6 +8,7 @@ import plotly.utils
 import pytest
 import yaml
 
+from driftline.alerts.metrics.variants import Variant
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.dashboard.address import (
@@ -15,6 +16,7 @@ from driftline.dashboard.address import (
 )
 from driftline.dashboard.app import render
 from driftline.dashboard.pages.endpoint import _set_up
+from driftline.dashboard.pages.traffic import traffic_panels
 from driftline.dashboard.queries.fleet import EndpointView
 from driftline.dashboard.queries.stores import UNDECLARED, Stores
 from driftline.dashboard.queries.views import EndpointLine
@@ -54,6 +56,26 @@ def test_an_endpoint_that_is_declared_alone_is_on_the_fleet_and_leads_to_its_set
     assert all(one in head for one in ("owner crm team", "tier=gold", "cost-centre=4711"))
     for text in ("CRM", "gold", "cost-centre=4711"):
         assert [one.name for one in stores.overview(text=text).shown] == ["fresh"]
+
+
+def test_the_page_of_traffic_says_how_far_a_deployment_is_and_which_workers_are_new():
+    deployment = {
+        "stage": "RollingBack", "step": 2, "steps": 4, "share": 0.25, "old_generation": 6,
+        "generation": 7, "since": NOW.isoformat(), "deadline": (NOW + DAY).isoformat(),
+        "ended_at": None, "reason": 'alarm "drift" is in ALARM', "alarms": ["drift"],
+    }  # fmt: skip
+    served = tuple(Variant("blue", "m", 0.5, 1, generation=number) for number in (6, 7))
+    view = EndpointView(
+        NOW, EndpointLine("flights"), "traffic", None, served=served, deployment=deployment
+    )
+
+    panels = json.dumps(traffic_panels(view), cls=plotly.utils.PlotlyJSONEncoder)
+
+    for words in (
+        "RollingBack, step 2 of 4", "6 to 7", "25.0% of the requests", "old workers", "new workers",
+        'Alarm \\"drift\\" is in ALARM.', "/alarms/drift",
+    ):  # fmt: skip
+        assert words in panels, words
 
 
 def test_the_set_up_says_what_the_baseline_lacks_in_place_of_what_can_never_judge(engine, tmp_path):

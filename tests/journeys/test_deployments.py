@@ -139,7 +139,7 @@ def test_drift_of_its_predictions_takes_a_canary_back_and_no_call_fails(
         wait(lambda: len(callers.answers) > at + 50)
 
     assert end["stage"] == "RolledBack"
-    assert end["reason"] == 'rolled back to generation 1: alarm "drift" is in ALARM'
+    assert end["reason"] == 'rolled back to generation 2: alarm "drift" is in ALARM'
     begun, ended = (datetime.fromisoformat(end[key]) for key in ("started_at", "ended_at"))
     assert ended - begun < timedelta(seconds=600)
     assert {status for status, _ in callers.answers} == {200}
@@ -157,7 +157,7 @@ def pair(
     shared = on_postgres(postgres) + f'[storage]\nroot = "{store}"\n'
     shared += "[serving]\ntrust_pickle = true\n"
     first = install(shared)
-    second = install(shared, words=("--only", "server,sidecar"))
+    second = install(shared, words=("--only", "server"))
     drill = {
         "namespace": "shop", "metric_name": "drill", "period": 60, "evaluation_periods": 1,
         "threshold": 1, "comparison_operator": "GreaterThanThreshold",
