@@ -22,7 +22,7 @@ from driftline.ending import run_and_end
 _FILES = {
     "running": "demo up server sidecar sink scheduler alarms dashboard proxy",
     "init": "init import",
-    "resources": "deploy invoke apply get delete",
+    "resources": "deploy invoke apply get delete deployment",
     "model": "model transform job processing logs",
     "documents": "baseline check",
     "monitor": "monitor",

@@ -11,7 +11,7 @@ import typer
 
 from driftline.app.commands import options
 from driftline.app.commands.files import read, read_resources
-from driftline.app.commands.operations import lines_of
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer
 from driftline.app.progress import progress
@@ -38,6 +38,8 @@ _COLUMNS = {
         "alarms=spec.alarm_names comment=spec.comment"
     ),
 }
+deployment = options.Group(help="How far an endpoint's new generation is, and its way back.")
+add_operations(deployment, "deployment")
 _OTHERS = "name owner generation updated_at phase=status.phase reason=status.reason"
 
 if TYPE_CHECKING:
