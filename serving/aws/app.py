@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 # Of requests that are not signed, and of keys that are no account's number.
 REGION, ACCOUNT = "us-east-1", "000000000000"
 # What takes longer to read than a moment is read beside the loop that serves invocations.
-_LONG_BYTES = 64 << 10
+_LONG_BYTES = 8 << 10
 Headers = Mapping[str, str]
 _LISTED = "docs/aws.md lists the operations of AWS that driftline serves"
 

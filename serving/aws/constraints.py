@@ -10,7 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from driftline.serving.aws.models import Value
@@ -19,7 +19,7 @@ from driftline.serving.aws.served import WireError
 if TYPE_CHECKING:
     from botocore.model import Shape
 
-_MAX_TOLD, _MAX_ITEMS, _MAX_SHOWN = 10, 20, 300
+_MAX_COUNTED, _MAX_TOLD, _MAX_ITEMS, _MAX_SHOWN = 100, 10, 20, 300
 _S3_URI = re.compile(r"\(https\|s3\)://\(\[\^/\]\+?\)/\?\(\.\*\)")
 _NUMBERS = frozenset({"integer", "long", "float", "double"})
 # Java's names; those of the Unicode standard are in _properties.
@@ -27,8 +27,8 @@ _POSIX = {"ASCII": r"\x00-\x7f", "Alnum": "a-zA-Z0-9", "Print": " -~"}
 
 
 def require_valid(shape: Shape | None, given: Mapping[str, Any], code: str) -> None:
-    """Refuse a request that breaks its model's constraints, all of them in one message."""
-    problems = [] if shape is None else list(_problems(shape, given, ""))
+    """Refuse a request that breaks its model's constraints: all in one message, up to a bound."""
+    problems = [] if shape is None else [*islice(_problems(shape, given, ""), _MAX_COUNTED)]
     if problems:
         plural = "s" if len(problems) > 1 else ""
         told = "; ".join(problems[:_MAX_TOLD])
@@ -40,8 +40,12 @@ def _problems(shape: Shape, value: Value, path: str) -> Iterator[str]:
     if kind == "structure":
         yield from _of_structure(shape, value, path)
         return
+    is_whole = True
     for words in _broken(shape, value):
+        is_whole = False
         yield _sentence(shape, value, path, words)
+    if not is_whole:
+        return  # Of what has too many parts that alone is told: to look at all could take long.
     if kind == "list":
         yield from _of_parts(shape, value, path, "Member", shape.member, enumerate(value, 1))
     elif kind == "map":

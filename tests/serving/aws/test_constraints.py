@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -110,6 +112,24 @@ def test_a_message_stays_short() -> None:
 
     assert message.startswith("100 validation errors detected: ")
     assert len(message) < 6000
+
+
+def test_a_hostile_request_is_looked_at_no_further_than_is_told() -> None:
+    arn = "arn:aws:sagemaker:eu-west-1:123456789012:model/m"
+
+    too_many = refused("sagemaker", "AddTags", ResourceArn=arn, Tags=[{}] * 51)
+    unbounded = refused("cloudwatch", "PutMetricData", Namespace="n", MetricData=Endless([{}]))
+
+    assert too_many.startswith("1 validation error detected: Value '[{}, {}, ")
+    assert too_many.endswith("Member must have length less than or equal to 50")
+    assert unbounded.startswith("100 validation errors detected: ")
+
+
+class Endless(list[Any]):
+    """Items that have no end, for whoever goes through all of them."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return cycle(super().__iter__())
 
 
 @pytest.mark.parametrize(
