@@ -30,7 +30,7 @@ from driftline.serving.http.responses import (
 )
 
 # Of what is not there, what is in the way, what is wrong, and a bad token of a page. SageMaker's
-# old resources know nothing but ValidationException (reference/aws-api.md, section 4).
+# old resources know nothing but ValidationException.
 _CODES = {
     "application-autoscaling": (
         "ObjectNotFoundException", "ConcurrentUpdateException", "ValidationException",

@@ -50,6 +50,7 @@ _pairs = partial(parse_qsl, keep_blank_values=True, errors="strict", max_num_fie
 _FORM = "application/x-www-form-urlencoded"
 _CBOR_PATH = re.compile(r"(?:/[^/]+)?/service/([^/]+)/operation/([^/]+)")
 _CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256\s.*?Credential=([^\s,]+)")
+_ACTION = re.compile(rb"(?:^|&)Action=")
 _PRESIGNED = re.compile(rb"(?:^|&)X-Amz-Credential=([^&]+)")
 # Every SDK of AWS sends it, also one that does not sign.
 CALL_ID = "amz-sdk-invocation-id"
@@ -105,14 +106,15 @@ def credential_of(scope: Scope, headers: Mapping[str, str]) -> Credential:
 
 def protocol_of(scope: Scope, headers: Mapping[str, str]) -> Protocol | None:
     """Return the protocol that a client of AWS asks by; None for a request that is none's."""
-    if "x-amz-target" in headers:
-        return "json"
     path = scope["path"]
     if "smithy-protocol" in headers and _CBOR_PATH.fullmatch(path):
         return "cbor"
+    # On no other path: some, such as that of health, are anybody's.
     if path.strip("/") in _PREFIXES | {""}:
+        if "x-amz-target" in headers:
+            return "json"
         is_form = headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
-        if is_form or b"Action=" in scope.get("query_string", b""):
+        if is_form or _ACTION.search(scope.get("query_string", b"")):
             return "query"
     signed_for = credential_of(scope, headers).service
     if signed_for != S3 and (found := _rest(scope)) is not None:

@@ -84,6 +84,10 @@ def lines(output: Path) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in (line.split() for line in whole.splitlines())]
 
 
+def has_read(output: Path, rows: int) -> bool:
+    return any(found >= rows for found, _ in lines(output))
+
+
 def files(folder: Path) -> int:
     """Count the files of the newest state."""
     return len(DeltaTable(folder).file_uris())

@@ -41,7 +41,7 @@ now = datetime(2026, 1, 15, tzinfo=UTC)
 window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC))
 settings = Settings(storage={"root": root, "local_dir": root})
 context = ServerContext(settings=settings, engine=open_url(url), now=lambda: now)
-job = Services(context, *[None] * 9).job(declared_monitor(context, "quality"), window)
+job = Services(context, *[None] * 10).job(declared_monitor(context, "quality"), window)
 mark = Annotation(
     "quality", window, "expected", "so it is", "ann", now, feature="distance", until=now
 )

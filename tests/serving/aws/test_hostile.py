@@ -159,7 +159,8 @@ async def statuses(app: App, asked: list[tuple[str, dict[str, Any], bytes]]) -> 
         found.add(status)
         # What lost the marks of its protocol is no request of AWS's clients any more.
         if status >= 400 and "x-amzn-requestid" in headers:
-            kind = "json" if b"x-amz-target" in dict(scope["headers"]) else protocol
+            is_json = scope["path"] == "/" and b"x-amz-target" in dict(scope["headers"])
+            kind = "json" if is_json else protocol
             response = {"status_code": status, "headers": HeadersDict(headers), "body": answer}
             error = create_parser(kind).parse(response, None)["Error"]
             assert error["Code"], (scope, body[:500], answer)

@@ -463,3 +463,12 @@ def test_the_command_prints_what_clients_of_aws_read(
     assert pairs["AWS_SECRET_ACCESS_KEY"] not in talk
     found = client_of(server, "sts", (pairs["AWS_ACCESS_KEY_ID"], pairs["AWS_SECRET_ACCESS_KEY"]))
     assert found.get_caller_identity()["UserId"] == "nightly"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_no_operation_is_done_on_a_path_that_is_anybodys(server: Running, path: str) -> None:
+    headers = {"x-amz-target": "SageMaker.ListModels", "content-type": "application/x-amz-json-1.1"}
+
+    answer = httpx.post(f"{server.url}{path}", headers=headers, content=b"{}")
+
+    assert answer.status_code == 405
