@@ -58,17 +58,20 @@ class Location:
         except FileNotFoundError as error:
             raise NotFoundError(f"{self.shown}: no such file") from error
 
-    def read(self) -> bytes:
-        """Read the whole file."""
+    def read(self, most: int | None = None) -> bytes:
+        """Read the whole file; refuse one that has more than so many bytes."""
         if self.kind != fs.FileType.File:
             raise NotFoundError(f"{self.shown}: no such file")
         try:
             with self.open() as stream:
-                return bytes(stream.read())
+                found = bytes(stream.read(None if most is None else most + 1))
         except OSError as error:
             if is_remote(self.shown):
                 raise storage_error(self.shown, error) from error
             raise
+        if most is not None and len(found) > most:
+            raise InputError(f"{self.shown}: too long; expected at most {most} bytes")
+        return found
 
     def write(self, data: bytes) -> None:
         """Write the whole file; a reader sees the old one or the new one, never a part.

@@ -9,8 +9,9 @@ from driftline.alerts.documents import snake
 from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.aws.kept import keep, kept
 from driftline.serving.aws.lists import Summary, listed
+from driftline.serving.aws.monitoring_baselines import image_of
 from driftline.serving.aws.ours import every
-from driftline.serving.aws.sagemaker_monitoring import EXECUTION, execution_job, image_of
+from driftline.serving.aws.sagemaker_monitoring import EXECUTION, execution_job
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations.processing_jobs import (
     DescribedProcessingJob,

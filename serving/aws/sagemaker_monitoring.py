@@ -6,48 +6,36 @@ monitor is a processing job, too: SDKs read its documents where that says that t
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 import uuid
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, NotFoundError
-from driftline.formats.location import locate
-from driftline.formats.source import Files, open_source
 from driftline.monitors.executions import COMPLETED, STOPPED, VIOLATED, EndedExecution, Execution
 from driftline.monitors.kind import kind_named
 from driftline.monitors.run.described import output_of
 from driftline.serving.aws.kept import forget, keep, kept
 from driftline.serving.aws.lists import listed
+from driftline.serving.aws.monitoring_baselines import baseline_of
 from driftline.serving.aws.ours import every
 from driftline.serving.aws.sagemaker_alerts import alert_resource, delete_alert
 from driftline.serving.aws.served import SERVED, Answer, Given, Wire, WireError, serves
+from driftline.serving.operations.authorization import withheld
 from driftline.serving.operations.monitors import execution, executions
-from driftline.serving.operations.processing_jobs import DescribedProcessingJob, processing_job
 from driftline.serving.operations.resources import apply, delete_resource, list_resources
-from driftline.serving.processing.definition import prefixed
 from driftline.serving.processing.schedules import (
     KINDS,
-    Job,
     defined_job,
     inline_job,
     monitor_spec,
-    roles_given,
 )
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import models_of
 from driftline.serving.resources.specs import MonitorSpec
 from driftline.serving.resources.store import Stored
 
-# Of any registry: what their names say is done by our own analyzers, never by a container.
-IMAGE = re.compile(
-    r"(?:.*/)?sagemaker-(model-monitor-analyzer|clarify-processing)(?:[:@].*)?", re.DOTALL
-)
 # The processing job that a run of a monitor is: the end of its window, and its id.
 EXECUTION = re.compile(r"model-monitoring-\d{12}-([0-9a-f]{32})")
 # SageMaker's limit of a FailureReason.
@@ -63,25 +51,15 @@ _EQUALS = {
 _CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30}
 
 
-def image_of(uri: str) -> str:
-    """Return which of SageMaker's images a URI names; refuse any other."""
-    if (found := IMAGE.fullmatch(uri)) is None:
-        raise WireError(
-            _INVALID,
-            f"ImageUri {uri}: driftline runs no containers; expected sagemaker-model-monitor-"
-            "analyzer or sagemaker-clarify-processing, for which it has analyzers of its own",
-        )
-    return found[1]
-
-
 async def create_definition(kind: str, wire: Wire, given: Given) -> Answer:
     """Declare the Baseline of a definition, and keep the rest beside it."""
+    await wire.asking.require(apply, "admin")  # Before files are read for them.
     name, own = given["JobDefinitionName"], f"{kind}JobDefinition"
     arn = _definition_arn(wire, kind, name)
     if await kept(wire, own, name):
         raise WireError("ResourceInUse", f"Job definition {arn} already exists")
     job = defined_job(kind, given)
-    await wire.ask(apply, resources=[await _baseline(wire, name, job)])
+    await wire.ask(apply, resources=[await baseline_of(wire, name, job)])
     await keep(wire, own, name, {**given, "CreationTime": wire.now})
     return {"JobDefinitionArn": arn}
 
@@ -155,77 +133,10 @@ def _no_definition(wire: Wire, kind: str, name: str) -> WireError:
     return WireError("ResourceNotFound", f"Could not find job definition {arn}")
 
 
-async def _baseline(wire: Wire, name: str, job: Job) -> dict[str, Any]:
-    """Return the Baseline of a monitoring job: its documents, and the rows they were made of."""
-    image_of(job.application["ImageUri"])
-    endpoint = job.input.get("EndpointName")
-    if endpoint is None:
-        raise WireError(
-            _INVALID,
-            "BatchTransformInput: a transform job writes no manifests of its files here; declare a "
-            "Monitor that watches its output as a table (docs/sources.md)",
-        )
-    processing: DescribedProcessingJob | None = None
-    if (baselining := job.baseline.get("BaseliningJobName")) is not None:
-        try:
-            processing = await wire.ask(processing_job, name=baselining)
-        except NotFoundError:
-            processing = None
-    config = None
-    if uri := job.application.get("ConfigUri"):
-        wire.services.context.reach.check_data(uri)
-        config = await asyncio.to_thread(lambda: locate(uri).read())
-    environment = {} if processing is None else processing.environment
-    spec, positions = roles_given(job, environment, config)
-    documents = (job.baseline.get(f"{one}Resource") or {} for one in ("Statistics", "Constraints"))
-    spec["documents"] = [one["S3Uri"] for one in documents if one.get("S3Uri")]
-    for place in spec["documents"]:
-        wire.services.context.reach.check_data(place)
-    if processing is not None:
-        is_monitor = processing.analyzer == "model-monitor"
-        rows = processing.place("dataset_source") if is_monitor else processing.input("dataset")
-        spec["data"] = await asyncio.to_thread(prefixed, rows)
-        if config is not None and job.kind == "attribution":
-            spec["model"] = (json.loads(config).get("predictor") or {}).get("model_name")
-    elif not spec["documents"]:
-        raise WireError(
-            _INVALID,
-            f"{name}: nothing to compare with; expected a baseline: BaseliningJobName of a "
-            "processing job, or ConstraintsResource and StatisticsResource",
-        )
-    with read_connection(wire.services.context.engine) as connection:
-        row = store.find(connection, "Endpoint", endpoint)
-    spec |= await asyncio.to_thread(_answers, job, spec, positions, row)
-    return {"kind": "Baseline", "name": name, "spec": spec}
-
-
-def _answers(
-    job: Job, spec: Mapping[str, Any], positions: Mapping[str, str], endpoint: Stored | None
-) -> dict[str, str]:
-    """Return the columns of the rows that hold what the model answers.
-
-    As SageMaker has it: a prediction is the first column where rows have one more than the model
-    takes, and a position counts the columns of the answer, which come first.
-    """
-    if "data" in spec:
-        names = open_source(Files(spec["data"])).schema.names
-    else:
-        document = json.loads(locate(spec["documents"][-1]).read())
-        names = [one["name"] for one in document.get("features", ())]
-    found = {role: names[int(at)] for role, at in positions.items() if int(at) < len(names)}
-    if job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
-        described = [] if endpoint is None else [
-            one.made.get("description") for one in models_of(endpoint).values()
-        ]  # fmt: skip
-        counts = {one["feature_count"] for one in described if one}
-        if counts == {len(names) - 1}:
-            found["prediction"] = names[0]
-    return found
-
-
 @serves("sagemaker.CreateMonitoringSchedule")
 async def create_schedule(wire: Wire, given: Given) -> Answer:
     """Declare a Monitor."""
+    await wire.asking.require(apply, "admin")  # Before files are read for them.
     name = given["MonitoringScheduleName"]
     with read_connection(wire.services.context.engine) as connection:
         if store.find(connection, "Monitor", name) is not None:
@@ -237,6 +148,7 @@ async def create_schedule(wire: Wire, given: Given) -> Answer:
 @serves("sagemaker.UpdateMonitoringSchedule")
 async def update_schedule(wire: Wire, given: Given) -> Answer:
     """Declare a Monitor otherwise."""
+    await wire.asking.require(apply, "admin")
     name = given["MonitoringScheduleName"]
     row = await _row(wire, "Monitor", name, _no_schedule(wire, name))
     before = await kept(wire, _SCHEDULE, row.name)
@@ -252,7 +164,7 @@ async def _put_schedule(
     resources = []
     if (inline := config.get("MonitoringJobDefinition")) is not None:
         job, baseline = inline_job(kind, inline), name
-        resources.append(await _baseline(wire, baseline, job))
+        resources.append(await baseline_of(wire, baseline, job))
     else:
         baseline = config.get("MonitoringJobDefinitionName", "")
         document = await kept(wire, f"{kind}JobDefinition", baseline)
@@ -344,7 +256,7 @@ async def describe_schedule(wire: Wire, given: Given) -> Answer:
     del shown["MonitoringJobDefinitionName"]
     return {
         **shown, "MonitoringScheduleConfig": config,
-        "FailureReason": row.reason and row.reason[:_REASON_CHARACTERS],
+        "FailureReason": (reason := withheld(row.reason)) and reason[:_REASON_CHARACTERS],
         "LastMonitoringExecutionSummary": _execution_summary(wire, last[0]) if last else None,
     }  # fmt: skip
 

@@ -13,10 +13,11 @@ from urllib.parse import quote
 from pydantic import TypeAdapter, ValidationError
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from driftline.errors import DriftlineError, InputError
+from driftline.access.principal import Role
+from driftline.errors import DriftlineError, ForbiddenError, InputError
 from driftline.serving.http.responses import status_of
 from driftline.serving.operations import areas  # noqa: F401 - registers all
-from driftline.serving.operations.authorization import AuditLog, authorize
+from driftline.serving.operations.authorization import AuditLog, authorize, require
 from driftline.serving.operations.registry import OPERATIONS, PAGE, Operation
 from driftline.serving.operations.services import Services
 from driftline.validation import told
@@ -48,6 +49,16 @@ class Asking:
             raise
         finally:
             await self._audit.note(operation, _path(operation, given), status)
+
+    async def require(self, function: Callable[..., Any], role: Role) -> None:
+        """Refuse whom an operation would refuse, before anything is done or read for them."""
+        operation = _operation_of(function)
+        try:
+            authorize(operation, {})
+            require(role)
+        except ForbiddenError:
+            await self._audit.note(operation, operation.path, 403)
+            raise
 
 
 @cache

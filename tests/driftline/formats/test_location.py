@@ -85,3 +85,12 @@ def test_a_file_that_finds_no_room_leaves_nothing_of_itself(tmp_path: Path, is_n
 
     left = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
     assert left == ({} if is_new else {"report.json": b"old"})
+
+
+def test_a_file_longer_than_is_wanted_is_not_read_whole(tmp_path: Path) -> None:
+    place = tmp_path / "config.json"
+    place.write_bytes(b"12345")
+
+    assert locate(place).read(most=5) == b"12345"
+    with pytest.raises(InputError, match="at most 4 bytes"):
+        locate(place).read(most=4)

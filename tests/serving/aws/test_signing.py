@@ -145,6 +145,48 @@ def test_an_operation_of_aws_is_done_and_noted_as_the_key_s(
     assert [(one["via"], one["status"]) for one in noted] == [("access-key", 403)]
 
 
+@pytest.mark.parametrize("given", [("invoke", ["flights"]), ("operator", None), ("admin", ["a"])])
+def test_nothing_is_read_for_who_may_not_declare(
+    server: Running, admin: Client, make: Callable[..., Pair], given: tuple[str, list[str] | None]
+) -> None:
+    """Whether a file or a schedule is there, and what is in it, is not theirs to learn."""
+    role, endpoints = given
+    name = f"monitor-{role}"
+    client = client_of(server, "sagemaker", make(name, role, endpoints=endpoints))
+    about = {
+        "EndpointInput": {"EndpointName": "flights", "LocalPath": "/opt/ml/processing/input"},
+        "GroundTruthS3Input": {"S3Uri": "s3://mybucket/truth"},
+    }
+    output = {"S3Uri": "s3://mybucket/out", "LocalPath": "/opt/ml/processing/output"}
+    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30}
+    definition = {
+        "JobDefinitionName": "bias",
+        "ModelBiasAppSpecification": {
+            "ImageUri": "sagemaker-clarify-processing", "ConfigUri": "s3://none/config.json",
+        },
+        "ModelBiasJobInput": about,
+        "ModelBiasJobOutputConfig": {"MonitoringOutputs": [{"S3Output": output}]},
+        "JobResources": {"ClusterConfig": cluster},
+        "RoleArn": "arn:aws:iam::123456789012:role/monitor",
+    }  # fmt: skip
+    schedule = {
+        "MonitoringScheduleName": "none",
+        "MonitoringScheduleConfig": {
+            "MonitoringJobDefinitionName": "none", "MonitoringType": "DataQuality",
+        },
+    }  # fmt: skip
+
+    for ask, asked in (
+        (client.create_model_bias_job_definition, definition),
+        (client.create_monitoring_schedule, schedule),
+        (client.update_monitoring_schedule, schedule),
+    ):
+        assert refused(ask, **asked) == ("AccessDeniedException", 400)
+
+    noted = {(one["action"], one["status"]) for one in admin.audit() if one["subject"] == name}
+    assert noted == {("POST /api/v1/apply", 403)}
+
+
 @pytest.mark.parametrize(
     ("service", "operation", "codes"),
     [
