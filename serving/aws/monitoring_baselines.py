@@ -24,6 +24,8 @@ from driftline.serving.resources.store import Stored
 IMAGE = re.compile(
     r"(?:.*/)?sagemaker-(model-monitor-analyzer|clarify-processing)(?:[:@].*)?", re.DOTALL
 )
+# The tag of a Baseline that a definition or schedule brought: no other one is replaced or deleted.
+_MADE_FOR = "made-for"
 INVALID = "ValidationException"
 # Of a document or configuration, in bytes; statistics hold a sketch of each column.
 _LONGEST = 64 << 20
@@ -40,8 +42,20 @@ def image_of(uri: str) -> str:
     return found[1]
 
 
-async def baseline_of(wire: Wire, name: str, job: Job) -> dict[str, Any]:
+def brought(wire: Wire, name: str, sort: str) -> bool | None:
+    """Return whether a definition or schedule brought the Baseline of its name; None: none is."""
+    with read_connection(wire.services.context.engine) as connection:
+        row = store.find(connection, "Baseline", name)
+    return None if row is None else row.tags.get(_MADE_FOR) == sort
+
+
+async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> dict[str, Any]:
     """Return the Baseline of a monitoring job: its documents, and the rows they were made of."""
+    if brought(wire, name, sort) is False:
+        raise WireError(
+            "ResourceInUse",
+            f'Baseline "{name}" exists already, and no {sort} brought it; choose another name',
+        )
     image_of(job.application["ImageUri"])
     endpoint = job.input.get("EndpointName")
     if endpoint is None:
@@ -81,7 +95,7 @@ async def baseline_of(wire: Wire, name: str, job: Job) -> dict[str, Any]:
     with read_connection(wire.services.context.engine) as connection:
         row = store.find(connection, "Endpoint", endpoint)
     spec |= await asyncio.to_thread(_answers, job, spec, positions, row)
-    return {"kind": "Baseline", "name": name, "spec": spec}
+    return {"kind": "Baseline", "name": name, "spec": spec, "tags": {_MADE_FOR: sort}}
 
 
 def _answers(

@@ -19,7 +19,7 @@ from driftline.monitors.kind import kind_named
 from driftline.monitors.run.described import output_of
 from driftline.serving.aws.kept import forget, keep, kept
 from driftline.serving.aws.lists import listed
-from driftline.serving.aws.monitoring_baselines import baseline_of
+from driftline.serving.aws.monitoring_baselines import baseline_of, brought
 from driftline.serving.aws.ours import every
 from driftline.serving.aws.sagemaker_alerts import alert_resource, delete_alert
 from driftline.serving.aws.served import SERVED, Answer, Given, Wire, WireError, serves
@@ -56,10 +56,12 @@ async def create_definition(kind: str, wire: Wire, given: Given) -> Answer:
     await wire.asking.require(apply, "admin")  # Before files are read for them.
     name, own = given["JobDefinitionName"], f"{kind}JobDefinition"
     arn = _definition_arn(wire, kind, name)
-    if await kept(wire, own, name):
+    before = brought(wire, name, own)
+    if before and await kept(wire, own, name):
         raise WireError("ResourceInUse", f"Job definition {arn} already exists")
     job = defined_job(kind, given)
-    await wire.ask(apply, resources=[await baseline_of(wire, name, job)])
+    baseline = await baseline_of(wire, name, job, own)
+    await wire.ask(apply, resources=[baseline], if_none_match=None if before else "*")
     await keep(wire, own, name, {**given, "CreationTime": wire.now})
     return {"JobDefinitionArn": arn}
 
@@ -106,10 +108,10 @@ async def delete_definition(kind: str, wire: Wire, given: Given) -> Answer:
     if monitors := [one.name for one in users if one.kind == "Monitor"]:
         text = f"Job definition {name} is in use by monitoring schedule {monitors[0]}"
         raise WireError("ResourceInUse", text)
-    if not users:
+    if not users and brought(wire, name, f"{kind}JobDefinition"):
         await wire.ask(delete_resource, collection="baselines", name=name)
-    else:  # As whoever may delete it.
-        await wire.ask(apply, resources=[_declared(users[0])], dry_run=True)
+    else:
+        await wire.asking.require(apply, "admin")
     await forget(wire, f"{kind}JobDefinition", name)
     return {}
 
@@ -164,7 +166,7 @@ async def _put_schedule(
     resources = []
     if (inline := config.get("MonitoringJobDefinition")) is not None:
         job, baseline = inline_job(kind, inline), name
-        resources.append(await baseline_of(wire, baseline, job))
+        resources.append(await baseline_of(wire, baseline, job, _SCHEDULE))
     else:
         baseline = config.get("MonitoringJobDefinitionName", "")
         document = await kept(wire, f"{kind}JobDefinition", baseline)
@@ -231,7 +233,7 @@ async def delete_schedule(wire: Wire, given: Given) -> Answer:
     await wire.ask(delete_resource, collection="monitors", name=row.name)
     await forget(wire, _SCHEDULE, row.name)
     baseline = str(row.spec["baseline"])
-    if baseline == row.name:  # Of a schedule that held its job itself.
+    if baseline == row.name and brought(wire, baseline, _SCHEDULE):  # It held its job itself.
         try:
             await wire.ask(delete_resource, collection="baselines", name=baseline)
         except (ConflictError, NotFoundError):

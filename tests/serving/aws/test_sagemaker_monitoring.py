@@ -337,6 +337,76 @@ def test_edited_documents_alone_are_a_baseline(server, sagemaker, s3, baseline, 
     sagemaker.delete_monitoring_schedule(MonitoringScheduleName="lenient")
 
 
+def test_a_baseline_of_others_is_neither_replaced_nor_deleted(server, sagemaker, baseline):
+    """Of REST, of a definition of another kind, of a definition that a schedule is named as."""
+    own = resource("Baseline", "own", data="s3://mybucket/base/base.csv")
+    assert server.apply(own, resource("Endpoint", "guarded", model="late")).status_code == 200
+    inputs = {"EndpointInput": {"EndpointName": "guarded", "LocalPath": f"{INPUT}/endpoint"}}
+    output = {"MonitoringOutputs": [{"S3Output": {
+        "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
+    }}]}  # fmt: skip
+    resources = {"ClusterConfig": CLUSTER}
+    common = {"JobResources": resources, "RoleArn": ROLE}
+    inline = {
+        "MonitoringType": "DataQuality",
+        "MonitoringJobDefinition": {
+            "BaselineConfig": {"BaseliningJobName": "base-1"}, "MonitoringInputs": [inputs],
+            "MonitoringOutputConfig": output, "MonitoringResources": resources,
+            "MonitoringAppSpecification": {"ImageUri": IMAGE}, "RoleArn": ROLE,
+        },
+    }  # fmt: skip
+    named = {"MonitoringType": "DataQuality", "MonitoringJobDefinitionName": "mine"}
+    in_use = sagemaker.exceptions.ResourceInUse
+
+    def define(name):
+        sagemaker.create_data_quality_job_definition(
+            JobDefinitionName=name, DataQualityAppSpecification={"ImageUri": IMAGE},
+            DataQualityBaselineConfig={"BaseliningJobName": "base-1"},
+            DataQualityJobInput=inputs, DataQualityJobOutputConfig=output, **common,
+        )  # fmt: skip
+
+    def schedule(name, config):
+        sagemaker.create_monitoring_schedule(
+            MonitoringScheduleName=name, MonitoringScheduleConfig=config
+        )
+
+    define("mine")
+    schedule("mine", named)
+    for refused in (
+        lambda: define("own"),
+        lambda: schedule("own", inline),
+        lambda: sagemaker.create_model_quality_job_definition(
+            JobDefinitionName="mine",
+            ModelQualityAppSpecification={"ImageUri": IMAGE, "ProblemType": "Regression"},
+            ModelQualityBaselineConfig={"BaseliningJobName": "base-1"},
+            ModelQualityJobInput={**inputs, "GroundTruthS3Input": {"S3Uri": "s3://mybucket/t"}},
+            ModelQualityJobOutputConfig=output, **common,
+        ),
+    ):  # fmt: skip
+        with pytest.raises(in_use):
+            refused()
+    sagemaker.delete_monitoring_schedule(MonitoringScheduleName="mine")
+    with pytest.raises(in_use):
+        schedule("mine", inline)
+    with pytest.raises(in_use):
+        define("mine")
+    # Its Baseline stays, for the endpoint's columns are named by it; the name is its own again.
+    sagemaker.delete_data_quality_job_definition(JobDefinitionName="mine")
+    assert server.client.get("/api/v1/baselines/mine").status_code == 200
+    define("mine")
+    spec = {
+        "kind": "data-quality",
+        "endpoint": "guarded",
+        "schedule": "cron(0 * ? * * *)",
+        "baseline": "own",
+    }
+    assert server.apply({"kind": "Monitor", "name": "own", "spec": spec}).status_code == 200
+    sagemaker.delete_monitoring_schedule(MonitoringScheduleName="own")
+
+    shown = server.client.get("/api/v1/baselines/own").json()
+    assert (shown["generation"], shown["tags"]) == (1, {})
+
+
 def test_quality_and_bias_have_baselines_too(sagemaker, s3, trained):
     frame = trained.frame.assign(
         prediction=trained.model.predict(trained.inputs),
