@@ -62,7 +62,7 @@ class Reach:
     def check_uri(self, uri: str) -> None:
         """Refuse a URI that names no bucket, or is out of reach."""
         check_uri(uri)
-        if self.folders and not _is_below(uri, self.folders):
+        if self.folders and not is_below(uri, self.folders):
             raise InputError(f"{uri}: in none of the data folders; {self.mend}")
 
     def check_output(self, where: str) -> None:
@@ -71,7 +71,7 @@ class Reach:
             return
         if is_remote(where):
             check_uri(where)
-            is_inside = _is_below(where, self.outputs)
+            is_inside = is_below(where, self.outputs)
         else:
             path = absolute(where)
             local = [Path(open_uri(one)[1]) for one in self.outputs if not is_remote(one)]
@@ -93,8 +93,10 @@ class Reach:
         places = [f"{one.rstrip('/')}/{endpoint}" for one in (*self.folders, *self.outputs)]
         mend = f'move it to a folder "{endpoint}" in [serving] data_dirs or output_dirs'
         if own_object(where) is not None:
-            if endpoint.casefold() not in where.casefold().split("/")[3:-1]:
-                raise InputError(f"{where}: {mend}, or to such a folder of its bucket")
+            first, _, rest = where.removeprefix("s3://").partition("/")[2].partition("/")
+            is_own = bool(rest) and first.casefold() == endpoint.casefold()
+            if not is_own and not is_below(where, places):
+                raise InputError(f"{where}: {mend}, or such a folder at the top of its bucket")
             return
         if not places:
             raise InputError(f"{where}: invocations may name no files; {mend}")
@@ -108,7 +110,8 @@ def _start(path: Path) -> Path:
     return Path(*parts[: next(signs, len(parts))])
 
 
-def _is_below(uri: str, folders: Iterable[str]) -> bool:
+def is_below(uri: str, folders: Iterable[str]) -> bool:
+    """Return whether a URI is one of those of folders, or below it; never of a local folder."""
     remote = [folder.rstrip("/") for folder in folders if is_remote(folder)]
     is_inside = any(uri == folder or uri.startswith(f"{folder}/") for folder in remote)
     return is_inside and "/../" not in uri and not uri.endswith("/..")

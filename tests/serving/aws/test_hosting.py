@@ -564,14 +564,14 @@ def test_a_model_and_rows_are_uploaded_and_answers_downloaded(
     with contextlib.closing(client_of(server.url, "s3")) as s3:
         s3.create_bucket(Bucket="shop")
         s3.upload_file(str(trained.file), "shop", "models/late.skops")
-        s3.put_object(Bucket="shop", Key="uploads/uploaded/rows.csv", Body=trained.csv(slice(2)))
+        s3.put_object(Bucket="shop", Key="uploaded/rows.csv", Body=trained.csv(slice(2)))
         client.create_model(
             ModelName="uploaded",
             PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://shop/models/late.skops"},
         )
         serve(client, "uploaded", variant("v", "uploaded"), AsyncInferenceConfig=later)
         accepted = runtime.invoke_endpoint_async(
-            EndpointName="uploaded", InputLocation="s3://shop/uploads/uploaded/rows.csv",
+            EndpointName="uploaded", InputLocation="s3://shop/uploaded/rows.csv",
             ContentType="text/csv", Accept="text/csv",
         )  # fmt: skip
         key = accepted["OutputLocation"].removeprefix("s3://shop/")

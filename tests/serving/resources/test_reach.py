@@ -10,7 +10,7 @@ from driftline.errors import InputError
 from driftline.serving.resources.artifacts import data_fingerprint
 from driftline.serving.resources.reach import Reach
 from driftline.settings.settings import load
-from driftline.storage import open_uri
+from driftline.storage import open_uri, use_options
 
 
 @pytest.fixture
@@ -85,6 +85,25 @@ def test_with_data_folders_all_else_is_out_of_reach(tmp_path, data):
     for path in (tmp_path / "other.csv", data / ".." / "other.csv"):
         with pytest.raises(InputError, match="none of the data folders"):
             data_fingerprint(str(path), reach)
+
+
+def test_invocations_name_what_lies_in_a_folder_of_their_endpoint_at_the_top_of_a_bucket(tmp_path):
+    (tmp_path / "shop").mkdir()
+    use_options({}, tmp_path)
+    reach = Reach(("s3://shop/in",))
+
+    reach.check_object("s3://shop/flights/a/rows.csv", "flights")
+    reach.check_object("s3://shop/in/flights/rows.csv", "flights")
+    for key in (
+        "other/flights/rows.csv",
+        "flights",
+        "rows.csv",
+        "flights2/rows.csv",
+        "in/rows.csv",
+    ):
+        with pytest.raises(InputError, match="top of its bucket"):
+            reach.check_object(f"s3://shop/{key}", "flights")
+    use_options({})
 
 
 def test_a_pipe_is_no_data(data):
