@@ -10,13 +10,15 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pyarrow import fs
 
-from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.errors import ConflictError, ForbiddenError, InputError, NotFoundError
 from driftline.formats.location import Location, locate
 from driftline.serving.context import ServerContext
+from driftline.serving.resources.reach import is_below
 from driftline.serving.resources.store import ChangedError
 from driftline.storage import is_bucket_name
 
@@ -45,7 +47,7 @@ class Buckets:
 
     def __init__(self, context: ServerContext) -> None:
         self._reach = context.reach
-        self._folder = context.settings.buckets_dir
+        self._root, self._folder = context.settings.root, context.settings.buckets_dir
         # Beside the buckets, so that a whole file is moved there at once; no bucket has its name.
         self._uploads = (self._folder or context.local_dir / "s3") / ".uploads"
 
@@ -71,7 +73,25 @@ class Buckets:
         is_here = is_bucket_name(name) and (self._folder is None or (self._folder / name).is_dir())
         if not is_here:
             raise NoBucketError(f'The specified bucket does not exist: "{name[:80]}"')
-        return locate(f"s3://{name}" if self._folder is None else self._folder / name)
+        if self._folder is not None:
+            return locate(self._folder / name)
+        # Others' buckets, which the server's own keys open: only what the settings name.
+        named = (*self._reach.folders, *self._reach.outputs) if self._reach.folders else ()
+        if not any(f"{one}/".startswith(f"s3://{name}/") for one in named):
+            raise ForbiddenError(f"s3://{name}: not a bucket of [serving] data_dirs or output_dirs")
+        return locate(f"s3://{name}")
+
+    def keys(self, bucket: str, prefix: str, after: str) -> Iterator[Key]:
+        """Return the keys of a bucket behind one, in S3's order; only what may be read."""
+        place, folder = self.bucket(bucket), prefix.rpartition("/")[0]
+        if self._folder is None:
+            self._check((place / folder if folder else place).shown)
+        return keys_of(place, prefix, after, hidden=self._root.removeprefix("s3://"))
+
+    def _check(self, uri: str, *, is_written: bool = False) -> None:
+        (self._reach.check_output if is_written else self._reach.check_uri)(uri)
+        if is_below(uri, [self._root]):
+            raise ForbiddenError(f"{uri}: belongs to the installation itself")
 
     def object(self, bucket: str, key: str, *, is_written: bool = False) -> Location:
         """Return where an object is, or would be; never outside of its bucket."""
@@ -83,9 +103,8 @@ class Buckets:
             raise InputError('key: expected names with a single "/" between them, and no ".."')
         place = folder / "/".join(parts)
         if self._folder is None:
-            check = self._reach.check_output if is_written else self._reach.check_data
-            check(place.shown)
-        elif not Path(place.path).resolve().is_relative_to(Path(folder.path).resolve()):
+            self._check(place.shown, is_written=is_written)
+        elif not _is_inside(place, folder):
             raise NotFoundError(f'"{key}" is a link to elsewhere')
         return place
 
@@ -98,8 +117,9 @@ class Buckets:
         """Begin an upload in parts; return its id."""
         folder = self.new_file().with_name(uuid.uuid4().hex)
         for one in self._uploads.iterdir():
-            if one.stat().st_mtime < time.time() - _ABANDONED_S:
-                shutil.rmtree(one) if one.is_dir() else one.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # Another request has moved or removed it just now.
+                if one.stat().st_mtime < time.time() - _ABANDONED_S:
+                    forget(one) if one.is_dir() else one.unlink()
         folder.mkdir()
         (folder / "target").write_text(target, encoding="utf-8")
         return folder.name
@@ -125,7 +145,7 @@ class Buckets:
                 with file.open("rb") as part:
                     shutil.copyfileobj(part, target, 1 << 20)
         found = commit(whole, place)
-        shutil.rmtree(folder)
+        forget(folder)
         return found
 
 
@@ -134,6 +154,11 @@ def part_of(folder: Path, number: int) -> Path:
     if not 1 <= number <= PARTS_MAX:
         raise BadPartsError(f"part {number}; expected 1 to {PARTS_MAX}")
     return folder / f"{number:05d}"
+
+
+def forget(folder: Path) -> None:
+    """Remove an upload in parts; another request may do so at the same time."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def info_of(place: Location) -> fs.FileInfo | None:
@@ -167,12 +192,15 @@ def delete(place: Location) -> None:
         place.system.delete_file(place.path)
 
 
-def keys_of(bucket: Location, prefix: str, after: str) -> Iterator[Key]:
-    """Return the keys behind one, in S3's order, reading one folder after the other."""
+def keys_of(bucket: Location, prefix: str, after: str, hidden: str = "") -> Iterator[Key]:
+    """Return the keys behind one, in S3's order, reading one folder after the other.
+
+    ``hidden``: the path of a folder that is left out, as links are: they may lead out, or round.
+    """
     folder = prefix.rpartition("/")[0]
     if folder and not {"", ".", ".."}.isdisjoint(folder.split("/")):
         return
-    levels = [_sorted(bucket, folder)]
+    levels = [_sorted(bucket, folder, hidden)]
     while levels:
         key, info = next(levels[-1], ("", None))
         if info is None:
@@ -180,17 +208,24 @@ def keys_of(bucket: Location, prefix: str, after: str) -> Iterator[Key]:
         elif info.type == fs.FileType.Directory:
             is_past = key <= after and not after.startswith(key)
             if not is_past and (key.startswith(prefix) or prefix.startswith(key)):
-                levels.append(_sorted(bucket, key.rstrip("/")))
+                levels.append(_sorted(bucket, key.rstrip("/"), hidden))
         elif key > after and key.startswith(prefix):
             yield key, info
 
 
-def _sorted(bucket: Location, folder: str) -> Iterator[Key]:
+def _is_inside(place: Location, bucket: Location) -> bool:
+    return Path(place.path).resolve().is_relative_to(Path(bucket.path).resolve())
+
+
+def _sorted(bucket: Location, folder: str, hidden: str) -> Iterator[Key]:
     start = f"{folder}/" if folder else ""
     place = bucket / folder if folder else bucket
+    if place.is_local and not _is_inside(place, bucket):
+        return iter(())
     found = [
         (start + info.base_name + "/" * (info.type == fs.FileType.Directory), info)
         for info in place.listing(allow_not_found=True)
+        if info.path != hidden and not (place.is_local and Path(info.path).is_symlink())
     ]
     return iter(sorted(found, key=lambda one: one[0].encode()))
 

@@ -7,7 +7,6 @@ import html
 import logging
 import mimetypes
 import re
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -41,9 +40,9 @@ from driftline.serving.buckets import (
     NoUploadError,
     commit,
     delete,
+    forget,
     groups_of,
     info_of,
-    keys_of,
     part_of,
 )
 from driftline.serving.context import ServerContext
@@ -61,7 +60,7 @@ _PLAIN = re.compile(
     r"(prefix|delimiter|max-keys|encoding-type|continuation-token|start-after|fetch-owner"
     r"|partNumber|x-id|X-Amz-[A-Za-z-]+)\Z"
 )
-_RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))\Z")
+_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\Z")
 # Of S3's own errors; the first that fits.
 _CODES: tuple[tuple[Any, str, int], ...] = (
     (ForbiddenError, "AccessDenied", 403),
@@ -105,7 +104,8 @@ class S3:
         self._buckets = Buckets(context)
         settings = context.settings
         hosts = ("localhost", urlsplit(settings.server.external_url).hostname, *settings.own_hosts)
-        self._hosts = tuple(f".{one}" for one in hosts if one)
+        # The longest first: one may be below another.
+        self._hosts = sorted({f".{one}" for one in hosts if one}, key=len, reverse=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -121,6 +121,9 @@ class S3:
         if operation is not None:
             await self._audit.note(operation, path, answer.status_code)
         answer.headers["x-amz-request-id"] = uuid.uuid4().hex
+        # A browser runs no object as a page of this address, where its user is logged in.
+        answer.headers["content-security-policy"] = "sandbox"
+        answer.headers["x-content-type-options"] = "nosniff"
         if answer.status_code >= 400 and asked.method in ("PUT", "POST"):
             # Of a body that was not asked for (Expect: 100-continue) nobody knows if it comes.
             answer.headers["connection"] = "close"
@@ -136,7 +139,8 @@ class S3:
         except ValueError:
             raise WireError("InvalidURI", "Could not parse the specified URI.", 400) from None
         host = asked.header("host").partition(":")[0].lower()
-        if own := next((one for one in self._hosts if host.endswith(one)), ""):
+        own = next((one for one in self._hosts if f".{host}".endswith(one)), "")
+        if own and f".{host}" != own:
             path = f"{host.removesuffix(own)}/{path}"
         asked.bucket, _, asked.key = path.partition("/")
         asked.query = dict(pairs)
@@ -161,15 +165,16 @@ class S3:
 
     async def list_objects(self, asked: Asked) -> Response:
         """List keys, or what they begin with up to a delimiter, page by page."""
-        query, bucket = asked.query, self._buckets.bucket(asked.bucket)
+        query = asked.query
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
         text = query.get("max-keys", str(_PAGE_MAX))
         if not text.isdecimal() or int(text[:9]) < 1:
             raise InputError(f'max-keys "{text[:20]}"; expected a whole number above 0')
         limit, token = min(int(text[:9]), _PAGE_MAX), query.get("continuation-token", "")
         after = token or query.get("start-after", "")
-        keys = groups_of(keys_of(bucket, prefix, after), prefix, delimiter, after)
-        found = await asyncio.to_thread(lambda: list(islice(keys, limit + 1)))
+        keys = self._buckets.keys(asked.bucket, prefix, after)
+        groups = groups_of(keys, prefix, delimiter, after)
+        found = await asyncio.to_thread(lambda: list(islice(groups, limit + 1)))
         page, more = found[:limit], len(found) > limit
 
         def shown(key: str) -> str:
@@ -266,7 +271,7 @@ class S3:
         """Store a part of an upload; one of the same number is replaced."""
         folder, number = self._upload(asked), asked.query.get("partNumber", "")
         part, file = (
-            part_of(folder, int(number) if number.isdecimal() else 0),
+            part_of(folder, int(number[:6]) if number.isdecimal() else 0),
             self._buckets.new_file(),
         )
         try:
@@ -287,7 +292,7 @@ class S3:
 
     async def abort_upload(self, asked: Asked) -> Response:
         """Forget an upload in parts."""
-        await asyncio.to_thread(shutil.rmtree, self._upload(asked))
+        await asyncio.to_thread(forget, self._upload(asked))
         return Response(status_code=204)
 
     def _upload(self, asked: Asked) -> Path:
@@ -361,6 +366,11 @@ def _operation_of(asked: Asked) -> Operation:
     choice = next((one for one in _CHOOSING if one in asked.query), "")
     others = [one for one in asked.query if one != choice and not _PLAIN.match(one)]
     found = _ROUTES.get((asked.method, path, choice))
+    if found is not None and asked.method not in ("GET", "HEAD"):
+        # Conditions that would be broken silently: a check and a write are not one step here.
+        is_served = found[1] is S3.put_object and asked.header("if-none-match") == "*"
+        names = ("if-match",) if is_served else ("if-match", "if-none-match")
+        others += [name for name in names if asked.header(name)]
     if found is None or others:
         what = f"{asked.method} {path[3:] or '/'} {' '.join(others)[:80]}".strip()
         raise WireError("NotImplemented", f"This part of S3 is not served: {what}", 501)

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import threading
 import zlib
+from pathlib import Path
 
 import boto3
 import pytest
@@ -17,6 +18,7 @@ from driftline.app.listener import Server, listen
 from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.serving.aws.s3 import S3
+from driftline.serving.buckets import Buckets
 from driftline.serving.context import ServerContext
 from driftline.serving.operations.authorization import AuditLog
 from driftline.serving.resources.reach import Reach
@@ -29,7 +31,7 @@ from tests.serving.conftest import NOW, settings_of, wait_for
 def place(tmp_path_factory):
     """Serve S3 alone; return its folder of buckets, and its port."""
     folder = tmp_path_factory.mktemp("s3")
-    settings = settings_of(folder)
+    settings = settings_of(folder, hosts=["driftline.corp.example", "corp.example"])
     engine = open_url(new_sqlite(folder))
     context = ServerContext(settings=settings, engine=engine, now=lambda: NOW)
     s3 = S3(context, AuditLog(context))
@@ -99,7 +101,7 @@ def test_what_is_put_is_a_file_that_others_read(s3, place):
     Reach(folders=("/nowhere",)).check_data("s3://mybucket/in/day 1/ä.csv")
 
 
-def test_ranges_are_those_of_http(s3):
+def test_ranges_are_those_of_http(s3, place):
     s3.put_object(Bucket="mybucket", Key="range", Body=b"0123456789")
 
     def get(text):
@@ -110,6 +112,7 @@ def test_ranges_are_those_of_http(s3):
     assert get("bytes=7-") == (b"789", "bytes 7-9/10")
     assert get("bytes=-3") == (b"789", "bytes 7-9/10")
     assert get("bytes=0-99") == (b"0123456789", "bytes 0-9/10")
+    assert raw(place[1], "GET", "/mybucket/range", range="bytes=0-" + "9" * 5000)[0] == 200
     with pytest.raises(ClientError) as caught:
         get("bytes=10-")
     assert code_of(caught) == ("InvalidRange", 416)
@@ -171,6 +174,8 @@ def test_files_are_uploaded_in_parts_and_deleted(s3, place, tmp_path):
     s3.abort_multipart_upload(**about)
 
     assert (tmp_path / "back").read_bytes() == content
+    many = f"?partNumber={'9' * 5000}&uploadId={'0' * 32}"
+    assert raw(place[1], "PUT", f"/mybucket/big/other{many}", b"x")[0] == 404
     with pytest.raises(s3.exceptions.NoSuchUpload):
         s3.upload_part(**about, PartNumber=2, Body=b"half")
     s3.delete_objects(Bucket="mybucket", Delete={"Objects": [{"Key": "big/file"}, {"Key": "no"}]})
@@ -186,6 +191,10 @@ def test_an_object_is_put_once_where_that_is_asked_for(s3):
         s3.put_object(Bucket="mybucket", Key="once", Body=b"2", IfNoneMatch="*")
 
     assert code_of(caught) == ("PreconditionFailed", 412)
+    for condition in ({"IfMatch": '"other"'}, {"IfNoneMatch": '"other"'}):
+        with pytest.raises(ClientError) as caught:
+            s3.put_object(Bucket="mybucket", Key="once", Body=b"2", **condition)
+        assert code_of(caught) == ("NotImplemented", 501)
     assert s3.get_object(Bucket="mybucket", Key="once")["Body"].read() == b"1"
 
 
@@ -194,6 +203,57 @@ def test_a_bucket_may_be_in_the_host(place, s3):
     status, _, body = raw(place[1], "GET", "/hosted", host=f"mybucket.localhost:{place[1]}")
 
     assert (status, body) == (200, b"here")
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ("driftline.corp.example", "/mybucket/hosts"), ("corp.example", "/mybucket/hosts"),
+        ("mybucket.driftline.corp.example", "/hosts"), ("mybucket.corp.example", "/hosts"),
+    ],
+)  # fmt: skip
+def test_an_own_name_is_no_bucket_though_another_is_its_end(place, host, path):
+    (place[0] / "mybucket/hosts").write_bytes(b"1")
+
+    assert raw(place[1], "GET", path, host=host)[0] == 200
+
+
+def test_a_browser_runs_no_object_as_a_page_of_the_server(place):
+    (place[0] / "mybucket/page.html").write_text("<script>alert(1)</script>")
+    headers = {
+        key.lower(): value for key, value in raw(place[1], "GET", "/mybucket/page.html")[1].items()
+    }
+
+    assert headers["content-security-policy"] == "sandbox"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_list_follows_no_link(place, s3):
+    folder = place[0] / "mybucket" / "links"
+    (folder / "in").mkdir(parents=True)
+    (folder / "in" / "key").write_bytes(b"1")
+    outside = place[0].parent / "beside"
+    outside.mkdir()
+    (outside / "name").write_bytes(b"1")
+    (folder / "in" / "round").symlink_to(folder)
+    (folder / "out").symlink_to(outside)
+
+    def listed(prefix):
+        found = s3.list_objects_v2(Bucket="mybucket", Prefix=prefix).get("Contents", ())
+        return [one["Key"] for one in found]
+
+    assert listed("links/") == ["links/in/key"]
+    assert listed("links/out/") == []
+    assert listed("links/in/round/in/") == ["links/in/round/in/key"]
+
+
+def test_an_upload_begins_while_others_end(place, monkeypatch):
+    context = ServerContext(settings=settings_of(place[0].parents[1]), engine=None, now=lambda: NOW)
+    buckets = Buckets(context)
+    gone = place[0] / ".uploads" / "gone"
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter([gone]))
+
+    assert buckets.upload(buckets.begin("mybucket/x"), "mybucket/x").is_dir()
 
 
 def framed(*parts, trailer=""):
