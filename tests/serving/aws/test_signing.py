@@ -32,6 +32,8 @@ from driftline.loopback import Message, Receive, Scope, Send
 from driftline.serving.aws.routing import CREDENTIAL_KEY
 from driftline.serving.aws.signing import SignedRequests, refuse_unsigned
 from driftline.serving.http.responses import read_body
+from driftline.serving.resources import store
+from driftline.serving.resources.specs import MonitorSpec
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import Running, running
 from tests.serving.guarded import FILE_SECRET, bearer
@@ -185,6 +187,28 @@ def test_nothing_is_read_for_who_may_not_declare(
 
     noted = {(one["action"], one["status"]) for one in admin.audit() if one["subject"] == name}
     assert noted == {("POST /api/v1/apply", 403)}
+
+
+def test_why_a_schedule_failed_is_shown_to_those_who_may_see_rows(
+    server: Running, make: Callable[..., Pair]
+) -> None:
+    spec = MonitorSpec.model_validate({
+        "kind": "data-quality", "endpoint": "e", "baseline": "b", "schedule": "external",
+    })  # fmt: skip
+    row = store.Stored("Monitor", "broken", None, {}, spec.model_dump(mode="json"), {})
+    with server.engine.begin() as connection:
+        store.put_row(connection, row, CLOCK())
+        store.write(connection, row, phase="Failed", reason="row 4111", observed_generation=1)
+
+    def reason(role: str) -> str:
+        client = client_of(server, "sagemaker", make(f"asks-{role}", role))
+        found = client.describe_monitoring_schedule(MonitoringScheduleName="broken")
+        return str(found["FailureReason"])
+
+    assert reason("analyst") == "row 4111"
+    assert reason("viewer").startswith("not shown")
+    with server.engine.begin() as connection:
+        store.delete_row(connection, "Monitor", "broken")
 
 
 @pytest.mark.parametrize(
