@@ -387,7 +387,9 @@ class EndpointReconciler:
         if (old := actual.route) is not None:
             # Promoted together with another model, it answers callers once it has that.
             is_shadow = desired.is_shadow or old.desired.is_shadow
-            kept = replace(old.desired, weight=desired.weight, is_shadow=is_shadow)
+            kept = replace(
+                old.desired, weight=desired.weight, is_shadow=is_shadow, fleet=desired.fleet
+            )
             actual.place(kept, old.pool)
 
     def _cancel(self, variant: VariantRuntime) -> None:

@@ -165,7 +165,8 @@ def list_targets(connection: Connection, policies: list[store.Stored]) -> list[T
         if count is None and serverless is not None:
             count = serverless["provisioned_concurrency"] or 0
         elif count is None:
-            count = variant.get("initial_instance_count") or 1
+            initial = variant.get("initial_instance_count")
+            count = 1 if initial is None else initial  # A count of 0 may have been retained.
         later = endpoint.running.get("async_inference_config") is not None
         capacity = _capacity(spec, row, count)
         if not (later or serverless):  # Once it could rest without a worker.

@@ -94,7 +94,9 @@ class Endpoint:
             status = self.status()
             found = status["deployment"] or {}
             is_there = found.get("stage") == stage and step in (None, found["step"])
-            return status if is_there else None
+            # A server follows what is written a moment later.
+            is_followed = found.get("ended_at") is None or status["state"] != "Updating"
+            return status if is_there and is_followed else None
 
         return self._until(reached)
 
