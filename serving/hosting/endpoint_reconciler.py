@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -127,6 +127,14 @@ class VariantRuntime:
         least = 0 if self.desired.serverless else self.desired.instance_count or 1
         return self.route.pool.instance_count >= least
 
+    @property
+    def problem(self) -> str | None:
+        """Why its next pool could not be started, or what answers for it cannot."""
+        pool = None if self.route is None else self.route.pool
+        # A serverless variant without a worker may be well, or have just failed to start one.
+        is_lost = pool is not None and bool(self.desired.serverless or not pool.is_ready)
+        return self.reason or (pool.problem if pool is not None and is_lost else None)
+
     def place(self, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
         """Have a pool answer, by the settings of a declaration."""
         share = 100.0 if desired.sampling_percentage is None else desired.sampling_percentage
@@ -144,10 +152,7 @@ class VariantRuntime:
     def state(self, share: float) -> VariantState:
         """Return how it fares; ``share``: of the requests that it gets."""
         desired, pool = self.desired, None if self.route is None else self.route.pool
-        problem = self.reason or (None if self.next_pool is None else self.next_pool.problem)
-        # A serverless variant without a worker may be well, or have just failed to start one.
-        if problem is None and pool is not None and (desired.serverless or not pool.is_ready):
-            problem = pool.problem
+        loading = None if self.next_pool is None else self.next_pool.problem
         return VariantState(
             name=desired.name,
             model=desired.worker.name,
@@ -156,12 +161,15 @@ class VariantRuntime:
             desired_weight=desired.weight,
             instance_count=0 if pool is None else pool.instance_count,
             desired_instance_count=_workers_at_rest(desired),
-            problem=problem,
+            problem=self.reason or loading or self.problem,
             shadow=desired.is_shadow,
             mirrored=self.mirror.mirrored,
             dropped=self.mirror.dropped,
             generation=desired.generation,
         )
+
+
+Placed = tuple[VariantRuntime, Route]
 
 
 class EndpointReconciler:
@@ -230,10 +238,10 @@ class EndpointReconciler:
         return [one.state(shares.get(_key(one.desired), 0.0)) for one in self._runtimes(name)]
 
     def fleet(self, name: str, number: int) -> tuple[bool, str | None]:
-        """Whether all workers of a fleet can answer here, and why one of them cannot be started."""
+        """Whether all workers of a fleet can answer here, and why one of its variants cannot."""
         found = [one for one in self._runtimes(name) if one.desired.fleet.number == number]
         callers = [one for one in found if not one.desired.is_shadow]
-        failed = (f'variant "{one.desired.name}": {one.reason}' for one in callers if one.reason)
+        failed = (f'variant "{one.desired.name}": {one.problem}' for one in callers if one.problem)
         return bool(callers) and all(one.is_whole for one in callers), next(failed, None)
 
     def _runtimes(self, name: str) -> list[VariantRuntime]:
@@ -308,7 +316,8 @@ class EndpointReconciler:
         while True:
             # What is served goes on as it is.
             with failures.noted(SQLAlchemyError, OSError):
-                if self._leaving:
+                # A new fleet is asked here only while it can answer.
+                if self._leaving or any(one.fleet.is_new for one in self._declared.variants):
                     self._publish()
                 if not await asyncio.to_thread(self._from_database, self.has_followed):
                     await self.refresh()
@@ -453,6 +462,7 @@ class EndpointReconciler:
         placed = [(one, one.route) for one in self._runtimes(name) if one.route is not None]
         shadow = next((route for _, route in placed if route.desired.is_shadow), None)
         placed = [(one, route) for one, route in placed if not route.desired.is_shadow]
+        placed = self._joined(name, placed, () if before is None else before.routes)
         can_start = [route for one, route in placed if one.reason is None or route.pool.is_ready]
         callers = can_start or [route for _, route in placed]
         if before is not None and not any(route.pool.is_ready for route in callers):
@@ -464,6 +474,23 @@ class EndpointReconciler:
         if shadow is not None and any(route.pool is shadow.pool for route in callers):
             shadow = None
         return ServedEndpoint.of(callers, shadow)
+
+    def _joined(self, name: str, placed: list[Placed], before: Sequence[Route]) -> list[Placed]:
+        """Leave out fleets that join until all of their variants can answer, while another can."""
+        asked = {route.desired.fleet.number for route in before}
+        routes = (*(route for _, route in placed), *before)
+        able = {
+            route.desired.fleet.number
+            for route in routes
+            if route.pool.is_ready and not route.desired.fleet.is_new
+        }
+        waits = set[int]()
+        for one in self._runtimes(name):
+            fleet, is_ready = one.desired.fleet, one.route is not None and one.route.pool.is_ready
+            joins = fleet.is_new or fleet.number not in asked
+            if joins and not is_ready and not one.desired.is_shadow and able - {fleet.number}:
+                waits.add(fleet.number)
+        return [(one, route) for one, route in placed if one.desired.fleet.number not in waits]
 
     def _end(self, route: Route, drain_s: float = DRAIN_S) -> None:
         """Stop a pool beside all else; nobody waits for a shadow's answers."""

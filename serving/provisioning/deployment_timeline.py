@@ -44,7 +44,9 @@ def next_move(at: Deployment, seen: Seen, now: datetime) -> Deployment:
         old_part = 1.0 if config.rolling_update_policy is None else 1 - share
         return replace(at, stage="Baking", share=share, old_part=old_part, since=now)
     if not seen.is_new_whole:  # As after a server that was killed: watched anew from here.
-        return at_step(at, at.step, now)
+        again = at_step(at, at.step, now)
+        # The old fleet is whole, but for those that a rolling update let go.
+        return again if config.rolling_update_policy is not None else replace(again, share=0.0)
     over_s = (now - at.since).total_seconds()
     if at.stage == "Baking" and over_s >= config.wait_s:
         if at.step + 1 < len(config.shares(at.worker_count)):

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,10 +18,15 @@ from sklearn.tree import DecisionTreeClassifier
 
 from driftline.capture.tap.target import CaptureTarget
 from driftline.serving.hosting.admission import Limits
+from driftline.serving.hosting.endpoint_reconciler import (
+    Declared,
+    EndpointReconciler,
+    VariantRuntime,
+)
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import DesiredVariant
+from driftline.serving.resources.endpoints import DesiredVariant, Fleet
 from driftline.serving.resources.variant_overrides import override
 from driftline.serving.resources.worker_spec import WorkerSpec
 
@@ -56,6 +62,44 @@ def test_requests_are_dealt_by_weight():
     chosen = Counter(served(9, 0, 1).by_weight(draw).desired.name for draw in draws)
 
     assert chosen == {"0": 900, "2": 100}
+
+
+def test_a_new_fleet_is_asked_on_a_server_once_all_of_its_variants_can_answer():
+    """Also when the deployment is over elsewhere, and the old fleet is declared no longer."""
+    reconciler = EndpointReconciler(SimpleNamespace(models=None))
+    old, new = Fleet(0, 0.0, label="a"), Fleet(1, 1.0, is_new=True, label="b")
+    ready = {(name, fleet): SimpleNamespace(is_ready=True) for name in "AB" for fleet in (0, 1)}
+    b = ready.pop(("B", 1))
+
+    def asked(*fleets: Fleet) -> set[tuple[str, int]]:
+        """Return which variants of which fleets answer, with the fleets that are declared."""
+        one = DesiredVariant("e", "A", 1.0, WorkerSpec("f"), 1, None, False, 1)
+        declared = [replace(one, name=name, fleet=fleet) for fleet in fleets for name in "AB"]
+        reconciler._declared, reconciler._variants = Declared(declared, *[frozenset()] * 2), {}
+        for each in declared:
+            runtime = VariantRuntime(each, None)
+            reconciler._variants[*each.key, each.fleet.number] = runtime
+            if (pool := ready.get((each.name, each.fleet.number))) is not None:
+                runtime.place(each, pool)
+        reconciler._publish()
+        served = reconciler.served("e")
+        assert {served.named(name, 0.5).desired.name for name in "AB"} == {"A", "B"}
+        drawn = [served.by_weight(draw) for draw in (0.0, 0.5, 0.99)]
+        drawn += [served.named(name, 0.5) for name in "AB"]
+        return {(route.desired.name, route.desired.fleet.number) for route in drawn}
+
+    before, after = {("A", 0), ("B", 0)}, {("A", 1), ("B", 1)}
+    assert asked(old, new) == before  # B is loading.
+    assert asked(Fleet(1)) == before
+    ready["B", 1] = b
+    assert asked(old, new) == after
+    b.is_ready = False
+    assert asked(old, new) == before
+    assert asked(Fleet(1)) == before
+    b.is_ready = True
+    assert asked(Fleet(1)) == after
+    b.is_ready = False  # Nothing else is left.
+    assert asked(Fleet(1)) == after
 
 
 @pytest.fixture(scope="module")

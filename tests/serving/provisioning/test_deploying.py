@@ -1,6 +1,8 @@
 """Deployments on real workers, under traffic, by a clock that the tests move."""
 
+import os
 import shutil
+import signal
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -222,6 +224,41 @@ def test_workers_that_do_not_start_never_get_a_request(server, endpoint, tmp_pat
     message = server.error_of(answer)["message"]
     assert 'rolled back to generation 1: variant "AllTraffic": ' in message
     assert endpoint.asked() == {"blue": 200}
+
+
+@pytest.mark.parametrize("leads", [True, False], ids=["leader", "follower"])
+def test_new_workers_that_die_and_do_not_come_back_are_asked_no_longer(
+    server, endpoint, clock, until, tmp_path, monkeypatch, leads
+):
+    broken, name = tmp_path / "broken", f"frail-{endpoint.name}"
+    begin = f'if Path("{broken}").exists(): raise RuntimeError("no table")'
+    (blue,) = server.worker_ids()
+    declare(server, model(tmp_path, name, "frail", begin))
+    endpoint.deploy(name)
+    clock.move(W)
+    endpoint.reach("Baking", 2)
+    assert endpoint.asked(20) == {"frail": 20}
+    # A follower knows its own workers only: whoever leads sees none that is dead.
+    if not leads:
+        monkeypatch.setattr(deploying.EndpointReconciler, "fleet", lambda *_: (True, None))
+    broken.touch()
+    for worker in set(server.worker_ids()) - {blue}:
+        os.kill(worker, signal.SIGKILL)
+
+    until(lambda: endpoint.answers[-1] == (200, "blue"))
+    assert endpoint.asked() == {"blue": 200}
+    if leads:
+        after = endpoint.reach("RolledBack")
+        assert 'rolled back to generation 1: variant "AllTraffic": ' in after["reason"]
+        assert "no table" in after["reason"]
+    else:
+        assert endpoint.status()["deployment"]["share"] == 1
+        broken.unlink()
+        until(lambda: endpoint.answers[-1] == (200, "frail"))
+    # Until somebody had looked, no worker could be named to those who asked.
+    failed = {status for status, _ in endpoint.answers} - {200}
+    assert failed <= {503}
+    endpoint.answers[:] = [one for one in endpoint.answers if one[0] == 200]
 
 
 def test_it_is_stopped_by_hand_and_ends_with_what_is_applied_meanwhile(server, endpoint, clock):

@@ -129,6 +129,19 @@ def test_a_step_begins_when_its_workers_answer_and_is_watched_anew_when_they_do_
     at = settled(at, WELL, 100 + W)
     assert fleets(settled(at, WELL, 100 + 2 * W - 1)) == ("Baking", 10, 10, 100)
     assert fleets(settled(at, loading, 100 + 2 * W)) == ("Creating", 0, 10, 100)
+    # In a later step as well nobody is sent to workers that are gone.
+    at = settled(at, WELL, 100 + 2 * W)
+    assert fleets(at) == ("Baking", 100, 100, 100)
+    at = settled(at, loading, 100 + 2 * W + 1)
+    assert fleets(at) == ("Creating", 0, 100, 100)
+    assert fleets(settled(at, WELL, 100 + 2 * W + 2)) == ("Baking", 100, 100, 100)
+
+
+def test_a_rolling_update_keeps_the_share_that_its_old_workers_cannot_take():
+    at = settled(settled(begun(rolling(percent(50))), WELL, 0), WELL, W)
+
+    assert fleets(at) == ("Baking", 100, 100, 0)
+    assert fleets(settled(at, replace(WELL, is_new_whole=False), W)) == ("Creating", 50, 100, 50)
 
 
 @pytest.mark.parametrize(
