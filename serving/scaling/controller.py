@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.alarms.actions import policy_of
 from driftline.alerts.alarms.alarm import Point
+from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import scaling_alarms
 from driftline.alerts.evaluation.catalog import Catalog, Entry
 from driftline.alerts.evaluation.due import newest_tick
@@ -42,6 +44,8 @@ LOOK_S = 1.0
 _MOST_OF_THE_TIME = 20  # To look takes at most this part of a core.
 # A change that no server has brought about by then has failed; nothing takes it back.
 _REACHED = timedelta(minutes=15)
+# No traffic is zero once so many periods are empty: the newest one may not be written yet.
+_SILENT_PERIODS = 3
 _KEPT = timedelta(weeks=6)  # As Application Auto Scaling keeps activities.
 _LEFT = ("changed_at", "changed_from", "out_until", "in_until")  # Of a Capacity.
 _activities = scaling_activities.c
@@ -56,13 +60,13 @@ class Autoscaler:
     def __init__(self, context: ServerContext, reconciler: EndpointReconciler) -> None:
         self._context, self._reconciler = context, reconciler
         self._catalog = Catalog()
+        self._failures = FailedPasses(log, "autoscaling")
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
-        failures = FailedPasses(log, "autoscaling")
         while True:
             began_s = time.monotonic()
-            with failures.noted(SQLAlchemyError, OSError, DriftlineError):
+            with self._failures.noted(SQLAlchemyError, OSError, DriftlineError):
                 await asyncio.to_thread(self.step)
             took_s = time.monotonic() - began_s
             await asyncio.sleep(max(LOOK_S, _MOST_OF_THE_TIME * took_s))
@@ -79,17 +83,10 @@ class Autoscaler:
                 select(scaling_activities).where(_activities.ended_at.is_(None))
             ).all()
         for target in targets:
-            if target.endpoint.is_unfinished:
+            if target.endpoint.is_unfinished or target.key not in signals:
                 continue  # It is deployed, or about to be: scaling waits for the new generation.
-            bounded, scheduled = target.scheduled(now)
-            decision = decide(
-                bounded.capacity, signals.get(target.key, ()), now,
-                suspended=target.spec.suspended_state, scheduled=scheduled or "",
-                waiting=waiting.get(target.key[0], 0),
-            )  # fmt: skip
-            if decision is not None or scheduled is not None:
-                with engine.begin() as connection:
-                    _store(connection, bounded, decision, now, has_fired=scheduled is not None)
+            with self._alone(target):
+                self._scale(target, signals[target.key], waiting.get(target.key[0], 0), now)
         ended = [(row.id, *end) for row in begun if (end := self._outcome(row, now)) is not None]
         if ended:
             with engine.begin() as connection:
@@ -98,10 +95,33 @@ class Autoscaler:
                     is_open = _activities.id == number, _activities.ended_at.is_(None)
                     connection.execute(update(scaling_activities).where(*is_open).values(values))
 
+    def _scale(
+        self, target: Target, signals: Sequence[Signal], waiting: int, now: datetime
+    ) -> None:
+        """Set what a target is to have by what its policies see."""
+        bounded, scheduled = target.scheduled(now)
+        decision = decide(
+            bounded.capacity, signals, now, suspended=target.spec.suspended_state,
+            scheduled=scheduled or "", waiting=waiting,
+        )  # fmt: skip
+        if decision is not None or scheduled is not None:
+            with self._context.engine.begin() as connection:
+                _store(connection, bounded, decision, now, has_fired=scheduled is not None)
+
+    @contextmanager
+    def _alone(self, target: Target) -> Iterator[None]:
+        """Log what is wrong with one target, so that the others are scaled all the same."""
+        try:
+            yield
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what is not known is a fault of ours, and said.
+            self._failures.failed(error, "endpoint={} variant={}".format(*target.key))
+
     def _signals(
         self, connection: Connection, targets: Sequence[Target], now: datetime
     ) -> dict[Key, list[Signal]]:
-        """Return what each policy of each target sees."""
+        """Return what each policy of each target sees; nothing of one that cannot be read."""
         rows = scaling_alarms(connection)
         entries, _ = self._catalog.load(connection, rows)
         firing: dict[str, list[tuple[Row[Any], Entry]]] = {}
@@ -111,11 +131,14 @@ class Autoscaler:
             for action in entry.definition.actions(row.state):
                 if (name := policy_of(action)) is not None:
                     firing.setdefault(name.casefold(), []).append((row, entry))
-        found = {target.key: list[Signal]() for target in targets}
+        found = {}
         for target in targets:
-            for policy in target.spec.policies:
-                fires = firing.get(policy_key(target.spec, policy).casefold(), [])
-                found[target.key] += _signals_of(connection, target, policy, fires, now)
+            with self._alone(target):
+                seen = list[Signal]()
+                for policy in target.spec.policies:
+                    fires = firing.get(policy_key(target.spec, policy).casefold(), [])
+                    seen += _signals_of(connection, target, policy, fires, now)
+                found[target.key] = seen
         return found
 
     def _outcome(self, row: Row[Any], now: datetime) -> tuple[str, str] | None:
@@ -151,7 +174,7 @@ def _signals_of(
         definition = entry.definition
         edges = definition.edges(newest_tick(now, min(definition.period, 60)))
         ((_, points),) = read_points(connection, [Question(definition, entry.plan, edges)])
-        newest, value = _newest(policy, definition.evaluation_periods, points)
+        newest, value = _newest(policy, definition, points)
         found.append(
             Signal(
                 policy, fires, row.name, row.state, float(definition.threshold or 0.0),
@@ -163,16 +186,20 @@ def _signals_of(
 
 
 def _newest(
-    policy: Policy, periods: int, points: Sequence[Point] | Exception
+    policy: Policy, definition: AlarmDefinition, points: Sequence[Point] | Exception
 ) -> tuple[Point | None, float | None]:
     """Return the newest datapoint, and the value: in steps, that of all periods that are judged."""
     # Metric math that cannot be done says nothing; the alarm says why.
-    known = (
-        [] if isinstance(points, Exception) else [one for one in points if one.value is not None]
-    )
+    if isinstance(points, Exception):
+        return None, None
+    is_silent = all(one.value is None for one in points[-_SILENT_PERIODS:])
+    if is_silent and policy.tracking is not None and definition.treatment == "breaching":
+        return points[-1], 0.0
+    known = [one for one in points if one.value is not None]
     if not known:
         return None, None
-    values = [one.value for one in known[-periods:] if one.value is not None]
+    newest = known[-definition.evaluation_periods :]
+    values = [one.value for one in newest if one.value is not None]
     if policy.steps is None:
         return known[-1], values[-1]
     return known[-1], _AGGREGATED[policy.steps.metric_aggregation_type](values)

@@ -25,6 +25,8 @@ from driftline.serving.resources.scaling_specs import (
 # Scale in only so far that the metric stays below this share of the target: AlarmLow's threshold.
 LOW_SHARE = 0.9
 _ROUNDING = 1e-9
+# A metric may be any multiple of its target; this one asks for more workers than any may have.
+_SHARE_MAX = 1_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def wish(capacity: Capacity, signal: Signal, now: datetime) -> int | None:
     base = capacity.when_measured(signal.measured_at)
     base_out = capacity.changed_from if capacity.cools_out(now) else base
     if (tracking := signal.policy.tracking) is not None:
-        share = (signal.value or 0.0) / tracking.target_value
+        share = max(0.0, min((signal.value or 0.0) / tracking.target_value, _SHARE_MAX))
         if signal.fires == "high" and signal.value is not None:
             # Without a worker there is nothing to reckon from.
             return max(capacity.now, _ceil(base_out * share)) if capacity.now else 1

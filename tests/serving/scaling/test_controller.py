@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from driftline.serving.resources import store
 from driftline.serving.resources.scaling_specs import ScalingPolicySpec
 from driftline.serving.resources.store import Stored
 from driftline.serving.resources.variant_overrides import override, overrides_of
+from driftline.serving.scaling import controller
 from driftline.serving.scaling.controller import Autoscaler
-from driftline.serving.scaling.standing import declare, fitted
+from driftline.serving.scaling.standing import Target, declare, fitted, list_targets
 from driftline.serving.tables import async_requests, scaling_activities
 from tests.clock import Clock
 from tests.servers.postgres import both_databases
@@ -147,6 +149,43 @@ def test_no_traffic_at_all_is_as_good_as_zero(flights):
     found = [flights.minute() for _ in range(20)]
 
     assert found[-1] == 1
+
+
+def test_silence_is_zero_although_there_was_traffic_a_while_ago(flights):
+    flights.declare(max_capacity=8, policies=[tracking()])
+    with flights.engine.begin() as connection:
+        endpoint = store.get(connection, "Endpoint", "flights")
+        override(connection, endpoint, "AllTraffic", reason="by hand", instance_count=8)
+    # Low enough for the alarm, too high to let a worker go; now and then a minute is empty.
+    steady = [flights.minute(0 if minute % 5 == 4 else 85 * 8) for minute in range(21)]
+
+    silent = [flights.minute() for _ in range(3)]
+
+    assert steady == [8] * 21
+    assert silent == [8, 8, 1]
+
+
+def test_a_fault_of_one_target_leaves_the_others(flights, monkeypatch, caplog):
+    flights.declare(min_capacity=2, max_capacity=4)
+    (good,) = list_targets_of(flights)
+    bad = replace(good, spec=good.spec.model_copy(update={"variant": "Other"}))
+    monkeypatch.setattr(Target, "scheduled", faulty(Target.scheduled))
+    monkeypatch.setattr(controller, "list_targets", lambda *_: [bad, good])
+
+    assert flights.minute() == 2
+    assert "autoscaling_failed endpoint=flights variant=other" in caplog.text
+
+
+def list_targets_of(one: Installation) -> list[Target]:
+    with one.engine.connect() as connection:
+        return list_targets(connection, store.list_kind(connection, "ScalingPolicy"))
+
+
+def faulty(scheduled: Callable[..., Any]) -> Callable[..., Any]:
+    def found(target: Target, now: datetime) -> Any:
+        return scheduled(target, now) if target.key[1] == "alltraffic" else 1 // 0
+
+    return found
 
 
 @both_databases

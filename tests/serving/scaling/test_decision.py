@@ -201,6 +201,14 @@ def test_of_several_policies_the_largest_capacity_wins(signals, expected):
     assert wanted(Capacity(4, 1, 8), *signals) == expected
 
 
+@pytest.mark.parametrize("value", [1e300, -1e300])
+def test_a_metric_may_be_any_multiple_of_its_target(value):
+    tiny = tracking(1e-300)
+
+    assert wanted(Capacity(4, 1, 200), high(value, tiny)) == (200 if value > 0 else 4)
+    assert wanted(Capacity(4, 1, 200), low(value, tiny)) == (4 if value > 0 else 1)
+
+
 @pytest.mark.parametrize(
     ("suspended", "signal", "expected"),
     [
