@@ -54,10 +54,10 @@ async def deploy(
             )
         if after.stage == "Succeeded":
             return _ready(finish, at)
-        if after == at:
+        # Where another controller was first, it is looked at again.
+        if after == at or not await asyncio.to_thread(_store, context, at, after):
             await asyncio.sleep(LOOK_S)
             continue
-        await asyncio.to_thread(_store, context, after)
         await reconciler.refresh()
 
 
@@ -151,10 +151,12 @@ def _problem(connection: Connection, at: Deployment) -> str | None:
     return None
 
 
-def _store(context: ServerContext, at: Deployment) -> None:
+def _store(context: ServerContext, before: Deployment, at: Deployment) -> bool:
     with context.engine.begin() as connection:
-        deployments.move(connection, at)
+        if not deployments.move(connection, before, at):
+            return False
     log.info(
         "endpoint=%s event=deployment stage=%s step=%d share=%g",
         at.endpoint, at.stage, at.step + 1, at.share,
     )  # fmt: skip
+    return True

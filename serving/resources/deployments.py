@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.serving.resources import store
@@ -25,6 +25,7 @@ from driftline.serving.resources.endpoints import (
     list_desired,
     running_endpoint,
 )
+from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.variant_overrides import overridden
 from driftline.serving.tables import deployments
 
@@ -33,6 +34,8 @@ from driftline.serving.tables import deployments
 Stage = Literal[
     "Creating", "Baking", "Terminating", "RollingBack", "Succeeded", "RolledBack", "Superseded"
 ]
+# What says how far it is.
+_PLACE = ("stage", "step", "share", "new_part", "old_part", "since")
 _MOVES = ("stage", "step", "share", "new_part", "old_part", "since", "reason")
 
 
@@ -110,11 +113,13 @@ def begin(connection: Connection, deployment: Deployment) -> None:
     store.count_change(connection, "Endpoint")
 
 
-def move(connection: Connection, deployment: Deployment) -> None:
-    """Store how far a deployment is."""
-    values = {name: getattr(deployment, name) for name in _MOVES}
-    _change(connection, deployment, **values)
-    store.count_change(connection, "Endpoint")
+def move(connection: Connection, before: Deployment, after: Deployment) -> bool:
+    """Store how far a deployment is, unless another controller moved or ended it meanwhile."""
+    is_there = [deployments.c[name] == getattr(before, name) for name in _PLACE]
+    values = {name: getattr(after, name) for name in _MOVES}
+    if is_moved := _change(connection, after, *is_there, **values):
+        store.count_change(connection, "Endpoint")
+    return is_moved
 
 
 def close(connection: Connection, row: store.Stored, reason: str | None, now: datetime) -> None:
@@ -152,12 +157,27 @@ def forget(connection: Connection, endpoint: str, _now: datetime) -> None:
     connection.execute(delete(deployments).where(deployments.c.endpoint == endpoint.casefold()))
 
 
-def _change(connection: Connection, deployment: Deployment, **values: object) -> None:
+def is_held_back(connection: Connection, row: store.Stored, changed: store.Stored) -> bool:
+    """Whether an endpoint was rolled back from what it declares, which a change left as it is."""
+    last = last_deployment(connection, row)
+    if row.phase != "Failed" or last is None:
+        return False
+    if (last.edition, last.stage) != (row.edition, "RolledBack"):
+        return False
+    deployed = last.made["models"].get(key_of(changed.kind, changed.name))
+    return changed.kind != "Model" or deployed is None or deployed["made"] == changed.made
+
+
+def _change(
+    connection: Connection, deployment: Deployment, *seen: ColumnElement[bool], **values: object
+) -> bool:
     where = (
         deployments.c.endpoint == deployment.endpoint.casefold(),
         deployments.c.fleet == deployment.fleet,
+        deployments.c.ended_at.is_(None),
+        *seen,
     )
-    connection.execute(update(deployments).where(*where).values(**values))
+    return bool(connection.execute(update(deployments).where(*where).values(**values)).rowcount)
 
 
 def list_fleets(connection: Connection, rows: Sequence[store.Stored]) -> list[DesiredVariant]:
