@@ -39,6 +39,7 @@ from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.provisioning.making import Finish, Made
 from driftline.serving.provisioning.signatures import positive_class
 from driftline.serving.resources import store
+from driftline.serving.resources.deployments import is_held_back
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.model_specs import environment_of
 from driftline.serving.resources.specs import BaselineSpec, CapturedData
@@ -78,7 +79,8 @@ def promote_version(
             made = {**row.made, "version": version, "signature": loaded.signature.to_json()}
             moved = _move(connection, row, made, context.now())
             for user in store.users_of(connection, "Baseline", name):
-                if user.kind == "Endpoint" and not user.is_unfinished:
+                is_free = user.kind == "Endpoint" and not user.is_unfinished
+                if is_free and not is_held_back(connection, user, row):
                     store.begin_again(connection, user, lease)
     return Promoted(name, used, version, moved)
 

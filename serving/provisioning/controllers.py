@@ -38,7 +38,7 @@ from driftline.serving.provisioning.making import (
     obstacle,
 )
 from driftline.serving.resources import store
-from driftline.serving.resources.deployments import close
+from driftline.serving.resources.deployments import close, is_held_back
 from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.specs import Kind
 from driftline.serving.resources.store import CONTROLLED, Phase, Stored
@@ -167,7 +167,10 @@ class Controllers:
             if now.kind == "Endpoint":
                 close(connection, now, None, self._context.now())
             _end(connection, now, "Ready", None, reason=None, attempts=0, made=made)
+            changed = store.get(connection, row.kind, row.name)
             for user in store.users_of(connection, row.kind, row.name):
+                if user.kind == "Endpoint" and is_held_back(connection, user, changed):
+                    continue
                 follows = user.kind == "Endpoint" and user.phase == "Ready"
                 if follows or (user.phase == "Failed" and user.kind != "Model"):
                     store.begin_again(connection, user, self.lease())

@@ -277,6 +277,30 @@ def test_it_is_stopped_by_hand_and_ends_with_what_is_applied_meanwhile(server, e
     assert endpoint.asked() == {"blue": 200}
 
 
+def test_what_was_rolled_back_starts_again_only_when_its_own_model_changes(
+    server, endpoint, until, tmp_path
+):
+    old, new = f"old-{endpoint.name}", f"new-{endpoint.name}"
+    first = model(tmp_path, old, "old"), model(tmp_path, new, "new")
+    running = endpoint.declared(old, deployment_config=None)
+    assert server.apply(*first, running).status_code == 200
+    endpoint.deploy(new)
+    server.client.post(f"/api/v1/endpoints/{endpoint.name}/deployment/stop")
+    endpoint.reach("RolledBack")
+
+    # A version of a model is ready, and who follows it begins, in one transaction.
+    answer = server.apply(model(tmp_path, old, "older"))
+    held = endpoint.status()
+    declare(server, model(tmp_path, new, "newer"))
+    again = endpoint.reach("Baking")
+
+    # It is told that the endpoint does not follow.
+    assert "rolled back to generation 2: stopped by" in server.error_of(answer)["message"]
+    assert (held["phase"], held["deployment"]["stage"]) == ("Failed", "RolledBack")
+    assert held["deployment"]["generation"] == 3
+    assert again["phase"] == "Pending"
+
+
 def test_what_was_changed_of_variants_is_kept_if_asked_and_not_changed_meanwhile(
     server, endpoint, clock, until
 ):
