@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import select
 
-from driftline.serving.resources.deployments import begin, move
+from driftline.serving.resources.deployments import begin, is_held_back, move
+from driftline.serving.resources.store import Stored
 from driftline.serving.tables import deployments
 from tests.serving.provisioning.test_deployment_timeline import START, begun, blue_green
 
@@ -25,3 +27,29 @@ def test_a_controller_that_stood_still_moves_nothing_that_another_one_did(engine
     assert moved == [True, False]
     assert stage == "RollingBack"
     assert not ended
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "digest", "expected"),
+    [
+        ("Baseline", "flights", "1", True),
+        ("Model", "blue", "2", True),  # What runs.
+        ("Model", "green", "1", True),  # Applied again as it was.
+        ("Model", "green", "2", False),
+    ],
+)
+def test_what_was_rolled_back_is_held_back_until_a_model_of_it_is_another(
+    engine, kind, name, digest, expected
+):
+    row = Stored("Endpoint", "flights", None, {}, {}, {}, phase="Failed", generation=2)
+    changed = Stored(kind, name, None, {}, {}, {"digest": digest})
+    at = begun(blue_green("ALL_AT_ONCE"))
+    made = {**at.made, "models": {"green": {"name": "green", "made": {"digest": "1"}}}}
+    over = replace(at, edition=row.edition, made=made, stage="RolledBack", ended_at=START)
+
+    with engine.begin() as connection:
+        begin(connection, over)
+        found = is_held_back(connection, row, changed)
+        earlier = is_held_back(connection, replace(row, generation=3), changed)
+
+    assert (found, earlier) == (expected, False)
