@@ -227,6 +227,8 @@ def test_a_server_killed_in_any_stage_costs_no_call_and_the_deployment_has_its_e
         expected = "new" if end == "Succeeded" else "old"
         # Each server follows within a second, and the one that was killed loads models first.
         wait(lambda: {text for _, text in callers.answers[-50:]} == {expected}, within_s=120)
+        # The killed one serves again, too, before the next case asks it.
+        wait(lambda: first.is_answering(name, "1", content_type="text/plain"), within_s=120)
 
     assert over["stage"] == end
     assert [one for one in callers.answers if one[0] != 200] == []
