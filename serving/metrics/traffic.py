@@ -76,7 +76,7 @@ class Answered(NamedTuple):
     fleet: str = ""  # Of two, while the endpoint is deployed: its config or generation.
 
 
-_Key = tuple[int, str, str, str]  # Minute, endpoint, variant, fleet.
+_Key = tuple[int, str, str, str]  # Minute, endpoint, variant, fleet; "": of all fleets.
 
 
 class _Minute:
@@ -170,12 +170,12 @@ class Traffic:
             self._seconds(endpoint).observe(seconds)
         if endpoint:
             minute_number = int(self._now().timestamp() // 60)
-            key = minute_number, endpoint, answered.variant, answered.fleet
-            minute = self._minute(key)
-            if minute is None:
-                self.counters["left_out"] += 1
-            else:
-                _note(minute, answered, seconds)
+            for fleet in {"", answered.fleet}:
+                minute = self._minute((minute_number, endpoint, answered.variant, fleet))
+                if minute is not None:
+                    _note(minute, answered, seconds)
+                elif not fleet:
+                    self.counters["left_out"] += 1
 
     def _minute(self, key: _Key) -> _Minute | None:
         """Return what is counted of a minute; None where there is no room for another one."""
@@ -199,16 +199,22 @@ class Traffic:
     def _count_open(self) -> None:
         """Note, each second, how many requests are open for a worker; scaling goes by it."""
         minute = int(self._now().timestamp() // 60)
+        counts: defaultdict[_Key, Counts[str]] = defaultdict(Counts)
         for one in self._workers():
-            key = minute, one.endpoint, one.variant, one.fleet
-            found = None if one.container else self._minute(key)
-            if found is None:
+            for fleet in () if one.container else {"", one.fleet}:
+                counts[minute, one.endpoint, one.variant, fleet].update(
+                    open=one.open_count,
+                    workers=len(one.process_ids),
+                    provisioned=one.provisioned or 0,
+                )
+        for key, count in counts.items():
+            if (found := self._minute(key)) is None:
                 continue
-            if one.process_ids:
-                each = one.open_count / len(one.process_ids)
+            if count["workers"]:
+                each = count["open"] / count["workers"]
                 found.note("ConcurrentRequestsPerModel", float(f"{each:.3g}"))
-            if one.provisioned:
-                share = min(1.0, one.open_count / one.provisioned)
+            if count["provisioned"]:
+                share = min(1.0, count["open"] / count["provisioned"])
                 found.note("ServerlessProvisionedConcurrencyUtilization", float(f"{share:.3g}"))
 
     async def _sample(self) -> None:
@@ -218,16 +224,17 @@ class Traffic:
             return
         self._sampled = minute
         for workers, used in await asyncio.to_thread(self._meter.read, list(self._workers())):
-            name = workers.endpoint, workers.variant, workers.fleet
-            if workers.model_counts and (found := self._minute((minute, *name))) is not None:
-                for count in workers.model_counts:
-                    found.note("LoadedModelCount", float(count))
-            if used and (found := self._minute((minute - 1, *name))) is not None:
-                if not workers.container:
-                    found.instances = len(workers.process_ids)
-                for one in used:
-                    found.note("CPUUtilization", one.cpu, workers.container)
-                    found.note("MemoryUtilization", one.memory, workers.container)
+            for fleet in {"", workers.fleet}:
+                name = workers.endpoint, workers.variant, fleet
+                if workers.model_counts and (found := self._minute((minute, *name))) is not None:
+                    for count in workers.model_counts:
+                        found.note("LoadedModelCount", float(count))
+                if used and (found := self._minute((minute - 1, *name))) is not None:
+                    if not workers.container:
+                        found.instances += len(workers.process_ids)
+                    for one in used:
+                        found.note("CPUUtilization", one.cpu, workers.container)
+                        found.note("MemoryUtilization", one.memory, workers.container)
 
     async def _write(self, before: int | None) -> None:
         """Write the minutes before one; None: all."""
@@ -253,16 +260,16 @@ class Traffic:
 
     def _leave_out(self) -> None:
         _, lost = self._waiting.popleft()
-        self.counters["left_out"] += sum(minute.total for minute in lost.values())
+        totals = (minute.total for (*_, fleet), minute in lost.items() if not fleet)
+        self.counters["left_out"] += sum(totals)
 
     def _store(self, request_id: str, part: Mapping[_Key, _Minute]) -> None:
         points: list[Datapoint] = []
         for (number, endpoint, variant, fleet), minute in part.items():
             time = datetime.fromtimestamp(number * 60, UTC)
             place = {"EndpointName": endpoint, "VariantName": variant}
-            points += minute.points(time, place)
-            if fleet:  # So that an alarm can watch one of two fleets.
-                points += minute.points(time, {**place, "EndpointConfigName": fleet})
+            # So that an alarm can watch one of two fleets.
+            points += minute.points(time, place | ({"EndpointConfigName": fleet} if fleet else {}))
         with self._engine.begin() as connection:
             add(connection, points, request_id, now=self._now())
 

@@ -141,3 +141,31 @@ def test_what_workers_use_is_told_of_the_minute_that_is_over(
     # What was refused before the model was asked is no error of the model's.
     failed = read(engine, "InvocationModelErrors", **canary)[0]
     assert (failed.sum, failed.sample_count) == (1.0, 2.0)
+
+
+def test_of_two_fleets_a_worker_s_share_is_of_both_together_and_of_each(engine: Engine) -> None:
+    clock, own = Clock(NOW), os.getpid()
+    workers = [
+        Workers("flights", "all", [own] * 3, open_count=9, fleet="old"),
+        Workers("flights", "all", [own], open_count=1, fleet="new"),
+    ]
+    counted = Traffic(engine, clock, CollectorRegistry(), lambda: workers)
+
+    async def over_a_minute() -> None:
+        await counted._sample()
+        counted._count_open()
+        for fleet in ["old"] * 18 + ["new"] * 2:
+            counted.observe(ok()._replace(fleet=fleet), 0.01)
+        clock.time += timedelta(minutes=1)
+        await counted._sample()
+        await counted._write(None)
+
+    asyncio.run(over_a_minute())
+
+    def of(name: str, statistic: str) -> list[float]:
+        fleets = [{}, {"EndpointConfigName": "old"}, {"EndpointConfigName": "new"}]
+        return [read(engine, name, **FLIGHTS | fleet)[0].get(statistic) for fleet in fleets]
+
+    assert of("Invocations", "Sum") == [20.0, 18.0, 2.0]
+    assert of("InvocationsPerInstance", "Sum") == [5.0, 6.0, 2.0]
+    assert of("ConcurrentRequestsPerModel", "Average") == [2.5, 3.0, 1.0]
