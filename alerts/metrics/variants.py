@@ -42,7 +42,7 @@ class Variant:
     worker_count: int | None = None
     is_shadow: bool = False
     problem: str | None = None
-    generation: int | None = None  # Of two, while the endpoint is deployed.
+    is_new: bool = False  # Of two, while the endpoint is deployed.
     measured: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
@@ -105,9 +105,9 @@ def told_variants(
 ) -> tuple[Variant, ...]:
     """Return the variants that the server tells of, then those that only metrics know."""
     found = {
-        (one["name"], one["generation"]): Variant(
+        (one["name"], one["is_new"]): Variant(
             one["name"], one["model"], one["share"], one["instance_count"], one["shadow"],
-            one["problem"], one["generation"],
+            one["problem"], one["is_new"],
         )
         for one in told
     }  # fmt: skip
@@ -115,7 +115,7 @@ def told_variants(
     for name in published_variants(connection, endpoint):
         if name not in names:
             names[name] = None
-            found[name, None] = Variant(name)
+            found[name, False] = Variant(name)
     measured = last_hour(connection, endpoint, list(names), now)
     return tuple(
         replace(one, measured=measured[one.name])

@@ -93,8 +93,8 @@ def _role(variant: Variant, view: EndpointView) -> str:
     """Name a shadow, a variant that only metrics know, and what is wrong with one."""
     if variant.problem:
         return say.sentence(variant.problem)
-    if (found := view.deployment) and not found["ended_at"] and variant.generation:
-        return "old workers" if variant.generation < found["generation"] else "new workers"
+    if (found := view.deployment) and not found["ended_at"] and variant.share is not None:
+        return "new workers" if variant.is_new else "old workers"
     if variant.is_shadow:
         return "a shadow: answers copies, and no caller"
     return "no longer declared" if variant.share is None and not view.why_untold else ""

@@ -36,7 +36,7 @@ def deployment_members(spec: Given, status: Given) -> Document:
     members: Document = {"LastDeploymentConfig": _renamed(config, to_pascal)} if config else {}
     if found is None:
         return members
-    new = [one for one in status["variants"] if one["generation"] == found["generation"]]
+    new = [one for one in status["variants"] if one["is_new"]]
     members["PendingDeploymentSummary"] = {
         "EndpointConfigName": spec.get("config", f"generation-{found['generation']}"),
         "StartTime": datetime.fromisoformat(found["started_at"]),

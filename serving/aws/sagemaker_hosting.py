@@ -379,8 +379,7 @@ def _capture(said: Mapping[str, Any] | None, running: Mapping[str, Any]) -> Answ
 def _variants(status: Mapping[str, Any], member: str) -> list[Answer] | None:
     """Return how the variants that run fare; of two fleets, those of the old one."""
     deployment = active_deployment(status)
-    new = None if deployment is None else deployment["generation"]
-    fares = {one["name"]: one for one in status["variants"] if one["generation"] != new}
+    fares = {one["name"]: one for one in status["variants"] if not one["is_new"]}
     found = []
     for one in status["running"].get(member, ()):
         name, serverless = one["variant_name"], one.get("serverless_config")

@@ -99,7 +99,7 @@ class VariantState:
     shadow: bool  # Whether it answers copies, and no caller.
     mirrored: int  # Copies that a shadow was asked, and was spared, since the server began.
     dropped: int
-    generation: int  # Of the endpoint, whose fleet it belongs to.
+    is_new: bool  # Of two fleets, while the endpoint is deployed.
 
 
 @dataclass(slots=True, eq=False)
@@ -165,7 +165,7 @@ class VariantRuntime:
             shadow=desired.is_shadow,
             mirrored=self.mirror.mirrored,
             dropped=self.mirror.dropped,
-            generation=desired.generation,
+            is_new=desired.fleet.is_new,
         )
 
 

@@ -191,9 +191,12 @@ def list_fleets(connection: Connection, rows: Sequence[store.Stored]) -> list[De
         if one is None or not _goes_on(one, row):
             continue
         old, new = running_endpoint(row), replace(row, made=one.made)
-        fleet = Fleet(row.made.get("fleet", 0), 1 - one.share, label=_label(old))
+        label, new_label = _label(old), _label(running_endpoint(new))
+        # Of a new version of a model, both have one name: it is the new fleet's.
+        label = "" if label == new_label else label
+        fleet = Fleet(row.made.get("fleet", 0), 1 - one.share, label=label)
         parts = [(each, fleet, one.old_part) for each in variants if each.key[0] == key]
-        fleet = Fleet(one.fleet, one.share, is_new=True, label=_label(running_endpoint(new)))
+        fleet = Fleet(one.fleet, one.share, is_new=True, label=new_label)
         variants = [each for each in variants if each.key[0] != key]
         parts += [(each, fleet, one.new_part) for each in desired_of(connection, new)]
         variants += [

@@ -64,7 +64,7 @@ def test_the_page_of_traffic_says_how_far_a_deployment_is_and_which_workers_are_
         "generation": 7, "since": NOW.isoformat(), "deadline": (NOW + DAY).isoformat(),
         "ended_at": None, "reason": 'alarm "drift" is in ALARM', "alarms": ["drift"],
     }  # fmt: skip
-    served = tuple(Variant("blue", "m", 0.5, 1, generation=number) for number in (6, 7))
+    served = tuple(Variant("blue", "m", 0.5, 1, is_new=one) for one in (False, True))
     view = EndpointView(
         NOW, EndpointLine("flights"), "traffic", None, served=served, deployment=deployment
     )

@@ -173,9 +173,9 @@ def test_a_canary_gets_its_share_then_everything_and_the_old_workers_go(
     until(lambda: blue not in server.worker_ids())
 
     assert (status["state"], status["phase"]) == ("Updating", "Pending")
-    assert [(one["generation"], one["share"]) for one in status["variants"]] == [
-        (1, pytest.approx(0.8)),
-        (2, pytest.approx(0.2)),
+    assert [(one["is_new"], one["share"]) for one in status["variants"]] == [
+        (False, pytest.approx(0.8)),
+        (True, pytest.approx(0.2)),
     ]
     # Each fails by chance once in a million runs.
     assert stats.binomtest(shares["green"], 400, 0.2).pvalue > 1e-6

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from driftline.serving.resources.deployments import begin, is_held_back, move
+from driftline.serving.resources.deployments import begin, is_held_back, list_fleets, move
+from driftline.serving.resources.endpoint_specs import ServedEndpoint
+from driftline.serving.resources.model_specs import FileModel
 from driftline.serving.resources.store import Stored
 from driftline.serving.tables import deployments
 from tests.serving.provisioning.test_deployment_timeline import START, begun, blue_green
@@ -53,3 +55,25 @@ def test_what_was_rolled_back_is_held_back_until_a_model_of_it_is_another(
         earlier = is_held_back(connection, replace(row, generation=3), changed)
 
     assert (found, earlier) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    ("generation", "labels"), [(2, ["generation-1", "generation-2"]), (1, ["", "generation-1"])]
+)
+def test_a_label_is_of_one_fleet_also_of_a_new_version_of_a_model(engine, generation, labels):
+    model = {"spec": FileModel(path="m").model_dump(), "file": "m/1", "trust_pickle": False}
+    made = {
+        "spec": ServedEndpoint(model="m").model_dump(mode="json"),
+        "models": {"m": {"name": "m", "made": model}},
+        "edition": "0.1",
+    }
+    row = Stored("Endpoint", "flights", None, {}, {}, made, phase="Pending", generation=generation)
+    at = begun(blue_green("ALL_AT_ONCE"))
+    new = {**made, "spec": made["spec"] | at.made["spec"], "edition": row.edition}
+
+    with engine.begin() as connection:
+        begin(connection, replace(at, edition=row.edition, made=new))
+        fleets = [one.fleet for one in list_fleets(connection, [row])]
+
+    assert [one.is_new for one in fleets] == [False, True]
+    assert [one.label for one in fleets] == labels
