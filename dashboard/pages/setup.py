@@ -11,7 +11,8 @@ from dash import html
 
 from driftline.access.audit import AuditEntry
 from driftline.access.changes import changed_fields
-from driftline.access.tokens import Token, is_valid
+from driftline.access.credentials import Token
+from driftline.access.tokens import is_valid
 from driftline.alerts.notify.channels import ChannelStatus
 from driftline.dashboard.address import Address, baseline_link, link_to, monitor_link
 from driftline.dashboard.pages import parts as ui

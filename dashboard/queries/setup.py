@@ -12,8 +12,8 @@ from functools import lru_cache, partial
 from typing import Any
 
 from driftline.access.audit import PROMOTE, AuditEntry, entries
+from driftline.access.credentials import Token, list_granted
 from driftline.access.principal import CURRENT
-from driftline.access.tokens import Token, list_tokens
 from driftline.alerts.notify.channels import ChannelStatus, list_channels
 from driftline.baseline import store
 from driftline.baseline.store import BaselineVersion
@@ -82,7 +82,7 @@ def read_setup(stores: Stores, asked: Address) -> SetupView:
         if asked.tab == "channels":
             return replace(view, channels=list_channels(connection))
         if asked.tab == "tokens":
-            return replace(view, tokens=list_tokens(connection))
+            return replace(view, tokens=list_granted(connection, Token))
         users = list_definitions(connection)
     root = stores.storage.root
     names = [one for one in sorted(list_folders(root, "baselines")) if low in one.casefold()]

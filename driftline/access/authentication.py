@@ -15,10 +15,10 @@ from typing import Generic, Protocol, TypeVar
 from cachetools import TTLCache
 from sqlalchemy import Engine
 
-from driftline.access.access_keys import Signer, find_signer
+from driftline.access.credentials import Signer, find_signer, find_token
 from driftline.access.principal import CURRENT, SECRET_HEADER, Principal, TrustedProxy
 from driftline.access.signature import is_signed
-from driftline.access.tokens import digest_of, find_session, find_token
+from driftline.access.tokens import digest_of, find_session
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError

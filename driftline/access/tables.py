@@ -1,4 +1,4 @@
-"""The SQL tables of this package: tokens, access keys, sessions, the audit log."""
+"""The SQL tables of this package: tokens and access keys, sessions, the audit log."""
 
 from __future__ import annotations
 
@@ -8,31 +8,19 @@ from driftline.database.columns import CONSTRAINT_NAMES, BigCount, FreeText, Utc
 
 metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
 
-# A secret itself is never stored: it has 256 random bits, so its SHA-256 can be neither inverted
-# nor guessed, and needs no salt.
-tokens = Table(
-    "access_tokens",
+# Tokens and access keys. A token's secret is never stored: it has 256 random bits, so its SHA-256
+# can be neither inverted nor guessed, and needs no salt. Signatures of AWS need the secret itself:
+# it is sealed with the key of channels' secrets, which is in no database.
+credentials = Table(
+    "access_credentials",
     metadata,
+    Column("kind", String(16), primary_key=True),  # token or access-key.
     Column("name", String(128), primary_key=True),
-    Column("digest", String(64), nullable=False, unique=True),
+    Column("digest", String(64), unique=True),
+    Column("access_key_id", String(32), unique=True),
+    Column("sealed", String(512)),  # None: a token's, or revoked, and forgotten.
     Column("roles", JSON, nullable=False),
-    Column("endpoints", JSON),  # None: all.
-    Column("created_by", String(255), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("expires_at", UtcDateTime),
-    Column("revoked_at", UtcDateTime),
-)
-
-# Signatures of AWS need the secret itself: it is sealed with the key of channels' secrets, which is
-# in no database.
-access_keys = Table(
-    "access_keys",
-    metadata,
-    Column("name", String(128), primary_key=True),
-    Column("access_key_id", String(32), nullable=False, unique=True),
-    Column("sealed", String(512)),  # None: revoked, and forgotten.
-    Column("roles", JSON, nullable=False),
-    Column("endpoints", JSON),  # None: all.
+    Column("endpoints", JSON(none_as_null=True)),  # None: all.
     Column("created_by", String(255), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),

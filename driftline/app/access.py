@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 
 from driftline.access.authentication import Authenticator
+from driftline.access.credentials import register_token
 from driftline.access.logins import Access
 from driftline.access.oidc import Provider, is_safe
 from driftline.access.principal import (
@@ -18,7 +19,7 @@ from driftline.access.principal import (
     read_networks,
     system_user,
 )
-from driftline.access.tokens import read_token, register_token, token_of_file
+from driftline.access.tokens import read_token, token_of_file
 from driftline.errors import InputError
 from driftline.settings.settings import Settings
 

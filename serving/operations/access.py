@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
 from sqlalchemy import Connection
 
-from driftline.access import access_keys as keys
 from driftline.access import audit as log
-from driftline.access import tokens as stored
+from driftline.access import credentials as stored
+from driftline.access import tokens as sessions
+from driftline.access.credentials import AccessKey, Grant, Kind, Token
 from driftline.access.principal import CURRENT, Principal, Role
 from driftline.serving.operations.registry import (
     End,
@@ -27,33 +26,31 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 
 
-@dataclass(frozen=True)
-class NewToken:
+@dataclass(frozen=True, kw_only=True)
+class NewToken(Grant):
     """A token that was made, with its secret."""
 
-    name: str
-    roles: Sequence[Role]
-    endpoints: Sequence[str] | None
-    expires_at: datetime | None
     token: str
 
 
-@dataclass(frozen=True)
-class NewAccessKey:
+@dataclass(frozen=True, kw_only=True)
+class NewAccessKey(Grant):
     """An access key that was made, with its secret."""
 
-    name: str
     access_key_id: str
-    roles: Sequence[Role]
-    endpoints: Sequence[str] | None
-    expires_at: datetime | None
     secret_access_key: str
 
 
+NewName = Annotated[str, "A name that was never used before."]
 Roles = Annotated[
     list[Role],
     Field(min_length=1, description="Some of viewer, analyst, operator, admin, invoke and ingest."),
 ]
+Endpoints = Annotated[
+    list[str] | None,
+    Field(min_length=1, description="The only endpoints that it is for; else all."),
+]
+Expires = Annotated[Time | None, "When it ends; else when it is revoked."]
 
 
 @operation("GET /whoami", role="anyone", command="whoami")
@@ -69,34 +66,23 @@ async def whoami() -> Principal:
     "GET /tokens", role="admin", command="token list",
     columns="name roles endpoints until=expires_at revoked_at",
 )  # fmt: skip
-def tokens(connection: Connection, page: Paging) -> Page[stored.Token]:
+def tokens(connection: Connection, page: Paging) -> Page[Token]:
     """List tokens by name, revoked ones too, without their secrets.
 
     Example: driftline token list
     """
-    found = stored.list_tokens(connection, after=page.after(str), limit=page.count)
-    return page.of(found, lambda one: (one.name,))
+    return _listed(connection, page, Token)
 
 
 @operation("POST /tokens", role="admin", status=201, notes_itself=True)
 def create_token(
-    services: Services,
-    connection: Connection,
-    name: Annotated[str, "A name that no token had before."],
-    roles: Roles,
-    endpoints: Annotated[list[str] | None, "The only endpoints that it is for; else all."] = None,
-    expires_at: Annotated[Time | None, "When it ends; else when it is revoked."] = None,
-) -> NewToken:
+    services: Services, connection: Connection, name: NewName, roles: Roles,
+    endpoints: Endpoints = None, expires_at: Expires = None,
+) -> NewToken:  # fmt: skip
     """Make a token; the answer alone shows its secret."""
-    now = services.context.now()
-    end = expires_at and expires_at.isoformat()
-    after = {"name": name, "roles": roles, "endpoints": endpoints, "expires_at": end}
-    secret = stored.create_token(
-        connection, name, roles, now=now, created_by=CURRENT.get().subject, endpoints=endpoints,
-        expires_at=expires_at,
-    )  # fmt: skip
-    log.record(connection, "create", f"Token/{name}", now, after=after)
-    return NewToken(name, roles, endpoints, expires_at, secret)
+    grant = Grant(name, roles, endpoints, expires_at)
+    _, secret = _create(services, connection, Token, grant)
+    return NewToken(name, roles, endpoints, expires_at, token=secret)
 
 
 @operation("DELETE /tokens/{name}", role="admin", notes_itself=True, command="token revoke")
@@ -109,46 +95,33 @@ def revoke_token(
 
     Example: driftline token revoke grafana
     """
-    now = services.context.now()
-    before = plain(stored.revoke_token(connection, name, now))
-    log.record(connection, "delete", f"Token/{name}", now, before=before)
+    _revoke(services, connection, Token, name)
 
 
 @operation(
     "GET /access-keys", role="admin", command="access-key list",
     columns="name access_key_id roles endpoints until=expires_at revoked_at",
 )  # fmt: skip
-def access_keys(connection: Connection, page: Paging) -> Page[keys.AccessKey]:
+def access_keys(connection: Connection, page: Paging) -> Page[AccessKey]:
     """List the access keys of AWS's clients by name, revoked ones too, without their secrets.
 
     Example: driftline access-key list
     """
-    found = keys.list_access_keys(connection, after=page.after(str), limit=page.count)
-    return page.of(found, lambda one: (one.name,))
+    return _listed(connection, page, AccessKey)
 
 
 @operation("POST /access-keys", role="admin", status=201, notes_itself=True)
 def create_access_key(
-    services: Services,
-    connection: Connection,
-    name: Annotated[str, "A name that no access key had before."],
-    roles: Roles,
-    endpoints: Annotated[list[str] | None, "The only endpoints that it is for; else all."] = None,
-    expires_at: Annotated[Time | None, "When it ends; else when it is revoked."] = None,
-) -> NewAccessKey:
+    services: Services, connection: Connection, name: NewName, roles: Roles,
+    endpoints: Endpoints = None, expires_at: Expires = None,
+) -> NewAccessKey:  # fmt: skip
     """Make an access key, by which boto3 and others sign; the answer alone shows its secret."""
-    now = services.context.now()
-    key_id, secret = keys.create_access_key(
-        connection, name, roles, now=now, created_by=CURRENT.get().subject, endpoints=endpoints,
-        expires_at=expires_at, seal=services.context.vault.seal,
+    grant = Grant(name, roles, endpoints, expires_at)
+    key, secret = _create(services, connection, AccessKey, grant)
+    return NewAccessKey(
+        name, roles, endpoints, expires_at, access_key_id=key.access_key_id,
+        secret_access_key=secret,
     )  # fmt: skip
-    end = expires_at and expires_at.isoformat()
-    after = {
-        "name": name, "access_key_id": key_id, "roles": roles, "endpoints": endpoints,
-        "expires_at": end,
-    }  # fmt: skip
-    log.record(connection, "create", f"AccessKey/{name}", now, after=after)
-    return NewAccessKey(name, key_id, roles, endpoints, expires_at, secret)
 
 
 @operation(
@@ -163,9 +136,29 @@ def revoke_access_key(
 
     Example: driftline access-key revoke airflow
     """
+    _revoke(services, connection, AccessKey, name)
+
+
+def _listed(connection: Connection, page: Paging, kind: type[Kind]) -> Page[Kind]:
+    found = stored.list_granted(connection, kind, after=page.after(str), limit=page.count)
+    return page.of(found, lambda one: (one.name,))
+
+
+def _create(
+    services: Services, connection: Connection, kind: type[Kind], grant: Grant
+) -> tuple[Kind, str]:
+    now, seal = services.context.now(), services.context.vault.seal
+    made, secret = stored.create(
+        connection, kind, grant, now=now, created_by=CURRENT.get().subject, seal=seal
+    )
+    log.record(connection, "create", f"{kind.__name__}/{grant.name}", now, after=plain(made))
+    return made, secret
+
+
+def _revoke(services: Services, connection: Connection, kind: type[Kind], name: str) -> None:
     now = services.context.now()
-    before = plain(keys.revoke_access_key(connection, name, now))
-    log.record(connection, "delete", f"AccessKey/{name}", now, before=before)
+    before = plain(stored.revoke(connection, kind, name, now))
+    log.record(connection, "delete", f"{kind.__name__}/{name}", now, before=before)
 
 
 @operation(
@@ -183,7 +176,7 @@ def end_sessions(
 
     Example: driftline token end-sessions ana@example.org
     """
-    after = {"ended": stored.end_sessions(connection, subject)}
+    after = {"ended": sessions.end_sessions(connection, subject)}
     log.record(connection, "delete", f"Sessions/{subject}", services.context.now(), after=after)
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx
 
 from driftline.access.authentication import COOKIE, Authenticator
+from driftline.access.credentials import Grant, Token, create, register_token
 from driftline.access.logins import Access
 from driftline.access.oidc import Provider
 from driftline.access.principal import ROLES, TrustedProxy
-from driftline.access.tokens import create_token, new_secret, register_token
+from driftline.access.tokens import new_secret
 from driftline.app.client.connection import ServerCalls
 from tests.clock import Clock
 from tests.dashboard.conftest import serving
@@ -51,7 +52,9 @@ class Guarded:
 
     def token(self, name: str, roles: list[str], **more) -> str:
         with self.engine.begin() as connection:
-            return create_token(connection, name, roles, now=NOW, created_by="test", **more)
+            grant = Grant(name, roles, **more)
+            _, secret = create(connection, Token, grant, now=NOW, created_by="test")
+        return secret
 
     @contextmanager
     def browser(self, token: str | None = None) -> Iterator[httpx.Client]:

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine
 from starlette.responses import Response
 
 from driftline.access.authentication import COOKIE
+from driftline.access.credentials import Token, revoke
 from driftline.access.principal import (
     ROLES,
     Principal,
@@ -23,7 +24,7 @@ from driftline.access.principal import (
     read_group_roles,
     read_networks,
 )
-from driftline.access.tokens import csrf_token, digest_of, new_secret, revoke_token
+from driftline.access.tokens import csrf_token, digest_of, new_secret
 from driftline.alerts.notify.silences import list_silences
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.login import PUBLIC, WRONG, own_path, set_session
@@ -139,7 +140,7 @@ def test_a_cookie_of_https_is_never_sent_otherwise(site, is_https, scheme):
 def _revoked(site):
     secret = site.token("gone", ["admin"])
     with site.engine.begin() as connection:
-        revoke_token(connection, "gone", NOW)
+        revoke(connection, Token, "gone", NOW)
     return secret
 
 
@@ -279,7 +280,7 @@ def _of_revoked(site):
     with site.browser(site.token("leaver", ["admin"])) as browser:
         secret = session_of(browser)
     with site.engine.begin() as connection:
-        revoke_token(connection, "leaver", NOW)
+        revoke(connection, Token, "leaver", NOW)
     site.access.authenticator.forget()
     return secret
 

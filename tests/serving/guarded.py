@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Engine
 
 from driftline.access.authentication import Authenticator
+from driftline.access.credentials import register_token
 from driftline.access.principal import TrustedProxy, read_group_roles, read_networks
-from driftline.access.tokens import new_secret, register_token
+from driftline.access.tokens import new_secret
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, Running, running
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from driftline.access.credentials import Grant, Token, create, revoke
 from driftline.access.principal import Principal
-from driftline.access.tokens import begin_session, create_token, digest_of, revoke_token
+from driftline.access.tokens import begin_session, digest_of
 from driftline.serving.resources.reach import Reach
 from tests.serving.conftest import NOW
 from tests.serving.guarded import FILE_SECRET, PROXY_SECRET, bearer, guarded
@@ -38,18 +39,18 @@ def server(tmp_path_factory):
 
 def _revoked(server):
     with server.engine.begin() as connection:
-        secret = create_token(connection, "gone", ["admin"], now=NOW, created_by="test")
-        revoke_token(connection, "gone", NOW)
+        grant = Grant("gone", ["admin"])
+        _, secret = create(connection, Token, grant, now=NOW, created_by="test")
+        revoke(connection, Token, "gone", NOW)
     return secret
 
 
 def _expired(server):
     then = NOW - timedelta(days=2)
     with server.engine.begin() as connection:
-        return create_token(
-            connection, "old", ["admin"], now=then, created_by="test",
-            expires_at=then + timedelta(days=1),
-        )  # fmt: skip
+        grant = Grant("old", ["admin"], expires_at=then + timedelta(days=1))
+        _, secret = create(connection, Token, grant, now=then, created_by="test")
+    return secret
 
 
 def _ended_session(server):

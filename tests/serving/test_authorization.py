@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from driftline.access.credentials import Grant, Token, create
 from driftline.access.principal import ROLES, Principal
-from driftline.access.tokens import create_token, new_secret
+from driftline.access.tokens import new_secret
 from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.serving.operations.registry import OPERATIONS
@@ -46,10 +47,12 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def secrets(server):
     with server.engine.begin() as connection:
-        return {
-            role: create_token(connection, role, [role], now=NOW, created_by="test")
-            for role in ROLES
-        }
+        return {role: _token(connection, Grant(role, [role])) for role in ROLES}
+
+
+def _token(connection, grant):
+    _, secret = create(connection, Token, grant, now=NOW, created_by="test")
+    return secret
 
 
 def ask(server, action, secret=None, **headers):
@@ -78,9 +81,7 @@ def test_a_route_answers_its_role_and_refuses_all_others(server, secrets, action
 
 def test_a_token_for_one_endpoint_reaches_no_other(server):
     with server.engine.begin() as connection:
-        secret = create_token(
-            connection, "one", ["admin"], now=NOW, created_by="test", endpoints=["Flights"]
-        )
+        secret = _token(connection, Grant("one", ["admin"], ["Flights"]))
 
     def status(action):
         return ask(server, action, secret).status_code
@@ -104,7 +105,7 @@ def test_a_token_for_one_endpoint_reaches_no_other(server):
 
 def test_the_audit_log_shows_changes_reads_of_rows_and_refusals(server, secrets):
     with server.engine.begin() as connection:
-        curious = create_token(connection, "curious", ["viewer"], now=NOW, created_by="test")
+        curious = _token(connection, Grant("curious", ["viewer"]))
     for comment in ("c", "d"):
         applied(server, resource("Silence", "night", **SILENCE | {"comment": comment}))
     ask(server, "DELETE /api/v1/silences/night", FILE_SECRET)
@@ -169,12 +170,7 @@ def scoped(server):
     signature = {"features": [{"name": "x", "column": "feature_x", "type": "double"}]}
     applied(server, resource("Endpoint", "theirs", signature=signature))
     with server.engine.begin() as connection:
-        return {
-            role: create_token(
-                connection, f"ours-{role}", [role], now=NOW, created_by="test", endpoints=["Ours"]
-            )
-            for role in ROLES
-        }
+        return {role: _token(connection, Grant(f"ours-{role}", [role], ["Ours"])) for role in ROLES}
 
 
 def applied(server, *resources):
@@ -260,12 +256,19 @@ def test_why_a_resource_failed_takes_the_role_analyst(server, secrets, tmp_path,
     assert "bob@y.org" not in caplog.text
 
 
+USELESS = (
+    {"name": "local"}, {"name": "Nobody"}, {"name": "a b"}, {"roles": []}, {"roles": ["root"]},
+    {"endpoints": []}, {"expires_at": NOW.isoformat()},
+)  # fmt: skip
+
+
 def test_a_name_that_is_none_or_means_another_is_refused(server):
     made = {"name": "two", "roles": ["viewer"]}
     for method, path, body in (
         ("GET", "/api/v1/logs?endpoint=flights&Endpoint=other", None),
         ("POST", "/api/v1/tokens", made | {"Endpoints": ["flights"]}),
-        ("POST", "/api/v1/tokens", made | {"name": "local"}),
+        *(("POST", "/api/v1/tokens", made | one) for one in USELESS),
+        *(("POST", "/api/v1/access-keys", made | one) for one in USELESS),
         ("POST", "/api/v1/apply?dry_run=true", {"resources": []}),
         ("GET", "/api/v1/audit?from=2026", None),
     ):

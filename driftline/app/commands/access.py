@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +12,6 @@ from driftline.app.commands import options
 from driftline.app.commands.operations import add_operations, command_named, lines_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table, harmless
-
-if TYPE_CHECKING:
-    from driftline.access.principal import Role
 
 token = options.Group(help="Make, list and revoke tokens.")
 access_key = options.Group(help="Make, list and revoke the keys that AWS's clients sign with.")
@@ -37,9 +34,7 @@ def token_create(
 
     Example: driftline token create grafana --role viewer --expires 90d
     """
-    end = None if expires is None else options.later(expires, "--expires")
-    roles = cast("list[Role]", role)  # The server refuses other words.
-    found = client.create_token(name, roles, endpoints=endpoint, expires_at=end)
+    found = client.create_token(name, **_grant(role, endpoint, expires))
     return _shown_once(found, [found["token"]], {"token"})
 
 
@@ -53,11 +48,14 @@ def access_key_create(
 
     Example: driftline access-key create airflow --role admin --expires 90d
     """
-    end = None if expires is None else options.later(expires, "--expires")
-    roles = cast("list[Role]", role)  # The server refuses other words.
-    found = client.create_access_key(name, roles, endpoints=endpoint, expires_at=end)
+    found = client.create_access_key(name, **_grant(role, endpoint, expires))
     hidden = ("access_key_id", "secret_access_key")
     return _shown_once(found, [f"AWS_{key.upper()}={found[key]}" for key in hidden], {*hidden})
+
+
+def _grant(role: list[str], endpoint: list[str] | None, expires: str | None) -> dict[str, Any]:
+    end = None if expires is None else options.later(expires, "--expires")
+    return {"roles": role, "endpoints": endpoint, "expires_at": end}
 
 
 def _shown_once(found: Mapping[str, Any], lines: Sequence[str], hidden: Collection[str]) -> Answer:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from driftline.access import authentication
 from driftline.access.authentication import KNOWN_S, STALE_S, Authenticator, Gate
-from driftline.access.tokens import create_token, find_token, revoke_token
+from driftline.access.credentials import Grant, Token, create, find_token, revoke
 from driftline.errors import UnavailableError
 from tests.servers.postgres import new_sqlite, open_url
 
@@ -75,7 +75,9 @@ def authenticator(engine: Engine, clock: Clock) -> Authenticator:
 @pytest.fixture
 def secret(engine: Engine) -> str:
     with engine.begin() as connection:
-        return create_token(connection, "ci", ["viewer"], now=NOW, created_by="ana")
+        grant = Grant("ci", ["viewer"])
+        _, secret = create(connection, Token, grant, now=NOW, created_by="ana")
+    return secret
 
 
 async def through_gate(authenticator: Authenticator, secret: str) -> int:
@@ -106,7 +108,7 @@ def test_a_revoked_token_is_refused_in_time(
     async def ask() -> None:
         assert await authenticator.find(secret)
         with engine.begin() as connection:
-            revoke_token(connection, "ci", NOW)
+            revoke(connection, Token, "ci", NOW)
         clock.now_s += KNOWN_S - 1
         assert await authenticator.find(secret)
         assert database.count == 1

@@ -22,9 +22,9 @@ from botocore.exceptions import ClientError
 from cryptography.fernet import Fernet
 
 from driftline.access.authentication import Authenticator, Gate
+from driftline.access.credentials import register_token
 from driftline.access.principal import CURRENT
 from driftline.access.signature import SignatureError, read_signature, signing_key
-from driftline.access.tokens import register_token
 from driftline.alerts.notify.secrets import Vault
 from driftline.app.cli import build
 from driftline.app.client.client import Client
