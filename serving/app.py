@@ -42,7 +42,7 @@ from driftline.serving.http.invocations import Invocations
 from driftline.serving.http.response_stream import ResponseStream
 from driftline.serving.http.responses import answer_error
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
-from driftline.serving.job_processes import JobProcesses
+from driftline.serving.jobs.processes import JobProcesses
 from driftline.serving.known import declared_monitor
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
@@ -55,7 +55,6 @@ from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.resources.endpoints import declared_endpoints
 from driftline.serving.scaling.controller import Autoscaler
-from driftline.serving.tables import processing_queue, transform_queue
 from driftline.tracing import traced
 
 log = logging.getLogger(__name__)
@@ -103,8 +102,7 @@ def create_app(context: ServerContext) -> App:
             local_dir=context.local_dir,
         ),
         later=AsyncInvocations(context, reconciler, tap),
-        jobs=JobProcesses(context, transform_queue, "transform"),
-        processing=JobProcesses(context, processing_queue, "processing"),
+        jobs=JobProcesses(context),
         pairing=Pairing(settings.capture_place),
         undeclared=UndeclaredEndpoints(
             context.root, context.max_undeclared_endpoints,
@@ -145,7 +143,7 @@ def _api(services: Services, audit: AuditLog, running: Iterable[Running]) -> Fas
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
-        loops = (*running, services.later, services.jobs, services.processing, services.pairing)
+        loops = (*running, services.later, services.jobs, services.pairing)
         tasks = [asyncio.create_task(_loop(one, failures)) for one in loops]
         resume = asyncio.to_thread(resume_marks, context.engine, job_of, stop)
         tasks.append(asyncio.create_task(resume))

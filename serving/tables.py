@@ -143,45 +143,30 @@ deployments = Table(
     Column("ended_at", UtcDateTime),
 )
 
-transform_jobs = Table(
-    "serving_transform_jobs",
+# Work on files in the background, of each kind under names of its own (jobs/).
+jobs = Table(
+    "serving_jobs",
     metadata,
-    Column("key", String(63), primary_key=True),  # The name without case.
+    Column("key", String(80), primary_key=True),  # The kind, and the name without case.
+    Column("kind", String(16), nullable=False),
     Column("name", String(63), nullable=False),
     Column("spec", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
-    # The declared model as it was when the job was created (jobs.py).
-    Column("model", JSON, nullable=False),
-    # The files, in the order in which they are scored, as found when the job began (run.py): path
-    # and output of each. Null: not looked for yet.
+    # Of a transform job: the declared model as it was when the job was created.
+    Column("model", JSON),
+    # Its files, in the order in which they are scored, as found when it began: path and output of
+    # each. Null: not looked for yet.
     Column("inputs", JSON),
     Column("file_count", Integer),
     Column("files_done", Integer, nullable=False, server_default="0"),  # The first so many.
     Column("record_count", BigInteger, nullable=False, server_default="0"),
-    *queue_columns(),
-    Index(None, "created_at"),
-)
-transform_queue = Queue(
-    transform_jobs, transform_jobs.c.key, transform_jobs.c.created_at, ("InProgress", "Stopping")
-)
-
-# Analyses of data in the background, as SageMaker's processing jobs make them.
-processing_jobs = Table(
-    "serving_processing_jobs",
-    metadata,
-    Column("key", String(63), primary_key=True),  # The name without case.
-    Column("name", String(63), nullable=False),
-    Column("spec", JSON, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("started_at", UtcDateTime),
+    # Of a processing job: how it ended.
     Column("exit_message", Text),
     *queue_columns(),
-    Index(None, "created_at"),
+    Index(None, "kind", "created_at"),
 )
-processing_queue = Queue(
-    processing_jobs, processing_jobs.c.key, processing_jobs.c.created_at, ("InProgress", "Stopping")
-)
+job_queue = Queue(jobs, jobs.c.key, jobs.c.created_at, ("InProgress", "Stopping"))
 
 # Asynchronous invocations: accepted, and answered by a file.
 async_requests = Table(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from driftline.app.exit_codes import exit_code
 from driftline.app.logs import configure_logging
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from driftline.capture.line.kafka_options import KafkaOptions
     from driftline.capture.redaction.redactor import Redactor
+    from driftline.serving.jobs.store import JobKind
 
 log = logging.getLogger(__name__)
 
@@ -214,51 +215,29 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
             _run_loops(loops, ready)
 
 
-def run_transform(settings: Settings, name: str, owner: str) -> None:
-    """Work on a transform job, whose lease the server holds, until it ends or is to stop."""
+def run_stored_job(settings: Settings, kind: JobKind, name: str, owner: str) -> None:
+    """Work on a job, whose lease the server holds, until it ends or is to stop."""
     from driftline.database.clock import DatabaseClock
     from driftline.database.engine import using_database
+    from driftline.serving.jobs.run import HeldJob, Surroundings, run_job
     from driftline.serving.resources.artifacts import ModelStore
-    from driftline.serving.resources.worker_spec import WorkerSpec
-    from driftline.serving.transform.jobs import TransformJob
-    from driftline.serving.transform.run import Surroundings, run_job
 
-    prepare(settings)
-    models = ModelStore(settings.root, settings.local_dir)
-
-    def find_model(job: TransformJob) -> WorkerSpec:
-        return WorkerSpec(
-            str(models.fetch(job.model.file)),
-            trust_pickle=settings.serving.trust_pickle and job.model.trust_pickle,
-            environment=job.model.environment,
-            signature=job.model.signature,
-            positive=job.model.positive,
-            name=job.name,
-        )
-
-    with using_database(settings.database_url) as engine:
-        around = Surroundings(
-            engine, owner, settings.local_dir / "transform", DatabaseClock(engine), find_model,
-            reach(settings),
-        )  # fmt: skip
-        run_job(name, around)
-
-
-def run_processing(settings: Settings, name: str, owner: str) -> None:
-    """Work on a processing job, whose lease the server holds, until it ends."""
-    from driftline.database.clock import DatabaseClock
-    from driftline.database.engine import using_database
-    from driftline.serving.processing.run import Surroundings, run_job
-    from driftline.serving.resources.artifacts import ModelStore
+    work: Callable[[HeldJob], str | None]
+    if kind == "transform":
+        from driftline.serving.transform.run import score as work
+    else:
+        from driftline.serving.processing.run import analyze as work
 
     prepare(settings)
     with using_database(settings.database_url) as engine:
         around = Surroundings(
-            engine, owner, DatabaseClock(engine), reach(settings), settings.scheduler.scripts_dir,
+            engine, owner, DatabaseClock(engine), reach(settings),
             ModelStore(settings.root, settings.local_dir),
             trust_pickle=settings.serving.trust_pickle,
+            work_dir=settings.local_dir / "transform",
+            scripts_dir=settings.scheduler.scripts_dir,
         )  # fmt: skip
-        run_job(name, around)
+        run_job(kind, name, around, work)
 
 
 def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
@@ -464,9 +443,8 @@ def run_supervised(name: str, roles: Sequence[str], settings_file: Path | None, 
 def main() -> None:
     """Work on the job of the arguments."""
     kind, job, owner, *file = sys.argv[1:]
-    run = {"transform": run_transform, "processing": run_processing}[kind]
     with _as_process(kind, Path(file[0]) if file else None, 0) as settings:
-        run(settings, job, owner)
+        run_stored_job(settings, cast("JobKind", kind), job, owner)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ from driftline.database.dialects import write_anew
 from driftline.database.engine import read_connection
 from driftline.formats.location import locate
 from driftline.serving.asynchronous.outcome import message_number
-from driftline.serving.tables import async_requests, transform_jobs
-from driftline.serving.transform.jobs import clear_reasons
+from driftline.serving.jobs.store import clear_reasons
+from driftline.serving.tables import async_requests, jobs
 
 log = logging.getLogger(__name__)
 
 _CHANGED_TABLES = (
-    async_requests.name, transform_jobs.name, alert_tables.outbox.name, alert_tables.attempts.name
+    async_requests.name, jobs.name, alert_tables.outbox.name, alert_tables.attempts.name
 )  # fmt: skip
 # What `Location.replace` puts behind the name of a file that it is writing.
 _WRITING = "[0-9a-f]" * 32
@@ -50,7 +50,7 @@ def clear_requests(
     of_rows: bool = False,
     dry_run: bool = False,
 ) -> ClearedRequests:
-    """Clear asynchronous invocations of inference ids, and reasons of transform jobs, in SQL.
+    """Clear asynchronous invocations of inference ids, and reasons of jobs, in SQL.
 
     ``of_rows``: rows go, perhaps without ids. `remove_files` removes the files of answers.
     """

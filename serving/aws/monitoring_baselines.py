@@ -13,7 +13,7 @@ from driftline.errors import NotFoundError
 from driftline.formats.location import locate
 from driftline.formats.source import Files, open_source
 from driftline.serving.aws.served import Wire, WireError
-from driftline.serving.operations.processing_jobs import DescribedProcessingJob, processing_job
+from driftline.serving.operations.jobs import DescribedProcessingJob, processing_job
 from driftline.serving.processing.definition import prefixed
 from driftline.serving.processing.schedules import Job, roles_given
 from driftline.serving.resources import store

@@ -13,16 +13,14 @@ from driftline.serving.aws.monitoring_baselines import image_of
 from driftline.serving.aws.ours import every
 from driftline.serving.aws.sagemaker_monitoring import EXECUTION, execution_job
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
-from driftline.serving.operations.processing_jobs import (
+from driftline.serving.operations.jobs import (
+    DescribedJob,
     DescribedProcessingJob,
     create_processing_job,
+    create_transform_job,
     processing_job,
     processing_jobs,
     stop_processing_job,
-)
-from driftline.serving.operations.transform_jobs import (
-    DescribedJob,
-    create_transform_job,
     stop_transform_job,
     transform_job,
     transform_jobs,

@@ -28,9 +28,8 @@ from driftline.serving.operations.monitors import execution, executions
 from driftline.serving.operations.resources import apply, delete_resource, list_resources
 from driftline.serving.processing.schedules import (
     KINDS,
-    defined_job,
-    inline_job,
     monitor_spec,
+    monitoring_job,
 )
 from driftline.serving.resources import store
 from driftline.serving.resources.specs import MonitorSpec
@@ -59,7 +58,7 @@ async def create_definition(kind: str, wire: Wire, given: Given) -> Answer:
     before = brought(wire, name, own)
     if before and await kept(wire, own, name):
         raise WireError("ResourceInUse", f"Job definition {arn} already exists")
-    job = defined_job(kind, given)
+    job = monitoring_job(kind, given)
     baseline = await baseline_of(wire, name, job, own)
     await wire.ask(apply, resources=[baseline], if_none_match=None if before else "*")
     await keep(wire, own, name, {**given, "CreationTime": wire.now})
@@ -85,7 +84,7 @@ async def list_definitions(kind: str, wire: Wire, given: Given) -> Answer:
     found = []
     for one in await every(wire, list_resources, collection="baselines"):
         document = await kept(wire, f"{kind}JobDefinition", one.name)
-        endpoint = defined_job(kind, document).input.get("EndpointName", "") if document else ""
+        endpoint = monitoring_job(kind, document).input.get("EndpointName", "") if document else ""
         if document:
             found.append({
                 "MonitoringJobDefinitionName": one.name,
@@ -165,14 +164,14 @@ async def _put_schedule(
     kind = config.get("MonitoringType", "DataQuality")
     resources = []
     if (inline := config.get("MonitoringJobDefinition")) is not None:
-        job, baseline = inline_job(kind, inline), name
+        job, baseline = monitoring_job(kind, inline), name
         resources.append(await baseline_of(wire, baseline, job, _SCHEDULE))
     else:
         baseline = config.get("MonitoringJobDefinitionName", "")
         document = await kept(wire, f"{kind}JobDefinition", baseline)
         if not document:
             raise _no_definition(wire, kind, baseline)
-        job = defined_job(kind, document)
+        job = monitoring_job(kind, document)
     endpoint = job.input["EndpointName"]
     with read_connection(wire.services.context.engine) as connection:
         row = store.find(connection, "Endpoint", endpoint)

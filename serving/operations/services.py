@@ -18,7 +18,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
 from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.job_processes import JobProcesses
+from driftline.serving.jobs.processes import JobProcesses
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.resources.endpoints import require_signature
@@ -33,8 +33,7 @@ class Services:
     reconciler: EndpointReconciler
     models: EndpointModels
     later: AsyncInvocations
-    jobs: JobProcesses  # Of transform.
-    processing: JobProcesses
+    jobs: JobProcesses
     pairing: Pairing
     undeclared: UndeclaredEndpoints
     health: Health

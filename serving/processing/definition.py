@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pyarrow import fs
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
 from driftline.formats.location import locate
 from driftline.roles import Roles
-from driftline.serving.transform.definition import NAME
+from driftline.serving.jobs.store import JobKind, JobName
+from driftline.serving.resources.spec import Spec
 
 Analyzer = Literal["model-monitor", "clarify"]
 PROBLEMS = {
@@ -21,15 +21,19 @@ PROBLEMS = {
     "MulticlassClassification": "multiclass",
     "Regression": "regression",
 }
+# Roles, and the variables of the environment that name their columns.
+ROLE_SETTINGS = {
+    "label": "ground_truth_attribute",
+    "prediction": "inference_attribute",
+    "probability": "probability_attribute",
+    "threshold": "probability_threshold_attribute",
+}
 # The longest that SageMaker lets a job of Model Monitor run.
 LONGEST_S = 86_400
+_FORMATS = {"csv", "json", "parquet", "sagemakerCaptureJson"}
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
-
-
-class Channel(_Fields):
+class Channel(Spec):
     """A place of data or documents, and the path that the environment has for it."""
 
     name: str
@@ -37,14 +41,15 @@ class Channel(_Fields):
     local_path: str
 
 
-class ProcessingJobSpec(_Fields):
+class ProcessingJobSpec(Spec):
     """What a processing job reads, does and writes, in the words of SageMaker's images."""
 
-    processing_job_name: Annotated[str, Field(pattern=NAME)]
+    kind: ClassVar[JobKind] = "processing"
+    processing_job_name: JobName
     analyzer: Analyzer
     processing_inputs: list[Channel]
     processing_outputs: Annotated[list[Channel], Field(min_length=1, max_length=1)]
-    environment: dict[str, str] = {}
+    environment: Annotated[dict[str, str], Field(default_factory=dict)]
     max_runtime_in_seconds: Annotated[int, Field(ge=1, le=LONGEST_S)] = LONGEST_S
 
     @model_validator(mode="after")
@@ -52,16 +57,30 @@ class ProcessingJobSpec(_Fields):
         names = {one.name for one in self.processing_inputs}
         if self.analyzer == "clarify" and not {"dataset", "analysis_config"} <= names:
             raise ValueError("clarify: expected the inputs dataset and analysis_config")
-        if self.analyzer == "model-monitor":
-            self.place("dataset_source")
-            self.has_header  # noqa: B018 - A format that is none is refused here.
-            self.roles  # noqa: B018 - As is a threshold.
+        # Read here, so that a format or threshold that is none is refused before anything begins.
+        _ = self.data, self.has_header, self.roles
         return self
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.processing_job_name
+
+    @property
+    def places(self) -> list[str]:
+        """Where the inputs are."""
+        return [one.s3_uri for one in self.processing_inputs]
 
     @property
     def output(self) -> str:
         """Where the documents are written."""
         return self.processing_outputs[0].s3_uri.rstrip("/")
+
+    @property
+    def data(self) -> str:
+        """Where the rows are, or what all of their files begin with."""
+        is_monitor = self.analyzer == "model-monitor"
+        return self.place("dataset_source") if is_monitor else self.input("dataset")
 
     @property
     def is_of_quality(self) -> bool:
@@ -76,29 +95,21 @@ class ProcessingJobSpec(_Fields):
             found: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"dataset_format is no JSON ({fault_of(error)})") from None
-        if not isinstance(found, dict) or {*found} - {
-            "csv",
-            "json",
-            "parquet",
-            "sagemakerCaptureJson",
-        }:
-            raise ValueError("dataset_format: expected csv, json, parquet or sagemakerCaptureJson")
+        if not isinstance(found, dict) or not found.keys() <= _FORMATS:
+            raise ValueError(f"dataset_format: expected one of {', '.join(sorted(_FORMATS))}")
         about = found.get("csv")
-        return bool(about.get("header")) if isinstance(about, Mapping) else None
+        return bool(about.get("header")) if isinstance(about, dict) else None
 
     @property
     def roles(self) -> Roles:
         """What the columns are for, as far as the environment says it."""
-        named = self.environment.get
-        threshold = named("probability_threshold_attribute")
-        probability = named("probability_attribute")
-        return Roles.of(
-            label=named("ground_truth_attribute") or None,
-            prediction=named("inference_attribute") or None,
-            probability=probability or None,
-            problem=PROBLEMS.get(named("problem_type", "")),
-            threshold=float(threshold) if threshold else None,
-        )
+        given: dict[str, Any] = {
+            role: self.environment.get(name) or None for role, name in ROLE_SETTINGS.items()
+        }
+        if given["threshold"]:
+            given["threshold"] = float(given["threshold"])
+        problem = PROBLEMS.get(self.environment.get("problem_type", ""))
+        return Roles.of(problem=problem, **given)
 
     def place(self, variable: str) -> str:
         """Return the place of the path that a variable of the environment names."""

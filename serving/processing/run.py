@@ -1,19 +1,17 @@
-"""Runs one stored processing job in a process of its own: our analyzers, SageMaker's documents."""
+"""The work of a processing job: our analyzers, and the documents of SageMaker's."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import json
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from pyarrow import fs
-from sqlalchemy import Engine, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
 from driftline.baseline.scripting import script_in
@@ -29,105 +27,84 @@ from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.catalog import QUALITY, complete, require_answerable
 from driftline.monitors.report.report import REPORT
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
-from driftline.serving.hosting.child import WorkerLostError
+from driftline.serving.jobs.run import HeldJob, Surroundings
 from driftline.serving.processing.definition import ProcessingJobSpec, prefixed
-from driftline.serving.processing.jobs import get_job
 from driftline.serving.resources import store
-from driftline.serving.resources.artifacts import ModelStore
-from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.worker_spec import WorkerSpec
-from driftline.serving.tables import processing_jobs, processing_queue
 
-log = logging.getLogger(__name__)
-
-# How long a job waits for a disk, a bucket or the database that is away.
-_PAUSE = timedelta(seconds=10)
-NONE_VIOLATED = f"{COMPLETED}: Job completed successfully with no violations."
 Documents = Mapping[str, str]
+_GIVEN = {"baseline_constraints": CONSTRAINTS, "baseline_statistics": STATISTICS}
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a run of a job needs from outside."""
-
-    engine: Engine
-    owner: str  # Of the job's lease.
-    now: Callable[[], datetime]  # By which leases end.
-    reach: Reach
-    scripts_dir: str
-    models: ModelStore
-    trust_pickle: bool = False
-
-
-def run_job(name: str, around: Surroundings) -> None:
-    """Work on a job until it ends; where a store is away, another process begins it again."""
-    key, jobs = name.casefold(), processing_jobs
-    with around.engine.begin() as connection:
-        job = get_job(connection, name)
-        began = update(jobs).where(jobs.c.key == key, jobs.c.started_at.is_(None))
-        connection.execute(began.values(started_at=around.now()))
-    status, reason, message = "Completed", None, None
-    try:
-        with _within(job.spec.max_runtime_in_seconds):
-            documents, message = analyze(job.spec, around)
-            # Before the status: who waits for that reads them next.
-            for file, text in documents.items():
-                (locate(job.spec.output) / file).write(text.encode())
-    except (InputError, UndecidedError, WorkerLostError) as error:
-        status, reason = "Failed", str(error)
-    except (UnavailableError, OSError, SQLAlchemyError) as error:
-        said = "the database" if isinstance(error, SQLAlchemyError) else str(error)
-        with around.engine.begin() as connection:
-            processing_queue.retry(
-                connection, around.owner, [key], around.now() + _PAUSE, counts=True,
-                failure_reason=f"tried again, as it could not go on: {said}",
-            )  # fmt: skip
-        raise
-    # Not why: a reason may quote a record.
-    log.info("job=%s event=%s", job.name, status.lower())
-    with around.engine.begin() as connection:
-        processing_queue.finish(
-            connection, around.owner, key, status, around.now(), reason, exit_message=message
-        )
-
-
-def analyze(spec: ProcessingJobSpec, around: Surroundings) -> tuple[Documents, str]:
-    """Return the documents of a job, and how it ends in SageMaker's words."""
-    for one in spec.processing_inputs:
-        around.reach.check_data(one.s3_uri)
+def analyze(held: HeldJob) -> str:
+    """Write the documents of a job; return how it ends, in SageMaker's words."""
+    spec, around = ProcessingJobSpec.model_validate(held.job.spec), held.around
+    for place in spec.places:
+        around.reach.check_data(place)
     around.reach.check_output(spec.output)
-    if spec.analyzer == "clarify":
-        return _clarified(spec, around), NONE_VIOLATED
-    data = Files(prefixed(spec.place("dataset_source")), header=spec.has_header)
+    with _interruptible(spec.max_runtime_in_seconds):
+        if spec.analyzer == "clarify":
+            documents, count = _clarified(spec, around), 0
+        else:
+            documents, count = _monitored(spec, around)
+        held.keep()  # Else another process has the job, and this one writes nothing.
+        for name, text in documents.items():
+            (locate(spec.output) / name).write(text.encode())
+    if count:
+        return f"{VIOLATED}: Job completed successfully with {count} violations."
+    return f"{COMPLETED}: Job completed successfully with no violations."
+
+
+@contextmanager
+def _interruptible(seconds: int) -> Iterator[None]:
+    """End what takes longer, and what SIGTERM stops."""
+
+    def end(number: int, _frame: object) -> None:
+        if number == signal.SIGTERM:
+            raise asyncio.CancelledError
+        raise InputError(f"it took longer than MaxRuntimeInSeconds, {seconds}")
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def _monitored(spec: ProcessingJobSpec, around: Surroundings) -> tuple[Documents, int]:
+    """Return a suggested baseline, or how rows break one and how often."""
+    data = Files(prefixed(spec.data), header=spec.has_header)
     kind = kind_named(QUALITY if spec.is_of_quality else DEFAULT_KIND)
-    script = _script(spec, "record_preprocessor_script", around)
+    script = None
+    if path := spec.environment.get("record_preprocessor_script"):
+        # The installation's own of that name: no other code of users runs.
+        script = script_in(around.scripts_dir, PurePosixPath(path).name)
     if spec.environment.get("baseline_constraints"):
-        with TemporaryDirectory(prefix="driftline-baseline-") as folder:
-            for variable, name in (
-                ("baseline_constraints", CONSTRAINTS), ("baseline_statistics", STATISTICS),
-            ):  # fmt: skip
-                if spec.environment.get(variable):
-                    text = locate(spec.place(variable)).read()
-                    (Path(folder) / name).write_bytes(text)
-            known = Baseline.load(folder)
         options = CheckOptions(compat=True, preprocess=script)
-        report = check_roles(data, known, spec.roles, kind=kind.name, options=options)
-        documents = {name: text for name, text in report.documents().items() if name != REPORT}
-        count = len(report.violations)
-        message = f"{VIOLATED}: Job completed successfully with {count} violations."
-        return documents, message if count else NONE_VIOLATED
+        report = check_roles(data, _known(spec), spec.roles, kind=kind.name, options=options)
+        found = {name: text for name, text in report.documents().items() if name != REPORT}
+        return found, len(report.violations)
     fitted = Baseline.of(data, spec.roles, preprocess=script, compat=True)
     if kind.name == DEFAULT_KIND:
         assert fitted.statistics is not None
-        found = {
-            STATISTICS: fitted.statistics.to_json(), CONSTRAINTS: fitted.constraints.to_json(),
-        }  # fmt: skip
-        return found, NONE_VIOLATED
+        statistics, constraints = fitted.statistics.to_json(), fitted.constraints.to_json()
+        return {STATISTICS: statistics, CONSTRAINTS: constraints}, 0
     require_answerable(fitted, kind)
     suggested = kind.suggest(fitted, compat=True)
     if not suggested:
         raise InputError(f"{kind.name}: {kind.needs}")
-    return {name.rpartition("/")[2]: text for name, text in suggested.items()}, NONE_VIOLATED
+    return {name.rpartition("/")[2]: text for name, text in suggested.items()}, 0
+
+
+def _known(spec: ProcessingJobSpec) -> Baseline:
+    """Return the baseline of the documents that the environment names, wherever each lies."""
+    with TemporaryDirectory(prefix="driftline-baseline-") as folder:
+        for variable, name in _GIVEN.items():
+            if spec.environment.get(variable):
+                (Path(folder) / name).write_bytes(locate(spec.place(variable)).read())
+        return Baseline.load(folder)
 
 
 def _clarified(spec: ProcessingJobSpec, around: Surroundings) -> Documents:
@@ -136,13 +113,17 @@ def _clarified(spec: ProcessingJobSpec, around: Surroundings) -> Documents:
     if place.kind == fs.FileType.Directory:
         place /= "analysis_config.json"
     config = place.read()
-    rows = Files(prefixed(spec.input("dataset")), names=headers_of_config(config))
+    rows = Files(prefixed(spec.data), names=headers_of_config(config))
     roles = roles_of_config(config)
     if not roles.has_predictions:
         roles = roles.over(answers_of_config(config, lambda: tuple(open_source(rows).schema.names)))
     fitted = Baseline.of(rows, roles, compat=True)
-    if (model := _explaining_model(config)) is not None:
-        with _asked(model, roles.positives, around) as predict:
+    asked = json.loads(config)
+    if "shap" in (asked.get("methods") or {}):
+        name = (asked.get("predictor") or {}).get("model_name")
+        if not isinstance(name, str):
+            raise InputError("analysis_config: methods shap without predictor.model_name")
+        with _asked(name, roles.positives, around) as predict:
             fitted = explain_reference(open_source(rows), fitted, predict)
     found = complete(replace(fitted, documents={}), compat=True).documents.get(ANALYSIS)
     if found is None:
@@ -150,19 +131,6 @@ def _clarified(spec: ProcessingJobSpec, around: Surroundings) -> Documents:
             "analysis_config: expected a label and a facet, or the method shap with a predictor"
         )
     return {ANALYSIS: found}
-
-
-def _explaining_model(config: bytes) -> str | None:
-    """Return the model that Clarify's method ``shap`` asks."""
-    import json
-
-    found = json.loads(config)
-    if "shap" not in (found.get("methods") or {}):
-        return None
-    name = (found.get("predictor") or {}).get("model_name")
-    if not isinstance(name, str):
-        raise InputError("analysis_config: methods shap without predictor.model_name")
-    return name
 
 
 @contextmanager
@@ -177,25 +145,8 @@ def _asked(name: str, positives: tuple[str, ...], around: Surroundings) -> Itera
         positive=positives[0] if positives else None,
     )
     with AskedModels() as models:
-        yield AskedModel(models, worker, made["digest"])
-
-
-def _script(spec: ProcessingJobSpec, variable: str, around: Surroundings) -> Path | None:
-    """Return the installation's own script of a name: no other code of users runs."""
-    path = spec.environment.get(variable)
-    return script_in(around.scripts_dir, PurePosixPath(path).name) if path else None
-
-
-@contextmanager
-def _within(seconds: int) -> Iterator[None]:
-    """End what takes longer."""
-
-    def end(*_: object) -> None:
-        raise InputError(f"it took longer than MaxRuntimeInSeconds, {seconds}")
-
-    signal.signal(signal.SIGALRM, end)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
+        try:
+            yield AskedModel(models, worker, made["digest"])
+        except UnavailableError as error:
+            # Its process ended or takes too long: it would again.
+            raise UndecidedError(f'model "{name}": {error}') from error

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from driftline.alerts.documents import snake
 from driftline.baseline.clarify import roles_of_config
 from driftline.roles import Roles
-from driftline.serving.processing.definition import PROBLEMS
+from driftline.serving.processing.definition import PROBLEMS, ROLE_SETTINGS
 
 KINDS = {
     "DataQuality": "data-quality",
@@ -22,13 +22,12 @@ KINDS = {
 }
 # Of a schedule without a time: the service chooses one.
 DAILY = "cron(0 0 ? * * *)"
-# Roles, by the settings of a baselining job and by the fields of a job's input.
-ROLES = (
-    ("label", "ground_truth_attribute", ""),
-    ("prediction", "inference_attribute", "InferenceAttribute"),
-    ("probability", "probability_attribute", "ProbabilityAttribute"),
-    ("threshold", "probability_threshold_attribute", "ProbabilityThresholdAttribute"),
-)
+# Roles, by the fields of a job's input.
+_INPUT_ROLES = {
+    "prediction": "InferenceAttribute",
+    "probability": "ProbabilityAttribute",
+    "threshold": "ProbabilityThresholdAttribute",
+}
 Document = Mapping[str, Any]
 _DURATION = TypeAdapter(timedelta)
 
@@ -50,25 +49,23 @@ class Job:
         return self.inputs.get("EndpointInput") or {}
 
 
-def inline_job(kind: str, job: Document) -> Job:
-    """Return the job that a schedule holds itself."""
-    inputs: Document = next(iter(job.get("MonitoringInputs") or ()), {})
-    return _job(kind, job, inputs, "", "Monitoring", "MonitoringOutputConfig")
-
-
-def defined_job(kind: str, job: Document) -> Job:
-    """Return the job of a definition."""
-    return _job(kind, job, job.get(f"{kind}JobInput") or {}, kind, kind, f"{kind}JobOutputConfig")
-
-
-def _job(kind: str, job: Document, inputs: Document, own: str, of: str, output: str) -> Job:
-    baseline, application = (
-        job.get(name) or {} for name in (f"{own}BaselineConfig", f"{of}AppSpecification")
+def monitoring_job(kind: str, document: Document) -> Job:
+    """Return the job of a definition, or of a schedule that holds its job itself."""
+    # In a definition the kind stands before the names of parts, in a schedule "Monitoring".
+    part = {
+        name.removeprefix(kind).removeprefix("Job").removeprefix("Monitoring"): one or {}
+        for name, one in document.items()
+    }
+    inputs: Document = part.get("Input") or next(iter(part.get("Inputs") or ()), {})
+    outputs = part.get("OutputConfig", {}).get("MonitoringOutputs") or [{}]
+    return Job(
+        kind=KINDS.get(kind, kind),
+        inputs=inputs,
+        baseline=part.get("BaselineConfig", {}),
+        application=part.get("AppSpecification", {}),
+        output=(outputs[0].get("S3Output") or {}).get("S3Uri"),
+        longest_s=part.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
     )
-    outputs: Document = next(iter((job.get(output) or {}).get("MonitoringOutputs") or ()), {})
-    place = (outputs.get("S3Output") or {}).get("S3Uri")
-    longest_s = (job.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds")
-    return Job(KINDS.get(kind, kind), inputs, baseline, application, place, longest_s)
 
 
 def roles_given(
@@ -76,17 +73,15 @@ def roles_given(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the roles of a Baseline's spec, and those that are given as positions of columns."""
     spec = {} if config is None else roles_spec(roles_of_config(config))
-    positions = {}
-    for key, setting, given in ROLES:
-        value = environment.get(setting) or job.input.get(given)
+    positions: dict[str, str] = {}
+    for role, setting in ROLE_SETTINGS.items():
+        value = environment.get(setting) or job.input.get(_INPUT_ROLES.get(role, ""))
         if value in (None, ""):
             continue
-        if key == "threshold":
-            spec[key] = float(value)
-        elif str(value).isdigit():
-            positions[key] = str(value)
+        if role == "threshold":
+            spec[role] = float(value)
         else:
-            spec[key] = str(value)
+            (positions if str(value).isdigit() else spec)[role] = str(value)
     problem = job.application.get("ProblemType") or environment.get("problem_type")
     if problem in PROBLEMS:
         spec["problem"] = PROBLEMS[problem]

@@ -28,7 +28,7 @@ from driftline.serving.resources.model_specs import (
 )
 from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.worker_spec import MAX_BATCH_REQUESTS, WorkerSpec
-from driftline.serving.tables import transform_jobs
+from driftline.serving.tables import jobs
 from driftline.signature import Signature
 
 
@@ -103,8 +103,8 @@ def needed_models(connection: Connection) -> set[str]:
     folders = {model_folder(row.name, row.content["digest"]) for row in models if row.content}
     for endpoint in store.list_kind(connection, "Endpoint"):
         models += models_of(endpoint).values()
-    jobs = transform_jobs.c
-    running = connection.execute(select(jobs.model).where(jobs.ended_at.is_(None))).scalars()
+    is_scoring = jobs.c.kind == "transform", jobs.c.ended_at.is_(None)
+    running = connection.execute(select(jobs.c.model).where(*is_scoring)).scalars()
     made = [*running, *(model.made for model in models)]
     return folders | {one["file"].rpartition("/")[0] for one in made if "file" in one}
 

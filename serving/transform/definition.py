@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from driftline.formats.media_types import media_type, text_format
+from driftline.serving.jobs.store import JobKind, JobName
+from driftline.serving.resources.spec import Spec
 from driftline.serving.transform.row_path import RowPath
 
-NAME = r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$"
 PARQUET = ("application/x-parquet", "application/vnd.apache.parquet")
 # SageMaker's, of all mini-batches that are under way together.
 _MAX_TOGETHER_MB = 100
 
-JobStatus = Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"]
 JobFormat = Literal["csv", "jsonlines", "parquet"]
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
-
-
-class ModelClientConfig(_Fields):
+class ModelClientConfig(Spec):
     """How long one mini-batch may take, and how often it is tried again."""
 
     invocations_timeout_in_seconds: Annotated[int, Field(ge=1, le=3600)] = 600
     invocations_max_retries: Annotated[int, Field(ge=0, le=3)] = 3
 
 
-class S3DataSource(_Fields):
+class S3DataSource(Spec):
     """Where the files are: a path or URI of a file, folder or pattern; or several."""
 
     s3_uri: str | Annotated[list[str], Field(min_length=1, max_length=1000)]
@@ -41,13 +38,13 @@ class S3DataSource(_Fields):
         return [self.s3_uri] if isinstance(self.s3_uri, str) else list(self.s3_uri)
 
 
-class DataSource(_Fields):
+class DataSource(Spec):
     """Where the files are."""
 
     s3_data_source: S3DataSource
 
 
-class TransformInput(_Fields):
+class TransformInput(Spec):
     """The files, how they are written, and how they are cut into records."""
 
     data_source: DataSource
@@ -58,7 +55,7 @@ class TransformInput(_Fields):
     skip_header: bool = False
 
 
-class TransformOutput(_Fields):
+class TransformOutput(Spec):
     """The folder of the outputs, and how they are written."""
 
     s3_output_path: str
@@ -66,7 +63,7 @@ class TransformOutput(_Fields):
     assemble_with: Literal["None", "Line"] | None = None  # As split_type, or left out.
 
 
-class DataProcessing(_Fields):
+class DataProcessing(Spec):
     """What of a record the model is sent, and what of input and answer is kept."""
 
     input_filter: str = "$"
@@ -74,10 +71,11 @@ class DataProcessing(_Fields):
     join_source: Literal["Input", "None"] = "None"
 
 
-class TransformJobSpec(_Fields):
+class TransformJobSpec(Spec):
     """CreateTransformJob's fields in snake case."""
 
-    transform_job_name: Annotated[str, Field(pattern=NAME)]
+    kind: ClassVar[JobKind] = "transform"
+    transform_job_name: JobName
     # One of them: a model by itself, or the endpoint whose model, names and types it is.
     model_name: str | None = None
     endpoint_name: str | None = None
@@ -121,6 +119,21 @@ class TransformJobSpec(_Fields):
         return self
 
     @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.transform_job_name
+
+    @property
+    def places(self) -> list[str]:
+        """Where the files are: paths and URIs of files, folders or patterns."""
+        return self.transform_input.data_source.s3_data_source.places
+
+    @property
+    def output(self) -> str:
+        """The folder of the outputs."""
+        return self.transform_output.s3_output_path
+
+    @property
     def input_format(self) -> JobFormat | None:
         """How the files are written."""
         return _format(self.transform_input.content_type)
@@ -149,6 +162,17 @@ class TransformJobSpec(_Fields):
     def output_path(self) -> RowPath:
         """What of the joined record is kept."""
         return RowPath(self.data_processing.output_filter)
+
+
+class PinnedModel(BaseModel):
+    """The model of a job as it was when the job was created; later ones change nothing."""
+
+    file: str  # Relative to the storage root.
+    trust_pickle: bool
+    positive: str | None  # The endpoint's, if the job answers as one does.
+    description: Mapping[str, Any]
+    environment: tuple[tuple[str, str], ...] = ()  # Of its process.
+    signature: str | None = None  # The endpoint's, by which records are read.
 
 
 def _format(content_type: str) -> JobFormat | None:

@@ -72,7 +72,7 @@ def find_files(spec: TransformJobSpec, reach: Reach | None) -> list[InputFile]:
     """Return the files of a job in the order of their outputs; all have to be within reach."""
     check = (lambda _path: None) if reach is None else reach.check_data
     found: dict[str, InputFile] = {}
-    for where in spec.transform_input.data_source.s3_data_source.places:
+    for where in spec.places:
         check(where)
         base = locate(where)
         is_folder = not is_pattern(where) and base.kind == fs.FileType.Directory
@@ -153,7 +153,7 @@ class Scoring:
 
     async def _transform(self, file: InputFile) -> None:
         place = locate(file.path)
-        target = locate(self.spec.transform_output.s3_output_path) / file.output_key
+        target = locate(self.spec.output) / file.output_key
         if self._reach is not None:  # Once more, whatever links lead there by now.
             self._reach.check_data(file.path)
             self._reach.check_output(target.shown)

@@ -165,6 +165,39 @@ class OperationCalls(ServerCalls):
         Lines that were printed on the machine of the server that answers; the oldest are deleted.
         """
 
+    def create_transform_job(self, spec: Any) -> Json:
+        """Score files by a model, or as an endpoint does, in the background.
+        
+        In CreateTransformJob's form, in snake case, and `endpoint_name` in place of `model_name` to
+        score as an endpoint does. The model is the declared one of this moment: what is applied later
+        changes nothing.
+        """
+
+    def transform_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., limit: int | None = ...) -> list[Json]:
+        """List transform jobs, the newest first; all, or those in a status."""
+
+    def transform_job(self, name: str) -> Json:
+        """Return a transform job: what it was asked, its status, and how far it is."""
+
+    def stop_transform_job(self, name: str) -> Json:
+        """Stop a transform job within seconds; outputs that are whole stay."""
+
+    def create_processing_job(self, spec: Any) -> Json:
+        """Make a baseline of files, or check files against one, in the background.
+        
+        `environment` is what SageMaker's images `sagemaker-model-monitor-analyzer` and
+        `sagemaker-clarify-processing` take; the documents are those that they write.
+        """
+
+    def processing_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., limit: int | None = ...) -> list[Json]:
+        """List processing jobs, the newest first; all, or those in a status."""
+
+    def processing_job(self, name: str) -> Json:
+        """Return a processing job: what it was asked, its status, and how it ended."""
+
+    def stop_processing_job(self, name: str) -> Json:
+        """Stop a processing job within seconds."""
+
     def truth_report(self, name: str, *, first: date | str | None = ..., last: date | str | None = ...) -> Json:
         """Show how labels and captured rows fit: coverage by day, delays, what fits nothing.
         
@@ -280,22 +313,6 @@ class OperationCalls(ServerCalls):
     def expire_silence(self, name: str) -> Json:
         """End a silence now; messages that it held back and that still hold true are sent."""
 
-    def create_processing_job(self, spec: Any) -> Json:
-        """Make a baseline of files, or check files against one, in the background.
-        
-        `environment` is what SageMaker's images `sagemaker-model-monitor-analyzer` and
-        `sagemaker-clarify-processing` take; the documents are those that they write.
-        """
-
-    def processing_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., limit: int | None = ...) -> list[Json]:
-        """List processing jobs, the newest first; all, or those in a status."""
-
-    def processing_job(self, name: str) -> Json:
-        """Return a processing job: what it was asked, its status, and how it ended."""
-
-    def stop_processing_job(self, name: str) -> Json:
-        """Stop a processing job within seconds."""
-
     def apply(self, resources: Any, *, dry_run: bool = ...) -> Json:
         """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
         
@@ -325,23 +342,6 @@ class OperationCalls(ServerCalls):
 
     def change_aws_tags(self, kind: str, name: str, *, add: Any | None = ..., remove: Sequence[str] | None = ...) -> Json:
         """Change the tags that clients of AWS see, as AddTags and DeleteTags do."""
-
-    def create_transform_job(self, spec: Any) -> Json:
-        """Score files by a model, or as an endpoint does, in the background.
-        
-        In CreateTransformJob's form, in snake case, and `endpoint_name` in place of `model_name` to
-        score as an endpoint does. The model is the declared one of this moment: what is applied later
-        changes nothing.
-        """
-
-    def transform_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., limit: int | None = ...) -> list[Json]:
-        """List transform jobs, the newest first; all, or those in a status."""
-
-    def transform_job(self, name: str) -> Json:
-        """Return a transform job: what it was asked, its status, and how far it is."""
-
-    def stop_transform_job(self, name: str) -> Json:
-        """Stop a transform job within seconds; outputs that are whole stay."""
 
     def change_variants(self, name: str, variants: Any) -> Json:
         """Change weights and worker counts of variants, all at once, until the endpoint changes.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
-from driftline.serving.processing.schedules import KINDS, Document, Job, defined_job, inline_job
+from driftline.serving.processing.schedules import KINDS, Document, Job, monitoring_job
 
 # Longer files are data: captured lines, statistics.
 LONGEST_BYTES = 16 << 20
@@ -92,7 +92,7 @@ def job_of(schedule: Document, definitions: Mapping[str, Document]) -> Job | Non
     """Return what a schedule runs; None where its definition was not saved."""
     config = schedule["MonitoringScheduleConfig"]
     kind = str(config.get("MonitoringType") or schedule.get("MonitoringType") or "DataQuality")
-    if (job := config.get("MonitoringJobDefinition")) is not None:
-        return inline_job(kind, job)
-    job = definitions.get(str(config.get("MonitoringJobDefinitionName")))
-    return None if job is None else defined_job(kind, job)
+    job = config.get("MonitoringJobDefinition") or definitions.get(
+        str(config.get("MonitoringJobDefinitionName"))
+    )
+    return None if job is None else monitoring_job(kind, job)

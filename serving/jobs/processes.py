@@ -1,4 +1,4 @@
-"""Runs stored jobs of a queue, each in a process of its own, within a server's limit."""
+"""Starts the processes of stored jobs, within a server's limit."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import asyncio
 import logging
 from datetime import timedelta
 from subprocess import Popen
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Row, select
 
 from driftline.database.engine import read_connection
-from driftline.database.queue import Queue
 from driftline.serving.context import ServerContext
+from driftline.serving.jobs.store import JobKind, drop_ended_jobs
 from driftline.serving.queue_worker import PAUSE_S, QueueWorker
+from driftline.serving.tables import job_queue, jobs
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-JOBS_AT_ONCE = 1
+JOBS_AT_ONCE = 1  # Of each kind.
 # A job whose processes end so often over one piece of work is at fault itself.
 MAX_ATTEMPTS = 5
 # How long a process that is told to stop may take.
@@ -26,11 +27,11 @@ GRACE_S = 8.0
 
 
 class JobProcesses(QueueWorker):
-    """The jobs of a queue that this server runs; ``name``: what their processes are told to do."""
+    """The jobs that this server runs."""
 
-    def __init__(self, context: ServerContext, queue: Queue, name: str) -> None:
+    def __init__(self, context: ServerContext) -> None:
         kept = timedelta(days=context.settings.capture.retention_days)
-        super().__init__(queue, context, name, look_s=LOOK_S, kept=kept)
+        super().__init__(job_queue, context, "job", look_s=LOOK_S, kept=kept)
 
     async def _look(self) -> None:
         if self._context.start_job is None:
@@ -39,14 +40,19 @@ class JobProcesses(QueueWorker):
         for key, (_, task) in self._running.items():
             if key in asked and not task.cancelling():
                 task.cancel()
-        await self._take(JOBS_AT_ONCE - len(self._running))
+        kinds = [row.kind for row, _ in self._running.values()]
+        for kind in get_args(JobKind):
+            await self._take(JOBS_AT_ONCE - kinds.count(kind), jobs.c.kind == kind)
 
     def _stopping(self) -> list[str]:
         """Return the jobs under way that somebody has asked to stop."""
-        key, status = self._queue.key, self._queue.table.c.status
-        is_asked = status == "Stopping", key.in_(list(self._running))
+        is_asked = jobs.c.status == "Stopping", jobs.c.key.in_(list(self._running))
         with read_connection(self._context.engine) as connection:
-            return list(connection.scalars(select(key).where(*is_asked)))
+            return list(connection.scalars(select(jobs.c.key).where(*is_asked)))
+
+    def _upkeep(self) -> None:
+        with self._context.engine.begin() as connection:
+            drop_ended_jobs(connection, self._now() - self._kept)
 
     async def _work(self, row: Row[Any]) -> None:
         if row.status == "Stopping":
@@ -59,7 +65,7 @@ class JobProcesses(QueueWorker):
             await asyncio.to_thread(self._end, row.key, "Failed", reason)
         else:
             assert self._context.start_job is not None
-            process = self._context.start_job(self._name, row.name, self._owner)
+            process = self._context.start_job(row.kind, row.name, self._owner)
             log.info("job=%s process=%d event=started", row.name, process.pid)
             code = await _end_of(process)
             log.log(
@@ -71,7 +77,7 @@ class JobProcesses(QueueWorker):
 
     def _end(self, key: str, status: str, reason: str | None = None) -> None:
         with self._context.engine.begin() as connection:
-            self._queue.finish(connection, self._owner, key, status, self._now(), reason)
+            job_queue.finish(connection, self._owner, key, status, self._now(), reason)
 
 
 async def _end_of(process: Popen[bytes]) -> int:

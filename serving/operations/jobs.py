@@ -1,0 +1,249 @@
+"""Operations on jobs in the background: files scored by a model, baselines and checks of files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from operator import itemgetter
+from typing import Annotated, TypeVar
+
+from fastapi import Body
+from sqlalchemy import Connection
+
+from driftline.errors import InputError
+from driftline.serving.jobs import store as stored_jobs
+from driftline.serving.jobs.store import Job, JobStatus
+from driftline.serving.operations.authorization import withheld
+from driftline.serving.operations.registry import Latest, Page, operation
+from driftline.serving.operations.services import Services
+from driftline.serving.processing.definition import ProcessingJobSpec
+from driftline.serving.resources import store
+from driftline.serving.resources.endpoint_specs import variants_of
+from driftline.serving.resources.endpoints import models_of, running_endpoint
+from driftline.serving.resources.model_specs import command_of, environment_of
+from driftline.serving.transform.definition import PinnedModel, TransformJobSpec
+
+Name = Annotated[str, "The job's name; `driftline job list` shows it."]
+ProcessingName = Annotated[str, "The job's name; `driftline processing list` shows it."]
+Status = Annotated[JobStatus | None, "Only those in this status."]
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a transform job is."""
+
+    files: int
+    files_done: int
+    records: int
+
+
+class DescribedJob(TransformJobSpec):
+    """What a transform job was asked, and how far it is."""
+
+    transform_job_status: JobStatus
+    failure_reason: str | None
+    creation_time: datetime
+    transform_start_time: datetime | None
+    transform_end_time: datetime | None
+    progress: JobProgress | None
+
+
+class DescribedProcessingJob(ProcessingJobSpec):
+    """What a processing job was asked, and how it fares."""
+
+    processing_job_status: JobStatus
+    failure_reason: str | None
+    exit_message: str | None
+    creation_time: datetime
+    processing_start_time: datetime | None
+    processing_end_time: datetime | None
+
+
+Described = TypeVar("Described", DescribedJob, DescribedProcessingJob)
+
+
+@operation("POST /transform-jobs", role="operator", command="job create")
+def create_transform_job(
+    services: Services,
+    spec: Annotated[TransformJobSpec, Body(description="CreateTransformJob's fields.")],
+) -> DescribedJob:
+    """Score files by a model, or as an endpoint does, in the background.
+
+    In CreateTransformJob's form, in snake case, and `endpoint_name` in place of `model_name` to
+    score as an endpoint does. The model is the declared one of this moment: what is applied later
+    changes nothing.
+
+    Example: driftline job create march.yaml
+    """
+
+    def pin(connection: Connection) -> Mapping[str, object]:
+        store.hold_all(connection)  # So that no model is removed that was just chosen.
+        return {"model": _pinned(connection, spec).model_dump()}
+
+    return _created(DescribedJob, services, spec, pin)
+
+
+@operation(
+    "GET /transform-jobs", role="viewer", command="job list",
+    columns="name=transform_job_name status=transform_job_status records=progress.records"
+    " done=progress.files_done files=progress.files created=creation_time reason=failure_reason",
+)  # fmt: skip
+def transform_jobs(
+    connection: Connection, page: Latest, status: Status = None
+) -> Page[DescribedJob]:
+    """List transform jobs, the newest first; all, or those in a status.
+
+    Example: driftline job list
+    """
+    return _page(DescribedJob, connection, page, status)
+
+
+@operation("GET /transform-jobs/{name}", role="viewer", command="job get")
+def transform_job(connection: Connection, name: Name) -> DescribedJob:
+    """Return a transform job: what it was asked, its status, and how far it is.
+
+    Example: driftline job get march
+    """
+    return _job(DescribedJob, connection, name)
+
+
+@operation("POST /transform-jobs/{name}/stop", role="operator", command="job stop")
+def stop_transform_job(services: Services, name: Name) -> DescribedJob:
+    """Stop a transform job within seconds; outputs that are whole stay.
+
+    Example: driftline job stop march
+    """
+    return _stopped(DescribedJob, services, name)
+
+
+@operation("POST /processing-jobs", role="operator", command="processing create")
+def create_processing_job(
+    services: Services,
+    spec: Annotated[ProcessingJobSpec, Body(description="What is analyzed, and how.")],
+) -> DescribedProcessingJob:
+    """Make a baseline of files, or check files against one, in the background.
+
+    `environment` is what SageMaker's images `sagemaker-model-monitor-analyzer` and
+    `sagemaker-clarify-processing` take; the documents are those that they write.
+
+    Example: driftline processing create baseline.yaml
+    """
+    return _created(DescribedProcessingJob, services, spec)
+
+
+@operation(
+    "GET /processing-jobs", role="viewer", command="processing list",
+    columns="name=processing_job_name status=processing_job_status analyzer created=creation_time"
+    " message=exit_message reason=failure_reason",
+)  # fmt: skip
+def processing_jobs(
+    connection: Connection, page: Latest, status: Status = None
+) -> Page[DescribedProcessingJob]:
+    """List processing jobs, the newest first; all, or those in a status.
+
+    Example: driftline processing list
+    """
+    return _page(DescribedProcessingJob, connection, page, status)
+
+
+@operation("GET /processing-jobs/{name}", role="viewer", command="processing get")
+def processing_job(connection: Connection, name: ProcessingName) -> DescribedProcessingJob:
+    """Return a processing job: what it was asked, its status, and how it ended.
+
+    Example: driftline processing get baseline-1
+    """
+    return _job(DescribedProcessingJob, connection, name)
+
+
+@operation("POST /processing-jobs/{name}/stop", role="operator", command="processing stop")
+def stop_processing_job(services: Services, name: ProcessingName) -> DescribedProcessingJob:
+    """Stop a processing job within seconds.
+
+    Example: driftline processing stop baseline-1
+    """
+    return _stopped(DescribedProcessingJob, services, name)
+
+
+def _created(
+    described: type[Described], services: Services, spec: TransformJobSpec | ProcessingJobSpec,
+    more: Callable[[Connection], Mapping[str, object]] = lambda _connection: {},
+) -> Described:  # fmt: skip
+    context = services.context
+    for place in spec.places:
+        context.reach.check_data(place)
+    context.reach.check_output(spec.output)
+    now, document = context.lease_clock(), spec.model_dump(mode="json")
+    with context.engine.begin() as connection:
+        values = {"spec": document, **more(connection)}
+        job = stored_jobs.create_job(connection, spec.kind, spec.name, now, **values)
+    services.jobs.look()
+    return _shown(described, job)
+
+
+def _stopped(described: type[Described], services: Services, name: str) -> Described:
+    with services.context.engine.begin() as connection:
+        job = stored_jobs.stop_job(connection, described.kind, name)
+    services.jobs.look()
+    return _shown(described, job)
+
+
+def _job(described: type[Described], connection: Connection, name: str) -> Described:
+    return _shown(described, stored_jobs.get_job(connection, described.kind, name))
+
+
+def _page(
+    described: type[Described], connection: Connection, page: Latest, status: JobStatus | None
+) -> Page[Described]:
+    found = stored_jobs.list_jobs(
+        connection, described.kind, status=status, after=page.after(datetime, str), limit=page.count
+    )
+    return page.of(found, lambda one: (one.created_at, one.key), partial(_shown, described))
+
+
+def _shown(described: type[Described], job: Job) -> Described:
+    progress = None
+    if job.file_count is not None:
+        progress = JobProgress(job.file_count, job.files_done, job.record_count)
+    document = job.spec | {
+        f"{job.kind}_job_status": job.status,
+        "failure_reason": withheld(job.failure_reason),
+        "exit_message": job.exit_message,
+        "creation_time": job.created_at,
+        f"{job.kind}_start_time": job.started_at,
+        f"{job.kind}_end_time": job.ended_at,
+        "progress": progress,
+    }
+    known = {key: one for key, one in document.items() if key in described.model_fields}
+    return described.model_validate(known)
+
+
+def _pinned(connection: Connection, spec: TransformJobSpec) -> PinnedModel:
+    """Return the model of a job, with the signature by which it reads records, if there is one."""
+    signature = positive = None
+    name = spec.model_name
+    if spec.endpoint_name is not None:
+        endpoint = running_endpoint(store.get_ready(connection, "Endpoint", spec.endpoint_name))
+        variants = variants_of(endpoint.spec)
+        if not variants:
+            raise InputError(
+                f'endpoint "{endpoint.name}" has no model, an app of its own answers for it; '
+                "expected model_name"
+            )
+        # Several: the one that answers most requests.
+        name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
+        signature, positive = endpoint.made.get("signature"), endpoint.made.get("positive")
+        made = models_of(endpoint)[name.casefold()].made
+    else:
+        assert spec.model_name is not None
+        made = store.get_ready(connection, "Model", spec.model_name).made
+    if "file" not in made:
+        raise InputError(f'model "{name}" stands for many models; expected one by itself')
+    if command_of(made["spec"])[0] is not None:
+        raise InputError(f'model "{name}" is a command; expected one of a file or folder')
+    return PinnedModel(
+        file=made["file"], trust_pickle=bool(made["trust_pickle"]), positive=positive,
+        description=made["description"], signature=signature,
+        environment=environment_of(made["spec"]),
+    )  # fmt: skip
