@@ -1,7 +1,13 @@
-"""DriftlineErrors as AWS's services tell them: one table of codes."""
+"""Errors as AWS's services tell them: one table of codes, by what is wrong."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+
+from sqlalchemy.exc import DataError, SQLAlchemyError
+
+from driftline.access.principal import CURRENT
 from driftline.alerts.errors import (
     AlarmInUse,
     DatapointError,
@@ -10,6 +16,7 @@ from driftline.alerts.errors import (
     MissingField,
     UnknownDetector,
 )
+from driftline.database.disconnects import is_disconnect
 from driftline.errors import (
     ConflictError,
     DriftlineError,
@@ -18,91 +25,89 @@ from driftline.errors import (
     NotFoundError,
     UnavailableError,
 )
+from driftline.serving.aws.constraints import InvalidRequestError
 from driftline.serving.aws.models import NoModelsError
 from driftline.serving.aws.routing import Protocol
-from driftline.serving.aws.served import WireError
+from driftline.serving.aws.served import BadTokenError, WireError
 from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.hosting.admission import BusyError
-from driftline.serving.http.responses import (
-    BodyTimeoutError,
-    TooLargeError,
-    status_of,
-)
+from driftline.serving.http.responses import BodyTimeoutError, TooLargeError, status_of
 
-# Of what is not there, what is in the way, what is wrong, and a bad token of a page. SageMaker's
-# old resources know nothing but ValidationException.
-_CODES = {
-    "application-autoscaling": (
-        "ObjectNotFoundException", "ConcurrentUpdateException", "ValidationException",
-        "InvalidNextTokenException",
-    ),
-    "cloudwatch": (
-        "ResourceNotFound", "ResourceConflict", "ValidationError", "InvalidNextToken",
-    ),
-    "events": (
-        "ResourceNotFoundException", "ResourceAlreadyExistsException", "ValidationException",
-        "ValidationException",
-    ),
-    "logs": (
-        "ResourceNotFoundException", "ResourceAlreadyExistsException", "InvalidParameterException",
-        "InvalidParameterException",
-    ),
-    "sagemaker-runtime": ("ValidationError",) * 4,
-    "sns": ("NotFound", "InvalidParameter", "InvalidParameter", "InvalidParameter"),
-    "sts": ("ValidationError",) * 4,
-}  # fmt: skip
-_USUAL = ("ValidationException",) * 4
-# What clients of CloudWatch match on beside these; the first match wins.
-_CLOUDWATCH: tuple[tuple[type[DriftlineError], str], ...] = (
-    (MissingField, "MissingParameter"),
-    (FieldConflict, "InvalidParameterCombination"),
-    (DatapointError, "InvalidParameterValue"),
-    (DetectorError, "InvalidParameterValue"),
-    (UnknownDetector, "ResourceNotFoundException"),
-    (AlarmInUse, "ValidationError"),
-)
-# Whichever the service; the first match wins.
-_EVERYWHERE: tuple[tuple[type[DriftlineError], str, int], ...] = (
-    (NoModelsError, "NotImplemented", 501),
-    (TooLargeError, "RequestEntityTooLarge", 413),
-    (BodyTimeoutError, "RequestTimeout", 408),
-    (UnsupportedMediaError, "UnsupportedMediaType", 415),
-    (BusyError, "ThrottlingException", 400),
-    (UnavailableError, "ServiceUnavailable", 503),
-)
+log = logging.getLogger(__name__)
 
-
-def wire_error(error: DriftlineError, service: str, protocol: Protocol) -> WireError:
-    """Return an error of ours as the error that clients of a service know."""
-    message = str(error)
-    for kind, code, status in _EVERYWHERE:
-        if isinstance(error, kind):
-            return WireError(code, message, status)
-    if isinstance(error, ForbiddenError):
-        is_query = protocol in ("query", "rest-xml")
-        return (
-            WireError("AccessDenied", message, 403)
-            if is_query
-            else WireError("AccessDeniedException", message, 400 if protocol == "json" else 403)
-        )
-    for kind, code in _CLOUDWATCH if service == "cloudwatch" else ():
-        if isinstance(error, kind):
-            return WireError(code, message)
-    missing, conflict, invalid, _ = _CODES.get(service, _USUAL)
-    if isinstance(error, NotFoundError):
-        return WireError(missing, message)
-    if isinstance(error, ConflictError):
-        return WireError(conflict, message)
-    if isinstance(error, InputError) or status_of(error)[0] < 500:
-        return WireError(invalid, message)
-    return WireError("InternalFailure", message, 500)
+# Whichever the service.
+_EVERYWHERE: Mapping[type, tuple[str, int]] = {
+    NoModelsError: ("NotImplemented", 501),
+    TooLargeError: ("RequestEntityTooLarge", 413),
+    BodyTimeoutError: ("RequestTimeout", 408),
+    UnsupportedMediaError: ("UnsupportedMediaType", 415),
+    BusyError: ("ThrottlingException", 400),
+    UnavailableError: ("ServiceUnavailable", 503),
+}
+# By service, by the nearest kind of an error. SageMaker's old resources know nothing but
+# ValidationException.
+_CODES: Mapping[str, Mapping[type, str]] = {
+    "application-autoscaling": {
+        NotFoundError: "ObjectNotFoundException",
+        ConflictError: "ConcurrentUpdateException",
+        BadTokenError: "InvalidNextTokenException",
+        DriftlineError: "ValidationException",
+    },
+    "cloudwatch": {
+        NotFoundError: "ResourceNotFound",
+        UnknownDetector: "ResourceNotFoundException",
+        ConflictError: "ResourceConflict",
+        AlarmInUse: "ValidationError",
+        BadTokenError: "InvalidNextToken",
+        MissingField: "MissingParameter",
+        FieldConflict: "InvalidParameterCombination",
+        DatapointError: "InvalidParameterValue",
+        DetectorError: "InvalidParameterValue",
+        DriftlineError: "ValidationError",
+    },
+    "logs": {
+        NotFoundError: "ResourceNotFoundException",
+        ConflictError: "ResourceAlreadyExistsException",
+        InvalidRequestError: "InvalidParameterException",
+        DriftlineError: "InvalidParameterException",
+    },
+    "sns": {
+        NotFoundError: "NotFound",
+        InvalidRequestError: "ValidationError",
+        DriftlineError: "InvalidParameter",
+    },
+    "sts": {DriftlineError: "ValidationError"},
+}
+_USUAL: Mapping[type, str] = {DriftlineError: "ValidationException"}
 
 
-def invalid_code(service: str) -> str:
-    """Return the code of a request that breaks its model's constraints."""
-    return "ValidationError" if service in ("cloudwatch", "sns") else _CODES.get(service, _USUAL)[2]
-
-
-def token_code(service: str) -> str:
-    """Return the code of a token that is of no page of this list."""
-    return _CODES.get(service, _USUAL)[3]
+def wire_error(error: Exception, service: str, protocol: Protocol) -> WireError:
+    """Return an error as the error that clients of a service know."""
+    match error:
+        case WireError():
+            return error
+        case NotFoundError() if CURRENT.get().endpoints is not None:
+            # To those who are for some endpoints it would name the nearest of others.
+            error = NotFoundError("it does not exist")
+        case DataError():
+            error = InputError("a value cannot be stored or looked for")
+        case SQLAlchemyError() if is_disconnect(error):
+            error = UnavailableError("the database does not answer; the server's log says why")
+    if not isinstance(error, DriftlineError):
+        log.error("status=500 service=%s", service, exc_info=error)
+        return WireError("InternalFailure", "the request failed; the server's log says why", 500)
+    kinds = type(error).__mro__
+    if isinstance(error, ForbiddenError) and protocol in ("query", "rest-xml"):
+        code, status = "AccessDenied", 403
+    elif isinstance(error, ForbiddenError):
+        code, status = "AccessDeniedException", 400 if protocol == "json" else 403
+    elif found := [_EVERYWHERE[kind] for kind in kinds if kind in _EVERYWHERE]:
+        code, status = found[0]
+    elif status_of(error)[0] < 500:
+        codes = _CODES.get(service, _USUAL)
+        return WireError(next(codes[kind] for kind in kinds if kind in codes), str(error))
+    else:
+        code, status = "InternalFailure", 500
+    if status >= 500:
+        log.warning("status=%d service=%s error=%s", status, service, error)
+    return WireError(code, str(error), status)

@@ -29,15 +29,19 @@ class WireError(Exception):
     """An error that a client of AWS knows by its code.
 
     The code is the name of an error's shape in the model, or the code that the query protocol has
-    for it; without a status it is the model's for that shape, or else 400. ``members``: what the
-    shape has besides the message.
+    for it; without a status it is the model's for that shape, or else 400.
     """
 
-    def __init__(
-        self, code: str, message: str, status: int | None = None, members: Given | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, status: int | None = None) -> None:
         super().__init__(message)
-        self.code, self.message, self.status, self.members = code, message, status, members or {}
+        self.code, self.message, self.status = code, message, status
+
+
+class BadTokenError(InputError):
+    """A token is of no page of this list."""
+
+    def __init__(self) -> None:
+        super().__init__("NextToken is of no page of this list")
 
 
 @dataclass(frozen=True)
@@ -111,10 +115,6 @@ class Wire:
     def token(given: Given, place: Place) -> str:
         """Return the token of the page that begins behind a place; good for the same filters."""
         return token_of((_filters(given), *place))
-
-
-class BadTokenError(Exception):
-    """A token is of no page of this list."""
 
 
 def _filters(given: Given) -> str:

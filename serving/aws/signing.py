@@ -82,7 +82,7 @@ class SignedRequests:
         except ClientGoneError:
             return None
         except DriftlineError as error:
-            await _refuse(scope, send, error)
+            await _refuse(scope, receive, send, error)
             return None
 
     async def _admitted(self, scope: Scope, receive: Receive) -> tuple[Principal, Scope, Receive]:
@@ -191,10 +191,10 @@ async def refuse_unsigned(scope: Scope, receive: Receive, send: Send) -> None:
         about = (
             "Missing Authentication Token: driftline access-key create NAME makes a key to sign by"
         )
-        await _refuse(scope, send, SignatureError("missing", about))
+        await _refuse(scope, receive, send, SignatureError("missing", about))
 
 
-async def _refuse(scope: Scope, send: Send, error: DriftlineError) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: DriftlineError) -> None:
     """Answer with an error as the client of a request reads it."""
     protocol = _protocol(scope)
     found = signature_error(error, protocol) if isinstance(error, SignatureError) else None
@@ -202,7 +202,7 @@ async def _refuse(scope: Scope, send: Send, error: DriftlineError) -> None:
         headers = headers_of(scope)
         head = head_of(protocol, str(uuid.uuid4()), headers.get("content-type", ""))
         found = found or wire_error(error, "", protocol)
-        await write_error(protocol, None, found, head).send(send)
+        await write_error(protocol, None, found, head)(scope, receive, send)
     elif found is not None:
         extra = [(b"x-amzn-errortype", found.code.encode())]
         await refuse(send, found.status or 403, "forbidden", str(error), extra)

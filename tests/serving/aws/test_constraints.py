@@ -7,7 +7,6 @@ The words: answers of AWS in LocalStack's validated snapshots (cloudwatch) and i
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections.abc import Iterator
 from itertools import cycle
@@ -17,8 +16,8 @@ from typing import Any, NoReturn
 import pytest
 
 from driftline.serving.aws import areas  # noqa: F401 - registers all
-from driftline.serving.aws.constraints import _compiled, require_valid
-from driftline.serving.aws.models import SERVICES, operation_model, service_model
+from driftline.serving.aws.constraints import InvalidRequestError, checked, fits
+from driftline.serving.aws.models import SERVICES, service_model
 from driftline.serving.aws.served import SERVED, WireError
 
 LONG = 2000
@@ -27,12 +26,10 @@ PIECES = ("a", "-", "a-", "0", "/", "a/", " ", "\n", "a.", "a ", "x_", ":", "1."
 
 def refused(service: str, operation: str, **given: Any) -> str:
     """Return the message of a refusal."""
-    model = operation_model(service, operation)
-    assert model is not None
-    with pytest.raises(WireError) as caught:
-        require_valid(model.input_shape, given, "ValidationException")
-    assert caught.value.code == "ValidationException"
-    return caught.value.message
+    shape = service_model(service).operation_model(operation).input_shape
+    with pytest.raises(InvalidRequestError) as caught:
+        checked(shape, given)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -96,12 +93,34 @@ def test_a_refusal_says_what_aws_says(
 
 
 def test_what_is_secret_is_not_repeated() -> None:
-    assert refused(
-        "sagemaker-runtime", "InvokeEndpoint", EndpointName="e", Body=b"", CustomAttributes="ä"
-    ) == (
-        r"1 validation error detected: Value at 'customAttributes' failed to satisfy constraint: "
-        r"Member must satisfy regular expression pattern: \p{ASCII}*"
+    card = {"ModelCardName": "c", "Content": "a\nsecret", "ModelCardStatus": "Draft"}
+
+    assert refused("sagemaker", "CreateModelCard", **card) == (
+        "1 validation error detected: Value at 'content' failed to satisfy constraint: "
+        "Member must satisfy regular expression pattern: .*"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"MaxResults": "ten"}, 'maxResults is "ten"; expected type integer'),
+        ({"MaxResults": True}, "maxResults is bool; expected type integer"),
+        ({"MaxResults": 1.5}, "maxResults is float; expected type integer"),
+        ({"MaxResults": 1 << 31}, "maxResults is int; expected type integer"),
+        ({"NameContains": 1}, "nameContains is int; expected type string"),
+        ({"CreationTimeAfter": "noon"}, 'creationTimeAfter is "noon"; expected type timestamp'),
+        ({"CreationTimeAfter": 1e18}, "creationTimeAfter is float; expected type timestamp"),
+        (["MaxResults"], "body is list; expected type structure"),
+    ],
+)
+def test_another_type_is_refused_by_where_it_stands(given: Any, problem: str) -> None:
+    shape = service_model("sagemaker").operation_model("ListModels").input_shape
+
+    with pytest.raises(WireError) as caught:
+        checked(shape, given)
+
+    assert (caught.value.code, caught.value.message) == ("SerializationException", problem)
 
 
 def test_a_message_stays_short() -> None:
@@ -133,7 +152,7 @@ class Endless(list[Any]):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text", "fits"),
+    ("pattern", "text", "is_whole"),
     [
         (r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", "Größe 漢 ½", True),
         (r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", "a#b", False),
@@ -147,8 +166,8 @@ class Endless(list[Any]):
         (r"([\p{L}]*)${1,128}", "é", True),
     ],
 )
-def test_patterns_match_as_in_java(pattern: str, text: str, fits: bool) -> None:
-    assert (_compiled(pattern).fullmatch(text) is not None) == fits
+def test_patterns_match_as_in_java(pattern: str, text: str, is_whole: bool) -> None:
+    assert fits(pattern, text) == is_whole
 
 
 def test_every_pattern_of_every_service_is_read() -> None:
@@ -156,7 +175,7 @@ def test_every_pattern_of_every_service_is_read() -> None:
 
     assert len(found) > 300
     for pattern in found:
-        assert isinstance(_compiled(pattern), re.Pattern)
+        assert isinstance(fits(pattern, "é"), bool)
 
 
 def patterns_of(model: Any) -> set[str]:
@@ -167,8 +186,8 @@ def patterns_of(model: Any) -> set[str]:
 def test_no_pattern_of_what_is_served_takes_long_on_any_text(tmp_path: Path) -> None:
     found: dict[str, int] = {}
     for key in SERVED:
-        operation = operation_model(*key.split("."))
-        collect(operation.input_shape, found, set())
+        service, _, name = key.partition(".")
+        collect(service_model(service).operation_model(name).input_shape, found, set())
     last = tmp_path / "pattern"
 
     # A match cannot be interrupted, but a process can.
@@ -203,5 +222,5 @@ def try_all(patterns: dict[str, int], last: Path) -> NoReturn:
     for pattern, length in patterns.items():
         last.write_text(pattern)
         for piece in PIECES:
-            _compiled(pattern).fullmatch((piece * length)[: length - 1] + "\x00")
+            fits(pattern, (piece * length)[: length - 1] + "\x00")
     os._exit(0)

@@ -17,11 +17,11 @@ from botocore.parsers import create_parser
 
 from driftline.loopback import App
 from driftline.serving.app import create_app
-from driftline.serving.aws.models import SERVICES, operation_model, service_model
+from driftline.serving.aws.models import SERVICES, service_model
 from driftline.serving.aws.served import SERVED
 from driftline.serving.context import ServerContext
 from tests.servers.postgres import new_sqlite, open_url
-from tests.serving.aws.values import request_of, value_of
+from tests.serving.aws.values import request_of, unconstrained_model, value_of
 from tests.serving.conftest import NOW, settings_of
 
 Headers = dict[str, str]
@@ -107,11 +107,11 @@ def new_app(folder: Path) -> App:
 def test_whatever_is_sent_the_error_has_a_code(
     app: App, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    random, served = Random(66), [one for one in SERVED if "InvokeEndpoint" not in one]
+    random, served = Random(66), [*SERVED]
     # What is not served is read all the same.
     others = [
         f"{service}.{name}"
-        for service in sorted(set(SERVICES) - {"sagemaker-runtime"})
+        for service in SERVICES
         for name in service_model(service).operation_names
         if f"{service}.{name}" not in SERVED
     ]
@@ -244,11 +244,11 @@ def test_a_fault_of_ours_says_nothing_of_itself(app: App, monkeypatch: pytest.Mo
     assert b"secret" not in answer
 
 
-@pytest.mark.parametrize("service", ["sagemaker", "cloudwatch", "logs", "sns", "sts", "events"])
+@pytest.mark.parametrize("service", ["sagemaker", "cloudwatch", "logs", "sns", "sts"])
 def test_every_protocol_refuses_what_is_not_served(app: App, service: str) -> None:
     model = service_model(service)
     name = next(one for one in model.operation_names if f"{service}.{one}" not in SERVED)
-    operation = operation_model(service, name)
+    operation = model.operation_model(name)
     given = {} if operation.input_shape is None else value_of(operation.input_shape, Random(1))
     for protocol in model.metadata["protocols"]:
         status, _, answer = asyncio.run(send(app, *request_of(operation, protocol, given)))
@@ -256,11 +256,30 @@ def test_every_protocol_refuses_what_is_not_served(app: App, service: str) -> No
         assert (status, name.encode() in answer) == (501, True)
 
 
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [("sagemaker-metrics", "BatchPutMetrics"), ("events", "PutRule"), ("ec2", "DescribeRegions")],
+)
+def test_a_service_that_is_not_served_is_refused_like_an_operation(
+    app: App, service: str, name: str
+) -> None:
+    model = unconstrained_model(service)
+    operation = model.operation_model(name)
+    asked = request_of(operation, model.protocol, value_of(operation.input_shape, Random(1)))
+
+    status, headers, answer = asyncio.run(send(app, *asked))
+
+    kind = "query" if service == "ec2" else model.protocol
+    response = {"status_code": status, "headers": HeadersDict(headers), "body": answer}
+    error = create_parser(kind).parse(response, None)["Error"]
+    assert (status, error["Code"], name in error["Message"]) == (501, "NotImplemented", True)
+
+
 @pytest.mark.parametrize("protocol", ["json", "smithy-rpc-v2-cbor", "query"])
 def test_without_the_extra_the_error_names_what_to_install(
     tmp_path: Path, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operation = operation_model("cloudwatch", "ListDashboards")
+    operation = service_model("cloudwatch").operation_model("ListDashboards")
     scope, body = request_of(operation, protocol, {})
     service_model.cache_clear()
     for name in ("cbor2", "botocore", "botocore.loaders"):

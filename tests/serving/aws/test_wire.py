@@ -40,3 +40,22 @@ def test_an_operation_that_does_not_exist_is_unknown(wire_server: Running) -> No
 def test_what_is_not_of_aws_is_answered_as_ever(wire_server: Running) -> None:
     assert wire_server.client.get("/healthz").json()["status"] == "ok"
     assert wire_server.client.get("/api/v1/installation").status_code == 200
+
+
+def test_a_form_that_any_page_can_send_changes_nothing(wire_server: Running) -> None:
+    form = {"Action": "CreateTopic", "Version": "2010-03-31", "Name": "forged"}
+    asked = {"Action": "ListTopics", "Version": "2010-03-31"}
+
+    forged = wire_server.client.post("/", data=form)
+    listed = wire_server.client.post("/", data=asked, headers={"amz-sdk-invocation-id": "1"})
+
+    assert (forged.status_code, "MissingAuthenticationToken" in forged.text) == (403, True)
+    assert (listed.status_code, "forged" in listed.text) == (200, False)
+
+
+def test_a_link_to_a_page_leads_there_whatever_is_behind_it(wire_server: Running) -> None:
+    query = {"X-Amz-Credential": "AKIA/20261130/eu-west-1/s3/aws4_request"}
+
+    page = wire_server.client.get("/docs", params=query)
+
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")

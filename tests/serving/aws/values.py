@@ -9,12 +9,22 @@ from typing import Any
 from urllib.parse import urlencode
 
 from botocore.awsrequest import prepare_request_dict
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 from botocore.serialize import create_serializer
 
 MAX_DEPTH = 6
-# What a header can carry, and what everything else can: also what JSON and XML must escape.
-HEADER = string.ascii_letters + string.digits + "-_/=;."
-TEXT = HEADER + " \"'<>&\\\n\r\t+%#?:{}[]äß漢🛰\u2028"
+# Also what JSON, XML and forms must escape.
+TEXT = string.ascii_letters + string.digits + "-_/=;. \"'<>&\\\n\r\t+%#?:{}[]äß漢🛰\u2028"
+
+
+def unconstrained_model(service: str) -> ServiceModel:
+    """Return the model of a service that takes any value of its types."""
+    found = Loader().load_service_model(service, "service-2")
+    for shape in found["shapes"].values():
+        for constraint in ("min", "max", "pattern", "enum", "required"):
+            shape.pop(constraint, None)
+    return ServiceModel(found, service)
 
 
 def value_of(shape: Any, random: Random, depth: int = 0) -> Any:
@@ -41,8 +51,6 @@ def _structure(shape: Any, random: Random, depth: int) -> dict[str, Any]:
     if getattr(shape, "is_tagged_union", False):
         members = [random.choice([*shape.members.items()])]
     kept = [one for one in members if random.random() < 0.5] or members[:1]
-    kept += [one for one in members if one[1].serialization.get("location") == "uri"]
-    kept += [one for one in members if one[0] == shape.serialization.get("payload")]
     return {name: value_of(one, random, depth + 1) for name, one in kept}
 
 
@@ -65,8 +73,7 @@ def _scalar(shape: Any, random: Random) -> Any:
         return random.choice(shape.enum)
     if random.random() < 0.3:
         return "late"  # As names are.
-    is_header = shape.serialization.get("location") in ("header", "uri")
-    return "".join(random.choices(HEADER if is_header else TEXT, k=random.randint(1, 12)))
+    return "".join(random.choices(TEXT, k=random.randint(1, 12)))
 
 
 def request_of(operation: Any, protocol: str, given: Any) -> tuple[dict[str, Any], bytes]:
