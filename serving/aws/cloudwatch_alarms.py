@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from driftline.alerts.alarms.actions import policy_of
@@ -16,14 +17,19 @@ from driftline.alerts.errors import UnknownAlarm
 from driftline.errors import InputError
 from driftline.serving.aws.ours import declared, every, page_of, token_for
 from driftline.serving.aws.scaling import arn_of
-from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
+from driftline.serving.aws.served import SERVED, Answer, Function, Given, Wire, WireError, serves
 from driftline.serving.operations import alarms, resources
 
 _KINDS = {"MetricAlarm": "metric", "CompositeAlarm": "composite"}
+_TYPES = {kind: name for name, kind in _KINDS.items()}
 COLLECTIONS = {
     "Alarm": "alarms", "CompositeAlarm": "composite-alarms", "Silence": "silences"
 }  # fmt: skip
-_TYPES = {kind: name for name, kind in _KINDS.items()}
+# What DescribeAlarms shows of an alarm's children and parents.
+_RELATIVES = {
+    "ChildrenOfAlarmName": ("AlarmName", "AlarmArn", "StateValue", "StateUpdatedTimestamp"),
+    "ParentsOfAlarmName": ("AlarmName", "AlarmArn"),
+}
 _ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
 # What CloudWatch has no field for; it stays as it is when a client puts the alarm again.
 _OURS = ("severity", "evaluation_range")
@@ -32,34 +38,27 @@ _UNSHOWN = {
     *(*_OURS, "owner", "tags", "name", "kind", "state_seq", "created_at", "evaluation_problem"),
     *("evaluated_until", "actions_suppressed_until"),
 }
-_PAGE = 50
-
-AnyAlarm = MetricAlarm | CompositeAlarm
 
 
-@serves("cloudwatch.PutMetricAlarm")
-async def put_metric_alarm(wire: Wire, given: Given) -> Answer:
-    """Put an alarm on a metric, on metric math or beside a band."""
-    await _put(wire, "Alarm", spec_from_aws(given))
-    return {}
+def put(kind: str) -> Function:
+    """Return what puts an alarm or a mute rule, a resource of this kind."""
+
+    async def declare(wire: Wire, given: Given) -> Answer:
+        spec = spec_from_aws(given)
+        name, tags = spec.pop("name" if kind == "Silence" else "alarm_name"), spec.pop("tags", {})
+        resource = {"kind": kind, "name": name, "tags": tags, "spec": spec}
+        if (old := await declared(wire, COLLECTIONS[kind], name)) is not None:
+            # Tags are those of the creation; TagResource changes them.
+            resource |= {"owner": old["owner"], "tags": old["tags"]}
+            spec |= {key: old["spec"][key] for key in _OURS if old["spec"].get(key) is not None}
+        await apply(wire, resource)
+        return {}
+
+    return declare
 
 
-@serves("cloudwatch.PutCompositeAlarm")
-async def put_composite_alarm(wire: Wire, given: Given) -> Answer:
-    """Put an alarm on other alarms."""
-    await _put(wire, "CompositeAlarm", spec_from_aws(given))
-    return {}
-
-
-async def _put(wire: Wire, kind: str, spec: dict[str, Any]) -> None:
-    name, tags = spec.pop("alarm_name"), spec.pop("tags", {})
-    owner = None
-    if (old := await declared(wire, COLLECTIONS[kind], name)) is not None:
-        # Tags are those of the creation; TagResource changes them.
-        tags, owner = old["tags"], old["owner"]
-        spec |= {key: old["spec"][key] for key in _OURS if old["spec"].get(key) is not None}
-    again = {"kind": kind, "name": name, "owner": owner, "tags": tags, "spec": spec}
-    await apply(wire, again)
+SERVED["cloudwatch.PutMetricAlarm"] = put("Alarm")
+SERVED["cloudwatch.PutCompositeAlarm"] = put("CompositeAlarm")
 
 
 async def apply(wire: Wire, resource: Mapping[str, Any], edition: str | None = None) -> None:
@@ -74,70 +73,49 @@ async def apply(wire: Wire, resource: Mapping[str, Any], edition: str | None = N
 @serves("cloudwatch.DescribeAlarms")
 async def describe_alarms(wire: Wire, given: Given) -> Answer:
     """List alarms by name: those on metrics, unless types are given."""
-    family = [key for key in ("ChildrenOfAlarmName", "ParentsOfAlarmName") if key in given]
-    if family and (others := set(given) - {family[0], "MaxRecords", "NextToken"}):
+    relatives = next((key for key in _RELATIVES if key in given), "")
+    if relatives and (others := set(given) - {relatives, "MaxRecords", "NextToken"}):
         raise WireError(
-            "ValidationError", f"{family[0]} excludes other parameters, such as {min(others)}"
+            "ValidationError", f"{relatives} excludes other parameters, such as {min(others)}"
         )
     if "AlarmNames" in given and "AlarmNamePrefix" in given:
         raise WireError(
             "InvalidParameterCombination", "AlarmNames and AlarmNamePrefix exclude each other"
         )
-    types = _KINDS if family else given.get("AlarmTypes") or ["MetricAlarm"]
-    kinds = {_KINDS[one] for one in types if one in _KINDS}
-    found: list[Answer] = []
-    token = None
-    if kinds:
-        asked = {
-            "kind": min(kinds) if len(kinds) == 1 else None, "name": given.get("AlarmNames"),
-            "state": given.get("StateValue"), "prefix": given.get("AlarmNamePrefix", ""),
-            "children_of": given.get("ChildrenOfAlarmName"),
-            "parents_of": given.get("ParentsOfAlarmName"),
-        }  # fmt: skip
-        found, token = await _alarms(wire, given, asked)
-    parts = {
-        "ChildrenOfAlarmName": ("AlarmName", "AlarmArn", "StateValue", "StateUpdatedTimestamp"),
-        "ParentsOfAlarmName": ("AlarmName", "AlarmArn"),
-    }
     lists: Answer = {"MetricAlarms": [], "CompositeAlarms": [], "LogAlarms": []}
-    for one in found:
-        shown = {key: one[key] for key in parts[family[0]]} if family else one
-        lists["CompositeAlarms" if "AlarmRule" in one else "MetricAlarms"].append(shown)
-    return {**lists, "NextToken": token}
+    if not (kinds := _kinds(_KINDS if relatives else given.get("AlarmTypes"))):
+        return lists
+    page = await wire.ask(
+        alarms.alarms, kind=kinds[0], name=given.get("AlarmNames"), state=given.get("StateValue"),
+        prefix=given.get("AlarmNamePrefix", ""), children_of=given.get("ChildrenOfAlarmName"),
+        parents_of=given.get("ParentsOfAlarmName"), limit=wire.limit(given, 50),
+        next_token=page_of(wire, given),
+    )  # fmt: skip
+    for alarm in page.items:
+        shown = _shown(wire, alarm)
+        actions = [*shown["AlarmActions"], *shown["OKActions"], *shown["InsufficientDataActions"]]
+        start = given.get("ActionPrefix")
+        if start is None or any(one.startswith(start) for one in actions):
+            named = {key: shown[key] for key in _RELATIVES[relatives]} if relatives else shown
+            lists[f"{_TYPES[alarm.kind]}s"].append(named)
+    return {**lists, "NextToken": token_for(wire, given, page.next_token)}
 
 
-async def _alarms(
-    wire: Wire, given: Given, asked: Mapping[str, Any]
-) -> tuple[list[Answer], str | None]:
-    """Return one page of alarms, also of those whose actions begin with a prefix."""
-    size, prefix = wire.limit(given, _PAGE), given.get("ActionPrefix", "")
-    found: list[Answer] = []
-    token = page_of(wire, given)
-    while True:
-        page = await wire.ask(alarms.alarms, **asked, limit=size - len(found), next_token=token)
-        shown = [_alarm(wire, one) for one in page.items]
-        found += [one for one in shown if not prefix or _has_action(one, prefix)]
-        token = page.next_token
-        if token is None or len(found) == size:
-            return found, token_for(wire, given, token)
+def _kinds(types: Iterable[str] | None) -> list[str | None]:
+    """Return the kind of these types, None for both; log alarms do not exist here."""
+    found = {_KINDS[one] for one in types or ["MetricAlarm"] if one in _KINDS}
+    return [None] if len(found) > 1 else [*found]
 
 
-def _has_action(shown: Answer, prefix: str) -> bool:
-    lists = (shown[key] for key in ("AlarmActions", "OKActions", "InsufficientDataActions"))
-    return any(action.startswith(prefix) for actions in lists for action in actions)
-
-
-def _alarm(wire: Wire, alarm: AnyAlarm) -> Answer:
+def _shown(wire: Wire, alarm: MetricAlarm | CompositeAlarm) -> Answer:
     """Return an alarm as it was put, where it stands, and the ARNs of channels."""
     found = {key: one for key, one in alarm if key not in _UNSHOWN}
-    for key in _ACTIONS:
-        found[key] = [_action_arn(wire, one) for one in found[key]]
-    found["alarm_description"] = found["alarm_description"] or None
-    if isinstance(alarm, MetricAlarm):
-        if alarm.metrics:
-            found |= dict.fromkeys(("namespace", "metric_name", "statistic", "period"))
-        else:
-            del found["metrics"]
+    found |= {key: [*map(partial(_action_arn, wire), found[key])] for key in _ACTIONS}
+    found["alarm_description"] = alarm.alarm_description or None
+    if isinstance(alarm, MetricAlarm) and alarm.metrics:
+        found |= dict.fromkeys(("namespace", "metric_name", "statistic", "period"))
+    elif isinstance(alarm, MetricAlarm):
+        del found["metrics"]
     return {**to_aws(found), "AlarmArn": alarm_arn(wire, "alarm", alarm.alarm_name)}
 
 
@@ -160,44 +138,33 @@ def _action_arn(wire: Wire, action: str) -> str:
 @serves("cloudwatch.DescribeAlarmsForMetric")
 async def describe_alarms_for_metric(wire: Wire, given: Given) -> Answer:
     """List all alarms on one metric, with a statistic, a period or a unit if given."""
-    asked = {
-        "namespace": given["Namespace"], "metric_name": given["MetricName"],
-        "dimension": [f"{one['Name']}={one['Value']}" for one in given.get("Dimensions", ())],
-    }  # fmt: skip
-    found = [_alarm(wire, one) for one in await every(wire, alarms.alarms, **asked)]
-    keys = ("Statistic", "ExtendedStatistic", "Period", "Unit")
-    wanted = {key: given[key] for key in keys if key in given}
-    suited = [one for one in found if wanted.items() <= {k: one.get(k) for k in keys}.items()]
-    return {"MetricAlarms": suited}
+    found = await every(
+        wire, alarms.alarms, namespace=given["Namespace"], metric_name=given["MetricName"],
+        dimension=[f"{one['Name']}={one['Value']}" for one in given.get("Dimensions", ())],
+    )  # fmt: skip
+    keys = given.keys() & {"Statistic", "ExtendedStatistic", "Period", "Unit"}
+    shown = [_shown(wire, one) for one in found]
+    return {"MetricAlarms": [one for one in shown if all(one.get(k) == given[k] for k in keys)]}
 
 
 @serves("cloudwatch.DescribeAlarmHistory")
 async def describe_alarm_history(wire: Wire, given: Given) -> Answer:
     """List what happened to one alarm or to all, newest first, deleted ones included."""
-    types = given.get("AlarmTypes") or ["MetricAlarm"]
-    kinds = {_KINDS[one] for one in types if one in _KINDS}
-    wanted = given.get("HistoryItemType")
-    # Log alarms and contributors of alarms do not exist here, nor does anything happen to them.
-    if not kinds or str(wanted).startswith("AlarmContributor"):
+    kinds, type_ = _kinds(given.get("AlarmTypes")), given.get("HistoryItemType", "")
+    # Nothing happens to contributors of alarms, which do not exist here.
+    if not kinds or type_.startswith("AlarmContributor"):
         return {"AlarmHistoryItems": []}
-    found = await wire.ask(
-        alarms.alarms_history,
-        alarm=given.get("AlarmName"),
-        kind=min(kinds) if len(kinds) == 1 else None,
-        type=wanted,
-        start=given.get("StartDate"),
-        end=given.get("EndDate"),
+    page = await wire.ask(
+        alarms.alarms_history, alarm=given.get("AlarmName"), kind=kinds[0], type=type_ or None,
+        start=given.get("StartDate"), end=given.get("EndDate"),
         order="oldest" if given.get("ScanBy") == "TimestampAscending" else "newest",
-        limit=wire.limit(given, 100),
-        next_token=page_of(wire, given),
-    )
-    return {
-        "AlarmHistoryItems": [_history(one) for one in found.items],
-        "NextToken": token_for(wire, given, found.next_token),
-    }
+        limit=wire.limit(given, 100), next_token=page_of(wire, given),
+    )  # fmt: skip
+    items = [_item(one) for one in page.items]
+    return {"AlarmHistoryItems": items, "NextToken": token_for(wire, given, page.next_token)}
 
 
-def _history(item: HistoryItem) -> Answer:
+def _item(item: HistoryItem) -> Answer:
     data = {
         key: _lowered(to_aws(one)) if key.endswith("Alarm") and isinstance(one, Mapping) else one
         for key, one in item.data.items()
@@ -213,12 +180,10 @@ def _history(item: HistoryItem) -> Answer:
 
 
 def _lowered(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Write names as history does: all in small letters up to the second word."""
+    """Write names as history does: in small letters up to the second word, or all of okactions."""
     if isinstance(value, Mapping):
         return {
-            key.replace("OKA", "oka") if key.startswith("OK") else key[0].lower() + key[1:]: (
-                _lowered(one)
-            )
+            key.lower() if key == "OKActions" else key[0].lower() + key[1:]: _lowered(one)
             for key, one in value.items()
         }
     return [_lowered(one) for one in value] if isinstance(value, list) else value
@@ -231,8 +196,7 @@ async def set_alarm_state(wire: Wire, given: Given) -> Answer:
     try:
         await wire.ask(alarms.set_alarm_state, name=asked.pop("alarm_name"), **asked)
     except UnknownAlarm as error:
-        # CloudWatch says no more.
-        raise WireError("ResourceNotFound", "") from error
+        raise WireError("ResourceNotFound", "") from error  # CloudWatch says no more.
     except InputError as error:
         raise WireError("InvalidFormat", str(error)) from error
     return {}
@@ -245,24 +209,20 @@ async def delete_alarms(wire: Wire, given: Given) -> Answer:
     page = await wire.ask(alarms.alarms, name=names, limit=len(names) or 1)
     if names and not page.items:
         raise WireError("ResourceNotFound", f"no alarm has the name {names[0]}")
-    found = sorted(page.items, key=lambda one: isinstance(one, MetricAlarm))
-    if sum(isinstance(one, CompositeAlarm) for one in found) > 1:
+    found = sorted(page.items, key=lambda one: one.kind)
+    if sum(one.kind == "composite" for one in found) > 1:
         raise WireError("ValidationError", "Only one composite alarm can be deleted at a time")
     for one in found:
-        collection = "alarms" if isinstance(one, MetricAlarm) else "composite-alarms"
+        collection = "alarms" if one.kind == "metric" else "composite-alarms"
         await wire.ask(resources.delete_resource, collection=collection, name=one.alarm_name)
     return {}
 
 
-@serves("cloudwatch.EnableAlarmActions")
-async def enable_alarm_actions(wire: Wire, given: Given) -> Answer:
-    """Let the actions of alarms run."""
-    await wire.ask(alarms.switch_alarm_actions, names=given["AlarmNames"], enabled=True)
+async def _switch(wire: Wire, given: Given, *, enabled: bool) -> Answer:
+    """Let the actions of alarms run, or rest while their states go on changing."""
+    await wire.ask(alarms.switch_alarm_actions, names=given["AlarmNames"], enabled=enabled)
     return {}
 
 
-@serves("cloudwatch.DisableAlarmActions")
-async def disable_alarm_actions(wire: Wire, given: Given) -> Answer:
-    """Let the actions of alarms rest; their states go on changing."""
-    await wire.ask(alarms.switch_alarm_actions, names=given["AlarmNames"], enabled=False)
-    return {}
+SERVED["cloudwatch.EnableAlarmActions"] = partial(_switch, enabled=True)
+SERVED["cloudwatch.DisableAlarmActions"] = partial(_switch, enabled=False)

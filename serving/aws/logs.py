@@ -6,7 +6,7 @@ A log group is an endpoint, a stream one of its variants. Of jobs no lines are k
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,59 +15,55 @@ from driftline.serving.aws.ours import declared, every
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.hosting.worker_output import LogLine
 from driftline.serving.operations import invocations, resources
+from driftline.serving.operations.registry import Page
 
 _ENDPOINTS = "/aws/sagemaker/Endpoints/"
 _JOBS = ("/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TransformJobs")
 _PAGE = 1000  # The most that our own list gives at once.
-_SCANNED_PAGES = 3  # Of one request that filters; each reads the files again.
 _WORD = re.compile(r'([-?]?)(?:"([^"]*)"|(\S+))')
 
 
 @serves("logs.DescribeLogGroups")
 async def describe_log_groups(wire: Wire, given: Given) -> Answer:
     """List the groups of endpoints by name."""
-    found = await every(wire, resources.list_resources, collection="endpoints")
     prefix, part = given.get("logGroupNamePrefix", ""), given.get("logGroupNamePattern", "")
-    named = {f"{_ENDPOINTS}{one.name}": one for one in found}
-    names = [name for name in named if name.startswith(prefix) and part in name]
-    shown, following = wire.page(given, lambda name: (name,), names, size=50)
-    groups = [
+    groups: list[Answer] = [
         {
             "logGroupName": name,
-            "creationTime": _ms(named[name].created_at),
+            "creationTime": _ms(one.created_at),
             "arn": f"{_arn(wire, name)}:*",
             "logGroupArn": _arn(wire, name),
             "logGroupClass": "STANDARD",
         }
-        for name in shown
+        for one in await every(wire, resources.list_resources, collection="endpoints")
+        if (name := f"{_ENDPOINTS}{one.name}").startswith(prefix) and part in name
     ]
-    return {"logGroups": groups, "nextToken": following}
+    shown, following = wire.page(given, lambda one: (one["logGroupName"],), groups, size=50)
+    return {"logGroups": shown, "nextToken": following}
 
 
 @serves("logs.DescribeLogStreams")
 async def describe_log_streams(wire: Wire, given: Given) -> Answer:
     """List the streams of a group: an endpoint's variants; a group of jobs has none."""
-    group = _group(given)
-    if group in _JOBS:
+    if (group := _group(given)) in _JOBS:
         return {"logStreams": []}
-    prefix = given.get("logStreamNamePrefix", "")
-    names = [name for name in await _streams(wire, group) if name.startswith(prefix)]
-    found = [await _stream(wire, group, name) for name in names]
-
-    def place(one: Answer) -> tuple[str | int, ...]:
-        is_by_time = given.get("orderBy") == "LastEventTime"
-        last = [one.get("lastEventTimestamp", 0)] if is_by_time else []
-        return (*last, one["logStreamName"])
-
-    is_descending = given.get("descending", False)
-    shown, following = wire.page(given, place, found, size=50, descending=is_descending)
+    names, prefix = await _streams(wire, group), given.get("logStreamNamePrefix", "")
+    found = [await _stream(wire, given, name) for name in names if name.startswith(prefix)]
+    order = "lastEventTimestamp" if given.get("orderBy") == "LastEventTime" else ""
+    shown, following = wire.page(
+        given, lambda one: (one.get(order, 0), one["logStreamName"]), found, size=50,
+        descending=given.get("descending", False),
+    )  # fmt: skip
     return {"logStreams": shown, "nextToken": following}
 
 
-async def _stream(wire: Wire, group: str, name: str) -> Answer:
-    stream: Answer = {"logStreamName": name, "arn": f"{_arn(wire, group)}:log-stream:{name}"}
+async def _stream(wire: Wire, given: Given, name: str) -> Answer:
+    stream: Answer = {
+        "logStreamName": name,
+        "arn": f"{_arn(wire, _group(given))}:log-stream:{name}",
+    }
     for key, order in (("firstEventTimestamp", "oldest"), ("lastEventTimestamp", "newest")):
-        for line in (await _page(wire, group, variant=name, order=order, limit=1)).items:
+        for line in (await _page(wire, given, variant=name, order=order, limit=1)).items:
             stream[key] = _ms(line.time)
     return stream
 
@@ -75,18 +71,18 @@ async def _stream(wire: Wire, group: str, name: str) -> Answer:
 @serves("logs.GetLogEvents")
 async def get_log_events(wire: Wire, given: Given) -> Answer:
     """Return a page of a stream, oldest first; at its end none, and the token that was given."""
-    group, stream = _group(given), given["logStreamName"]
-    if stream not in await _streams(wire, group):
+    stream = given["logStreamName"]
+    if stream not in await _streams(wire, _group(given)):
         raise _missing("stream")
     start = "f/" if given.get("startFromHead") else "b/"
     way, _, place = given.get("nextToken", start).partition("/")
     if way not in ("f", "b"):
         raise WireError("InvalidParameterException", "The specified nextToken is invalid.")
     page = await _page(
-        wire, group, variant=stream, order="oldest" if way == "f" else "newest",
-        limit=min(given.get("limit", _PAGE), _PAGE), next_token=place or None, **_span(given),
+        wire, given, variant=stream, order="oldest" if way == "f" else "newest",
+        limit=min(given.get("limit", _PAGE), _PAGE), next_token=place or None,
     )  # fmt: skip
-    lines: Sequence[LogLine] = page.items if way == "f" else page.items[::-1]
+    lines = page.items if way == "f" else page.items[::-1]
     ends = (_token(lines[0]), _token(lines[-1])) if lines else (place, place)
     return {
         "events": [_event(one) for one in lines],
@@ -97,29 +93,25 @@ async def get_log_events(wire: Wire, given: Given) -> Answer:
 
 @serves("logs.FilterLogEvents")
 async def filter_log_events(wire: Wire, given: Given) -> Answer:
-    """Return lines of a group that match a pattern of words, oldest first."""
-    group, suits = _group(given), _matcher(given.get("filterPattern", ""))
-    prefix, names = given.get("logStreamNamePrefix", ""), given.get("logStreamNames")
-    streams = {
-        name
-        for name in await _streams(wire, group)
-        if name.startswith(prefix) and (names is None or name in names)
-    }
-    limit, token = given.get("limit", _PAGE * _SCANNED_PAGES), given.get("nextToken")
-    found: list[Answer] = []
-    for _ in range(_SCANNED_PAGES):
-        page = await _page(
-            wire, group, order="oldest", limit=min(limit - len(found), _PAGE), next_token=token,
-            **_span(given),
-        )  # fmt: skip
-        found += [
-            {**_event(one), "logStreamName": one.variant, "eventId": _token(one)}
-            for one in page.items
-            if one.variant in streams and suits(one.message)
-        ]
-        if (token := page.next_token) is None or len(found) == limit:
-            break
-    return {"events": found, "searchedLogStreams": [], "nextToken": token}
+    """Return lines of a group that match a pattern of words, oldest first.
+
+    A page looks through so many lines, and has no more matches than asked for, maybe none.
+    """
+    suits, prefix = _matcher(given.get("filterPattern", "")), given.get("logStreamNamePrefix", "")
+    names = [one for one in await _streams(wire, _group(given)) if one.startswith(prefix)]
+    wanted, limit = given.get("logStreamNames", names), given.get("limit", _PAGE)
+    page = await _page(wire, given, order="oldest", limit=_PAGE, next_token=given.get("nextToken"))
+    found = [
+        one
+        for one in page.items
+        if one.variant in names and one.variant in wanted and suits(one.message)
+    ]
+    events = [
+        {**_event(one), "logStreamName": one.variant, "eventId": _token(one)}
+        for one in found[:limit]
+    ]
+    token = page.next_token if len(found) <= limit else events[-1]["eventId"]
+    return {"events": events, "searchedLogStreams": [], "nextToken": token}
 
 
 def _group(given: Given) -> str:
@@ -129,32 +121,27 @@ def _group(given: Given) -> str:
 
 async def _streams(wire: Wire, group: str) -> list[str]:
     """Return the names of an endpoint's variants."""
-    if not group.startswith(_ENDPOINTS):
-        raise _missing("group")
-    name = group.removeprefix(_ENDPOINTS)
-    if (found := await declared(wire, "endpoints", name)) is None:
+    endpoint = group.removeprefix(_ENDPOINTS)
+    found = await declared(wire, "endpoints", endpoint) if endpoint != group else None
+    if found is None:
         raise _missing("group")
     return [one["name"] for one in found["status"]["variants"]]
 
 
-async def _page(wire: Wire, group: str, **asked: Any) -> Any:  # noqa: ANN401 - a page of lines
-    return await wire.ask(invocations.logs, endpoint=group.removeprefix(_ENDPOINTS), **asked)
+async def _page(wire: Wire, given: Given, **asked: Any) -> Page[LogLine]:  # noqa: ANN401 - a list's
+    endpoint = _group(given).removeprefix(_ENDPOINTS)
+    try:
+        for own, key in (("since", "startTime"), ("until", "endTime")):
+            if key in given:
+                asked[own] = datetime.fromtimestamp(given[key] / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise WireError("InvalidParameterException", "a time is beyond the calendar") from None
+    found: Page[LogLine] = await wire.ask(invocations.logs, endpoint=endpoint, **asked)
+    return found
 
 
 def _missing(what: str) -> WireError:
     return WireError("ResourceNotFoundException", f"The specified log {what} does not exist.")
-
-
-def _span(given: Given) -> dict[str, datetime]:
-    keys = {"since": "startTime", "until": "endTime"}
-    try:
-        return {
-            own: datetime.fromtimestamp(given[key] / 1000, UTC)
-            for own, key in keys.items()
-            if key in given
-        }
-    except (ValueError, OverflowError, OSError):
-        raise WireError("InvalidParameterException", "a time is beyond the calendar") from None
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:

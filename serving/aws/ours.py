@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from driftline.errors import NotFoundError
@@ -19,6 +20,12 @@ async def declared(wire: Wire, collection: str, name: str) -> Json | None:
     except NotFoundError:
         return None
     return {**json.loads(found.body), "etag": found.headers["etag"]}
+
+
+async def delete_declared(wire: Wire, collection: str, name: str) -> None:
+    """Delete a resource, if there is one of the name."""
+    with suppress(NotFoundError):
+        await wire.ask(resources.delete_resource, collection=collection, name=name)
 
 
 async def every(wire: Wire, operation: Callable[..., Any], **asked: Any) -> list[Any]:  # noqa: ANN401

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from driftline.alerts.alarms.actions import channel_of
-from driftline.alerts.documents import from_aws
-from driftline.serving.aws.ours import declared, every
+from driftline.serving.aws.ours import declared, delete_declared, every
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
-
-# A channel without anybody to send to, and one of SNS's own form.
-_ALONE: dict[str, Any] = {"type": "none"}
-_SUBSCRIBED: dict[str, Any] = {"type": "webhook", "format": "sns"}
+from driftline.serving.operations.registry import Json
 
 
 @serves("sns.CreateTopic")
 async def create_topic(wire: Wire, given: Given) -> Answer:
     """Declare a channel that sends nowhere yet, or return the topic of the one that is there."""
     arn = _arn(wire, given["Name"])
-    name, tags = _channel(arn), from_aws({"Tags": given.get("Tags", [])})["tags"]
-    if await declared(wire, "channels", name) is None:
-        await _apply(wire, {"name": name, "tags": tags, "spec": _ALONE})
+    if await _channel(wire, arn) is None:
+        tags = {one["Key"]: one["Value"] for one in given.get("Tags", ())}
+        # Without anybody to send to.
+        spec = {"type": "none"}
+        new = {"kind": "Channel", "name": _name(arn), "tags": tags, "spec": spec}
+        await wire.ask(resources.apply, resources=[new])
     return {"TopicArn": arn}
 
 
@@ -35,15 +32,17 @@ async def subscribe(wire: Wire, given: Given) -> Answer:
             f"Invalid parameter: Protocol {protocol}; expected http or https. For mail and others "
             "declare a Channel of that name (docs/channels.md)",
         )
-    found = await _topic(wire, topic)
+    if (found := await _channel(wire, topic)) is None:
+        raise WireError("NotFound", "Topic does not exist")
     if found["spec"]["type"] != "none":
         raise WireError(
             "InvalidParameter",
             "Invalid parameter: TopicArn; the topic has its subscription, and there is one of a "
             "topic here: create another, and name both in the alarm's actions",
         )
-    spec = {**_SUBSCRIBED, "url": given.get("Endpoint", "")}
-    await _apply(wire, {key: found[key] for key in ("name", "owner", "tags")} | {"spec": spec})
+    again = {key: found[key] for key in ("kind", "name", "owner", "tags")}
+    again["spec"] = {"type": "webhook", "format": "sns", "url": given.get("Endpoint", "")}
+    await wire.ask(resources.apply, resources=[again])
     return {"SubscriptionArn": f"{topic}:driftline"}
 
 
@@ -58,28 +57,18 @@ async def list_topics(wire: Wire, given: Given) -> Answer:
 @serves("sns.DeleteTopic")
 async def delete_topic(wire: Wire, given: Given) -> Answer:
     """Delete a channel; a topic that is not there is deleted already."""
-    name = _channel(given["TopicArn"])
-    if await declared(wire, "channels", name) is not None:
-        await wire.ask(resources.delete_resource, collection="channels", name=name)
+    await delete_declared(wire, "channels", _name(given["TopicArn"]))
     return {}
 
 
-def _channel(arn: str) -> str:
-    found = channel_of(arn)
-    if found is None:
+async def _channel(wire: Wire, arn: str) -> Json | None:
+    return await declared(wire, "channels", _name(arn))
+
+
+def _name(arn: str) -> str:
+    if (name := channel_of(arn)) is None:
         raise WireError("InvalidParameter", "Invalid parameter: TopicArn")
-    return found
-
-
-async def _topic(wire: Wire, arn: str) -> dict[str, Any]:
-    found = await declared(wire, "channels", _channel(arn))
-    if found is None:
-        raise WireError("NotFound", "Topic does not exist")
-    return found
-
-
-async def _apply(wire: Wire, channel: dict[str, Any]) -> None:
-    await wire.ask(resources.apply, resources=[{"kind": "Channel", **channel}])
+    return name
 
 
 def _arn(wire: Wire, name: str) -> str:

@@ -394,7 +394,7 @@ def test_tags_and_switches_of_an_alarm_outlive_a_new_put(client: Any, wire_serve
         client.list_tags_for_resource(ResourceARN=f"{arn}2")
 
 
-def test_a_detector_is_put_described_and_deleted(client: Any) -> None:
+def test_a_detector_is_put_described_and_deleted(client: Any, wire_server: Running) -> None:
     subject = {**METRIC, "Dimensions": NORTH, "Stat": "Sum"}
     ranges = [{"StartTime": NOW - timedelta(days=2), "EndTime": NOW - timedelta(days=1)}]
     client.put_anomaly_detector(
@@ -413,6 +413,11 @@ def test_a_detector_is_put_described_and_deleted(client: Any) -> None:
     }
     assert none["AnomalyDetectors"] == []
     client.delete_anomaly_detector(**subject)
+    # CloudWatch has no units there, and clients that know none are shown the rest.
+    own = {"namespace": "Shop", "metric_name": "Orders", "stat": "Sum", "unit": "Count"}
+    put = wire_server.client.post("/api/v1/detectors", json={"single_metric_anomaly_detector": own})
+    (unit,) = client.describe_anomaly_detectors(**METRIC, Dimensions=[])["AnomalyDetectors"]
+    assert (put.status_code, unit["SingleMetricAnomalyDetector"]["Stat"]) == (200, "Sum")
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.delete_anomaly_detector(SingleMetricAnomalyDetector=subject)
 
