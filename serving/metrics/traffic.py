@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from array import array
 from collections import Counter as Counts
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,13 +19,14 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.metrics.distribution import EXACT_MAX
+from driftline.alerts.metrics.distribution import EXACT_MAX, Distribution
 from driftline.capture.line.instruments import Counted
 from driftline.errors import DriftlineError
 from driftline.monitors.kind import OWN_METRICS
@@ -41,6 +43,7 @@ _COUNTED: Final = {
 
 # Minutes of endpoints that are kept in memory, and as many again that wait to be written.
 _MINUTES_MAX = 4_000
+_TIMES_MAX = 4096  # That wait to be counted, of one metric.
 _LOOK_S = 1.0
 # Told to come again: more were open than the limit allows.
 THROTTLED: Final = 429
@@ -86,31 +89,52 @@ class _Minute:
         # By the hostname of a container, "" for the variant itself, and by metric.
         self.counts: defaultdict[tuple[str, str], Counts[float]] = defaultdict(Counts)
         self.instances = 0  # Workers, as the minute ended.
+        # Kept as they come, for to count each would take longer than to answer may: by hostname
+        # the statuses, and whether the model itself failed; in seconds the times, by metric.
+        self.answers: defaultdict[str, Counts[tuple[int, bool]]] = defaultdict(Counts)
+        self._times: defaultdict[tuple[str, str], array[float]] = defaultdict(lambda: array("d"))
 
     def note(self, name: str, value: float, container: str = "") -> None:
         """Add a value of a metric."""
         self.counts[container, name][value] += 1
 
     def note_time(self, name: str, seconds: float | None, container: str = "") -> None:
-        """Add a time, if there is one; on three digits, so that a busy minute keeps few values."""
+        """Add a time, if there is one."""
         if seconds is not None:
-            self.note(name, float(f"{seconds * 1e6:.3g}"), container)
+            key = container, name
+            times = self._times[key]
+            times.append(seconds)
+            if len(times) == _TIMES_MAX:
+                self._count(key)
 
-    def note_status(self, status: int, container: str = "") -> None:
-        """Add an answer: 0 or 1 for each kind of error, so that the average is a share."""
-        self.note("Invocations", 1.0, container)
-        self.note("Invocation4XXErrors", float(400 <= status < 500), container)
-        self.note("Invocation5XXErrors", float(status >= 500), container)
+    def _count(self, key: tuple[str, str]) -> None:
+        found = Distribution.of(np.asarray(self._times.pop(key)) * 1e6)
+        pairs = zip(found.values.tolist(), found.counts.tolist(), strict=True)
+        self.counts[key].update(dict(pairs))
 
     @property
     def total(self) -> int:
         """How many invocations there were."""
-        return self.counts["", "Invocations"][1.0]
+        return self.answers[""].total()
+
+    def end(self) -> None:
+        """Count what came, once; of each kind of error 0 or 1, so that the average is a share."""
+        for container, answers in self.answers.items():
+            for (status, has_failed), count in answers.items():
+                for name, value in (
+                    ("Invocations", 1.0),
+                    ("Invocation4XXErrors", float(400 <= status < 500)),
+                    ("Invocation5XXErrors", float(status >= 500)),
+                    ("InvocationModelErrors", float(has_failed)),
+                ):
+                    self.counts[container, name][value] += count
+        if self.instances and self.total:
+            self.counts["", "InvocationsPerInstance"][1 / self.instances] = self.total
+        for key in [*self._times]:
+            self._count(key)
 
     def points(self, time: datetime, dimensions: Mapping[str, str]) -> Iterator[Datapoint]:
         """Return datapoints, each with at most as many values as one takes."""
-        if self.instances and self.total:
-            self.counts["", "InvocationsPerInstance"][1 / self.instances] = self.total
         for (container, name), counts in self.counts.items():
             unit = "Microseconds" if name.endswith(_TIMES) else None
             if name in ("CPUUtilization", "MemoryUtilization"):
@@ -239,6 +263,8 @@ class Traffic:
     async def _write(self, before: int | None) -> None:
         """Write the minutes before one; None: all."""
         minutes = {key: self._minutes.pop(key) for key in [*self._minutes] if key[0] != before}
+        for minute in minutes.values():
+            minute.end()
         if minutes:
             self._waiting.append((str(uuid.uuid4()), minutes))
         while sum(len(part) for _, part in self._waiting) > _MINUTES_MAX:
@@ -280,8 +306,8 @@ def _note(minute: _Minute, answered: Answered, seconds: float) -> None:
     if not status:
         minute.note("ShadowDropped", 1.0)
         return
-    minute.note_status(status if answered.model_status is None else answered.model_status)
-    minute.note("InvocationModelErrors", float(model_s is not None and status >= 300))
+    own_status = status if answered.model_status is None else answered.model_status
+    minute.answers[""][own_status, model_s is not None and status >= 300] += 1
     if status == THROTTLED:
         minute.note("Throttles", 1.0)
     minute.note_time("ModelLatency", model_s)
@@ -295,5 +321,5 @@ def _note(minute: _Minute, answered: Answered, seconds: float) -> None:
         for unload_s in note.get("unload_s", ()):
             minute.note_time("ModelUnloadingTime", unload_s)
         for hostname, took_s, its_status in note.get("containers", ()):
-            minute.note_status(its_status, hostname)
+            minute.answers[hostname][its_status, its_status >= 300] += 1
             minute.note_time("ContainerLatency", took_s, hostname)
