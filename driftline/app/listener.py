@@ -28,30 +28,31 @@ KEPT_S = 75
 # Line and headers of a request together, or what stands unread after them.
 MOST_HEAD_BYTES = 1 << 16
 _MOST_CONNECTIONS = 4096
+_MOST_HELD_BYTES = 1 << 16  # Of an answer that waits for the end of its turn.
 
 
 class _JoinedWrites:
-    """A transport that sends what is written together with what follows in this turn of the loop.
+    """A transport that sends what is written in one turn of the loop together, at its end.
 
     uvicorn writes the head of an answer and its body apart: two system calls, two packets and two
-    wake-ups of the client, a fifth of what one row costs the server.
+    wake-ups of the client. And one that is woken at once takes turns with this process, which then
+    finds one request a turn where it would find several: a fifth of what one row costs the server.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
-        self._held = b""
+        self._held: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else a transport has
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Hold a first piece; send it with the second one, or at the end of the turn."""
-        if self._held:
-            self._held += data
-            self._flush()
-        else:
-            self._held = data
+        """Hold what is small until the end of the turn."""
+        if not self._held:
             self._loop.call_soon(self._flush)
+        self._held.append(data)
+        if len(data) > _MOST_HELD_BYTES:
+            self._flush()
 
     def close(self) -> None:
         """Close once all is sent."""
@@ -60,8 +61,8 @@ class _JoinedWrites:
 
     def _flush(self) -> None:
         if self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held)
+            held, self._held = self._held, []
+            self._transport.write(b"".join(held))
 
 
 class HTTPProtocol(HttpToolsProtocol):

@@ -19,7 +19,6 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -108,7 +107,7 @@ class _Minute:
                 self._count(key)
 
     def _count(self, key: tuple[str, str]) -> None:
-        found = Distribution.of(np.asarray(self._times.pop(key)) * 1e6)
+        found = Distribution.of([one * 1e6 for one in self._times.pop(key)])
         pairs = zip(found.values.tolist(), found.counts.tolist(), strict=True)
         self.counts[key].update(dict(pairs))
 
