@@ -109,11 +109,10 @@ def _shown(record: DetectorRecord) -> Answer:
     has_spikes = learning.pop("periodic_spikes", None)
     ranges = [dict(one) for one in learning.get("excluded_time_ranges", ())]
     subject = record.subject.as_dict()
-    single = subject.get("single_metric_anomaly_detector", {})
-    single.pop("unit", None)  # CloudWatch has none.
     return to_aws(
         {
-            **single, **subject,  # Of one metric both in the old form and in the new one.
+            **subject.get("single_metric_anomaly_detector", {}),
+            **subject,  # Of one metric both in the old form and in the new one.
             "anomaly_detector_id": record.id,
             "configuration": {**learning, "excluded_time_ranges": ranges},
             "metric_characteristics": has_spikes and {"periodic_spikes": has_spikes},

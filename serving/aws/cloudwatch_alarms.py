@@ -13,7 +13,7 @@ from driftline.alerts.alarms.composite_records import CompositeAlarm
 from driftline.alerts.alarms.parts import spec_from_aws
 from driftline.alerts.alarms.records import HistoryItem, MetricAlarm
 from driftline.alerts.documents import from_aws, to_aws
-from driftline.alerts.errors import UnknownAlarm
+from driftline.alerts.errors import AlarmError
 from driftline.errors import InputError
 from driftline.serving.aws.ours import declared, every, page_of, token_for
 from driftline.serving.aws.scaling import arn_of
@@ -33,11 +33,6 @@ _RELATIVES = {
 _ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
 # What CloudWatch has no field for; it stays as it is when a client puts the alarm again.
 _OURS = ("severity", "evaluation_range")
-# Of what is shown of an alarm, what CloudWatch does not show.
-_UNSHOWN = {
-    *(*_OURS, "owner", "tags", "name", "kind", "state_seq", "created_at", "evaluation_problem"),
-    *("evaluated_until", "actions_suppressed_until"),
-}
 
 
 def put(kind: str) -> Function:
@@ -109,7 +104,7 @@ def _kinds(types: Iterable[str] | None) -> list[str | None]:
 
 def _shown(wire: Wire, alarm: MetricAlarm | CompositeAlarm) -> Answer:
     """Return an alarm as it was put, where it stands, and the ARNs of channels."""
-    found = {key: one for key, one in alarm if key not in _UNSHOWN}
+    found = dict(alarm)
     found |= {key: [*map(partial(_action_arn, wire), found[key])] for key in _ACTIONS}
     found["alarm_description"] = alarm.alarm_description or None
     if isinstance(alarm, MetricAlarm) and alarm.metrics:
@@ -195,9 +190,7 @@ async def set_alarm_state(wire: Wire, given: Given) -> Answer:
     asked = from_aws(given)
     try:
         await wire.ask(alarms.set_alarm_state, name=asked.pop("alarm_name"), **asked)
-    except UnknownAlarm as error:
-        raise WireError("ResourceNotFound", "") from error  # CloudWatch says no more.
-    except InputError as error:
+    except AlarmError as error:
         raise WireError("InvalidFormat", str(error)) from error
     return {}
 

@@ -15,7 +15,6 @@ from driftline.serving.operations import resources
 
 _ARN = re.compile(r"arn:[^:]*:cloudwatch:[^:]*:[^:]*:(?P<kind>alarm|alarm-mute-rule):(?P<name>.+)")
 _MISSING = "ResourceNotFoundException"
-_SUMMARY = ("AlarmMuteRuleArn", "ExpireDate", "Status", "MuteType", "LastUpdatedTimestamp")
 
 SERVED["cloudwatch.PutAlarmMuteRule"] = put("Silence")
 
@@ -42,8 +41,7 @@ async def list_alarm_mute_rules(wire: Wire, given: Given) -> Answer:
         and rule["Status"] in given.get("Statuses", [rule["Status"]])
     ]
     shown, following = wire.page(given, lambda one: (one["Name"],), rules, size=50)
-    summaries = [{key: one[key] for key in _SUMMARY if key in one} for one in shown]
-    return {"AlarmMuteRuleSummaries": summaries, "NextToken": following}
+    return {"AlarmMuteRuleSummaries": shown, "NextToken": following}
 
 
 @serves("cloudwatch.DeleteAlarmMuteRule")

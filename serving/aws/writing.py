@@ -81,12 +81,11 @@ def write_error(
 
 
 def _plain(shape: Shape, value: Value, leaf: Callable[[str, Value], Value]) -> Value:
-    """Return a value as JSON or CBOR has it, without members that are None."""
+    """Return a value as JSON or CBOR has it, by the members of its shape that are not None."""
     kind = shape.type_name
     if kind == "structure":
-        members = shape.members
-        given = {name: one for name, one in value.items() if one is not None}
-        return {name: _plain(members[name], one, leaf) for name, one in given.items()}
+        given = [(name, one, value.get(name)) for name, one in shape.members.items()]
+        return {name: _plain(one, it, leaf) for name, one, it in given if it is not None}
     if kind == "list":
         return [_plain(shape.member, one, leaf) for one in value]
     if kind == "map":
@@ -126,8 +125,8 @@ def _cbor_of_texts(value: Mapping[str, str]) -> bytes:
 def _xml(name: str, shape: Shape, value: Value) -> str:
     kind = shape.type_name
     if kind == "structure":
-        given = {key: one for key, one in value.items() if one is not None}
-        text = "".join(_xml(key, shape.members[key], one) for key, one in given.items())
+        given = [(name, one, value.get(name)) for name, one in shape.members.items()]
+        text = "".join(_xml(name, one, it) for name, one, it in given if it is not None)
     elif kind == "list":
         text = "".join(_xml("member", shape.member, one) for one in value)
     elif kind == "map":
