@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Literal
@@ -28,15 +27,21 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 _SKEW, _SKEW_S3 = timedelta(minutes=5), timedelta(minutes=15)
 _STAMP = "%Y%m%dT%H%M%SZ"
 _WEEK_S = 604_800
-_PARTS = ("Credential", "SignedHeaders", "Signature")
-_CREDENTIAL = re.compile(r"(\w{1,128})/(\d{8})/([\w-]{1,40})/([\w-]{1,40})/aws4_request", re.ASCII)
+_CREDENTIAL = re.compile(
+    r"Credential=([\w.+=@-]{1,128})/(\d{8})/([\w-]{1,40})/([\w-]{1,40})/aws4_request", re.ASCII
+)
 DIGEST = re.compile(r"[0-9a-f]{64}")
 # Altered on their way they would alter the answer; load balancers add others of x-amzn-.
 _SIGNED_ALWAYS = ("x-amz-", "x-amzn-sagemaker-")
 # Parameters of a presigned URL that say no more than whose it is.
 PRESIGNED = frozenset(
-    f"X-Amz-{one}" for one in ("Algorithm", "Date", "Expires", "Security-Token", *_PARTS)
-)
+    f"X-Amz-{one}"
+    for one in (
+        "Algorithm", "Credential", "Date", "Expires", "Security-Token", "Signature", "SignedHeaders"
+    )
+)  # fmt: skip
+# Of a scope: the `Credential` of a request that a gate has verified.
+CREDENTIAL_KEY = "driftline.aws_credential"
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS "
     "Secret Access Key and signing method. Consult the service documentation for details."
@@ -125,42 +130,52 @@ def is_signed(scope: Scope) -> bool:
     )
 
 
+def credential_of(scope: Scope) -> Credential | None:
+    """Return the credential that a gate has verified; without a gate, the one that is shown."""
+    if CREDENTIAL_KEY in scope:
+        verified: Credential = scope[CREDENTIAL_KEY]
+        return verified
+    shown = [value for name, value in scope["headers"] if name == b"authorization"]
+    text = (*shown, scope.get("query_string", b""))[0].decode("latin-1")
+    found = _CREDENTIAL.search(unquote(text)) if "Credential=" in text else None
+    return None if found is None else Credential(*found.groups())
+
+
 def read_signature(scope: Scope) -> Signature:
     """Read the signature of a request that `is_signed`; refuse one that is not whole."""
     headers = _headers(scope)
     pairs = scope["query_string"].decode("latin-1").split("&")
     query = [(name, value) for name, _, value in (one.partition("=") for one in pairs)]
-    asked = {name: unquote(value) for name, value in query if name in PRESIGNED}
+    asked = [(name, unquote(value)) for name, value in query if name in PRESIGNED]
     shown = headers.get("authorization", "")
-    if asked and (shown or len(asked) < sum(name in PRESIGNED for name, _ in query)):
+    if asked and (shown or len(dict(asked)) < len(asked)):
         raise SignatureError("incomplete", "more than one signature; expected one, in one place")
     if asked:
-        parts = {name.removeprefix("X-Amz-"): value for name, value in asked.items()}
-        algorithm, stamp = parts.get("Algorithm", ""), parts.get("Date", "")
+        parts = {name.removeprefix("X-Amz-"): value for name, value in asked}
     else:
         algorithm, _, rest = shown.partition(" ")
         fields = (one.strip().partition("=") for one in rest.split(","))
         parts = {name: value for name, _, value in fields}
-        stamp = headers.get("x-amz-date") or headers.get("date", "")
-    if algorithm != ALGORITHM:
-        raise SignatureError("incomplete", f'signed by "{algorithm[:40]}"; expected {ALGORITHM}')
-    if missing := [name for name in _PARTS if not parts.get(name)]:
-        needs = (f"Authorization header requires '{name}' parameter." for name in missing)
-        raise SignatureError("incomplete", " ".join(needs))
-    named = _CREDENTIAL.fullmatch(parts["Credential"])
-    if named is None or not DIGEST.fullmatch(parts["Signature"]):
-        raise SignatureError("incomplete", "Credential or Signature has not the form of Version 4")
-    credential, names = Credential(*named.groups()), parts["SignedHeaders"].split(";")
-    _require_signed(names, headers, is_dated=bool(asked) or "x-amz-date" in headers)
+        parts |= {"Algorithm": algorithm, "Date": headers.get("x-amz-date", "")}
+    if parts.get("Algorithm") != ALGORITHM:
+        message = f'signed by "{parts.get("Algorithm", "")[:40]}"; expected {ALGORITHM}'
+        raise SignatureError("incomplete", message)
+    named = _CREDENTIAL.fullmatch(f"Credential={parts.get('Credential')}")
+    if named is None or not DIGEST.fullmatch(parts.get("Signature", "")):
+        message = "Authorization header requires 'Credential' and 'Signature' as in Version 4."
+        raise SignatureError("incomplete", message)
+    credential, names = Credential(*named.groups()), parts.get("SignedHeaders", "").split(";")
+    _require_signed(names, headers)
     path, payload = scope["raw_path"].partition(b"?")[0], headers.get("x-amz-content-sha256", "")
     if credential.service != "s3":
         path = quote(path, safe="/~").encode()
     elif asked:
         payload = payload or UNSIGNED
     lines = [scope["method"], path.decode("latin-1"), _canonical(query)]
-    lines += [*(f"{name}:{headers[name]}" for name in names), "", parts["SignedHeaders"]]
+    lines += [*(f"{name}:{headers[name]}" for name in names), "", ";".join(names)]
     return Signature(
-        credential, _time(stamp, credential), parts["Signature"], "\n".join(lines), payload,
+        credential, _time(parts.get("Date", ""), credential.day), parts["Signature"],
+        "\n".join(lines), payload,
         token=parts.get("Security-Token") or headers.get("x-amz-security-token", ""),
         expires_s=_expires_s(parts.get("Expires", "")) if asked else None,
     )  # fmt: skip
@@ -184,28 +199,26 @@ def _canonical(query: Iterable[tuple[str, str]]) -> str:
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
-def _require_signed(names: Collection[str], headers: Mapping[str, str], *, is_dated: bool) -> None:
+def _require_signed(names: Collection[str], headers: Mapping[str, str]) -> None:
     """Refuse what could be altered unseen, or was lost on its way."""
-    needed = {name for name in headers if name.startswith(_SIGNED_ALWAYS)}
-    if unsigned := sorted(needed.union({"host"}, () if is_dated else {"date"}) - {*names}):
+    needed = {name for name in headers if name.startswith(_SIGNED_ALWAYS)} | {"host"}
+    if unsigned := sorted(needed - {*names}):
         raise SignatureError("mismatch", f'the header "{unsigned[0][:80]}" has to be signed')
     if lost := [name for name in names if name not in headers]:
         raise SignatureError("mismatch", f'no header "{lost[0][:80]}", which is signed')
 
 
-def _time(stamp: str, credential: Credential) -> datetime:
+def _time(stamp: str, day: str) -> datetime:
     try:
-        is_basic = re.fullmatch(r"\d{8}T\d{6}Z", stamp, re.ASCII)
-        time = datetime.fromisoformat(stamp) if is_basic else parsedate_to_datetime(stamp)
-        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        time = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+    except ValueError:
         reason = f"Date must be in ISO-8601 'basic format'. Got '{stamp[:40]}'."
         raise SignatureError("incomplete", reason) from None
-    if (day := f"{time:%Y%m%d}") != credential.day:
+    if not stamp.startswith(day):
         raise SignatureError(
             "mismatch", "Credential should be scoped to correct date: Date in Credential scope "
             "does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-            f"'{credential.day}' != '{day}', from '{stamp}'.",
+            f"'{day}' != '{stamp[:8]}', from '{stamp}'.",
         )  # fmt: skip
     return time
 

@@ -7,12 +7,13 @@ first such request comes.
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from driftline.access.signature import SignatureError
+from driftline.access.signature import credential_of
 from driftline.capture.tap.asgi import REQUEST_ID_KEY
 from driftline.loopback import App, Receive, Scope, Send
 from driftline.serving.aws import areas  # noqa: F401 - registers all
@@ -26,14 +27,13 @@ from driftline.serving.aws.routing import (
     Headers,
     Protocol,
     asked_for,
-    credential_of,
     headers_of,
     not_served,
     protocol_of,
     require_client,
 )
 from driftline.serving.aws.served import SERVED, Given, Wire, WireError
-from driftline.serving.aws.signing import require_service, signature_error
+from driftline.serving.aws.signing import require_service
 from driftline.serving.aws.writing import head_of, write_answer, write_error
 from driftline.serving.http.responses import ClientGoneError, is_packing, read_body, unpacked
 from driftline.serving.operations.asking import Asking
@@ -86,18 +86,18 @@ class AwsWire:
                 await asyncio.to_thread(service_model, asked.service)
                 self._loaded.add(asked.service)
             service = asked.service
-            require_service(scope, service)
             operation = _served(asked)
+            require_service(scope, operation.service_model.signing_name)
             is_long = len(body) > _LONG_BYTES
             reading = asked, operation.input_shape, body
             given = await asyncio.to_thread(_read, *reading) if is_long else _read(*reading)
-            answer = await SERVED[asked.key](self._wire(service, scope, headers), given)
+            answer = await SERVED[asked.key](
+                self._wire(service, scope, headers.get(CALL_ID)), given
+            )
             return write_answer(protocol, operation, answer, head)
         except ClientGoneError:
             raise
         except Exception as error:  # noqa: BLE001 - the top of a request
-            if isinstance(error, SignatureError):
-                error = signature_error(error, protocol)
             model = service_model(service) if service else None
             return write_error(protocol, model, wire_error(error, service, protocol), head)
 
@@ -108,14 +108,12 @@ class AwsWire:
             return await asyncio.to_thread(unpacked, body, encoding, limit)
         return body
 
-    def _wire(self, service: str, scope: Scope, headers: Headers) -> Wire:
-        credential = credential_of(scope, headers)
-        is_account = len(credential.key) == 12 and credential.key.isdigit()
-        account = credential.key if is_account else ACCOUNT
-        return Wire(
-            self._services, self._asking, service, credential.region or REGION, account,
-            headers.get(CALL_ID),
-        )  # fmt: skip
+    def _wire(self, service: str, scope: Scope, call: str | None) -> Wire:
+        credential = credential_of(scope)
+        region = REGION if credential is None else credential.region
+        key = "" if credential is None else credential.key_id
+        account = key if re.fullmatch(r"\d{12}", key, re.ASCII) else ACCOUNT
+        return Wire(self._services, self._asking, service, region, account, call)
 
 
 def _served(asked: Asked) -> OperationModel:

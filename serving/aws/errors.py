@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from driftline.access.principal import CURRENT
+from driftline.access.signature import Reason, SignatureError
 from driftline.alerts.errors import (
     AlarmInUse,
     DatapointError,
@@ -44,6 +45,24 @@ _EVERYWHERE: Mapping[type, tuple[str, int]] = {
     BusyError: ("ThrottlingException", 400),
     UnavailableError: ("ServiceUnavailable", 503),
 }
+# Of signatures, by reason: for JSON, REST and CBOR; for the query protocol; for S3.
+_SIGNATURES: Mapping[Reason, tuple[str, str, str]] = {
+    "missing": (
+        "MissingAuthenticationTokenException", "MissingAuthenticationToken", "AccessDenied",
+    ),
+    "incomplete": (
+        "IncompleteSignatureException", "IncompleteSignature", "AuthorizationHeaderMalformed",
+    ),
+    "unknown": ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId"),
+    "mismatch": ("InvalidSignatureException", "SignatureDoesNotMatch", "SignatureDoesNotMatch"),
+    "skewed": ("InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed"),
+    "expired": ("InvalidSignatureException", "RequestExpired", "AccessDenied"),
+    "ended": ("ExpiredTokenException", "ExpiredToken", "ExpiredToken"),
+    "payload": ("InvalidSignatureException", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch"),
+}  # fmt: skip
+_BAD_REQUESTS = frozenset(
+    {*_SIGNATURES["incomplete"], "RequestExpired", "XAmzContentSHA256Mismatch"}
+)
 # By service, by the nearest kind of an error. SageMaker's old resources know nothing but
 # ValidationException.
 _CODES: Mapping[str, Mapping[type, str]] = {
@@ -81,7 +100,7 @@ _CODES: Mapping[str, Mapping[type, str]] = {
 _USUAL: Mapping[type, str] = {DriftlineError: "ValidationException"}
 
 
-def wire_error(error: Exception, service: str, protocol: Protocol) -> WireError:
+def wire_error(error: Exception, service: str, protocol: Protocol | None) -> WireError:
     """Return an error as the error that clients of a service know."""
     match error:
         case WireError():
@@ -97,7 +116,10 @@ def wire_error(error: Exception, service: str, protocol: Protocol) -> WireError:
         log.error("status=500 service=%s", service, exc_info=error)
         return WireError("InternalFailure", "the request failed; the server's log says why", 500)
     kinds = type(error).__mro__
-    if isinstance(error, ForbiddenError) and protocol in ("query", "rest-xml"):
+    if isinstance(error, SignatureError):
+        code = _SIGNATURES[error.reason][{"query": 1, "rest-xml": 2}.get(protocol or "", 0)]
+        status = 400 if code in _BAD_REQUESTS else 403
+    elif isinstance(error, ForbiddenError) and protocol in ("query", "rest-xml"):
         code, status = "AccessDenied", 403
     elif isinstance(error, ForbiddenError):
         code, status = "AccessDeniedException", 400 if protocol == "json" else 403

@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from driftline.access.authentication import SHOWN_KEY
+from driftline.access.signature import CREDENTIAL_KEY, credential_of
 from driftline.loopback import Scope
 from driftline.serving.aws.models import SERVICES, TARGETS, VERSIONS
 from driftline.serving.aws.served import WireError
@@ -20,14 +21,9 @@ from driftline.serving.aws.served import WireError
 Protocol = Literal["json", "query", "cbor", "rest-json", "rest-xml"]
 Headers = Mapping[str, str]
 
-# Of a gate that has verified a signature and keeps the header to itself: its credential, as in
-# "AKIAEXAMPLE/20261130/eu-west-1/sagemaker/aws4_request".
-CREDENTIAL_KEY = "driftline.aws_credential"
 S3 = "s3"
 # Every SDK of AWS sends it, also one that does not sign.
 CALL_ID = "amz-sdk-invocation-id"
-_CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256\s.*?Credential=([^\s,]+)")
-_PRESIGNED = re.compile(rb"(?:^|&)X-Amz-Credential=([^&]+)")
 _FORM = "application/x-www-form-urlencoded"
 _ACTION = re.compile(rb"(?:^|&)Action=")
 _CBOR_PATH = re.compile(r"(?:/[^/]+)?/service/([^/]+)/operation/([^/]+)")
@@ -41,15 +37,6 @@ _PAGES = re.compile(r"/(?:docs|openapi\.json|healthz|readyz|ui/.*|api/v1/.*)")
 _OF_CLIENTS = frozenset({CALL_ID, "authorization", "smithy-protocol", "x-amz-target"})
 # Anything that changes something is a POST: a link of another site's page could ask for a GET.
 _READS = ("Describe", "Get", "List")
-
-
-@dataclass(frozen=True)
-class Credential:
-    """What a signature names: a key, and the region and the service that it is for."""
-
-    key: str = ""
-    region: str = ""
-    service: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,17 +62,6 @@ def headers_of(scope: Scope) -> dict[str, str]:
     }
 
 
-def credential_of(scope: Scope, headers: Headers) -> Credential:
-    """Return what the signature of a request names; empty for one that is not signed."""
-    text = scope.get(CREDENTIAL_KEY)
-    if text is None and (found := _CREDENTIAL.match(headers.get("authorization", ""))):
-        text = found[1]
-    if text is None and (shown := _PRESIGNED.search(scope.get("query_string", b""))):
-        text = "" if _PAGES.fullmatch(scope["path"]) else unquote(shown[1].decode("latin-1"))
-    parts = (text or "").split("/")
-    return Credential(parts[0], parts[-3], parts[-2]) if len(parts) >= 5 else Credential()
-
-
 def protocol_of(scope: Scope, headers: Headers) -> Protocol | None:
     """Return the protocol that a client of AWS asks by; None for a request that is none's."""
     path = scope["path"]
@@ -98,11 +74,14 @@ def protocol_of(scope: Scope, headers: Headers) -> Protocol | None:
         is_form = headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
         if is_form or _ACTION.search(scope.get("query_string", b"")):
             return "query"
-    signed_for = credential_of(scope, headers).service
-    if path in _METRICS and signed_for != S3:
+    credential = credential_of(scope)
+    if credential is not None and credential.service == S3:
+        is_link = CREDENTIAL_KEY not in scope and "authorization" not in headers
+        return None if is_link and _PAGES.fullmatch(path) else "rest-xml"
+    if path in _METRICS:
         return "rest-json"
-    is_unsigned = CALL_ID in headers and not signed_for and not path.startswith("/endpoints/")
-    return "rest-xml" if signed_for == S3 or is_unsigned else None
+    is_unsigned = credential is None and CALL_ID in headers
+    return "rest-xml" if is_unsigned and not path.startswith("/endpoints/") else None
 
 
 def require_client(scope: Scope, headers: Headers) -> None:

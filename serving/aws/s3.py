@@ -30,9 +30,9 @@ from driftline.errors import (
     UnavailableError,
 )
 from driftline.loopback import Receive, Scope, Send
+from driftline.serving.aws.errors import wire_error
 from driftline.serving.aws.s3_body import BLOCK, BadBodyError, Received, Unchunked
 from driftline.serving.aws.served import WireError
-from driftline.serving.aws.signing import signature_error
 from driftline.serving.buckets import (
     BadPartsError,
     Buckets,
@@ -408,7 +408,7 @@ def _etag(info: Any) -> str:  # noqa: ANN401 - pyarrow's FileInfo
 
 def _refused(error: Exception, path: str) -> Response:
     if isinstance(error, SignatureError):  # Of a body, which is hashed as it is read.
-        error = signature_error(error, "rest-xml")
+        error = wire_error(error, "s3", "rest-xml")
     if isinstance(error, WireError | BadBodyError):
         code, status = error.code, getattr(error, "status", None) or 400
     else:

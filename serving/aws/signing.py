@@ -10,8 +10,9 @@ from hashlib import sha256
 from driftline.access.authentication import Authenticator, refuse_unknown
 from driftline.access.principal import Principal
 from driftline.access.signature import (
+    CREDENTIAL_KEY,
     PRESIGNED,
-    Reason,
+    Credential,
     Signature,
     SignatureError,
     read_signature,
@@ -27,37 +28,14 @@ from driftline.capture.tap.asgi import BODY_CAME
 from driftline.errors import DriftlineError
 from driftline.loopback import Message, Receive, Scope, Send, refuse
 from driftline.serving.aws.errors import wire_error
-from driftline.serving.aws.routing import CREDENTIAL_KEY, S3, Protocol, headers_of, protocol_of
-from driftline.serving.aws.served import WireError
+from driftline.serving.aws.routing import S3, Protocol, headers_of, protocol_of
 from driftline.serving.aws.writing import head_of, write_error
 from driftline.serving.http.responses import ClientGoneError, Headers, read_body, status_of
 
 # What is longer is hashed beside the loop that serves invocations.
 _LONG_BYTES = 256 << 10
 _INVOCATION = re.compile(r"/endpoints/[^/]+/(async-)?invocations")
-# Codes by reason: of JSON, REST and CBOR; of the query protocol; of S3. Status 403 but for some.
-_CODES: dict[Reason, tuple[str, str, str]] = {
-    "missing": (
-        "MissingAuthenticationTokenException", "MissingAuthenticationToken", "AccessDenied",
-    ),
-    "incomplete": (
-        "IncompleteSignatureException", "IncompleteSignature", "AuthorizationHeaderMalformed",
-    ),
-    "unknown": ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId"),
-    "mismatch": ("InvalidSignatureException", "SignatureDoesNotMatch", "SignatureDoesNotMatch"),
-    "skewed": ("InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed"),
-    "expired": ("InvalidSignatureException", "RequestExpired", "AccessDenied"),
-    "ended": ("ExpiredTokenException", "ExpiredToken", "ExpiredToken"),
-    "payload": ("InvalidSignatureException", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch"),
-}  # fmt: skip
-_BAD_REQUESTS = frozenset({
-    "IncompleteSignatureException", "IncompleteSignature", "AuthorizationHeaderMalformed",
-    "RequestExpired", "XAmzContentSHA256Mismatch",
-})  # fmt: skip
-# As signatures name them, where that is not botocore's name.
-_SIGNING_NAMES = {
-    "cloudwatch": "monitoring", "sagemaker-runtime": "sagemaker", "sagemaker-metrics": "sagemaker",
-}  # fmt: skip
+_MISSING = "Missing Authentication Token: driftline access-key create NAME makes a key to sign by"
 _UNKNOWN = "The security token included in the request is invalid."
 _NO_SESSIONS = f"{_UNKNOWN} Access keys of driftline have none: unset AWS_SESSION_TOKEN"
 
@@ -95,10 +73,9 @@ class SignedRequests:
         signature.require_time(now)
         is_private = self._is_private or scope.get("scheme") == "https"
         require_declared(signature, is_private=is_private)
-        named = f"{credential.key_id}/{credential.scope}"
-        asked = {**scope, CREDENTIAL_KEY: named, "query_string": _unsigned(scope)}
+        asked = {**scope, CREDENTIAL_KEY: credential, "query_string": _unsigned(scope)}
         if _INVOCATION.fullmatch(scope["path"]):
-            require_service(asked, "sagemaker-runtime")
+            require_service(asked, "sagemaker")
         if signature.payload:  # Before its body is read.
             signature.verify(signer.secret, signature.payload)
         if credential.service == S3 and signature.payload not in ("", *SIGNED_CHUNKS):
@@ -175,12 +152,10 @@ def _unchunked(scope: Scope, length: int, trailers: Trailers) -> Headers:
 
 def require_service(scope: Scope, service: str) -> None:
     """Refuse a request that was signed for another service than it asks."""
-    needed = _SIGNING_NAMES.get(service, service)
-    named = scope.get(CREDENTIAL_KEY)
-    if named is not None and named.split("/")[-2] != needed:
-        raise SignatureError(
-            "mismatch", f"Credential should be scoped to correct service: '{needed}'."
-        )
+    credential: Credential | None = scope.get(CREDENTIAL_KEY)
+    if credential is not None and credential.service != service:
+        message = f"Credential should be scoped to correct service: '{service}'."
+        raise SignatureError("mismatch", message)
 
 
 async def refuse_unsigned(scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,22 +163,18 @@ async def refuse_unsigned(scope: Scope, receive: Receive, send: Send) -> None:
     if _protocol(scope) is None:
         await refuse_unknown(scope, receive, send)
     else:
-        about = (
-            "Missing Authentication Token: driftline access-key create NAME makes a key to sign by"
-        )
-        await _refuse(scope, receive, send, SignatureError("missing", about))
+        await _refuse(scope, receive, send, SignatureError("missing", _MISSING))
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: DriftlineError) -> None:
     """Answer with an error as the client of a request reads it."""
     protocol = _protocol(scope)
-    found = signature_error(error, protocol) if isinstance(error, SignatureError) else None
+    found = wire_error(error, "", protocol)
     if protocol is not None:
-        headers = headers_of(scope)
-        head = head_of(protocol, str(uuid.uuid4()), headers.get("content-type", ""))
-        found = found or wire_error(error, "", protocol)
+        content_type = headers_of(scope).get("content-type", "")
+        head = head_of(protocol, str(uuid.uuid4()), content_type)
         await write_error(protocol, None, found, head)(scope, receive, send)
-    elif found is not None:
+    elif isinstance(error, SignatureError):
         extra = [(b"x-amzn-errortype", found.code.encode())]
         await refuse(send, found.status or 403, "forbidden", str(error), extra)
     else:
@@ -211,17 +182,6 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: DriftlineEr
         await refuse(send, status, code, str(error), extra)
 
 
-def signature_error(error: SignatureError, protocol: Protocol | None) -> WireError:
-    """Return a refused signature as AWS says it in a protocol."""
-    column = {"query": 1, "rest-xml": 2}.get(protocol or "", 0)
-    code = _CODES[error.reason][column]
-    return WireError(code, str(error), 400 if code in _BAD_REQUESTS else 403)
-
-
 def _protocol(scope: Scope) -> Protocol | None:
-    if _INVOCATION.fullmatch(scope["path"]):
-        return None  # Whose errors are SageMaker's own (serving/http/sagemaker_errors.py).
-    try:
-        return protocol_of(scope, headers_of(scope))
-    except WireError:  # Of what cannot be read.
-        return None
+    # Errors of invocations are SageMaker's own (serving/http/sagemaker_errors.py).
+    return None if _INVOCATION.fullmatch(scope["path"]) else protocol_of(scope, headers_of(scope))

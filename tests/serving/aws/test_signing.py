@@ -24,12 +24,11 @@ from cryptography.fernet import Fernet
 from driftline.access.authentication import Authenticator, Gate
 from driftline.access.credentials import register_token
 from driftline.access.principal import CURRENT
-from driftline.access.signature import SignatureError, read_signature, signing_key
+from driftline.access.signature import CREDENTIAL_KEY, SignatureError, read_signature, signing_key
 from driftline.alerts.notify.secrets import Vault
 from driftline.app.cli import build
 from driftline.app.client.client import Client
 from driftline.loopback import Message, Receive, Scope, Send
-from driftline.serving.aws.routing import CREDENTIAL_KEY
 from driftline.serving.aws.signing import SignedRequests, refuse_unsigned
 from driftline.serving.http.responses import read_body
 from driftline.serving.resources import store
@@ -434,7 +433,8 @@ def test_the_body_is_handed_on_whole_and_the_secrets_are_not(
     assert behind.ask(request, b"x" * (2 << 20)) == 413
     (scope, body, subject), *others = behind.got
     assert (body, subject, others) == (b"1,2\n3,4\n", "boto", [])
-    assert scope[CREDENTIAL_KEY].split("/")[2:4] == ["eu-west-1", "sagemaker"]
+    credential = scope[CREDENTIAL_KEY]
+    assert (credential.region, credential.service) == ("eu-west-1", "sagemaker")
     assert b"authorization" not in dict(scope["headers"])
 
 
