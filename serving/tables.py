@@ -75,23 +75,7 @@ variant_overrides = Table(
     Column("reason", Text, nullable=False),
 )
 
-# What scaling did last to each variant that has a ScalingPolicy, and what of it still counts.
-scaling = Table(
-    "serving_scaling",
-    metadata,
-    Column("endpoint", String(63), primary_key=True),  # This and the next without case.
-    Column("variant", String(63), primary_key=True),
-    Column("revision", Integer, nullable=False),  # Of several servers, one makes the next one.
-    # Up to when scheduled actions were looked at, and the bounds that the last one set.
-    Column("scheduled_until", UtcDateTime, nullable=False),
-    Column("min_capacity", Integer),
-    Column("max_capacity", Integer),
-    Column("changed_at", UtcDateTime),
-    Column("changed_from", Integer, nullable=False, server_default="0"),
-    Column("out_until", UtcDateTime),
-    Column("in_until", UtcDateTime),
-)
-
+# What scaling policies changed (scaling/controller.py).
 scaling_activities = Table(
     "serving_scaling_activities",
     metadata,

@@ -127,8 +127,9 @@ class _Minute:
                     ("InvocationModelErrors", float(has_failed)),
                 ):
                     self.counts[container, name][value] += count
-        if self.instances and self.total:
-            self.counts["", "InvocationsPerInstance"][1 / self.instances] = self.total
+        if self.instances:  # Also without requests: a minute that nobody measured has no value.
+            each = 1 / self.instances if self.total else 0.0
+            self.counts["", "InvocationsPerInstance"][each] = self.total or 1
         for key in [*self._times]:
             self._count(key)
 

@@ -41,7 +41,6 @@ from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import KINDS, Kind
 from driftline.serving.resources.store import Stored
-from driftline.serving.scaling.standing import in_force
 
 Collection = Literal[
     "models", "baselines", "endpoint-configs", "endpoints", "channels", "monitors", "alarms",
@@ -224,8 +223,6 @@ def _status(services: Services, connection: Connection, row: Stored) -> Json:
         until = silence.silence.mutes_until(now) if silence.expired_at is None else None
         shown = silence.shown(now)
         return {"status": shown.status, "mutes_until": until, "expired_at": shown.expired_at}
-    if row.kind == "ScalingPolicy":
-        return in_force(connection, row.spec)
     if row.kind == "Monitor":
         if definition_made_at(connection, row.name) is None:
             return {"version": None, "baseline_version": None, "baseline_pinned": None}

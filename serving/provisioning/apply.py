@@ -43,7 +43,7 @@ from driftline.serving.resources.resources import (
 )
 from driftline.serving.resources.specs import KINDS, Kind
 from driftline.serving.resources.store import CONTROLLED, Stored
-from driftline.serving.scaling.standing import declare
+from driftline.serving.scaling.policies import declare
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ class Applier:
         elif isinstance(definition, Silence):
             put_silence(connection, definition, now)
         elif row.kind == "ScalingPolicy":
-            declare(connection, None if before is None else before.spec, row.spec, now)
+            declare(connection, before, row, now)
         old = None if before is None else before.declared()
         verb, target = "create" if old is None else "update", f"{row.kind}/{row.name}"
         record(connection, verb, target, now, before=old, after=row.declared())
@@ -245,7 +245,7 @@ class Applier:
             if kind == "Endpoint":  # With its policies, as SageMaker does.
                 _delete_scaling(connection, row, now)
             elif kind == "ScalingPolicy":
-                declare(connection, row.spec, None, now)
+                declare(connection, row, None, now)
             users = store.users_of(connection, kind, name)
             if in_use and kind == "Model":
                 users = [one for one in users if not _is_independent(one)]
@@ -268,7 +268,7 @@ def _is_independent(user: Stored) -> bool:
 def _delete_scaling(connection: Connection, endpoint: Stored, now: datetime) -> None:
     for row in store.users_of(connection, "Endpoint", endpoint.name):
         if row.kind == "ScalingPolicy":
-            declare(connection, row.spec, None, now)
+            declare(connection, row, None, now)
             store.delete_row(connection, row.kind, row.name)
             record(connection, DELETE, f"{row.kind}/{row.name}", now, before=row.declared())
 

@@ -39,8 +39,7 @@ from driftline.serving.resources.specs import (
     MonitorSpec,
 )
 from driftline.serving.resources.store import Stored
-from driftline.serving.scaling.alarms import is_managed
-from driftline.serving.scaling.standing import fitted
+from driftline.serving.scaling.policies import fitted, is_managed
 from driftline.validation import nearest
 
 Action = Literal["create", "update", "unchanged"]

@@ -1,7 +1,8 @@
-"""The form of a ScalingPolicy: between which bounds a variant's workers follow what it is asked."""
+"""The form of a ScalingPolicy: AWS's fields of what scales a variant, in snake case."""
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -15,13 +16,22 @@ from driftline.monitors.schedule import EXPRESSION, RATE, Schedule, ScheduleErro
 from driftline.serving.resources.spec import Moment, Name, Spec, require_distinct
 
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)\)\Z", re.IGNORECASE)
-# Seconds that a scalable target of SageMaker waits where nothing is said.
-COOLDOWN_S = 300
+COOLDOWN_S = 300  # SageMaker's default.
 # Of a variant with instances, and of a serverless one.
 DIMENSIONS = (
     "sagemaker:variant:DesiredInstanceCount",
     "sagemaker:variant:DesiredProvisionedConcurrency",
 )
+# Metrics of the variant that the server publishes: name and statistic, each minute.
+PREDEFINED = {
+    "SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum"),
+    "SageMakerVariantConcurrentRequestsPerModelHighResolution": (
+        "ConcurrentRequestsPerModel", "Average",
+    ),
+    "SageMakerVariantProvisionedConcurrencyUtilization": (
+        "ServerlessProvisionedConcurrencyUtilization", "Average",
+    ),
+}  # fmt: skip
 
 _Capacity = Annotated[int, Field(ge=0, le=200)]
 _Seconds = Annotated[int, Field(ge=0, le=86_400)]
@@ -40,11 +50,7 @@ class SuspendedState(Spec):
 class PredefinedMetric(Spec):
     """A metric of the variant that the server publishes."""
 
-    predefined_metric_type: Literal[
-        "SageMakerVariantInvocationsPerInstance",
-        "SageMakerVariantConcurrentRequestsPerModelHighResolution",
-        "SageMakerVariantProvisionedConcurrencyUtilization",
-    ]
+    predefined_metric_type: Literal[*PREDEFINED]  # type: ignore[valid-type] # the table's keys
 
 
 class CustomizedMetric(Spec):
@@ -72,12 +78,7 @@ class TargetTracking(Spec):
 
     @model_validator(mode="after")
     def _require_metric(self) -> Self:
-        given = self.predefined_metric_specification, self.customized_metric_specification
-        if sum(one is not None for one in given) != 1:
-            raise ValueError(
-                "expected one of predefined_metric_specification and "
-                "customized_metric_specification"
-            )
+        _require_one(self, "predefined_metric_specification", "customized_metric_specification")
         return self
 
 
@@ -87,6 +88,12 @@ class StepAdjustment(Spec):
     metric_interval_lower_bound: _Number | None = None
     metric_interval_upper_bound: _Number | None = None
     scaling_adjustment: int
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The distances from the threshold between which it holds."""
+        low, high = self.metric_interval_lower_bound, self.metric_interval_upper_bound
+        return -math.inf if low is None else low, math.inf if high is None else high
 
 
 class StepScaling(Spec):
@@ -101,28 +108,22 @@ class StepScaling(Spec):
     @model_validator(mode="after")
     def _require_steps(self) -> Self:
         """Refuse steps that overlap, leave a gap, or end where the metric does not."""
-        infinity = float("inf")
-        bounds = sorted(
-            (
-                -infinity if (low := one.metric_interval_lower_bound) is None else low,
-                infinity if (high := one.metric_interval_upper_bound) is None else high,
+        steps, kind = self.step_adjustments, self.adjustment_type
+        bounds = sorted(one.bounds for one in steps)
+        follows = all(one[1] == other[0] for one, other in pairwise(bounds))
+        if not follows or any(low >= high for low, high in bounds):
+            raise ValueError(
+                "expected each lower bound below the upper one, and steps that neither overlap nor "
+                "leave a gap"
             )
-            for one in self.step_adjustments
-        )
-        if any(low >= high for low, high in bounds):
-            raise ValueError("expected a lower bound below the upper bound of each step")
-        if any(one[1] != other[0] for one, other in pairwise(bounds)):
-            raise ValueError("step_adjustments overlap or leave a gap; expected neither")
-        if -infinity < bounds[0][0] < 0 or 0 < bounds[-1][1] < infinity:
+        if -math.inf < bounds[0][0] < 0 or 0 < bounds[-1][1] < math.inf:
             raise ValueError(
                 "expected a step without a lower bound below a negative one, and one without an "
                 "upper bound above a positive one"
             )
-        if self.min_adjustment_magnitude and self.adjustment_type != "PercentChangeInCapacity":
+        if self.min_adjustment_magnitude and kind != "PercentChangeInCapacity":
             raise ValueError("min_adjustment_magnitude is for PercentChangeInCapacity")
-        if self.adjustment_type == "ExactCapacity" and any(
-            one.scaling_adjustment < 0 for one in self.step_adjustments
-        ):
+        if kind == "ExactCapacity" and any(one.scaling_adjustment < 0 for one in steps):
             raise ValueError("expected a scaling_adjustment of 0 or more with ExactCapacity")
         return self
 
@@ -136,22 +137,32 @@ class Policy(Spec):
 
     @model_validator(mode="after")
     def _require_one_form(self) -> Self:
-        if (self.tracking is None) == (self.steps is None):
-            raise ValueError(
-                "expected one of target_tracking_scaling_policy_configuration and "
-                "step_scaling_policy_configuration"
-            )
+        _require_one(
+            self,
+            "target_tracking_scaling_policy_configuration",
+            "step_scaling_policy_configuration",
+        )
         return self
 
     @property
-    def tracking(self) -> TargetTracking | None:
-        """What it keeps near a value; None of a policy in steps."""
-        return self.target_tracking_scaling_policy_configuration
+    def rule(self) -> TargetTracking | StepScaling:
+        """What it does: keep a metric near a value, or act while an alarm names it."""
+        tracking = self.target_tracking_scaling_policy_configuration
+        found = tracking or self.step_scaling_policy_configuration
+        assert found is not None
+        return found
 
     @property
-    def steps(self) -> StepScaling | None:
-        """What it does while an alarm names it; None where it tracks a target."""
-        return self.step_scaling_policy_configuration
+    def may_scale_in(self) -> bool:
+        """Whether no worker goes unless it wants so."""
+        return isinstance(self.rule, TargetTracking) and not self.rule.disable_scale_in
+
+    @property
+    def cooldowns(self) -> tuple[int, int]:
+        """The seconds after a scale-out, and after a scale-in."""
+        if isinstance(self.rule, StepScaling):
+            return self.rule.cooldown, self.rule.cooldown
+        return self.rule.scale_out_cooldown, self.rule.scale_in_cooldown
 
 
 class ScalableTargetAction(Spec):
@@ -181,12 +192,13 @@ class ScheduledAction(Spec):
 
     @model_validator(mode="after")
     def _require_schedule(self) -> Self:
-        text = self.schedule.strip()
-        if not any(one.match(text) for one in (_AT, EXPRESSION, RATE)):
+        if not any(one.match(self.schedule.strip()) for one in (_AT, EXPRESSION, RATE)):
             raise ValueError(
                 f'schedule "{self.schedule[:80]}"; expected cron(0 8 ? * MON-FRI *), '
                 "rate(1 hour) or at(2026-01-31T10:00:00)"
             )
+        if find_zone(self.timezone) is None:
+            raise ValueError(f'timezone "{self.timezone[:60]}"; expected such as "Europe/Berlin"')
         try:
             self._fired_before(datetime(2024, 1, 1, tzinfo=UTC))
         except ScheduleError as error:
@@ -202,10 +214,8 @@ class ScheduledAction(Spec):
     def _fired_before(self, until: datetime) -> datetime | None:
         if (at := _AT.match(self.schedule.strip())) is None:
             return Schedule(self.schedule, self.timezone, self.start_time).fired_before(until)
-        if (zone := find_zone(self.timezone)) is None:
-            raise ValueError(f'timezone "{self.timezone[:60]}"; expected such as "Europe/Berlin"')
-        moment = datetime.fromisoformat(at[1]).replace(tzinfo=zone).astimezone(UTC)
-        return moment if moment <= until else None
+        moment = datetime.fromisoformat(at[1]).replace(tzinfo=find_zone(self.timezone))
+        return moment.astimezone(UTC) if moment <= until else None
 
 
 class ScalingPolicySpec(Spec):
@@ -229,3 +239,8 @@ class ScalingPolicySpec(Spec):
         names = [one.scheduled_action_name for one in self.scheduled_actions]
         require_distinct("scheduled_action_name", names)
         return self
+
+
+def _require_one(spec: Spec, *names: str) -> None:
+    if sum(getattr(spec, name) is not None for name in names) != 1:
+        raise ValueError(f"expected one of {' and '.join(names)}")

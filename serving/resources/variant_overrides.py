@@ -60,12 +60,13 @@ def overrides_of(
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what was changed of variants of some endpoints, by endpoint and variant."""
     editions = {(one.name.casefold(), one.running_edition) for one in endpoints}
+    is_of = overrides.c.endpoint.in_([name for name, _ in editions])
     return {
         (row.endpoint, row.variant): {
             name: value
             for name in ("weight", "instance_count")
             if (value := getattr(row, name)) is not None
         }
-        for row in connection.execute(select(overrides))
+        for row in connection.execute(select(overrides).where(is_of))
         if (row.endpoint, row.edition) in editions
     }

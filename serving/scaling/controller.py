@@ -1,8 +1,8 @@
 """The autoscaler: looks at what policies see, and sets how many workers variants are to have.
 
-Every server looks; a change is made in one transaction by the first, which raises the revision of
-the row, so that the others, which saw the one before, leave it. Nothing is kept in memory that the
-rows do not say. Only the endpoint reconcilers start and stop workers.
+Every server looks. What one wants to change it looks at again alone, and leaves it where another
+was first. Nothing is kept in memory that the rows do not say. Only the endpoint reconcilers start
+and stop workers.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.alarms.actions import policy_of
-from driftline.alerts.alarms.alarm import Point
-from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import scaling_alarms
 from driftline.alerts.evaluation.catalog import Catalog, Entry
 from driftline.alerts.evaluation.due import newest_tick
-from driftline.alerts.evaluation.reading import Question, read_points
+from driftline.alerts.evaluation.reading import Question, read_periods
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.resources import store
-from driftline.serving.resources.scaling_specs import Policy
-from driftline.serving.resources.variant_overrides import override
-from driftline.serving.scaling.alarms import alarm_name, policy_key
-from driftline.serving.scaling.decision import Decision, Signal, after, decide
-from driftline.serving.scaling.standing import Key, Target, is_of, list_targets
-from driftline.serving.tables import async_queue, async_requests, scaling, scaling_activities
+from driftline.serving.resources.scaling_specs import Policy, ScalingPolicySpec, StepScaling
+from driftline.serving.resources.variant_overrides import override, overrides_of
+from driftline.serving.scaling.decision import Capacity, Signal, decide
+from driftline.serving.scaling.policies import ALARMS, policy_key, variant_key, variant_of
+from driftline.serving.tables import async_queue, async_requests
+from driftline.serving.tables import scaling_activities as activities
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +44,25 @@ LOOK_S = 1.0
 _MOST_OF_THE_TIME = 20  # To look takes at most this part of a core.
 # A change that no server has brought about by then has failed; nothing takes it back.
 _REACHED = timedelta(minutes=15)
-# No traffic is zero once so many periods are empty: the newest one may not be written yet.
-_SILENT_PERIODS = 3
 _KEPT = timedelta(weeks=6)  # As Application Auto Scaling keeps activities.
-_LEFT = ("changed_at", "changed_from", "out_until", "in_until")  # Of a Capacity.
-_activities = scaling_activities.c
-_AGGREGATED: Mapping[str, Callable[[list[float]], float]] = {
+_AGGREGATED: Mapping[str, Callable[[Sequence[float]], float]] = {
     "Average": lambda values: sum(values) / len(values), "Minimum": min, "Maximum": max,
 }  # fmt: skip
+_CAPACITY = TypeAdapter(Capacity)
+_Alarm = tuple[str, str, Entry]  # Its name and its state.
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A variant that is scaled, as it stands."""
+
+    row: store.Stored  # Its ScalingPolicy.
+    spec: ScalingPolicySpec
+    endpoint: store.Stored
+    count: int  # The workers that it is to have.
+    capacity: Capacity  # As scaling left it.
+    floor: int  # 0 where it may rest without a worker.
+    waits: bool  # Whether asynchronous requests may wait for its first worker.
 
 
 class Autoscaler:
@@ -73,72 +84,42 @@ class Autoscaler:
 
     def step(self) -> None:
         """Look once at all that is scaled, and at what was begun."""
-        now, engine = self._context.now(), self._context.engine
-        with read_connection(engine) as connection:
-            policies = store.list_kind(connection, "ScalingPolicy")
-            targets = list_targets(connection, policies)
-            signals = self._signals(connection, targets, now) if targets else {}
-            waiting = _waiting(connection, targets)
-            begun = connection.execute(
-                select(scaling_activities).where(_activities.ended_at.is_(None))
-            ).all()
-        for target in targets:
-            if target.endpoint.is_unfinished or target.key not in signals:
-                continue  # It is deployed, or about to be: scaling waits for the new generation.
-            with self._alone(target):
-                self._scale(target, signals[target.key], waiting.get(target.key[0], 0), now)
-        ended = [(row.id, *end) for row in begun if (end := self._outcome(row, now)) is not None]
-        if ended:
-            with engine.begin() as connection:
-                for number, status, message in ended:
-                    values = {"status": status, "status_message": message, "ended_at": now}
-                    is_open = _activities.id == number, _activities.ended_at.is_(None)
-                    connection.execute(update(scaling_activities).where(*is_open).values(values))
-
-    def _scale(
-        self, target: Target, signals: Sequence[Signal], waiting: int, now: datetime
-    ) -> None:
-        """Set what a target is to have by what its policies see."""
-        bounded, scheduled = target.scheduled(now)
-        decision = decide(
-            bounded.capacity, signals, now, suspended=target.spec.suspended_state,
-            scheduled=scheduled or "", waiting=waiting,
-        )  # fmt: skip
-        if decision is not None or scheduled is not None:
+        now, changes = self._context.now(), list[tuple[Target, Capacity, str]]()
+        with read_connection(self._context.engine) as connection:
+            rows = store.list_kind(connection, "ScalingPolicy")
+            alarms = self._firing(connection) if rows else {}
+            for row in rows:
+                try:
+                    target = _target_of(connection, row)
+                    # While the endpoint is deployed, scaling waits for the new generation.
+                    if target is None or target.endpoint.is_unfinished:
+                        continue
+                    capacity, cause = _wanted(connection, target, alarms, now)
+                except SQLAlchemyError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - said, and the others are scaled.
+                    self._failures.failed(error, str(row))
+                    continue
+                if capacity != target.capacity:
+                    changes.append((target, capacity, cause))
+            is_open = activities.c.ended_at.is_(None)
+            begun = connection.execute(select(activities).where(is_open)).all()
+        for change in changes:
             with self._context.engine.begin() as connection:
-                _store(connection, bounded, decision, now, has_fired=scheduled is not None)
+                _store(connection, *change, now)
+        for activity in begun:
+            if (end := self._outcome(activity, now)) is not None:
+                with self._context.engine.begin() as connection:
+                    _end(connection, activities.c.id == activity.id, *end, now)
 
-    @contextmanager
-    def _alone(self, target: Target) -> Iterator[None]:
-        """Log what is wrong with one target, so that the others are scaled all the same."""
-        try:
-            yield
-        except SQLAlchemyError:
-            raise
-        except Exception as error:  # noqa: BLE001 - what is not known is a fault of ours, and said.
-            self._failures.failed(error, "endpoint={} variant={}".format(*target.key))
-
-    def _signals(
-        self, connection: Connection, targets: Sequence[Target], now: datetime
-    ) -> dict[Key, list[Signal]]:
-        """Return what each policy of each target sees; nothing of one that cannot be read."""
-        rows = scaling_alarms(connection)
+    def _firing(self, connection: Connection) -> Mapping[str, list[_Alarm]]:
+        """Return the alarms that fire, by the policies that their actions name."""
+        rows, found = scaling_alarms(connection), defaultdict[str, list[_Alarm]](list)
         entries, _ = self._catalog.load(connection, rows)
-        firing: dict[str, list[tuple[Row[Any], Entry]]] = {}
         for row in rows:
-            if (entry := entries.get(row.id)) is None or not entry.definition.actions_enabled:
-                continue
-            for action in entry.definition.actions(row.state):
-                if (name := policy_of(action)) is not None:
-                    firing.setdefault(name.casefold(), []).append((row, entry))
-        found = {}
-        for target in targets:
-            with self._alone(target):
-                seen = list[Signal]()
-                for policy in target.spec.policies:
-                    fires = firing.get(policy_key(target.spec, policy).casefold(), [])
-                    seen += _signals_of(connection, target, policy, fires, now)
-                found[target.key] = seen
+            if (entry := entries.get(row.id)) is not None and entry.definition.actions_enabled:
+                for name in filter(None, map(policy_of, entry.definition.actions(row.state))):
+                    found[name.casefold()].append((row.name, row.state, entry))
         return found
 
     def _outcome(self, row: Row[Any], now: datetime) -> tuple[str, str] | None:
@@ -156,106 +137,135 @@ class Autoscaler:
         return "Failed" if is_out else "Successful", problem
 
 
-def _signals_of(
+def _target_of(connection: Connection, row: store.Stored) -> Target | None:
+    """Return what a declared policy scales; None while that does not run."""
+    spec, key = ScalingPolicySpec.model_validate(row.spec), variant_key(row.spec)
+    endpoint = store.find(connection, "Endpoint", key[0])
+    if endpoint is None or (variant := variant_of(endpoint.running, key[1])) is None:
+        return None
+    is_async = endpoint.running.get("async_inference_config") is not None
+    if (serverless := variant.get("serverless_config")) is None:
+        initial, usual = variant.get("initial_instance_count"), 1
+    else:
+        initial, usual = serverless["provisioned_concurrency"], 0
+    usual = usual if initial is None else initial  # A count of 0 may have been retained.
+    count = overrides_of(connection, [endpoint]).get(key, {}).get("instance_count", usual)
+    # Until scaling looks at it first, nobody has changed its count.
+    capacity = _CAPACITY.validate_python({"count": count, **row.made})
+    # Requests start the workers of a serverless variant, those that wait, too.
+    waits = is_async and serverless is None and not capacity.min_capacity
+    floor = 0 if is_async or serverless else 1
+    return Target(row, spec, endpoint, count, capacity, floor, waits)
+
+
+def _wanted(
     connection: Connection,
     target: Target,
-    policy: Policy,
-    firing: Sequence[tuple[Row[Any], Entry]],
+    alarms: Mapping[str, Sequence[_Alarm]],
     now: datetime,
-) -> list[Signal]:
-    """Return what a policy sees; of alarms that track a target only its own two count."""
-    found = []
-    for row, entry in firing:
-        fires: Any = "step"
-        if policy.tracking is not None:
-            sides = {alarm_name(target.spec, policy, side): side for side in ("High", "Low")}
-            if (fires := sides.get(row.name, "").lower()) == "":
-                continue
-        definition = entry.definition
-        edges = definition.edges(newest_tick(now, min(definition.period, 60)))
-        ((_, points),) = read_points(connection, [Question(definition, entry.plan, edges)])
-        newest, value = _newest(policy, definition, points)
-        found.append(
-            Signal(
-                policy, fires, row.name, row.state, float(definition.threshold or 0.0),
-                definition.comparison_operator.startswith("Greater"), value,
-                None if newest is None else newest.start,
-            )
-        )  # fmt: skip
-    return found or [Signal(policy)]
+) -> tuple[Capacity, str]:
+    """Return the capacity that a target is to have, and why; without a cause the count stays."""
+    capacity, action = target.capacity, ""
+    if capacity.count != target.count:  # Somebody else's change, or a new generation's.
+        capacity = capacity.changed(target.count, now)
+    fired = [
+        (moment, one)
+        for one in target.spec.scheduled_actions
+        if (moment := one.fired(capacity.scheduled_until, now)) is not None
+    ]
+    if fired:
+        capacity = replace(capacity, scheduled_until=now)
+    if not target.spec.suspended_state.scheduled_scaling_suspended:
+        for _, one in sorted(fired, key=lambda pair: pair[0]):
+            action, bounds = one.scheduled_action_name, one.scalable_target_action
+            capacity = capacity.bounded(bounds.min_capacity, bounds.max_capacity)
+    signals = list[Signal]()
+    for policy in target.spec.policies:
+        fires = [
+            _signal(connection, policy, alarm, capacity.changed_at, now)
+            for alarm in alarms.get(policy_key(target.spec, policy).casefold(), ())
+            # Of alarms that track a target only the policy's own count.
+            if isinstance(policy.rule, StepScaling) or alarm[0].startswith(ALARMS)
+        ]
+        signals += fires or [Signal(policy)]
+    decision = decide(
+        capacity, signals, now, suspended=target.spec.suspended_state, action=action,
+        waiting=_waiting(connection, target) if target.waits else 0, floor=target.floor,
+    )  # fmt: skip
+    return decision or (capacity, "")
 
 
-def _newest(
-    policy: Policy, definition: AlarmDefinition, points: Sequence[Point] | Exception
-) -> tuple[Point | None, float | None]:
-    """Return the newest datapoint, and the value: in steps, that of all periods that are judged."""
-    # Metric math that cannot be done says nothing; the alarm says why.
-    if isinstance(points, Exception):
-        return None, None
-    is_silent = all(one.value is None for one in points[-_SILENT_PERIODS:])
-    if is_silent and policy.tracking is not None and definition.treatment == "breaching":
-        return points[-1], 0.0
-    known = [one for one in points if one.value is not None]
-    if not known:
-        return None, None
-    newest = known[-definition.evaluation_periods :]
-    values = [one.value for one in newest if one.value is not None]
-    if policy.steps is None:
-        return known[-1], values[-1]
-    return known[-1], _AGGREGATED[policy.steps.metric_aggregation_type](values)
+def _signal(
+    connection: Connection, policy: Policy, alarm: _Alarm, since: datetime | None, now: datetime
+) -> Signal:
+    """Return what an alarm tells a policy: its datapoints since the last change.
+
+    A policy in steps takes all periods that the alarm judges together, others the newest.
+    """
+    name, state, entry = alarm
+    definition, rule = entry.definition, policy.rule
+    edges = definition.edges(newest_tick(now, min(definition.period, 60)))
+    # The alarm itself says why metric math cannot be done.
+    points, _ = read_periods(connection, Question(definition, entry.plan, edges))
+    values = [
+        one.value
+        for one in points
+        if one.value is not None and (since is None or one.start >= since)
+    ]
+    value = values[-1] if values else None
+    if values and isinstance(rule, StepScaling):
+        judged = values[-definition.evaluation_periods :]
+        value = _AGGREGATED[rule.metric_aggregation_type](judged)
+    return Signal(
+        policy,
+        value,
+        is_above=definition.comparison_operator.startswith("Greater"),
+        threshold=float(definition.threshold or 0.0),
+        cause=f"monitor alarm {name} in state {state} triggered policy {policy.policy_name}",
+    )
 
 
-def _waiting(connection: Connection, targets: Sequence[Target]) -> Mapping[str, int]:
-    """Return how many asynchronous requests wait, by endpoint, where it matters."""
-    if not any(one.is_asynchronous and not one.capacity.minimum for one in targets):
-        return {}
-    columns = async_requests.c
-    query = select(columns.endpoint, func.count()).where(async_queue.is_unfinished())
-    rows = connection.execute(query.group_by(columns.endpoint))
-    return {endpoint.casefold(): count for endpoint, count in rows}
+def _waiting(connection: Connection, target: Target) -> int:
+    """Return how many asynchronous requests wait."""
+    is_of = func.lower(async_requests.c.endpoint) == target.endpoint.name.lower()
+    query = select(func.count()).where(async_queue.is_unfinished(), is_of)
+    return int(connection.execute(query).scalar_one())
 
 
 def _store(
-    connection: Connection, target: Target, decision: Decision | None, now: datetime, *,
-    has_fired: bool,
-) -> None:  # fmt: skip
-    """Store bounds and a decision, unless another server, or an apply, was first."""
+    connection: Connection, target: Target, capacity: Capacity, cause: str, now: datetime
+) -> None:
+    """Store what a look decided, unless another server, a person or an apply was first."""
     store.hold_all(connection)  # Before any row, as whoever applies does.
-    endpoint = store.find(connection, "Endpoint", target.endpoint.name)
-    if endpoint is None or endpoint.edition != target.endpoint.edition or endpoint.is_unfinished:
+    row = store.find(connection, "ScalingPolicy", target.row.name)
+    if row is None or _target_of(connection, row) != target:
         return
-    capacity = target.capacity
-    values: dict[str, object] = {"revision": target.row.revision + 1}
-    if has_fired:
-        values |= {"min_capacity": capacity.minimum, "max_capacity": capacity.maximum}
-        values["scheduled_until"] = now
-    if decision is not None:
-        left = after(capacity, decision, now)
-        values |= {name: getattr(left, name) for name in _LEFT}
-    is_seen = is_of(target.key), scaling.c.revision == target.row.revision
-    if not connection.execute(update(scaling).where(*is_seen).values(values)).rowcount:
+    store.write(connection, row, made=_CAPACITY.dump_python(capacity, mode="json"))
+    if not cause:
         return
-    if decision is None:
-        return
-    names = target.endpoint.name, target.spec.variant
-    override(
-        connection, endpoint, names[1], reason=f"autoscaling: {decision.cause}"[:1000],
-        instance_count=decision.capacity,
-    )  # fmt: skip
-    is_older = _activities.endpoint == names[0], _activities.variant == names[1]
+    endpoint, variant = target.endpoint.name, target.spec.variant
+    reason = f"autoscaling: {cause}"[:1000]
+    override(connection, target.endpoint, variant, reason=reason, instance_count=capacity.count)
+    columns = activities.c
+    is_older = (columns.endpoint == endpoint) & (columns.variant == variant)
+    _end(connection, is_older, "Overridden", "another change came before", now)
+    connection.execute(delete(activities).where(columns.ended_at < now - _KEPT))
     connection.execute(
-        update(scaling_activities)
-        .where(*is_older, _activities.ended_at.is_(None))
-        .values(status="Overridden", ended_at=now, status_message="another change came before")
-    )
-    connection.execute(delete(scaling_activities).where(_activities.ended_at < now - _KEPT))
-    connection.execute(
-        insert(scaling_activities).values(
-            endpoint=names[0], variant=names[1], capacity_before=capacity.now,
-            capacity=decision.capacity, cause=decision.cause, status="InProgress", started_at=now,
+        insert(activities).values(
+            endpoint=endpoint, variant=variant, capacity_before=target.count,
+            capacity=capacity.count, cause=cause, status="InProgress", started_at=now,
         )
     )  # fmt: skip
     log.info(
         "endpoint=%s variant=%s event=scaled from=%d to=%d cause=%r",
-        *names, capacity.now, decision.capacity, decision.cause,
+        endpoint, variant, target.count, capacity.count, cause,
     )  # fmt: skip
+
+
+def _end(
+    connection: Connection, which: ColumnElement[bool], status: str, message: str, now: datetime
+) -> None:
+    """End activities that are not over."""
+    values = {"status": status, "status_message": message, "ended_at": now}
+    is_open = activities.c.ended_at.is_(None)
+    connection.execute(update(activities).where(which, is_open).values(values))

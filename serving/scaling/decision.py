@@ -1,10 +1,9 @@
-"""How many workers a variant is to have: numbers, times and policies in, a number and why out.
+"""How many workers a variant is to have, as Application Auto Scaling decides it; pure.
 
-Semantics are Application Auto Scaling's. During the cool-down after a scale-out, and for metrics
-that were measured before the last change, policies reckon from the capacity before that change: so
-what was added counts as part of what is wanted next. A scale-in waits for the cool-down of the
-scale-in before; a scale-out does not, and ends it. The largest capacity that a policy wants wins;
-a scale-in needs all that track a target and may scale in.
+In the cool-down after a scale-out, policies count from the capacity before it, so that what was
+added is part of what they want next. A scale-in waits for the cool-down of the one before; a
+scale-out does not, and ends it. The largest capacity that a policy wants wins; a scale-in needs all
+target tracking policies that may scale in.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
+from driftline.alerts.documents import Time
 from driftline.serving.resources.scaling_specs import (
     COOLDOWN_S,
     Policy,
@@ -31,48 +30,46 @@ _SHARE_MAX = 1_000.0
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The workers that a variant is to have now, and what the last change left to heed."""
+    """The workers of a variant, the bounds in force, and what still counts of the last change."""
 
-    now: int
-    minimum: int
-    maximum: int
-    changed_at: datetime | None = None
-    changed_from: int = 0
-    out_until: datetime | None = None  # The end of the cool-down after a scale-out.
-    in_until: datetime | None = None
+    count: int
+    min_capacity: int
+    max_capacity: int
+    scheduled_until: Time  # Up to when scheduled actions were looked at.
+    # By whomever: what was measured before says nothing of the workers that there are now.
+    changed_at: Time | None = None
+    changed_from: int = 0  # Of several scale-outs in a cool-down, before the first.
+    scale_out_cooldown_until: Time | None = None
+    scale_in_cooldown_until: Time | None = None
 
-    def cools_out(self, now: datetime) -> bool:
-        """Whether the cool-down after a scale-out has not ended."""
-        return self.out_until is not None and now < self.out_until
+    def changed(self, count: int, now: datetime, *, out_s: int = 0, in_s: int = 0) -> Capacity:
+        """Return it with another count, and the cool-downs that follow; those before end."""
+        goes_on = count > self.count and _lasts(self.scale_out_cooldown_until, now)
+        return replace(
+            self,
+            count=count,
+            changed_at=now,
+            changed_from=self.changed_from if goes_on else self.count,
+            scale_out_cooldown_until=now + timedelta(seconds=out_s) if out_s else None,
+            scale_in_cooldown_until=now + timedelta(seconds=in_s) if in_s else None,
+        )
 
-    def when_measured(self, moment: datetime | None) -> int:
-        """Return the capacity that a metric of a moment is of."""
-        is_before = moment is not None and self.changed_at is not None and moment < self.changed_at
-        return self.changed_from if is_before else self.now
+    def bounded(self, least: int | None, most: int | None) -> Capacity:
+        """Return it within other bounds; one that is not given gives way."""
+        most = self.max_capacity if most is None else most
+        least = min(self.min_capacity, most) if least is None else least
+        return replace(self, min_capacity=least, max_capacity=max(least, most))
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What a policy sees: the alarm that fires for it, and its metric's value."""
+    """A policy, and the metric of an alarm that fires for it."""
 
     policy: Policy
-    fires: Literal["", "high", "low", "step"] = ""  # "": none does.
-    alarm: str = ""
-    state: str = "ALARM"
-    threshold: float = 0.0
+    value: float | None = None  # None: no alarm fires, or nothing was measured since the change.
     is_above: bool = True  # Whether the alarm watches for values above its threshold.
-    value: float | None = None  # None: no datapoint.
-    measured_at: datetime | None = None  # The start of the period that the value is of.
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A capacity other than now's, and why."""
-
-    capacity: int
-    cause: str
-    out_cooldown_s: int = 0
-    in_cooldown_s: int = 0
+    threshold: float = 0.0
+    cause: str = ""
 
 
 def decide(
@@ -81,123 +78,87 @@ def decide(
     now: datetime,
     *,
     suspended: SuspendedState,
-    scheduled: str = "",
+    action: str = "",
     waiting: int = 0,
-) -> Decision | None:
-    """Return the capacity to have; None where that is the one of now.
+    floor: int = 0,
+) -> tuple[Capacity, str] | None:
+    """Return the capacity to have, and why; None where that is the one of now.
 
-    ``scheduled``: the action that has just set the bounds; ``waiting``: asynchronous requests.
+    ``action``: the scheduled one that has just set the bounds; ``waiting``: asynchronous requests;
+    ``floor``: as few as there may be, whatever the bounds.
     """
-    current, least, most = capacity.now, capacity.minimum, capacity.maximum
-    if not least <= current <= most:
-        which, bound = ("minimum", least) if current < least else ("maximum", most)
-        action = f"scheduled action name {scheduled} was triggered; " if scheduled else ""
-        return Decision(bound, f"{action}{which} capacity was set to {bound}")
-    if waiting and not current:  # Its alarms would wait for minutes, and with it the request.
+    count = capacity.count
+    least, most = max(floor, capacity.min_capacity), max(floor, capacity.max_capacity)
+    if not least <= count <= most:
+        which, bound = ("minimum", least) if count < least else ("maximum", most)
+        begin = f"scheduled action name {action} was triggered; " if action else ""
+        return capacity.changed(bound, now), f"{begin}{which} capacity was set to {bound}"
+    if waiting and not count:  # Its alarms would wait for minutes, and with it the request.
         cause = f"requests wait ({waiting}), and no worker runs"
-        return Decision(1, cause, in_cooldown_s=COOLDOWN_S)
-    wanted = [(wish(capacity, one, now), one) for one in signals]
-    wishes = [(number, one) for number, one in wanted if number is not None]
-    outs = [one for one in wishes if one[0] > current]
-    if outs and not suspended.dynamic_scaling_out_suspended:
-        number, signal = max(outs, key=lambda one: one[0])
-        if min(number, most) > current:
-            return Decision(min(number, most), _cause(signal), out_cooldown_s=_cooldown(signal)[0])
-    ins = [one for one in wishes if one[0] < current]
-    cools = capacity.in_until is not None and now < capacity.in_until
-    holds = any(number is None and _may_scale_in(one) for number, one in wanted)
-    if outs or not ins or holds or cools or suspended.dynamic_scaling_in_suspended:
+        return capacity.changed(1, now, in_s=COOLDOWN_S), cause
+    wishes = [(_wish(capacity, one, now), one) for one in signals]
+    wanted = [(number, one) for number, one in wishes if number is not None]
+    number, signal = max(wanted, key=lambda one: one[0], default=(count, None))
+    if signal is None:
         return None
-    # One that tracks a target may want as many as there are.
-    number, signal = max(wishes, key=lambda one: one[0])
-    number = max(number, least, 1 if waiting else 0)
-    if number >= current:
-        return None
-    return Decision(number, _cause(signal), in_cooldown_s=_cooldown(signal)[1])
+    out_s, in_s = signal.policy.cooldowns
+    if number > count:
+        changed = capacity.changed(min(number, most), now, out_s=out_s)
+        is_held = suspended.dynamic_scaling_out_suspended
+    else:
+        number = max(number, least, 1 if waiting else 0)
+        changed = capacity.changed(number, now, in_s=in_s)
+        is_held = (
+            suspended.dynamic_scaling_in_suspended
+            or _lasts(capacity.scale_in_cooldown_until, now)
+            or any(wish is None and one.policy.may_scale_in for wish, one in wishes)
+        )
+    return None if is_held or changed.count == count else (changed, signal.cause)
 
 
-def after(capacity: Capacity, decision: Decision, now: datetime) -> Capacity:
-    """Return what a change leaves to heed; one more scale-out in a cool-down keeps its base."""
-    is_out = decision.capacity > capacity.now
-    cools = is_out and capacity.cools_out(now)
-    return replace(
-        capacity,
-        now=decision.capacity,
-        changed_at=now,
-        changed_from=capacity.changed_from if cools else capacity.now,
-        out_until=_end(now, decision.out_cooldown_s),
-        in_until=_end(now, decision.in_cooldown_s),
-    )
-
-
-def wish(capacity: Capacity, signal: Signal, now: datetime) -> int | None:
+def _wish(capacity: Capacity, signal: Signal, now: datetime) -> int | None:
     """Return the capacity that one policy wants; None where nothing fires for it."""
-    base = capacity.when_measured(signal.measured_at)
-    base_out = capacity.changed_from if capacity.cools_out(now) else base
-    if (tracking := signal.policy.tracking) is not None:
-        share = max(0.0, min((signal.value or 0.0) / tracking.target_value, _SHARE_MAX))
-        if signal.fires == "high" and signal.value is not None:
-            # Without a worker there is nothing to reckon from.
-            return max(capacity.now, _ceil(base_out * share)) if capacity.now else 1
-        if signal.fires == "low" and not tracking.disable_scale_in:
-            return min(capacity.now, _ceil(base * share / LOW_SHARE))
-        return None
-    steps = signal.policy.steps
-    if steps is None or not signal.fires or signal.value is None:
-        return None
-    if (found := stepped(steps, base_out, signal)) is None:
-        return None
-    if found >= base_out:
-        return max(capacity.now, found)
-    return min(capacity.now, stepped(steps, base, signal) or 0)
+    found = _wanted(capacity.count, signal)
+    is_out = found is not None and found > capacity.count
+    if is_out and _lasts(capacity.scale_out_cooldown_until, now):
+        return max(capacity.count, _wanted(capacity.changed_from, signal) or 0)
+    return found
 
 
-def stepped(steps: StepScaling, base: int, signal: Signal) -> int | None:
-    """Return the capacity that the step of a value leads to; None where no step has it."""
-    distance = (signal.value or 0.0) - signal.threshold
+def _wanted(count: int, signal: Signal) -> int | None:
+    """Return the capacity that a policy wants in place of one."""
+    rule, value = signal.policy.rule, signal.value
+    if value is None:
+        return None
+    if isinstance(rule, StepScaling):
+        return stepped(rule, count, value - signal.threshold, is_above=signal.is_above)
+    share = max(0.0, min(value / rule.target_value, _SHARE_MAX))
+    if signal.is_above:  # Without a worker there is nothing to count from.
+        return max(count, 1, math.ceil(count * share - _ROUNDING))
+    if rule.disable_scale_in:
+        return None
+    return min(count, math.ceil(count * share / LOW_SHARE - _ROUNDING))
+
+
+def stepped(steps: StepScaling, count: int, distance: float, *, is_above: bool) -> int | None:
+    """Return where the step leads that a distance from the threshold lies in; None: in none."""
     for one in steps.step_adjustments:
-        low, high = one.metric_interval_lower_bound, one.metric_interval_upper_bound
-        lower = -math.inf if low is None else low
-        upper = math.inf if high is None else high
-        if lower <= distance < upper if signal.is_above else lower < distance <= upper:
-            return max(0, _adjusted(steps, base, one.scaling_adjustment))
+        low, high = one.bounds
+        if low <= distance < high if is_above else low < distance <= high:
+            return max(0, _adjusted(steps, count, one.scaling_adjustment))
     return None
 
 
-def _adjusted(steps: StepScaling, base: int, adjustment: int) -> int:
+def _adjusted(steps: StepScaling, count: int, adjustment: int) -> int:
     if steps.adjustment_type == "ExactCapacity":
         return adjustment
     if steps.adjustment_type == "ChangeInCapacity":
-        return base + adjustment
-    share = base * adjustment / 100
+        return count + adjustment
+    share = count * adjustment / 100
     # 12.7 is 12, 0.3 is 1, -0.3 is -1, -6.67 is -6.
-    change = int(share) if abs(share) >= 1 else int(math.copysign(math.ceil(abs(share)), share))
-    least = steps.min_adjustment_magnitude or 0
-    if change and abs(change) < least:
-        change = int(math.copysign(least, change))
-    return base + change
+    change = max(int(abs(share)), steps.min_adjustment_magnitude or 1) if share else 0
+    return count + int(math.copysign(change, share))
 
 
-def _ceil(number: float) -> int:
-    return math.ceil(number - _ROUNDING)
-
-
-def _may_scale_in(signal: Signal) -> bool:
-    tracking = signal.policy.tracking
-    return tracking is not None and not tracking.disable_scale_in
-
-
-def _cooldown(signal: Signal) -> tuple[int, int]:
-    if (tracking := signal.policy.tracking) is not None:
-        return tracking.scale_out_cooldown, tracking.scale_in_cooldown
-    assert signal.policy.steps is not None
-    return signal.policy.steps.cooldown, signal.policy.steps.cooldown
-
-
-def _cause(signal: Signal) -> str:
-    policy = signal.policy.policy_name
-    return f"monitor alarm {signal.alarm} in state {signal.state} triggered policy {policy}"
-
-
-def _end(now: datetime, cooldown_s: int) -> datetime | None:
-    return now + timedelta(seconds=cooldown_s) if cooldown_s else None
+def _lasts(until: datetime | None, now: datetime) -> bool:
+    return until is not None and now < until

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,8 @@ from driftline.serving.resources import store
 from driftline.serving.resources.scaling_specs import ScalingPolicySpec
 from driftline.serving.resources.store import Stored
 from driftline.serving.resources.variant_overrides import override, overrides_of
-from driftline.serving.scaling import controller
 from driftline.serving.scaling.controller import Autoscaler
-from driftline.serving.scaling.standing import Target, declare, fitted, list_targets
+from driftline.serving.scaling.policies import declare, fitted
 from driftline.serving.tables import async_requests, scaling_activities
 from tests.clock import Clock
 from tests.servers.postgres import both_databases
@@ -54,7 +52,6 @@ class Installation:
         variant = {"variant_name": "AllTraffic", "model_name": "m", "initial_instance_count": 1}
         later = {"client_config": {}} if is_async else None
         self.endpoint = {"production_variants": [variant], "async_inference_config": later}
-        self.declared: dict[str, Any] | None = None
         self.apply_endpoint()
 
     def apply_endpoint(self) -> None:
@@ -69,11 +66,16 @@ class Installation:
         given = ScalingPolicySpec.model_validate({"endpoint": "flights", **fields})
         spec = fitted("it", given, "flights", self.endpoint).model_dump(mode="json")
         with self.engine.begin() as connection:
-            store.put_row(
-                connection, Stored("ScalingPolicy", "flights", None, {}, spec, {}), self.clock()
-            )
-            declare(connection, self.declared, spec, self.clock())
-        self.declared = spec
+            before = store.find(connection, "ScalingPolicy", "flights")
+            made = {} if before is None else before.made
+            row = Stored("ScalingPolicy", "flights", None, {}, spec, made)
+            store.put_row(connection, row, self.clock())
+            declare(connection, before, row, self.clock())
+
+    def set_by_hand(self, count: int) -> None:
+        with self.engine.begin() as connection:
+            endpoint = store.get(connection, "Endpoint", "flights")
+            override(connection, endpoint, "AllTraffic", reason="by hand", instance_count=count)
 
     @property
     def capacity(self) -> int:
@@ -93,9 +95,9 @@ class Installation:
         with self.engine.begin() as connection:
             add(connection, [point], now=self.clock())
 
-    def minute(self, invocations: float = 0.0, *, servers: int = 1) -> int:
-        """Let a minute pass in which so much is asked; return the capacity then."""
-        if invocations:
+    def minute(self, invocations: float | None = 0.0, *, servers: int = 1) -> int:
+        """Let a minute pass in which so much is asked, None: unmeasured; return the capacity."""
+        if invocations is not None:
             self.put("InvocationsPerInstance", invocations / self.capacity)
         self.clock.advance(minutes=1)
         self.evaluator.step()
@@ -141,51 +143,42 @@ def test_a_load_is_followed_up_and_down_by_servers_that_keep_nothing_in_memory(f
     assert (out.status, back.status) == ("Failed", "InProgress")  # No worker ever ran here.
 
 
-def test_no_traffic_at_all_is_as_good_as_zero(flights):
-    flights.declare(min_capacity=2, max_capacity=4, policies=[tracking()])
-    assert flights.minute() == 2
-    flights.declare(min_capacity=1, max_capacity=4, policies=[tracking()])
-
-    found = [flights.minute() for _ in range(20)]
-
-    assert found[-1] == 1
-
-
-def test_silence_is_zero_although_there_was_traffic_a_while_ago(flights):
+def test_what_was_not_measured_is_not_taken_for_silence(flights):
     flights.declare(max_capacity=8, policies=[tracking()])
-    with flights.engine.begin() as connection:
-        endpoint = store.get(connection, "Endpoint", "flights")
-        override(connection, endpoint, "AllTraffic", reason="by hand", instance_count=8)
-    # Low enough for the alarm, too high to let a worker go; now and then a minute is empty.
-    steady = [flights.minute(0 if minute % 5 == 4 else 85 * 8) for minute in range(21)]
+    flights.set_by_hand(8)
+    # Low enough for the alarm, too high to let a worker go; now and then nobody measures.
+    steady = [flights.minute(None if minute % 5 == 4 else 85 * 8) for minute in range(21)]
+    (low,) = [one for one in alarms(flights) if "AlarmLow" in one.name]
+    assert low.state == "ALARM"
 
-    silent = [flights.minute() for _ in range(3)]
+    away = [flights.minute(None) for _ in range(30)]
+    silent = [flights.minute(0) for _ in range(16)]
 
-    assert steady == [8] * 21
-    assert silent == [8, 8, 1]
+    assert steady + away == [8] * 51
+    assert silent[-1] == 1
 
 
-def test_a_fault_of_one_target_leaves_the_others(flights, monkeypatch, caplog):
+def test_a_count_that_was_set_by_hand_is_judged_by_what_is_measured_after(flights):
+    flights.declare(max_capacity=20, policies=[tracking(scale_out_cooldown=0)])
+    flights.minute(80)
+    assert [flights.minute(390) for _ in range(3)] == [1, 1, 4]
+    flights.put("InvocationsPerInstance", 390)  # Still of the one worker that there was.
+    flights.set_by_hand(6)
+
+    found = [flights.minute(None), *(flights.minute(1_000) for _ in range(4))]
+
+    assert found == [6, 10, 10, 10, 10]
+
+
+def test_a_fault_of_one_target_leaves_the_others(flights, caplog):
     flights.declare(min_capacity=2, max_capacity=4)
-    (good,) = list_targets_of(flights)
-    bad = replace(good, spec=good.spec.model_copy(update={"variant": "Other"}))
-    monkeypatch.setattr(Target, "scheduled", faulty(Target.scheduled))
-    monkeypatch.setattr(controller, "list_targets", lambda *_: [bad, good])
+    with flights.engine.begin() as connection:
+        spec = store.get(connection, "ScalingPolicy", "flights").spec
+        broken = Stored("ScalingPolicy", "broken", None, {}, spec, {})
+        store.put_row(connection, broken, NOW)  # Without a capacity.
 
     assert flights.minute() == 2
-    assert "autoscaling_failed endpoint=flights variant=other" in caplog.text
-
-
-def list_targets_of(one: Installation) -> list[Target]:
-    with one.engine.connect() as connection:
-        return list_targets(connection, store.list_kind(connection, "ScalingPolicy"))
-
-
-def faulty(scheduled: Callable[..., Any]) -> Callable[..., Any]:
-    def found(target: Target, now: datetime) -> Any:
-        return scheduled(target, now) if target.key[1] == "alltraffic" else 1 // 0
-
-    return found
+    assert 'autoscaling_failed ScalingPolicy "broken"' in caplog.text
 
 
 @both_databases
@@ -289,9 +282,7 @@ def test_scheduled_actions_set_bounds_that_stay(flights):
 def test_what_was_set_by_hand_is_brought_within_bounds_and_a_new_generation_too(flights):
     flights.declare(min_capacity=2, max_capacity=4)
     assert flights.minute() == 2
-    with flights.engine.begin() as connection:
-        endpoint = store.get(connection, "Endpoint", "flights")
-        override(connection, endpoint, "AllTraffic", reason="by hand", instance_count=9)
+    flights.set_by_hand(9)
     assert flights.minute() == 4
 
     flights.apply_endpoint()
@@ -328,12 +319,12 @@ def test_an_asynchronous_endpoint_rests_without_a_worker_until_a_request_waits(m
                 "ApproximateBacklogSizePerInstance", waiting / later.capacity,
                 EndpointName="flights",
             )  # fmt: skip
-        return later.minute()
+        return later.minute(None)
 
     assert [minute(0) for _ in range(17)][-1] == 0
     with later.engine.begin() as connection:
         connection.execute(async_requests.insert().values(waiting_request(later.clock())))
-    assert later.minute() == 1
+    assert later.minute(None) == 1
     assert minute(0) == 1
     assert later.activities()[-1].cause == "requests wait (1), and no worker runs"
 
@@ -349,10 +340,9 @@ def waiting_request(now: datetime) -> dict[str, Any]:
 
 def test_a_variant_has_one_scaling_policy(flights):
     flights.declare(max_capacity=4)
-    spec = dict(flights.declared)
 
-    with (
-        pytest.raises(ConflictError, match="has a ScalingPolicy already"),
-        flights.engine.begin() as connection,
-    ):
-        declare(connection, None, spec, NOW)
+    with flights.engine.begin() as connection:
+        spec = store.get(connection, "ScalingPolicy", "flights").spec
+        other = Stored("ScalingPolicy", "other", None, {}, spec, {})
+        with pytest.raises(ConflictError, match="has a ScalingPolicy already"):
+            declare(connection, None, other, NOW)

@@ -5,7 +5,6 @@ adjustments, percent rounding and the cool-down of a larger step; "Target tracki
 policies, scale-in protection).
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,7 +18,8 @@ from driftline.serving.resources.scaling_specs import (
     StepScaling,
     SuspendedState,
 )
-from driftline.serving.scaling.decision import Capacity, Signal, after, decide, stepped
+from driftline.serving.scaling import decision
+from driftline.serving.scaling.decision import Capacity, Signal, stepped
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -46,22 +46,31 @@ def in_steps(kind: str, *adjustments: tuple[float | None, float | None, int], **
     return Policy.model_validate(given)
 
 
-def high(value: float, policy: Policy | None = None, at: datetime = NOW - MINUTE) -> Signal:
-    return Signal(policy or tracking(), "high", "H", value=value, measured_at=at)
+def high(value: float, policy: Policy | None = None) -> Signal:
+    return Signal(policy or tracking(), value)
 
 
 def low(value: float | None, policy: Policy | None = None) -> Signal:
-    return Signal(policy or tracking(), "low", "L", value=value, measured_at=NOW - MINUTE)
+    return Signal(policy or tracking(), value, is_above=False)
 
 
 def fired(policy: Policy, value: float, threshold: float = 60, *, above: bool = True) -> Signal:
-    return Signal(policy, "step", "S", threshold=threshold, is_above=above, value=value)
+    return Signal(policy, value, is_above=above, threshold=threshold)
 
 
-def wanted(capacity: Capacity, *signals: Signal, now: datetime = NOW, **more: object) -> int:
+def having(count: int, least: int, most: int) -> Capacity:
+    return Capacity(count, least, most, scheduled_until=NOW)
+
+
+def decide(capacity: Capacity, *signals: Signal, now: datetime = NOW, **more: object) -> Capacity:
     """Return the capacity that is decided on."""
-    decision = decide(capacity, signals, now, **{"suspended": SuspendedState(), **more})
-    return capacity.now if decision is None else decision.capacity
+    given = {"suspended": SuspendedState(), **more}
+    changed, _ = decision.decide(capacity, signals, now, **given) or (capacity, "")
+    return changed
+
+
+def wanted(capacity: Capacity, *signals: Signal, **more: object) -> int:
+    return decide(capacity, *signals, **more).count
 
 
 @pytest.mark.parametrize(
@@ -72,7 +81,8 @@ def wanted(capacity: Capacity, *signals: Signal, now: datetime = NOW, **more: ob
         (3, high(10.0000001), 4),
         (2, high(500.0), 8),  # The maximum.
         (0, high(10.5), 1),  # Nothing to reckon from.
-        (4, low(None), 1),  # Nobody asks: the minimum.
+        (4, low(0.0), 1),  # Nobody asks: the minimum.
+        (4, low(None), 4),  # Nobody measured.
         (4, low(8.9), 4),  # 35.6 over 3 workers would be above 0.9 x 10.
         (4, low(6.0), 3),
         (4, low(2.2), 1),
@@ -85,7 +95,7 @@ def wanted(capacity: Capacity, *signals: Signal, now: datetime = NOW, **more: ob
 def test_a_target_is_tracked_by_the_ratio_of_its_metric(current, signal, expected):
     least = 0 if not current else 1
 
-    assert wanted(Capacity(current, least, 8), signal) == expected
+    assert wanted(having(current, least, 8), signal) == expected
 
 
 # Published: threshold 60, current 10, percent of capacity.
@@ -116,16 +126,16 @@ SCALE_IN = [(-10, 0, 0), (-20, -10, -10), (None, -20, -30)]
 )
 def test_a_step_is_chosen_and_rounded_as_published(policy, signal_value, above, current, expected):
     kind, adjustments = policy
-    signal = fired(in_steps(kind, *adjustments), signal_value, above=above)
+    found = stepped(steps(kind, *adjustments), current, signal_value - 60, is_above=above)
 
-    assert stepped(steps(kind, *adjustments), current, signal) == expected
+    assert found == expected
 
 
 def test_percent_changes_have_a_least_magnitude():
     # Published: 25 percent of 4 is 1, and with a magnitude of 2 it is 2.
     found = steps("PercentChangeInCapacity", (0, None, 25), min_adjustment_magnitude=2)
 
-    assert stepped(found, 4, fired(in_steps("ExactCapacity", (0, None, 1)), 60)) == 6
+    assert stepped(found, 4, 0, is_above=True) == 6
 
 
 @pytest.mark.parametrize(
@@ -146,41 +156,33 @@ def test_steps_that_leave_a_value_out_are_refused(adjustments, what):
 def test_during_a_cool_down_only_what_a_larger_scale_out_adds_is_added():
     # Published: +2 to 12, then +3 within the cool-down: one more.
     policy = in_steps("ChangeInCapacity", (0, 20, 2), (20, None, 3), cooldown=300)
-    capacity = Capacity(10, 1, 50)
-    first = decide(capacity, [fired(policy, 60)], NOW, suspended=SuspendedState())
-    capacity = after(capacity, first, NOW)
-
+    capacity = decide(having(10, 1, 50), fired(policy, 60))
     later = NOW + 2 * MINUTE
 
-    assert capacity.now == 12
+    assert capacity.count == 12
     assert wanted(capacity, fired(policy, 60), now=later) == 12
     assert wanted(capacity, fired(policy, 90), now=later) == 13
     assert wanted(capacity, fired(policy, 60), now=NOW + 5 * MINUTE) == 14
 
 
-def test_a_metric_of_before_a_change_counts_for_the_capacity_of_before():
-    policy = tracking(scale_out_cooldown=0)
-    capacity = after(Capacity(1, 1, 50), decide(
-        Capacity(1, 1, 50), [high(40, policy)], NOW, suspended=SuspendedState()
-    ), NOW)  # fmt: skip
-    later = NOW + MINUTE
+def test_a_count_that_somebody_set_ends_the_cool_downs():
+    policy = tracking(scale_out_cooldown=600)
+    scaled = decide(having(1, 1, 50), high(20, policy))
 
-    assert capacity.now == 4
-    assert wanted(capacity, high(40, policy, NOW - MINUTE), now=later) == 4
-    assert wanted(capacity, high(20, policy, NOW + MINUTE), now=NOW + 2 * MINUTE) == 8
+    by_hand = scaled.changed(4, NOW + MINUTE)
+
+    assert wanted(scaled, high(20, policy), now=NOW + 2 * MINUTE) == 2
+    assert wanted(by_hand, high(20, policy), now=NOW + 2 * MINUTE) == 8
 
 
 def test_a_scale_in_waits_for_its_cool_down_and_a_scale_out_ends_it():
-    capacity = Capacity(4, 1, 8)
-    capacity = after(capacity, decide(capacity, [low(6.0)], NOW, suspended=SuspendedState()), NOW)
-    later = NOW + 4 * MINUTE
-    measured = {"measured_at": NOW + 3 * MINUTE}
+    capacity, later = decide(having(4, 1, 8), low(6.0)), NOW + 4 * MINUTE
 
-    assert wanted(capacity, replace(low(1.0), **measured), now=later) == 3
-    out = decide(capacity, [replace(high(20.0), **measured)], later, suspended=SuspendedState())
-    assert out.capacity == 6
-    assert after(capacity, out, later).in_until is None
-    assert wanted(capacity, replace(low(1.0), **measured), now=NOW + 5 * MINUTE) == 1
+    assert wanted(capacity, low(1.0), now=later) == 3
+    out = decide(capacity, high(20.0), now=later)
+    assert out.count == 6
+    assert out.scale_in_cooldown_until is None
+    assert wanted(capacity, low(1.0), now=NOW + 5 * MINUTE) == 1
 
 
 @pytest.mark.parametrize(
@@ -198,15 +200,15 @@ def test_a_scale_in_waits_for_its_cool_down_and_a_scale_out_ends_it():
     ],
 )
 def test_of_several_policies_the_largest_capacity_wins(signals, expected):
-    assert wanted(Capacity(4, 1, 8), *signals) == expected
+    assert wanted(having(4, 1, 8), *signals) == expected
 
 
 @pytest.mark.parametrize("value", [1e300, -1e300])
 def test_a_metric_may_be_any_multiple_of_its_target(value):
     tiny = tracking(1e-300)
 
-    assert wanted(Capacity(4, 1, 200), high(value, tiny)) == (200 if value > 0 else 4)
-    assert wanted(Capacity(4, 1, 200), low(value, tiny)) == (4 if value > 0 else 1)
+    assert wanted(having(4, 1, 200), high(value, tiny)) == (200 if value > 0 else 4)
+    assert wanted(having(4, 1, 200), low(value, tiny)) == (4 if value > 0 else 1)
 
 
 @pytest.mark.parametrize(
@@ -219,28 +221,29 @@ def test_a_metric_may_be_any_multiple_of_its_target(value):
     ],
 )
 def test_what_is_suspended_changes_nothing(suspended, signal, expected):
-    assert wanted(Capacity(4, 1, 8), signal, suspended=SuspendedState(**suspended)) == expected
+    assert wanted(having(4, 1, 8), signal, suspended=SuspendedState(**suspended)) == expected
 
 
 def test_bounds_hold_at_once_and_say_who_set_them():
-    below, above = Capacity(1, 2, 8), Capacity(9, 2, 8)
+    below, above = having(1, 2, 8), having(9, 2, 8)
 
-    assert decide(below, [], NOW, suspended=SuspendedState()).capacity == 2
-    found = decide(above, [high(50)], NOW, suspended=SuspendedState(), scheduled="night")
-    assert found.capacity == 8
-    assert found.cause == (
-        "scheduled action name night was triggered; maximum capacity was set to 8"
+    assert wanted(below) == 2
+    found, cause = decision.decide(
+        above, [high(50)], NOW, suspended=SuspendedState(), action="night"
     )
+    assert found.count == 8
+    assert cause == "scheduled action name night was triggered; maximum capacity was set to 8"
 
 
 def test_a_waiting_request_starts_a_worker_and_keeps_the_last_one():
-    rests, works = Capacity(0, 0, 4), Capacity(1, 0, 4)
+    rests, works = having(0, 0, 4), having(1, 0, 4)
 
-    assert wanted(rests, low(None), waiting=3) == 1
+    assert wanted(rests, waiting=3) == 1
     assert wanted(works, low(0.0), waiting=1) == 1
     assert wanted(works, low(0.0)) == 0
-    woken = after(rests, decide(rests, [], NOW, suspended=SuspendedState(), waiting=1), NOW)
-    assert wanted(woken, low(None), now=NOW + MINUTE) == 1  # Not at once again.
+    assert wanted(works, low(0.0), floor=1) == 1  # It answers at once, and may not rest.
+    woken = decide(rests, waiting=1)
+    assert wanted(woken, low(0.0), now=NOW + MINUTE) == 1  # Not at once again.
 
 
 @given(
@@ -256,13 +259,13 @@ def test_a_decision_changes_something_and_stays_within_bounds(
     least, most = min(bounds), max(*bounds, 1)
     signals = [high(one) if is_high else low(one) for one in values]
 
-    found = decide(
-        Capacity(current, least, most), signals, NOW, suspended=SuspendedState(), waiting=waiting
+    found = decision.decide(
+        having(current, least, most), signals, NOW, suspended=SuspendedState(), waiting=waiting
     )
 
     if found is not None:
-        assert found.capacity != current
-        assert least <= found.capacity <= most
+        assert found[0].count != current
+        assert least <= found[0].count <= most
     else:
         assert least <= current <= most
 

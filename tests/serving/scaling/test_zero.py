@@ -1,7 +1,11 @@
 """Variants that rest without a worker, on real processes."""
 
+from datetime import timedelta
+
 import pytest
 
+from driftline.alerts.metrics.adding import add
+from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.serving.resources.reach import Reach
 from tests.serving.conftest import resource
 
@@ -51,6 +55,13 @@ def test_an_asynchronous_endpoint_lets_its_last_worker_go_and_starts_one_for_a_r
     names = [one["name"] for one in server.client.get("/api/v1/alarm-states").json()["items"]]
     (low,) = [one for one in names if "AlarmLow" in one]
 
+    now, dimensions = server.context.now(), {"EndpointName": "flights"}
+    point = Datapoint(
+        "AWS/SageMaker", "ApproximateBacklogSizePerInstance", dimensions,
+        now - timedelta(minutes=1), values=[0.0], counts=[1.0],
+    )  # fmt: skip
+    with server.engine.begin() as connection:
+        add(connection, [point], now=now)
     server.client.put(f"/api/v1/alarms/{low}/state", json={"state_value": "ALARM"})
 
     until(lambda: state(server, "flights") == ("InService", 0))
