@@ -20,6 +20,7 @@ from driftline.serving.operations.registry import Page
 _ENDPOINTS = "/aws/sagemaker/Endpoints/"
 _JOBS = ("/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TransformJobs")
 _PAGE = 1000  # The most that our own list gives at once.
+_LAST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _WORD = re.compile(r'([-?]?)(?:"([^"]*)"|(\S+))')
 
 
@@ -130,12 +131,9 @@ async def _streams(wire: Wire, group: str) -> list[str]:
 
 async def _page(wire: Wire, given: Given, **asked: Any) -> Page[LogLine]:  # noqa: ANN401 - a list's
     endpoint = _group(given).removeprefix(_ENDPOINTS)
-    try:
-        for own, key in (("since", "startTime"), ("until", "endTime")):
-            if key in given:
-                asked[own] = datetime.fromtimestamp(given[key] / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        raise WireError("InvalidParameterException", "a time is beyond the calendar") from None
+    for own, key in (("since", "startTime"), ("until", "endTime")):
+        if key in given:
+            asked[own] = datetime.fromtimestamp(min(given[key] / 1000, _LAST_S), UTC)
     found: Page[LogLine] = await wire.ask(invocations.logs, endpoint=endpoint, **asked)
     return found
 
