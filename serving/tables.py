@@ -101,32 +101,6 @@ echo = Table(
     Column("document", JSON, nullable=False),
 )
 
-# The last deployment of each endpoint, which goes on while it has no end (deployments.py).
-deployments = Table(
-    "serving_deployments",
-    metadata,
-    Column("endpoint", String(63), primary_key=True),  # Without case.
-    Column("edition", String(36), nullable=False),  # The etag of what is deployed.
-    # Of the old fleet and of the new one, and the number of the latter.
-    Column("old_generation", Integer, nullable=False),
-    Column("generation", Integer, nullable=False),
-    Column("fleet", Integer, nullable=False),
-    Column("worker_count", Integer, nullable=False),  # Of the new fleet, when it is whole.
-    # What the new fleet consists of, as a resource's: it becomes that when it answers.
-    Column("made", JSON, nullable=False),
-    Column("stage", String(16), nullable=False),
-    Column("step", Integer, nullable=False),
-    Column("share", Float, nullable=False),  # Of the requests, that go to the new fleet.
-    Column("new_part", Float, nullable=False),  # Of the workers of each fleet, that are to run.
-    Column("old_part", Float, nullable=False),
-    Column("since", UtcDateTime, nullable=False),
-    Column("reason", Text),
-    Column("stop", Text),  # Who asked for its end.
-    Column("started_at", UtcDateTime, nullable=False),
-    Column("deadline", UtcDateTime, nullable=False),
-    Column("ended_at", UtcDateTime),
-)
-
 # Work on files in the background, of each kind under names of its own (jobs/).
 jobs = Table(
     "serving_jobs",

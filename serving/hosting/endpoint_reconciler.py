@@ -36,9 +36,9 @@ from driftline.serving.hosting.routing import Mirror, Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
 from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.resources import store
-from driftline.serving.resources.deployments import list_fleets
 from driftline.serving.resources.endpoint_specs import variants_of
 from driftline.serving.resources.endpoints import DesiredVariant, needed_models, running_endpoint
+from driftline.serving.resources.fleets import list_fleets
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,12 @@ from typing import Annotated
 from sqlalchemy import Connection
 
 from driftline.access.principal import CURRENT
+from driftline.errors import NotFoundError
 from driftline.serving.operations.authorization import withheld
 from driftline.serving.operations.registry import Json, operation
-from driftline.serving.resources import deployments
-from driftline.serving.resources.deployments import Deployment
+from driftline.serving.operations.services import Services
+from driftline.serving.resources import store
+from driftline.serving.resources.deployments import Deployment, last_deployment, stop
 
 Name = Annotated[str, "The endpoint's name."]
 
@@ -21,18 +23,24 @@ def show_deployment(connection: Connection, name: Name) -> Json:
 
     Example: driftline deployment show flights
     """
-    return deployment_status(deployments.describe(connection, name))
+    row = store.get(connection, "Endpoint", name)
+    if (found := last_deployment(row)) is None:
+        raise NotFoundError(
+            f"{row} has had no deployment: what changes with a deployment_config has one"
+        )
+    return deployment_status(found)
 
 
 @operation(
     "POST /endpoints/{name}/deployment/stop", role="operator", of="name", command="deployment stop"
 )
-def stop_deployment(connection: Connection, name: Name) -> Json:
+def stop_deployment(services: Services, connection: Connection, name: Name) -> Json:
     """Take an endpoint's deployment back: within seconds all requests go to the old generation.
 
     Example: driftline deployment stop flights
     """
-    return deployment_status(deployments.stop(connection, name, CURRENT.get().subject))
+    found = stop(connection, name, CURRENT.get().subject, services.context.now())
+    return deployment_status(found)
 
 
 def deployment_status(found: Deployment) -> Json:

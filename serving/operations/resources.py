@@ -50,7 +50,7 @@ Collection = Literal[
 # Collections stand in the order of kinds.
 _KINDS: dict[Collection, Kind] = dict(zip(get_args(Collection), KINDS, strict=True))
 
-_INTERNAL = frozenset({"spec", "models", "edition", "fleet"})
+_INTERNAL = frozenset({"spec", "models", "edition", "fleet", "deployment"})
 _RUNNING = ("config", *EndpointConfigSpec.model_fields)
 _TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})"')
 
@@ -255,7 +255,7 @@ def _state(services: Services, connection: Connection, row: Stored) -> str | Non
     reconciler = services.reconciler
     if not row.made:
         return "Failed" if row.phase == "Failed" else "Creating"
-    found = active_deployment(connection, row) if row.is_unfinished else None
+    found = active_deployment(row)
     if found is not None and found.stage == "RollingBack":
         _, problem = reconciler.fleet(row.name, row.made["fleet"])
         return "RollingBack" if problem is None else "UpdateRollbackFailed"
@@ -266,7 +266,7 @@ def _state(services: Services, connection: Connection, row: Stored) -> str | Non
 
 def _endpoint_status(services: Services, connection: Connection, row: Stored) -> Json:
     reconciler, name = services.reconciler, row.name
-    state, last = _state(services, connection, row), last_deployment(connection, row)
+    state, last = _state(services, connection, row), last_deployment(row)
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
     return {
         "state": state,

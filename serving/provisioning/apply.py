@@ -34,7 +34,6 @@ from driftline.serving.provisioning.making import make_endpoint, make_monitor, o
 from driftline.serving.provisioning.plan import Action, Change, Key, apply_defaults, make_plan
 from driftline.serving.provisioning.targets import require_targets
 from driftline.serving.resources import store
-from driftline.serving.resources.deployments import forget
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
@@ -56,7 +55,6 @@ _DELETE: Mapping[Kind, Callable[[Connection, str, datetime], object]] = {
     "CompositeAlarm": delete_alarm,
     "Channel": delete_channel,
     "Silence": expire_silence,
-    "Endpoint": forget,
 }
 
 

@@ -80,7 +80,7 @@ def promote_version(
             moved = _move(connection, row, made, context.now())
             for user in store.users_of(connection, "Baseline", name):
                 is_free = user.kind == "Endpoint" and not user.is_unfinished
-                if is_free and not is_held_back(connection, user, row):
+                if is_free and not is_held_back(user, row):
                     store.begin_again(connection, user, lease)
     return Promoted(name, used, version, moved)
 

@@ -30,6 +30,7 @@ from driftline.serving.provisioning.deploying import deploy
 from driftline.serving.provisioning.making import (
     WAITS,
     Finish,
+    Made,
     Maker,
     in_thread,
     make_endpoint,
@@ -38,7 +39,7 @@ from driftline.serving.provisioning.making import (
     obstacle,
 )
 from driftline.serving.resources import store
-from driftline.serving.resources.deployments import close, is_held_back
+from driftline.serving.resources.deployments import is_held_back, with_end
 from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.specs import Kind
 from driftline.serving.resources.store import CONTROLLED, Phase, Stored
@@ -164,12 +165,10 @@ class Controllers:
             made = finish(connection, now)
             if made is None:
                 return
-            if now.kind == "Endpoint":
-                close(connection, now, None, self._context.now())
-            _end(connection, now, "Ready", None, reason=None, attempts=0, made=made)
+            self._end(connection, now, made, None, attempts=0)
             changed = store.get(connection, row.kind, row.name)
             for user in store.users_of(connection, row.kind, row.name):
-                if user.kind == "Endpoint" and is_held_back(connection, user, changed):
+                if user.kind == "Endpoint" and is_held_back(user, changed):
                     continue
                 follows = user.kind == "Endpoint" and user.phase == "Ready"
                 if follows or (user.phase == "Failed" and user.kind != "Model"):
@@ -193,17 +192,19 @@ class Controllers:
             pause = min(AGAIN * 2 ** min(now.attempts, _DOUBLINGS), _LONGEST_PAUSE)
             again_at = self._context.lease_clock() + pause if is_again else None
             attempts = now.attempts + 1 if is_again else 0
-            if now.kind == "Endpoint":
-                close(connection, now, reason, self._context.now())
-            _end(connection, now, "Failed", again_at, reason=reason, attempts=attempts)
+            self._end(connection, now, now.made, reason, attempts=attempts, lease_until=again_at)
         log.error("kind=%s name=%s event=failed error=%s", row.kind, row.name, type(error).__name__)
 
-
-def _end(
-    connection: Connection, row: Stored, phase: Phase, again_at: datetime | None, **values: object
-) -> None:
-    values |= {"phase": phase, "observed_generation": row.generation}
-    store.write(connection, row, **values, **store.FREE | {"lease_until": again_at})
+    def _end(
+        self, connection: Connection, row: Stored, made: Made, reason: str | None, **tried: object
+    ) -> None:
+        """Store that a generation is ready, or for a reason is not."""
+        if row.kind == "Endpoint":
+            made = with_end(row, made, reason, self._context.now())
+        phase: Phase = "Ready" if reason is None else "Failed"
+        values = store.FREE | tried | ({} if made == row.made else {"made": made})
+        values |= {"phase": phase, "reason": reason, "observed_generation": row.generation}
+        store.write(connection, row, **values)
 
 
 def _is_long(row: Stored, now: datetime) -> bool:

@@ -8,57 +8,56 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from driftline.alerts.tables import alarms
+from driftline.alerts import tables
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.provisioning.deployment_timeline import Seen, at_step, deadline_of, next_move
 from driftline.serving.provisioning.making import Finish, Made
-from driftline.serving.resources import deployments, store
-from driftline.serving.resources.deployments import Deployment
+from driftline.serving.resources import store
+from driftline.serving.resources.deployments import (
+    Deployment,
+    Facts,
+    active_deployment,
+    last_deployment,
+    move,
+    next_move,
+)
 from driftline.serving.resources.endpoint_specs import variants_of
-from driftline.serving.resources.endpoints import DesiredVariant, running_endpoint
+from driftline.serving.resources.endpoints import running_endpoint
+from driftline.serving.resources.fleets import desired_of, plan_of
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 
 
-class DeploymentError(ConflictError):
-    """A deployment was taken back."""
-
-
 async def deploy(
     context: ServerContext, reconciler: EndpointReconciler, row: store.Stored, finish: Finish
 ) -> Finish:
     """Deploy what an endpoint was made of, if it is to be; return what stores that it is ready."""
-    while True:
-        found = await asyncio.to_thread(_look, context, row, finish)
-        if found is None:
-            return finish
+    while (found := await asyncio.to_thread(_look, context, row, finish)) is not None:
         at, problem = found
         is_new_whole, failed = reconciler.fleet(row.name, at.fleet)
         is_old_whole, _ = reconciler.fleet(row.name, row.made.get("fleet", 0))
-        seen = Seen(is_new_whole, is_old_whole, problem or failed)
-        after = next_move(at, seen, context.now())
-        if after.stage == "RolledBack":
-            raise DeploymentError(
-                f"rolled back to generation {at.old_generation}: {at.reason or problem}"
-            )
-        if after.stage == "Succeeded":
+        after = next_move(at, Facts(is_new_whole, is_old_whole, problem or failed), context.now())
+        if after is None:
+            await asyncio.sleep(LOOK_S)
+        elif after.stage == "RolledBack":
+            raise ConflictError(f"rolled back to generation {at.old_generation}: {at.reason}")
+        elif after.stage == "Succeeded":
             return _ready(finish, at)
         # Where another controller was first, it is looked at again.
-        if after == at or not await asyncio.to_thread(_store, context, at, after):
-            await asyncio.sleep(LOOK_S)
-            continue
-        await reconciler.refresh()
+        elif await asyncio.to_thread(_store, context, row, at, after):
+            await reconciler.refresh()
+    return finish
 
 
 def _ready(finish: Finish, at: Deployment) -> Finish:
@@ -80,68 +79,54 @@ def _look(
     """Return the deployment of an endpoint, begun if need be, and why it is to be taken back."""
     with read_connection(context.engine) as connection:
         now = store.find(connection, "Endpoint", row.name)
-        if now is None or now.edition != row.edition:
+        if now is None or (now.edition, now.lease_owner) != (row.edition, row.lease_owner):
             return None  # Whoever ends this task has yet to see it.
         made = finish(connection, now)
-        if not made or not now.made or not made["spec"].get("deployment_config"):
+        last, at = last_deployment(now), active_deployment(now)
+        if made is None or (at is not None and _is_same(made, at.made)):
+            return None if at is None else (at, _problem(connection, at))
+        if (begun := _begun(context, connection, now, made)) is None:
             return None
-        at = deployments.active_deployment(connection, now)
-        if at is not None and _is_same(made, at.made):
-            return at, _problem(connection, at)
-        old = deployments.desired_of(connection, now)
-        new = deployments.desired_of(connection, replace(now, made=made))
-        if not variants_of(now.running) or _answering(old) == _answering(new):
-            return None  # The same workers go on, with other settings.
-        last = deployments.last_deployment(connection, now)
-        number = max(now.made.get("fleet", 0), 0 if last is None else last.fleet) + 1
-        begun = _begun(context, now, {**made, "fleet": number}, new)
         problem = _problem(connection, begun)
-        begun = next_move(begun, Seen(False, True, problem), begun.since)
-    with context.engine.begin() as connection:
-        store.hold_all(connection)
-        now = store.find(connection, "Endpoint", row.name)
-        if now is None or (now.edition, now.lease_owner) != (row.edition, row.lease_owner):
-            return None
-        deployments.begin(connection, begun)
-    log.info("endpoint=%s event=deploying generation=%d", row.name, begun.generation)
-    return begun, problem
-
-
-def _answering(variants: Sequence[DesiredVariant]) -> dict[str, object]:
-    return {one.key[1]: (one.weight, one.worker, one.serverless) for one in variants}
+    begun = next_move(begun, Facts(False, True, problem), begun.since) or begun
+    return (begun, problem) if _store(context, now, last, begun) else None
 
 
 def _begun(
-    context: ServerContext, row: store.Stored, made: Made, new: Sequence[DesiredVariant]
-) -> Deployment:
-    now = context.now()
-    at = Deployment(
-        endpoint=row.name,
+    context: ServerContext, connection: Connection, row: store.Stored, made: Made
+) -> Deployment | None:
+    """Return the deployment of what an endpoint was made of; None where nothing is to be moved."""
+    new = replace(row, made=made)
+    if not variants_of(row.running) or (plan := plan_of(connection, new)) is None:
+        return None
+    if _answering(connection, row) == _answering(connection, new):
+        return None  # The same workers go on, with other settings.
+    now, last = context.now(), last_deployment(row)
+    alarms = made["spec"]["deployment_config"]["auto_rollback_configuration"]["alarms"]
+    return Deployment(
         edition=row.edition,
         old_generation=running_endpoint(row).generation,
         generation=row.generation,
-        fleet=made["fleet"],
-        worker_count=deployments.worker_count(new),
+        fleet=max(row.made.get("fleet", 0), 0 if last is None else last.fleet) + 1,
         made=made,
-        stage="Creating",
-        step=0,
-        share=0.0,
-        new_part=1.0,
-        old_part=1.0,
+        alarms=tuple(one["alarm_name"] for one in alarms),
+        plan=plan.steps,
+        back_part=plan.back_part,
         since=now,
-        reason=None,
-        stop=None,
         started_at=now,
-        deadline=now,
+        deadline=now + timedelta(seconds=plan.timeout_s),
     )
-    return at_step(replace(at, deadline=deadline_of(at)), 0, now)
+
+
+def _answering(connection: Connection, row: store.Stored) -> dict[str, object]:
+    variants = desired_of(connection, row)
+    return {one.key[1]: (one.weight, one.worker, one.serverless) for one in variants}
 
 
 def _problem(connection: Connection, at: Deployment) -> str | None:
     """Return why a deployment is to be taken back, however its workers are."""
-    if at.stop is not None:
-        return f"stopped by {at.stop}"
-    query = select(alarms.c.name, alarms.c.state).where(alarms.c.name.in_(at.alarms))
+    alarms = tables.alarms.c
+    query = select(alarms.name, alarms.state).where(alarms.name.in_(at.alarms))
     states = {row.name: row.state for row in connection.execute(query)}
     for name in at.alarms:
         if name not in states:
@@ -151,12 +136,14 @@ def _problem(connection: Connection, at: Deployment) -> str | None:
     return None
 
 
-def _store(context: ServerContext, before: Deployment, at: Deployment) -> bool:
+def _store(
+    context: ServerContext, row: store.Stored, before: Deployment | None, at: Deployment
+) -> bool:
     with context.engine.begin() as connection:
-        if not deployments.move(connection, before, at):
-            return False
-    log.info(
-        "endpoint=%s event=deployment stage=%s step=%d share=%g",
-        at.endpoint, at.stage, at.step + 1, at.share,
-    )  # fmt: skip
-    return True
+        is_moved = move(connection, row, before, at)
+    if is_moved:
+        log.info(
+            "endpoint=%s event=deployment generation=%d stage=%s step=%d share=%g",
+            row.name, at.generation, at.stage, at.step, at.share,
+        )  # fmt: skip
+    return is_moved

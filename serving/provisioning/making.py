@@ -30,8 +30,9 @@ from driftline.serving.provisioning.definitions import monitor_of
 from driftline.serving.provisioning.files import model_file
 from driftline.serving.provisioning.signatures import Description, answered_signature, succeed
 from driftline.serving.resources import store
-from driftline.serving.resources.deployments import active_deployment, require_deployable, retained
+from driftline.serving.resources.deployments import active_deployment
 from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
+from driftline.serving.resources.fleets import plan_of, retained
 from driftline.serving.resources.model_specs import (
     MULTI_MODEL,
     SERIAL,
@@ -66,9 +67,7 @@ def obstacle(connection: Connection, row: Stored) -> str:
         needed = store.find(connection, kind, name)
         if needed is None:
             return f'{kind} "{name}" does not exist'
-        if needed.is_unfinished and not (
-            kind == "Endpoint" and active_deployment(connection, needed)
-        ):
+        if needed.is_unfinished and active_deployment(needed) is None:
             return WAITS
         if not needed.made and kind in CONTROLLED:
             return f"{needed}: {needed.reason}"
@@ -210,7 +209,7 @@ def make_endpoint(context: ServerContext, _row: Stored) -> Finish:
             "positive": positive,
             "deployed": deployed,
         }
-        require_deployable(connection, replace(now, made=made))
+        plan_of(connection, replace(now, made=made))  # Refuses one that does not fit.
         return made
 
     return finish

@@ -1,9 +1,10 @@
-"""The form of an Endpoint's `deployment_config`, AWS's names in snake case."""
+"""The form of an Endpoint's `deployment_config`, AWS's names in snake case, and its plan."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -11,10 +12,36 @@ from driftline.serving.resources.spec import Spec
 
 # Beyond the waits, where maximum_execution_timeout_in_seconds is left out: workers have to start.
 _START_S = 1_800
+# AWS's bounds of sizes, in percent of the workers.
+_BOUNDS = {
+    "canary_size": (0, 50),
+    "linear_step_size": (10, 50),
+    "maximum_batch_size": (5, 50),
+    "rollback_maximum_batch_size": (5, 100),
+}
 
 _Wait = Annotated[int, Field(ge=0, le=3600)]
 _Timeout = Annotated[int, Field(ge=600, le=28_800)]
-_PERCENT = "CAPACITY_PERCENT"
+
+
+class Step(NamedTuple):
+    """One step of a deployment: what each fleet has, and how long that is watched."""
+
+    share: float  # Of the requests, and of its workers, that the new fleet has.
+    old_part: float = 1.0  # Of the old fleet's workers, that run.
+    wait_s: int = 0
+    keep_s: int = 0  # The old fleet is kept for so long after that.
+
+
+class Plan(NamedTuple):
+    """The steps of a deployment, from the one in which nothing has moved yet."""
+
+    steps: tuple[Step, ...]
+    back_part: float  # Of the workers, that a rollback brings back at once.
+    timeout_s: int
+
+
+START = Step(0.0)
 
 
 class CapacitySize(Spec):
@@ -22,10 +49,6 @@ class CapacitySize(Spec):
 
     type: Literal["INSTANCE_COUNT", "CAPACITY_PERCENT"]
     value: Annotated[int, Field(ge=1)]
-
-    def part(self, worker_count: int) -> float:
-        """Return it as a share of all workers."""
-        return self.value / (100 if self.type == _PERCENT else worker_count)
 
 
 class TrafficRouting(Spec):
@@ -51,6 +74,15 @@ class BlueGreenUpdatePolicy(Spec):
     termination_wait_in_seconds: _Wait = 0
     maximum_execution_timeout_in_seconds: _Timeout | None = None
 
+    def steps(self, workers: int | None) -> list[Step]:
+        """Return the steps of requests that move while all of the old fleet is kept."""
+        traffic = self.traffic_routing_configuration
+        shares: Iterable[float] = (_part(traffic, "canary_size", workers), 1.0)
+        if traffic.type != "CANARY":
+            shares = _shares(_part(traffic, "linear_step_size", workers))
+        steps = [Step(share, wait_s=traffic.wait_interval_in_seconds) for share in shares]
+        return [*steps[:-1], steps[-1]._replace(keep_s=self.termination_wait_in_seconds)]
+
 
 class RollingUpdatePolicy(Spec):
     """Replaces the workers batch by batch."""
@@ -59,6 +91,11 @@ class RollingUpdatePolicy(Spec):
     wait_interval_in_seconds: _Wait
     maximum_execution_timeout_in_seconds: _Timeout | None = None
     rollback_maximum_batch_size: CapacitySize | None = None
+
+    def steps(self, workers: int | None) -> list[Step]:
+        """Return the steps of requests that move while the old fleet is let go."""
+        shares = _shares(_part(self, "maximum_batch_size", workers))
+        return [Step(share, round(1 - share, 9), self.wait_interval_in_seconds) for share in shares]
 
 
 class RollbackAlarm(Spec):
@@ -86,72 +123,44 @@ class DeploymentConfig(Spec):
             raise ValueError(
                 "blue_green_update_policy beside rolling_update_policy; expected one of them"
             )
-        self._require_sizes(None)
+        self.plan(None)
         return self
 
-    @property
-    def _traffic(self) -> TrafficRouting | None:
-        policy = self.blue_green_update_policy
-        return None if policy is None else policy.traffic_routing_configuration
+    def plan(self, workers: int | None) -> Plan:
+        """Return the plan for a fleet of some workers; None: not known yet, counts go unchecked.
 
-    @property
-    def wait_s(self) -> int:
-        """How long each step is watched before the next one."""
-        policy = self.rolling_update_policy or self._traffic
-        return 0 if policy is None else policy.wait_interval_in_seconds
-
-    @property
-    def termination_wait_s(self) -> int:
-        """How long the old fleet is kept when the new one answers everything."""
-        policy = self.blue_green_update_policy
-        return 0 if policy is None else policy.termination_wait_in_seconds
-
-    def rollback_part(self, worker_count: int) -> float:
-        """Return the share of workers that a rolling update is taken back by at once."""
-        policy = self.rolling_update_policy
-        size = None if policy is None else policy.rollback_maximum_batch_size
-        return 1.0 if size is None else size.part(worker_count)
-
-    def shares(self, worker_count: int) -> list[float]:
-        """Return the share of requests that goes to the new fleet, step by step."""
-        traffic, rolling = self._traffic, self.rolling_update_policy
-        if traffic is not None and traffic.canary_size is not None:
-            return [traffic.canary_size.part(worker_count), 1.0]
-        size = None if traffic is None else traffic.linear_step_size
-        size = size if rolling is None else rolling.maximum_batch_size
-        part = 1.0 if size is None else size.part(worker_count)
-        steps = math.ceil(round(1 / part, 9))
-        return [min(1.0, round(part * step, 9)) for step in range(1, steps + 1)]
-
-    def timeout_s(self, worker_count: int) -> int:
-        """Return how long a deployment may take; ValueError where its waits alone take longer."""
-        self._require_sizes(worker_count)
-        waits_s = len(self.shares(worker_count)) * self.wait_s + self.termination_wait_s
-        policy = self.blue_green_update_policy or self.rolling_update_policy
+        ValueError where a step is out of AWS's bounds, or the waits take longer than the timeout.
+        """
+        rolling = self.rolling_update_policy
+        policy = self.blue_green_update_policy or rolling
+        steps = [Step(1.0)] if policy is None else policy.steps(workers)
+        back = rolling and _part(rolling, "rollback_maximum_batch_size", workers)
+        waits_s = sum(one.wait_s + one.keep_s for one in steps)
         given_s = policy and policy.maximum_execution_timeout_in_seconds
         if given_s and given_s < waits_s:
             raise ValueError(
                 f"maximum_execution_timeout_in_seconds is {given_s}, but the waits alone take "
                 f"{waits_s} s"
             )
-        return given_s or waits_s + _START_S
+        return Plan((START, *steps), back or 1.0, given_s or waits_s + _START_S)
 
-    def _require_sizes(self, worker_count: int | None) -> None:
-        """Refuse steps out of AWS's bounds; without a count, only those in percent are known."""
-        traffic, rolling = self._traffic, self.rolling_update_policy
-        back = rolling and rolling.rollback_maximum_batch_size
-        sizes = (
-            ("canary_size", traffic and traffic.canary_size, 0, 50),
-            ("linear_step_size", traffic and traffic.linear_step_size, 10, 50),
-            ("maximum_batch_size", rolling and rolling.maximum_batch_size, 5, 50),
-            ("rollback_maximum_batch_size", back, 5, 100),
+
+def _part(policy: Spec, field: str, workers: int | None) -> float:
+    """Return a size of a policy as a share of all workers; ValueError beyond its bounds."""
+    size: CapacitySize | None = getattr(policy, field)
+    whole = 100 if size is None or size.type == "CAPACITY_PERCENT" else workers
+    if size is None or whole is None:
+        return 1.0
+    part, (least, most) = size.value / whole, _BOUNDS[field]
+    if not least <= 100 * part <= most:
+        of = "" if size.type == "CAPACITY_PERCENT" else f" of {workers} workers"
+        raise ValueError(
+            f"{field} {size.value}{of} is {100 * part:g}%; expected {least} to {most}%"
         )
-        for field, size, least, most in sizes:
-            if not size or (worker_count is None and size.type != _PERCENT):
-                continue
-            percent = 100 * size.part(worker_count or 1)
-            if not least <= percent <= most:
-                of = "" if size.type == _PERCENT else f" of {worker_count} workers"
-                raise ValueError(
-                    f"{field} {size.value}{of} is {percent:g}%; expected {least} to {most}%"
-                )
+    return part
+
+
+def _shares(part: float) -> list[float]:
+    """Return the shares of steps that are a part higher each, up to all."""
+    count = math.ceil(round(1 / part, 9))
+    return [min(1.0, round(part * step, 9)) for step in range(1, count + 1)]

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, delete, insert, select
 
 from driftline.errors import ConflictError
 from driftline.serving.resources import store
+from driftline.serving.resources.deployments import active_deployment
 from driftline.serving.resources.endpoints import DesiredVariant
-from driftline.serving.tables import deployments
 from driftline.serving.tables import variant_overrides as overrides
 
 
@@ -27,13 +27,9 @@ def override(
 
     ConflictError while the endpoint is deployed: the sizes of its fleets are the deployment's.
     """
-    columns, key = overrides.c, endpoint.name.casefold()
-    is_deployed = deployments.c.ended_at.is_(None) & (deployments.c.edition == endpoint.edition)
-    if endpoint.is_unfinished and connection.scalar(
-        select(deployments.c.stage).where(deployments.c.endpoint == key, is_deployed)
-    ):
+    if active_deployment(endpoint) is not None:
         raise ConflictError(f"{endpoint} is being deployed; change its variants when that is over")
-    edition = endpoint.running_edition
+    columns, key, edition = overrides.c, endpoint.name.casefold(), endpoint.running_edition
     before = overrides_of(connection, [endpoint]).get((key, variant.casefold()), {})
     changed = {"weight": weight, "instance_count": instance_count}
     changed = before | {name: value for name, value in changed.items() if value is not None}

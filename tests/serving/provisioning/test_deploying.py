@@ -269,7 +269,7 @@ def test_it_is_stopped_by_hand_and_ends_with_what_is_applied_meanwhile(server, e
     first = endpoint.reach("RolledBack")["deployment"]
     endpoint.deploy()
     declare(server, endpoint.declared("blue"))  # What answers: nothing is left to be deployed.
-    second = endpoint.reach("Superseded")
+    second = endpoint.reach("RolledBack")
     again = server.client.post(f"/api/v1/endpoints/{endpoint.name}/deployment/stop")
 
     assert "stopped by" in first["reason"]

@@ -1,0 +1,106 @@
+"""The fleets of endpoints: which variants are to run, of one generation or of two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from driftline.errors import InputError
+from driftline.serving.resources import store
+from driftline.serving.resources.deployment_specs import DeploymentConfig, Plan
+from driftline.serving.resources.deployments import Deployment, active_deployment
+from driftline.serving.resources.endpoints import (
+    DesiredVariant,
+    Fleet,
+    list_desired,
+    running_endpoint,
+)
+from driftline.serving.resources.variant_overrides import overridden
+
+# What RetainAllVariantProperties keeps of a variant: AWS's word, our field, and what is in force.
+_RETAINED = (
+    ("DesiredWeight", "initial_variant_weight", "weight"),
+    ("DesiredInstanceCount", "initial_instance_count", "instance_count"),
+)
+
+
+def list_fleets(connection: Connection, rows: Sequence[store.Stored]) -> list[DesiredVariant]:
+    """Return the variants of endpoints that are to be served, those of new fleets, too."""
+    variants = desired_of(connection, *(row for row in rows if row.made))
+    for row in rows:
+        if (at := active_deployment(row)) is None:
+            continue
+        key = row.name.casefold()
+        old, new = _fleets(row, at)
+        new_variants = desired_of(connection, replace(row, made=at.made))
+        old_part, new_part = at.parts
+        variants = [
+            *(one for one in variants if one.key[0] != key),
+            *(_part(one, old, old_part) for one in variants if one.key[0] == key),
+            # A shadow begins when there is one fleet again.
+            *(_part(one, new, new_part) for one in new_variants if new_part and not one.is_shadow),
+        ]
+    return variants
+
+
+def desired_of(connection: Connection, *rows: store.Stored) -> list[DesiredVariant]:
+    """Return the variants of endpoints as they run, with what was changed of them since."""
+    running = [running_endpoint(row) for row in rows]
+    return overridden(connection, running, list_desired(running))
+
+
+def _fleets(row: store.Stored, at: Deployment) -> tuple[Fleet, Fleet]:
+    """Return the old and the new fleet of an endpoint that is deployed."""
+    label = row.running.get("config") or f"generation-{at.old_generation}"
+    new_label = at.made["spec"].get("config") or f"generation-{at.generation}"
+    # Of a new version of a model, both have one name: it is the new fleet's.
+    label = "" if label == new_label else label
+    old = Fleet(row.made.get("fleet", 0), 1 - at.share, label=label)
+    return old, Fleet(at.fleet, at.share, is_new=True, label=new_label)
+
+
+def _part(variant: DesiredVariant, fleet: Fleet, part: float) -> DesiredVariant:
+    """Return a variant of a fleet of which a part of the workers runs; the last one always does."""
+    count = variant.instance_count
+    if count is not None and not variant.is_shadow:
+        count = max(1, math.ceil(round(count * part, 6)))
+    return replace(variant, fleet=fleet, instance_count=count)
+
+
+def plan_of(connection: Connection, row: store.Stored) -> Plan | None:
+    """Return how an endpoint is deployed; InputError where that does not fit its workers."""
+    if (config := row.running.get("deployment_config")) is None:
+        return None
+    variants = desired_of(connection, row)
+    workers = sum(one.instance_count or 1 for one in variants if not one.is_shadow)
+    try:
+        return DeploymentConfig.model_validate(config).plan(workers)
+    except ValueError as error:
+        raise InputError(f"deployment_config: {error}") from error
+
+
+def retained(connection: Connection, row: store.Stored) -> dict[str, Any]:
+    """Return the spec of an endpoint, with what RetainAllVariantProperties keeps of what runs."""
+    spec = dict(row.spec)
+    if not row.made or not spec.get("retain_all_variant_properties"):
+        return spec
+    excluded, running = set(spec["exclude_retained_variant_properties"]), row.running
+    current = {one.key[1]: one for one in desired_of(connection, row)}
+    if "DataCaptureConfig" not in excluded and "sampling_percentage" in running:
+        spec["sampling_percentage"] = running["sampling_percentage"]
+    variants = []
+    for variant in spec["production_variants"]:
+        old = current.get(variant["variant_name"].casefold())
+        kept = {
+            field: getattr(old, name)
+            for word, field, name in _RETAINED
+            if old is not None
+            and word not in excluded
+            and field in variant  # Serverless: no count.
+        }
+        variants.append(variant | kept)
+    return {**spec, "production_variants": variants}
