@@ -1,13 +1,15 @@
 """Signature Version 4 of AWS: whose request this is, and whether it is still what was signed.
 
-Source: IAM User Guide, "Create a signed AWS API request".
+Source: IAM User Guide, "Create a signed AWS API request"; of bodies in chunks: Amazon S3 API
+Reference, "Signature calculations for the Authorization header: transferring payload in multiple
+chunks" and "... including trailing headers".
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -23,7 +25,10 @@ Reason = Literal[
 ]
 
 ALGORITHM = "AWS4-HMAC-SHA256"
-UNSIGNED = "UNSIGNED-PAYLOAD"
+_UNSIGNED = "UNSIGNED-PAYLOAD"
+# What S3 declares of a body in chunks: each is signed, the trailers too, or none.
+SIGNED_CHUNKS, TRAILER = f"STREAMING-{ALGORITHM}-PAYLOAD", "-TRAILER"
+_UNSIGNED_CHUNKS = f"STREAMING-{_UNSIGNED}{TRAILER}"
 _SKEW, _SKEW_S3 = timedelta(minutes=5), timedelta(minutes=15)
 _STAMP = "%Y%m%dT%H%M%SZ"
 _WEEK_S = 604_800
@@ -31,6 +36,8 @@ _CREDENTIAL = re.compile(
     r"Credential=([\w.+=@-]{1,128})/(\d{8})/([\w-]{1,40})/([\w-]{1,40})/aws4_request", re.ASCII
 )
 DIGEST = re.compile(r"[0-9a-f]{64}")
+# Refuses the next part of a body, by what is shown as its signature, its kind and its digests.
+Chain = Callable[..., None]
 # Altered on their way they would alter the answer; load balancers add others of x-amzn-.
 _SIGNED_ALWAYS = ("x-amz-", "x-amzn-sagemaker-")
 # Parameters of a presigned URL that say no more than whose it is.
@@ -42,6 +49,8 @@ PRESIGNED = frozenset(
 )  # fmt: skip
 # Of a scope: the `Credential` of a request that a gate has verified.
 CREDENTIAL_KEY = "driftline.aws_credential"
+# Of the same gate: the `Chain` of what a body of S3 comes in, which whoever reads it has to verify.
+CHAIN_KEY = "driftline.aws_chain"
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS "
     "Secret Access Key and signing method. Consult the service documentation for details."
@@ -98,6 +107,22 @@ class Signature:
         if self.expires_s is not None and now >= self.time + timedelta(seconds=self.expires_s):
             raise SignatureError("expired", "Request has expired")
 
+    def require_payload(self, *, is_private: bool) -> None:
+        """Refuse a body that is not signed, where somebody on its way could alter it (no TLS)."""
+        word, is_s3 = self.payload, self.credential.service == "s3"
+        if word == _UNSIGNED or (is_s3 and word == _UNSIGNED_CHUNKS):
+            # Whoever has a presigned URL may send with it what they like.
+            if not is_private and self.expires_s is None:
+                raise SignatureError("payload", f"{word} is taken over https only; sign the body")
+        elif not (
+            DIGEST.fullmatch(word)
+            or word == ""
+            or (is_s3 and word.removesuffix(TRAILER) == SIGNED_CHUNKS)
+        ):
+            raise SignatureError(
+                "payload", f'x-amz-content-sha256 is "{word[:60]}"; expected a hash'
+            )
+
     def verify(self, secret: str, payload: str) -> None:
         """Refuse a request that was not signed with a secret, and with this hash of its body."""
         digest = sha256(f"{self.head}\n{payload}".encode("latin-1")).hexdigest()
@@ -111,6 +136,17 @@ class Signature:
         expected = hmac.new(key, text.encode(), sha256).hexdigest()
         if not hmac.compare_digest(expected.encode(), signature.encode("latin-1")):
             raise SignatureError("mismatch", _MISMATCH)
+
+    def chain(self, secret: str) -> Chain:
+        """Return what refuses parts of a body: each is signed over the signature before it."""
+        previous = self.signature
+
+        def require(shown: str, kind: str, *digests: str) -> None:
+            nonlocal previous
+            self.require(secret, shown, f"{ALGORITHM}-{kind}", previous, *digests)
+            previous = shown
+
+        return require
 
 
 @lru_cache(maxsize=256)
@@ -170,7 +206,7 @@ def read_signature(scope: Scope) -> Signature:
     if credential.service != "s3":
         path = quote(path, safe="/~").encode()
     elif asked:
-        payload = payload or UNSIGNED
+        payload = payload or _UNSIGNED
     lines = [scope["method"], path.decode("latin-1"), _canonical(query)]
     lines += [*(f"{name}:{headers[name]}" for name in names), "", ";".join(names)]
     return Signature(

@@ -90,6 +90,7 @@ _CODES: Mapping[str, Mapping[type, str]] = {
         InvalidRequestError: "InvalidParameterException",
         DriftlineError: "InvalidParameterException",
     },
+    "s3": {NotFoundError: "NoSuchKey", DriftlineError: "InvalidArgument"},
     "sns": {
         NotFoundError: "NotFound",
         InvalidRequestError: "ValidationError",

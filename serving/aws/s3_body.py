@@ -1,121 +1,137 @@
-"""The body of an upload to S3: its chunks, and what it must add up to."""
+"""The body of a request of S3: taken out of its chunks, and held against what its headers say."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 import zlib
-from collections.abc import Mapping
-from typing import BinaryIO
+from base64 import b64encode
+from collections.abc import Generator, Mapping
+from typing import Any, BinaryIO
 
-BLOCK = 1 << 20
-# A line between chunks: a length, a signature, a checksum; and how many stand at the end.
-_LINE_MAX, _TRAILERS_MAX = 1024, 10
-_HASHES = {"x-amz-checksum-sha256": "sha256", "x-amz-checksum-sha1": "sha1", "content-md5": "md5"}
-_CRC, _SIGNED, _LENGTH = (
-    "x-amz-checksum-crc32", "x-amz-content-sha256", "x-amz-decoded-content-length"
-)  # fmt: skip
+from driftline.access.signature import DIGEST, SIGNED_CHUNKS, TRAILER, Chain
+from driftline.serving.aws.served import WireError
 
-
-class BadBodyError(Exception):
-    """A body is not what its headers say."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+# Of a line between chunks, with a length and a signature; of the trailers behind them.
+_LINE_MAX, _TRAILERS_MAX = 1024, 4096
+_CHUNK = re.compile(rb"([0-9a-fA-F]{1,10})(?:;chunk-signature=([0-9a-f]{64}))?")
+_EMPTY = hashlib.sha256(b"").hexdigest()
+_SIGNED = "x-amz-content-sha256"
+Pieces = Generator[None, bytes, None]
 
 
-class Unchunked:
-    """Takes the framing of ``aws-chunked`` off a body that comes in pieces of any length."""
+class _Crc32:
+    """CRC-32, as hashlib has other digests."""
 
-    def __init__(self, trailers: dict[str, str]) -> None:
-        self._trailers = trailers  # Filled with what stands behind the chunks.
-        self._buffer, self._left = bytearray(), 0
-        self._is_last, self._is_behind = False, False
+    _value = 0
 
-    def feed(self, data: bytes) -> bytes:
-        """Return the content of the next piece."""
-        self._buffer += data
-        found = bytearray()
-        while True:
-            if self._left:
-                part = self._buffer[: self._left]
-                del self._buffer[: len(part)]
-                found += part
-                self._left -= len(part)
-                self._is_behind = not self._left
-            end = self._buffer.find(b"\r\n", 0, _LINE_MAX)
-            if self._left or end < 0:
-                if len(self._buffer) >= _LINE_MAX:
-                    raise BadBodyError("InvalidRequest", "A line between chunks is too long.")
-                return bytes(found)
-            self._read(bytes(self._buffer[:end]))
-            del self._buffer[: end + 2]
+    def update(self, data: bytes) -> None:
+        self._value = zlib.crc32(data, self._value)
 
-    def _read(self, line: bytes) -> None:
-        if self._is_last:
-            name, _, value = line.decode("latin-1").partition(":")
-            if len(self._trailers) < _TRAILERS_MAX:
-                self._trailers[name.strip().lower()] = value.strip()
-        elif self._is_behind and not line:
-            self._is_behind = False
-        else:
-            length = line.partition(b";")[0]
-            if self._is_behind or not re.fullmatch(rb"[0-9a-fA-F]{1,10}", length):
-                raise BadBodyError("InvalidRequest", "A chunk has no length.")
-            self._left = int(length, 16)
-            self._is_last = not self._left
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+# Of a whole body, by the header or the trailer that holds them.
+_DIGESTS: dict[str, Any] = {
+    _SIGNED: hashlib.sha256, "x-amz-checksum-crc32": _Crc32, "content-md5": hashlib.md5,
+    "x-amz-checksum-sha1": hashlib.sha1, "x-amz-checksum-sha256": hashlib.sha256,
+}  # fmt: skip
+
+
+class RequestBody:
+    """Writes the content of a body that comes in pieces; refuses what is not as it was announced.
+
+    ``chain``: verifies chunks that say that they are signed; None: nobody asks for signatures.
+    """
+
+    def __init__(
+        self, headers: Mapping[str, str], target: BinaryIO, limit: int, chain: Chain | None
+    ) -> None:
+        word, encoding = headers.get(_SIGNED, ""), headers.get("content-encoding", "")
+        self._said = {**headers} if DIGEST.fullmatch(word) else {**headers, _SIGNED: ""}
+        self._trailer = headers.get("x-amz-trailer", "").lower()
+        named = {self._trailer, *(name for name, one in self._said.items() if one)}
+        self._digests = {name: new() for name, new in _DIGESTS.items() if name in named}
+        self._target, self._limit, self._size = target, limit, 0
+        self._chain = chain if word.removesuffix(TRAILER) == SIGNED_CHUNKS else None
+        self._is_trailed = word.endswith(TRAILER)
+        is_chunked = word.startswith("STREAMING-") or (not word and "aws-chunked" in encoding)
+        self._buffer, self._is_whole = bytearray(), not is_chunked
+        self._pieces = self._chunked() if is_chunked else self._plain()
+        next(self._pieces)
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self._pieces.send(piece)
 
     def end(self) -> None:
-        """Refuse a body whose last chunk is missing."""
-        if not self._is_last:
-            raise BadBodyError("IncompleteBody", "The body ended before its last chunk.")
+        """Refuse a body that is not whole, or another one than its headers and trailers say."""
+        if self._is_whole:
+            self._said = self._trailers() | self._said
+        length = self._said.get("x-amz-decoded-content-length", str(self._size))
+        is_missing = self._trailer and self._trailer not in self._said
+        if not self._is_whole or is_missing or length != str(self._size):
+            raise WireError("IncompleteBody", f"The body ended after {self._size} bytes.")
+        for name, found in self._digests.items():
+            digest = found.digest()
+            if self._said[name] not in (digest.hex(), b64encode(digest).decode()):
+                code = "XAmzContentSHA256Mismatch" if name == _SIGNED else "BadDigest"
+                raise WireError(code, f"The {name} you specified did not match.")
 
+    def _trailers(self) -> dict[str, str]:
+        """Return the trailers, verified where they are signed."""
+        lines = (one.decode("latin-1").partition(":") for one in self._buffer.splitlines())
+        found = {name.strip().lower(): value.strip() for name, sign, value in lines if sign}
+        shown = found.pop("x-amz-trailer-signature", "")
+        if self._chain is not None and (found or self._is_trailed):
+            text = "".join(f"{name}:{value}\n" for name, value in found.items())
+            self._chain(shown, "TRAILER", hashlib.sha256(text.encode("latin-1")).hexdigest())
+        return found
 
-class Received:
-    """Counts and digests a body as it is written, as far as its headers ask for it."""
+    def _write(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise WireError("EntityTooLarge", f"At most {self._limit} bytes are taken.")
+        self._target.write(piece)
+        for one in self._digests.values():
+            one.update(piece)
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers, self.count, self._crc = headers, 0, 0
-        self.trailers: dict[str, str] = {}
-        self._trailer = headers.get("x-amz-trailer", "").strip().lower()
-        kinds = {kind for name, kind in _HASHES.items() if name in headers or name == self._trailer}
-        self._is_signed = re.fullmatch(r"[0-9a-f]{64}", headers.get(_SIGNED, "")) is not None
-        kinds |= {"sha256"} if self._is_signed else set()
-        self._hashes = {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
+    def _plain(self) -> Pieces:
+        while True:
+            self._write((yield))
 
-    @property
-    def etag(self) -> str:
-        """The ETag of a part."""
-        return f'"{self._crc:08x}-{self.count:x}"'
+    def _chunked(self) -> Pieces:
+        """Write what is in the chunks; what is behind the last one stays in the buffer."""
+        size = -1
+        while size:
+            head = _CHUNK.fullmatch((yield from self._line()))
+            if head is None:
+                raise WireError("InvalidRequest", "A chunk has no length.")
+            size = left = int(head[1], 16)
+            digest = hashlib.sha256()
+            while left:
+                piece = bytes(self._buffer[:left])
+                del self._buffer[:left]
+                left -= len(piece)
+                self._write(piece)
+                digest.update(piece)
+                if left:
+                    self._buffer += yield
+            if self._chain is not None:
+                self._chain((head[2] or b"").decode(), "PAYLOAD", _EMPTY, digest.hexdigest())
+            if size and (yield from self._line()):
+                raise WireError("InvalidRequest", "A chunk is longer than it says.")
+        self._is_whole = True
+        while len(self._buffer) <= _TRAILERS_MAX:
+            self._buffer += yield
+        raise WireError("InvalidRequest", "The trailers are too long.")
 
-    def write(self, block: bytes, target: BinaryIO) -> None:
-        """Write a block, and count it."""
-        target.write(block)
-        self.count += len(block)
-        self._crc = zlib.crc32(block, self._crc)
-        for one in self._hashes.values():
-            one.update(block)
-
-    def check(self) -> None:
-        """Refuse a body that is not what was announced."""
-        said = {**self._headers, **self.trailers}
-        if said.get(_LENGTH, str(self.count)) != str(self.count):
-            raise BadBodyError("IncompleteBody", f"{self.count} bytes came; more were announced.")
-        if self._trailer and self._trailer not in said:
-            raise BadBodyError("IncompleteBody", f"The trailer {self._trailer} is missing.")
-        found = {_CRC: self._crc.to_bytes(4, "big")}
-        found |= {
-            name: self._hashes[kind].digest()
-            for name, kind in _HASHES.items()
-            if kind in self._hashes
-        }
-        for name, digest in found.items():
-            if name in said and said[name] != base64.b64encode(digest).decode():
-                raise BadBodyError("BadDigest", f"The {name} you specified did not match.")
-        if self._is_signed and self._hashes["sha256"].hexdigest() != said[_SIGNED]:
-            raise BadBodyError(
-                "XAmzContentSHA256Mismatch",
-                "The provided 'x-amz-content-sha256' header does not match what was computed.",
-            )
+    def _line(self) -> Generator[None, bytes, bytes]:
+        while (end := self._buffer.find(b"\r\n", 0, _LINE_MAX)) < 0:
+            if len(self._buffer) >= _LINE_MAX:
+                raise WireError("InvalidRequest", "A line between chunks is too long.")
+            self._buffer += yield
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        return line

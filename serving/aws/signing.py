@@ -10,19 +10,14 @@ from hashlib import sha256
 from driftline.access.authentication import Authenticator, refuse_unknown
 from driftline.access.principal import Principal
 from driftline.access.signature import (
+    CHAIN_KEY,
     CREDENTIAL_KEY,
+    DIGEST,
     PRESIGNED,
     Credential,
     Signature,
     SignatureError,
     read_signature,
-)
-from driftline.access.signed_body import (
-    SIGNED_CHUNKS,
-    Trailers,
-    require_declared,
-    require_hash,
-    unchunked,
 )
 from driftline.capture.tap.asgi import BODY_CAME
 from driftline.errors import DriftlineError
@@ -30,11 +25,11 @@ from driftline.loopback import Message, Receive, Scope, Send, refuse
 from driftline.serving.aws.errors import wire_error
 from driftline.serving.aws.routing import S3, Protocol, headers_of, protocol_of
 from driftline.serving.aws.writing import head_of, write_error
-from driftline.serving.http.responses import ClientGoneError, Headers, read_body, status_of
+from driftline.serving.http.responses import ClientGoneError, read_body, status_of
 
 # What is longer is hashed beside the loop that serves invocations.
 _LONG_BYTES = 256 << 10
-_INVOCATION = re.compile(r"/endpoints/[^/]+/(async-)?invocations")
+_INVOCATION = re.compile(r"/endpoints/[^/]+/(async-)?invocations(-response-stream)?")
 _MISSING = "Missing Authentication Token: driftline access-key create NAME makes a key to sign by"
 _UNKNOWN = "The security token included in the request is invalid."
 _NO_SESSIONS = f"{_UNKNOWN} Access keys of driftline have none: unset AWS_SESSION_TOKEN"
@@ -72,41 +67,38 @@ class SignedRequests:
         now = self._authenticator.now()
         signature.require_time(now)
         is_private = self._is_private or scope.get("scheme") == "https"
-        require_declared(signature, is_private=is_private)
+        signature.require_payload(is_private=is_private)
         asked = {**scope, CREDENTIAL_KEY: credential, "query_string": _unsigned(scope)}
         if _INVOCATION.fullmatch(scope["path"]):
             require_service(asked, "sagemaker")
         if signature.payload:  # Before its body is read.
             signature.verify(signer.secret, signature.payload)
-        if credential.service == S3 and signature.payload not in ("", *SIGNED_CHUNKS):
-            receive = _hashing(signature, receive)  # Objects may be larger than what fits.
+        if credential.service == S3 and signature.payload:
+            # Of any size: S3 holds a body against its headers as it comes.
+            asked[CHAIN_KEY] = signature.chain(signer.secret)
         else:
             limit, timeout_s = self._limit, self._body_timeout_s
             body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
             given = signature, signer.secret, body
             is_long = len(body) > _LONG_BYTES
-            content, trailers = (
-                await asyncio.to_thread(_content, *given) if is_long else _content(*given)
-            )
-            receive = _replaying(content, receive)
+            await asyncio.to_thread(_require_body, *given) if is_long else _require_body(*given)
+            receive = _replaying(body, receive)
             asked[BODY_CAME] = True
-            if signature.payload in SIGNED_CHUNKS:
-                asked["headers"] = _unchunked(scope, len(content), trailers)
         if signer.expires_at is not None and signer.expires_at <= now:
             raise SignatureError("ended", "The security token included in the request is expired")
         return signer.principal, asked, receive
 
 
-def _content(signature: Signature, secret: str, body: bytes) -> tuple[bytes, Trailers]:
-    """Return a body as it is to be read, once it is verified."""
-    if signature.payload in SIGNED_CHUNKS:
-        return unchunked(signature, secret, body)
+def _require_body(signature: Signature, secret: str, body: bytes) -> None:
+    """Refuse a body that is not the one that was signed."""
     digest = sha256(body).hexdigest()
-    if signature.payload:
-        require_hash(signature, digest)
-    else:
+    if not signature.payload:
         signature.verify(secret, digest)
-    return body, []
+    elif DIGEST.fullmatch(signature.payload) and signature.payload != digest:
+        raise SignatureError(
+            "payload",
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        )
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:
@@ -118,36 +110,11 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _hashing(signature: Signature, receive: Receive) -> Receive:
-    """Hash a body as it is read; in place of its end comes an error when it was altered."""
-    digest = sha256()
-
-    async def hashing() -> Message:
-        message = await receive()
-        digest.update(message.get("body", b""))
-        if message["type"] == "http.request" and not message.get("more_body"):
-            require_hash(signature, digest.hexdigest())
-        return message
-
-    return hashing
-
-
 def _unsigned(scope: Scope) -> bytes:
     """Return a query without what is about its signature, which nobody else shall see or refuse."""
     parts = scope["query_string"].split(b"&")
     kept = [one for one in parts if one.partition(b"=")[0].decode("latin-1") not in PRESIGNED]
     return b"&".join(kept)
-
-
-def _unchunked(scope: Scope, length: int, trailers: Trailers) -> Headers:
-    """Return the headers of a body that has come out of its chunks."""
-    about = (b"content-length", b"content-encoding", b"x-amz-content-sha256")
-    kept = [(name, value) for name, value in scope["headers"] if name not in about]
-    encodings = b",".join(value for name, value in scope["headers"] if name == about[1]).split(b",")
-    packed = [one for one in map(bytes.strip, encodings) if one not in (b"", b"aws-chunked")]
-    kept += [(about[1], b",".join(packed))] if packed else []
-    kept += [(name.encode(), value.encode("latin-1")) for name, value in trailers]
-    return [*kept, (about[0], b"%d" % length)]
 
 
 def require_service(scope: Scope, service: str) -> None:

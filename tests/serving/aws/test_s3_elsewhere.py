@@ -6,7 +6,7 @@ from pyarrow import fs
 from driftline.app.reach import reach as reach_of
 from driftline.errors import ForbiddenError, InputError
 from driftline.formats.location import Location
-from driftline.serving.buckets import Buckets, keys_of
+from driftline.serving.aws.s3_buckets import Buckets, keys_of
 from driftline.serving.context import ServerContext
 from driftline.storage import use_options
 from tests.serving.conftest import NOW, settings_of
@@ -32,21 +32,21 @@ def remote(tmp_path):
 def test_of_an_s3_elsewhere_only_the_data_folders_are_served(remote):
     buckets = remote("s3://shop/data", output=["s3://shop/out"])
 
-    buckets.bucket("shop")
-    buckets.object("shop", "data/a.csv")
-    buckets.object("shop", "out/a.csv", is_written=True)
+    buckets.require("shop")
+    buckets.place("shop", "data/a.csv")
+    buckets.place("shop", "out/a.csv", is_written=True)
     buckets.keys("shop", "data/", "")
     for refused in (
-        lambda: buckets.bucket("others"),
-        lambda: buckets.bucket("sho"),
+        lambda: buckets.require("others"),
+        lambda: buckets.require("sho"),
         lambda: buckets.keys("shop", "", ""),
         lambda: buckets.keys("shop", "data", ""),
         lambda: buckets.keys("shop", "data/../", ""),
         lambda: buckets.keys("shop", "driftline/", ""),
-        lambda: buckets.object("shop", "out/a.csv"),
-        lambda: buckets.object("shop", "driftline/capture/a"),
-        lambda: buckets.object("shop", "driftline/outputs/a", is_written=True),
-        lambda: buckets.object("shop", "data/a.csv", is_written=True),
+        lambda: buckets.place("shop", "out/a.csv"),
+        lambda: buckets.place("shop", "driftline/capture/a"),
+        lambda: buckets.place("shop", "driftline/outputs/a", is_written=True),
+        lambda: buckets.place("shop", "data/a.csv", is_written=True),
     ):
         with pytest.raises(InputError):
             refused()
@@ -55,9 +55,9 @@ def test_of_an_s3_elsewhere_only_the_data_folders_are_served(remote):
 def test_without_data_folders_nothing_of_an_s3_elsewhere_is_served(remote):
     buckets = remote(output=["s3://shop/out"])
     for refused in (
-        lambda: buckets.bucket("shop"),
-        lambda: buckets.object("shop", "data/a.csv"),
-        lambda: buckets.object("shop", "out/a.csv", is_written=True),
+        lambda: buckets.require("shop"),
+        lambda: buckets.place("shop", "data/a.csv"),
+        lambda: buckets.place("shop", "out/a.csv", is_written=True),
         lambda: buckets.keys("shop", "data/", ""),
     ):
         with pytest.raises(ForbiddenError):
@@ -70,13 +70,13 @@ def test_the_storage_root_within_a_data_folder_is_not_served(remote):
     for path in ("shop/driftline/capture/rows", "shop/a"):
         system.create_dir(path.rpartition("/")[0])
         system.open_output_stream(path).close()
-    found = keys_of(Location(system, "shop", "s3://shop"), "", "", "shop/driftline")
+    found = keys_of(Location(system, "shop", "s3://shop"), "", "", "", "shop/driftline")
 
     assert [key for key, _ in found] == ["a"]
-    buckets.object("shop", "a")
+    buckets.place("shop", "a")
     buckets.keys("shop", "", "")
     for refused in (
-        lambda: buckets.object("shop", "driftline/channels.key"),
+        lambda: buckets.place("shop", "driftline/channels.key"),
         lambda: buckets.keys("shop", "driftline/capture/", ""),
     ):
         with pytest.raises(ForbiddenError, match="installation itself"):
