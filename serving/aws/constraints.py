@@ -34,9 +34,13 @@ _COME_AS: Mapping[str, Any] = {
     **dict.fromkeys((*_BITS, "float", "double"), _NUMBER),
 }  # fmt: skip
 _S3_URI = re.compile(r"\(https\|s3\)://\(\[\^/\]\+?\)/\?\(\.\*\)")
-# Java's names, and one character for all of a category of Unicode beyond ASCII.
-_POSIX = {"ASCII": r"\x00-\x7f", "Alnum": "a-zA-Z0-9", "Print": " -~"}
+# What Java's classes and the categories of Unicode hold of ASCII, and one character that stands for
+# all of a category beyond it; of a name that is not here, any character.
 _ANY_OF = {"L": "ª", "M": "\u0300", "N": "²", "P": "§", "S": "©", "Z": "\xa0"}
+_CLASSES = {
+    "ASCII": r"\x00-\x7f", "Alnum": "a-zA-Z0-9", "Print": " -~", "L": "a-zA-Zª", "M": "\u0300",
+    "N": "0-9²", "P": r"!-#%-*,-/:;?@[-\]_{}§", "S": "$+<=>^`|~©", "Z": " \xa0", "Zs": " \xa0",
+}  # fmt: skip
 
 
 class InvalidRequestError(InputError):
@@ -71,12 +75,11 @@ class _Reader:
         value = _typed_at(path, kind, sent)
         if kind == "structure":
             return self._structure(shape, value, path)
-        if broken := [words for words, keeps in _constraints(shape) if not keeps(value)]:
-            for words in broken:
-                self._note(path, words, _quoted(shape, value))
-            return (
-                value  # Of what has too many parts that alone is told: to look at all takes long.
-            )
+        broken = [words for words, keeps in _constraints(shape) if not keeps(value)]
+        for words in broken:
+            self._note(path, words, _quoted(shape, value))
+        if broken:
+            return value  # Of what has too many parts that alone is told: to look at all is long.
         if kind == "list":
             return self._parts(shape, value, path, "Member", shape.member, enumerate(value, 1))
         if kind == "map":
@@ -216,12 +219,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     for part in re.split(r"(\\p\{\w+\}|\\.|[\[\]])", text):
         is_class = part != "]" and (is_class or part == "[")
         if part.startswith(r"\p"):
-            part = _class(part[3:-1]) if is_class else f"[{_class(part[3:-1])}]"
+            inside = _CLASSES.get(part[3:-1], r"\x00-\U0010ffff")
+            part = inside if is_class else f"[{inside}]"
         found += part
     return re.compile(found, re.ASCII)
-
-
-def _class(name: str) -> str:
-    """Return the characters of a name of Java's or of a category of Unicode, as in a class."""
-    ascii_ones = (chr(code) for code in range(128) if category(chr(code)).startswith(name))
-    return _POSIX.get(name) or re.escape("".join(ascii_ones)) + _ANY_OF[name[0]]
