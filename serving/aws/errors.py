@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from sqlalchemy.exc import DataError, SQLAlchemyError
-
 from driftline.access.principal import CURRENT
 from driftline.access.signature import Reason, SignatureError
 from driftline.alerts.errors import (
@@ -17,12 +15,10 @@ from driftline.alerts.errors import (
     MissingField,
     UnknownDetector,
 )
-from driftline.database.disconnects import is_disconnect
 from driftline.errors import (
     ConflictError,
     DriftlineError,
     ForbiddenError,
-    InputError,
     NotFoundError,
     UnavailableError,
 )
@@ -32,7 +28,12 @@ from driftline.serving.aws.routing import Protocol
 from driftline.serving.aws.served import BadTokenError, WireError
 from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.hosting.admission import BusyError
-from driftline.serving.http.responses import BodyTimeoutError, TooLargeError, status_of
+from driftline.serving.http.responses import (
+    BodyTimeoutError,
+    TooLargeError,
+    domain_error,
+    status_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -103,16 +104,12 @@ _USUAL: Mapping[type, str] = {DriftlineError: "ValidationException"}
 
 def wire_error(error: Exception, service: str, protocol: Protocol | None) -> WireError:
     """Return an error as the error that clients of a service know."""
-    match error:
-        case WireError():
-            return error
-        case NotFoundError() if CURRENT.get().endpoints is not None:
-            # To those who are for some endpoints it would name the nearest of others.
-            error = NotFoundError("it does not exist")
-        case DataError():
-            error = InputError("a value cannot be stored or looked for")
-        case SQLAlchemyError() if is_disconnect(error):
-            error = UnavailableError("the database does not answer; the server's log says why")
+    if isinstance(error, WireError):
+        return error
+    error = domain_error(error)
+    if isinstance(error, NotFoundError) and CURRENT.get().endpoints is not None:
+        # To those who are for some endpoints it would name the nearest of others.
+        error = NotFoundError("it does not exist")
     if not isinstance(error, DriftlineError):
         log.error("status=500 service=%s", service, exc_info=error)
         return WireError("InternalFailure", "the request failed; the server's log says why", 500)

@@ -171,12 +171,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
         case HTTPException(status_code=status):
             code = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
             return _error(status, code, f"{place}: {error.detail}; see /docs", error.headers)
-        case DataError():
-            # What no rule of ours forbids, and the database does: PostgreSQL knows no NUL in texts.
-            error = InputError(f"a value cannot be stored or looked for: {_reason(error)}")
-        case SQLAlchemyError() if is_disconnect(error):
-            log.warning("database error=%s", _reason(error))
-            error = UnavailableError("the database does not answer; the server's log says why")
+    error = domain_error(error)
     if not isinstance(error, DriftlineError):
         log.error("status=500 asked=%s", place, exc_info=error)
         return _error(500, "internal", f"{place} failed; the server's log says why")
@@ -184,6 +179,17 @@ async def answer_error(request: Request, error: Exception) -> Response:
     if status >= 500:
         log.warning("status=%d error=%s", status, error)
     return _error(status, code, str(error), {k.decode(): v.decode() for k, v in headers})
+
+
+def domain_error(error: Exception) -> Exception:
+    """Return an error of the database as one of ours; any other as it is."""
+    if isinstance(error, DataError):
+        # What no rule of ours forbids, and the database does: PostgreSQL knows no NUL in texts.
+        return InputError(f"a value cannot be stored or looked for: {_reason(error)}")
+    if isinstance(error, SQLAlchemyError) and is_disconnect(error):
+        log.warning("database error=%s", _reason(error))
+        return UnavailableError("the database does not answer; the server's log says why")
+    return error
 
 
 def _reason(error: SQLAlchemyError) -> str:
