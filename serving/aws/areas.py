@@ -7,7 +7,7 @@ from driftline.serving.aws import (
     cloudwatch_mute_rules,
     identity,
     logs,
-    sagemaker_alerts,
+    monitoring_definitions,
     sagemaker_hosting,
     sagemaker_jobs,
     sagemaker_monitoring,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,3 +40,8 @@ async def forget(wire: Wire, kind: str, name: str) -> None:
             echo.remove(connection, kind, name)
 
     await asyncio.to_thread(remove)
+
+
+def arn_of(wire: Wire, kind: str, name: str) -> str:
+    """Return the ARN of what SageMaker's API calls a DataQualityJobDefinition, say."""
+    return wire.arn("sagemaker", re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower(), name)

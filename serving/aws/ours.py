@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,15 +11,27 @@ from driftline.errors import NotFoundError
 from driftline.serving.aws.served import Given, Wire
 from driftline.serving.operations import resources
 from driftline.serving.operations.registry import Json
+from driftline.serving.resources.store import ChangedError
+
+
+async def found(wire: Wire, operation: Callable[..., Any], **asked: Any) -> Any:  # noqa: ANN401
+    """Return what an operation answers; None where what it asks for does not exist."""
+    try:
+        return await wire.ask(operation, **asked)
+    except NotFoundError:
+        return None
 
 
 async def declared(wire: Wire, collection: str, name: str) -> Json | None:
     """Return a resource, with its ETag as "etag"; None where there is none of the name."""
-    try:
-        found = await wire.ask(resources.get_resource, collection=collection, name=name)
-    except NotFoundError:
-        return None
-    return {**json.loads(found.body), "etag": found.headers["etag"]}
+    answer = await found(wire, resources.get_resource, collection=collection, name=name)
+    return None if answer is None else {**json.loads(answer.body), "etag": answer.headers["etag"]}
+
+
+def changed(resource: Json, **fields: object) -> Json:
+    """Return a resource as it is declared, but for some fields of its spec; to be applied."""
+    own = {key: resource[key] for key in ("kind", "name", "owner", "tags")}
+    return {**own, "spec": {**resource["spec"], **fields}}
 
 
 async def delete_declared(wire: Wire, collection: str, name: str) -> None:
@@ -28,15 +40,32 @@ async def delete_declared(wire: Wire, collection: str, name: str) -> None:
         await wire.ask(resources.delete_resource, collection=collection, name=name)
 
 
+async def amend(
+    wire: Wire, collection: str, name: str, change: Callable[[Json], Mapping[str, object]]
+) -> bool:
+    """Change the fields of a resource that a function of its spec returns; False: there is none.
+
+    Where somebody else changes it meanwhile it is read again, so that nothing is lost.
+    """
+    while (resource := await declared(wire, collection, name)) is not None:
+        if not (fields := change(resource["spec"])):
+            return True
+        with suppress(ChangedError):
+            known = resource["etag"]
+            await wire.ask(resources.apply, resources=[changed(resource, **fields)], if_match=known)
+            return True
+    return False
+
+
 async def every(wire: Wire, operation: Callable[..., Any], **asked: Any) -> list[Any]:  # noqa: ANN401
     """Return all items of a list of ours."""
-    found: list[Any] = []
+    items: list[Any] = []
     token = None
     while True:
         page = await wire.ask(operation, **asked, limit=1000, next_token=token)
-        found += page.items
+        items += page.items
         if (token := page.next_token) is None:
-            return found
+            return items
 
 
 def page_of(wire: Wire, given: Given) -> str | None:

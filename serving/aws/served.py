@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -128,6 +129,19 @@ def serves(name: str) -> Callable[[Function], Function]:
 
     def register(function: Function) -> Function:
         SERVED[name] = function
+        return function
+
+    return register
+
+
+def serves_each(
+    name: str, kinds: Iterable[str]
+) -> Callable[[Callable[[str, Wire, Given], Awaitable[Answer]]], object]:
+    """Register what serves an operation of each kind, whose name stands for ``{}`` in it."""
+
+    def register(function: Callable[[str, Wire, Given], Awaitable[Answer]]) -> object:
+        for kind in kinds:
+            SERVED[name.format(kind)] = partial(function, kind)
         return function
 
     return register

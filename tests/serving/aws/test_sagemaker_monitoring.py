@@ -1,6 +1,7 @@
 """The SageMaker SDK's monitor flow, call by call (reference/aws-api.md, section 9.1)."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import BytesIO
 
@@ -214,6 +215,7 @@ def test_a_schedule_runs_from_definition_to_violations(server, sagemaker, s3, ba
     assert ("carrier", "categorical_values_check") in checks
     assert not {check for _, check in checks} & {"missing_column_check", "extra_column_check"}
 
+    _stopped_while_another_client_changes_it(server, sagemaker)
     _stopped_and_deleted(sagemaker)
 
 
@@ -226,6 +228,28 @@ def _settled(sagemaker, name):
 
     wait_for(is_settled)
     return found
+
+
+def _stopped_while_another_client_changes_it(server, sagemaker):
+    """Neither change is lost, whichever comes first."""
+    api = server.client
+    for turn in range(5):
+        change = (sagemaker.stop_monitoring_schedule, sagemaker.start_monitoring_schedule)[turn % 2]
+        with ThreadPoolExecutor(1) as threads:
+            changing = threads.submit(change, MonitoringScheduleName="watch")
+            status = None
+            while status != 200:
+                seen = api.get("/api/v1/monitors/watch")
+                given = {**seen.json(), "kind": "Monitor", "tags": {"turn": str(turn)}}
+                given = {key: given[key] for key in ("kind", "name", "spec", "tags")}
+                etag = {"if-match": seen.headers["etag"]}
+                status = api.post(
+                    "/api/v1/apply", json={"resources": [given]}, headers=etag
+                ).status_code
+            changing.result()
+        found = api.get("/api/v1/monitors/watch").json()
+        assert (found["tags"], found["spec"]["paused"]) == ({"turn": str(turn)}, turn % 2 == 0)
+    sagemaker.start_monitoring_schedule(MonitoringScheduleName="watch")
 
 
 def _stopped_and_deleted(sagemaker):

@@ -1,0 +1,209 @@
+"""SageMaker's definitions of monitoring jobs: each is a Baseline, and what is kept beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from driftline.database.engine import read_connection
+from driftline.errors import ConflictError
+from driftline.formats.location import locate
+from driftline.formats.source import Files, open_source
+from driftline.serving.aws.kept import arn_of, forget, keep, kept
+from driftline.serving.aws.lists import listed
+from driftline.serving.aws.ours import declared, every, found
+from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves_each
+from driftline.serving.operations.jobs import DescribedProcessingJob, processing_job
+from driftline.serving.operations.resources import apply, delete_resource, list_resources
+from driftline.serving.processing.definition import Analyzer, prefixed
+from driftline.serving.processing.schedules import KINDS, Job, monitoring_job, roles_given
+from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import models_of
+from driftline.serving.resources.specs import baseline_and_pin
+
+_KINDS = {f"{kind}JobDefinition": kind for kind in KINDS}
+# Our analyzers, and the images whose work they do.
+ANALYZERS: Mapping[Analyzer, str] = {
+    "model-monitor": "model-monitor-analyzer",
+    "clarify": "clarify-processing",
+}
+# The tag of a Baseline that a definition or schedule brought: no other one is replaced or deleted.
+_MADE_FOR = "made-for"
+_INVALID = "ValidationException"
+# Of a document or configuration, in bytes; statistics hold a sketch of each column.
+_LONGEST = 64 << 20
+
+
+@serves_each("sagemaker.Create{}", _KINDS)
+async def create_definition(sort: str, wire: Wire, given: Given) -> Answer:
+    """Declare the Baseline of a definition, and keep the rest beside it."""
+    await wire.asking.require(apply, "admin")  # Before files are read for them.
+    name = given["JobDefinitionName"]
+    if await _defined(wire, sort, name):
+        text = f"Job definition {arn_of(wire, sort, name)} already exists"
+        raise WireError("ResourceInUse", text)
+    is_new = await brought(wire, name, sort) is None
+    baseline = await baseline_of(wire, name, monitoring_job(_KINDS[sort], given), sort)
+    await wire.ask(apply, resources=[baseline], if_none_match="*" if is_new else None)
+    await keep(wire, sort, name, {**given, "CreationTime": wire.now})
+    return {"JobDefinitionArn": arn_of(wire, sort, name)}
+
+
+@serves_each("sagemaker.Describe{}", _KINDS)
+async def describe_definition(sort: str, wire: Wire, given: Given) -> Answer:
+    """Return a definition as it was created."""
+    name = given["JobDefinitionName"]
+    document = await definition(wire, sort, name)
+    arn, made_at = arn_of(wire, sort, name), _made_at(document)
+    return {**document, "JobDefinitionArn": arn, "CreationTime": made_at}
+
+
+@serves_each("sagemaker.List{}s", _KINDS)
+async def list_definitions(sort: str, wire: Wire, given: Given) -> Answer:
+    """List definitions."""
+    tag = f"{_MADE_FOR}={sort}"
+    rows = await every(wire, list_resources, collection="baselines", tag=[tag])
+    shown = [
+        {
+            "MonitoringJobDefinitionName": one.name,
+            "MonitoringJobDefinitionArn": arn_of(wire, sort, one.name),
+            "CreationTime": _made_at(document),
+            "EndpointName": monitoring_job(_KINDS[sort], document).input["EndpointName"],
+        }
+        for one in rows
+        if (document := await kept(wire, sort, one.name))
+    ]
+    return listed(
+        wire, given, shown, "JobDefinitionSummaries", name="MonitoringJobDefinitionName",
+        equals={"EndpointName": "EndpointName"},
+    )  # fmt: skip
+
+
+@serves_each("sagemaker.Delete{}", _KINDS)
+async def delete_definition(sort: str, wire: Wire, given: Given) -> Answer:
+    """Forget a definition; its Baseline stays where an endpoint's columns are named by it."""
+    await wire.asking.require(apply, "admin")
+    name = given["JobDefinitionName"]
+    await definition(wire, sort, name)
+    try:
+        await found(wire, delete_resource, collection="baselines", name=name)
+    except ConflictError:
+        for one in await every(wire, list_resources, collection="monitors"):
+            if baseline_and_pin(one.spec["baseline"].casefold())[0] == name.casefold():
+                text = f"Job definition {name} is in use by monitoring schedule {one.name}"
+                raise WireError("ResourceInUse", text) from None
+    await forget(wire, sort, name)
+    return {}
+
+
+async def _defined(wire: Wire, sort: str, name: str) -> Answer:
+    """Return what a definition was created with; {} where there is none, or no Baseline of it."""
+    return await kept(wire, sort, name) if await brought(wire, name, sort) else {}
+
+
+async def definition(wire: Wire, sort: str, name: str) -> Answer:
+    """Return what a definition was created with."""
+    if document := await _defined(wire, sort, name):
+        return document
+    arn = arn_of(wire, sort, name)
+    raise WireError("ResourceNotFound", f"Could not find job definition {arn}")
+
+
+def _made_at(document: Given) -> datetime:
+    return datetime.fromisoformat(document["CreationTime"])
+
+
+def analyzer_of(uri: str) -> Analyzer:
+    """Return the analyzer that does what an image of SageMaker's does, of any registry."""
+    for analyzer, image in ANALYZERS.items():
+        if re.fullmatch(rf"(?:.*/)?sagemaker-{image}(?:[:@].*)?", uri, re.DOTALL):
+            return analyzer
+    raise WireError(
+        _INVALID,
+        f"ImageUri {uri}: driftline runs no containers; expected sagemaker-model-monitor-"
+        "analyzer or sagemaker-clarify-processing, for which it has analyzers of its own",
+    )
+
+
+async def brought(wire: Wire, name: str, sort: str) -> bool | None:
+    """Return whether a definition or schedule brought the Baseline of its name; None: none is."""
+    baseline = await declared(wire, "baselines", name)
+    return None if baseline is None else baseline["tags"].get(_MADE_FOR) == sort
+
+
+async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> dict[str, Any]:
+    """Return the Baseline of a monitoring job: its documents, and the rows they were made of."""
+    if await brought(wire, name, sort) is False:
+        raise WireError(
+            "ResourceInUse",
+            f'Baseline "{name}" exists already, and no {sort} brought it; choose another name',
+        )
+    analyzer_of(job.application["ImageUri"])
+    if "EndpointName" not in job.input:
+        raise WireError(
+            _INVALID,
+            "BatchTransformInput: a transform job writes no manifests of its files here; declare a "
+            "Monitor that watches its output as a table (docs/sources.md)",
+        )
+    processing: DescribedProcessingJob | None = None
+    if (baselining := job.baseline.get("BaseliningJobName")) is not None:
+        processing = await found(wire, processing_job, name=baselining)
+    documents = (job.baseline.get(f"{one}Resource") or {} for one in ("Statistics", "Constraints"))
+    places = [one["S3Uri"] for one in documents if one.get("S3Uri")]
+    if processing is None and not places:
+        raise WireError(
+            _INVALID,
+            f"{name}: nothing to compare with; expected a baseline: BaseliningJobName of a "
+            "processing job, or ConstraintsResource and StatisticsResource",
+        )
+    uri = job.application.get("ConfigUri")
+    for place in [*places, uri] if uri else places:
+        wire.services.context.reach.check_data(place)
+    config = await asyncio.to_thread(_read, uri) if uri else None
+    environment = {} if processing is None else processing.environment
+    spec, positions = roles_given(job, environment, config)
+    spec["documents"] = places
+    if processing is not None:
+        spec["data"] = await asyncio.to_thread(prefixed, processing.data)
+        if config is not None and job.kind == "attribution":
+            spec["model"] = (json.loads(config).get("predictor") or {}).get("model_name")
+    spec |= await asyncio.to_thread(_answers, wire, job, spec, positions)
+    return {"kind": "Baseline", "name": name, "spec": spec, "tags": {_MADE_FOR: sort}}
+
+
+def _answers(
+    wire: Wire, job: Job, spec: Mapping[str, Any], positions: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the columns of the rows that hold what the model answers.
+
+    As SageMaker has it: a prediction is the first column where rows have one more than the model
+    takes, and a position counts the columns of the answer, which come first.
+    """
+    if "data" in spec:
+        names = open_source(Files(spec["data"])).schema.names
+    else:
+        names = _names(spec["documents"][-1])
+    columns = {role: names[int(at)] for role, at in positions.items() if int(at) < len(names)}
+    if job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
+        with read_connection(wire.services.context.engine) as connection:
+            endpoint = store.find(connection, "Endpoint", job.input["EndpointName"])
+        models = {} if endpoint is None else models_of(endpoint)
+        described = filter(None, (one.made.get("description") for one in models.values()))
+        if {one["feature_count"] for one in described} == {len(names) - 1}:
+            columns["prediction"] = names[0]
+    return columns
+
+
+def _names(place: str) -> list[str]:
+    try:
+        return [one["name"] for one in json.loads(_read(place)).get("features", ())]
+    except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
+        raise WireError(_INVALID, f"{place} is no document of a baseline") from None
+
+
+def _read(place: str) -> bytes:
+    return locate(place).read(most=_LONGEST)
