@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeVar
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from driftline.access.audit import record
 from driftline.access.principal import Principal, Role
@@ -91,9 +91,10 @@ def create(
         secret = "".join(secrets.choice(_SECRET_LETTERS) for _ in range(_SECRET_LENGTH))
         key_id = _PREFIX + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
         kept = {"access_key_id": key_id, "sealed": seal(secret)}
-    if not _insert(connection, kind, grant, created_by=created_by, created_at=now, **kept):
+    row = _insert(connection, kind, grant, created_by=created_by, created_at=now, **kept)
+    if row is None:
         raise ConflictError(f'{kind.kind} "{name}" exists or was revoked; choose another name')
-    return _read(kind, connection.execute(_named(kind, name)).one()), secret
+    return _read(kind, row), secret
 
 
 def register_token(connection: Connection, secret: str, *, now: datetime, created_by: str) -> Token:
@@ -104,18 +105,21 @@ def register_token(connection: Connection, secret: str, *, now: datetime, create
         if connection.execute(query).first() is not None:
             break
         grant, made = Grant(name, ["admin"]), {"created_by": created_by, "created_at": now}
-        if _insert(connection, Token, grant, **made, digest=digest):
+        if _insert(connection, Token, grant, **made, digest=digest) is not None:
             who = Principal(created_by, frozenset(), via="file")
             record(connection, "create", f"Token/{name}", now, principal=who)
     return _read(Token, connection.execute(query).one())
 
 
-def _insert(connection: Connection, kind: type[Token], grant: Grant, **columns: object) -> bool:
-    """Whether a grant could be stored: its name was new."""
+def _insert(
+    connection: Connection, kind: type[Token], grant: Grant, **columns: object
+) -> Row[Any] | None:
+    """Store a grant, and return what is stored; None where its name is not new."""
     endpoints = grant.endpoints and sorted(one.lower() for one in grant.endpoints)
     granted = {**asdict(grant), "roles": sorted(grant.roles), "endpoints": endpoints}
     new = upsert(connection, credentials).values(kind=kind.kind, **granted, **columns)
-    return bool(connection.execute(new.on_conflict_do_nothing()).rowcount)
+    stored = new.on_conflict_do_nothing().returning(*credentials.c)
+    return connection.execute(stored).one_or_none()
 
 
 def list_granted(
@@ -130,13 +134,13 @@ def list_granted(
 
 def revoke(connection: Connection, kind: type[Kind], name: str, now: datetime) -> Kind:
     """End a token, and the sessions that began with it, or an access key; return it as it was."""
-    row = connection.execute(_named(kind, name)).one_or_none()
+    own = credentials.c.kind == kind.kind, credentials.c.name == name
+    row = connection.execute(select(credentials).where(*own)).one_or_none()
     if row is None or row.revoked_at is not None:
         names = [one.name for one in list_granted(connection, kind) if one.revoked_at is None]
         fault = "does not exist" if row is None else "is revoked already"
         raise NotFoundError(f'{kind.kind} "{name[:80]}" {fault}; {nearest(name, names) or "none"}')
-    own = update(credentials).where(credentials.c.kind == kind.kind, credentials.c.name == name)
-    connection.execute(own.values(revoked_at=now, sealed=None))
+    connection.execute(update(credentials).where(*own).values(revoked_at=now, sealed=None))
     return _read(kind, row)
 
 
@@ -164,10 +168,6 @@ def _principal(row: Row[Any]) -> Principal:
     endpoints = None if row.endpoints is None else frozenset(row.endpoints)
     token = row.name if row.kind == Token.kind else None
     return Principal(row.name, frozenset(row.roles), endpoints, row.kind, token)
-
-
-def _named(kind: type[Token], name: str) -> Select[Any]:
-    return select(credentials).where(credentials.c.kind == kind.kind, credentials.c.name == name)
 
 
 def _read(kind: type[Kind], row: Row[Any]) -> Kind:

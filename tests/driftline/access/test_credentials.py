@@ -9,6 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, Engine, text
 
+from driftline.access.audit import entries
 from driftline.access.credentials import (
     AccessKey,
     Grant,
@@ -17,11 +18,13 @@ from driftline.access.credentials import (
     find_signer,
     find_token,
     list_granted,
+    register_token,
     revoke,
 )
 from driftline.access.principal import Principal
 from driftline.alerts.notify.secrets import Vault
 from driftline.errors import ConflictError, NotFoundError, UnavailableError
+from tests.servers.postgres import both_in_full
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -30,6 +33,7 @@ GRANT = Grant("ci", ["operator"], ["Flights"], NOW + HOUR)
 MADE = {"now": NOW, "created_by": "ana", "seal": VAULT.seal}
 
 
+@both_in_full
 @pytest.mark.parametrize("kind", [Token, AccessKey])
 def test_a_secret_stands_for_its_roles_until_it_is_revoked(
     engine: Engine, kind: type[Token]
@@ -85,3 +89,17 @@ def test_a_signer_has_the_secret_itself_where_its_key_is(engine: Engine) -> None
     assert secret not in repr(found)
     key_id = made.access_key_id
     assert (len(key_id), key_id[:4], len(secret)) == (20, "AKIA", 40)
+
+
+@both_in_full
+def test_each_token_file_is_registered_once_under_a_name_of_its_own(engine: Engine) -> None:
+    with engine.begin() as connection:
+        names = [
+            register_token(connection, secret * 40, now=NOW, created_by="root@a").name
+            for secret in "aba"
+        ]
+        noted = entries(connection, limit=9)
+
+    assert names[0] == names[2] == "local"
+    assert names[1].startswith("local-")
+    assert sorted(one.target for one in noted) == [f"Token/{name}" for name in names[:2]]
