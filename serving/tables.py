@@ -6,7 +6,6 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    Float,
     Index,
     Integer,
     LargeBinary,
@@ -61,18 +60,6 @@ installation = Table(
     Column("id", String(36), primary_key=True),
     # Counts up with each change of what is to be served: servers look at this number alone.
     Column("changes", Integer, nullable=False, server_default="0"),
-)
-
-# What was changed of variants since their endpoint was applied (variant_overrides.py).
-variant_overrides = Table(
-    "serving_variant_overrides",
-    metadata,
-    Column("endpoint", String(63), primary_key=True),  # This and the next without case.
-    Column("variant", String(63), primary_key=True),
-    Column("edition", String(36), nullable=False),  # The etag of the endpoint that it is said of.
-    Column("weight", Float),  # Null: as applied; the next, too.
-    Column("instance_count", Integer),
-    Column("reason", Text, nullable=False),
 )
 
 # What scaling policies changed (scaling/controller.py).

@@ -78,7 +78,7 @@ def _read(connection: Connection) -> Declared:
     running = [running_endpoint(row) for row in rows if row.made]
     foreign = frozenset(one.name.casefold() for one in running if not variants_of(one.spec))
     waiting = frozenset(row.name.casefold() for row in rows if not row.made)
-    return Declared(list_fleets(connection, rows), foreign, waiting, changes)
+    return Declared(list_fleets(rows), foreign, waiting, changes)
 
 
 Key = tuple[str, str, int]  # Of a variant: endpoint and name, without case, and its fleet.

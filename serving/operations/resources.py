@@ -50,7 +50,7 @@ Collection = Literal[
 # Collections stand in the order of kinds.
 _KINDS: dict[Collection, Kind] = dict(zip(get_args(Collection), KINDS, strict=True))
 
-_INTERNAL = frozenset({"spec", "models", "edition", "fleet", "deployment"})
+_INTERNAL = frozenset({"spec", "models", "edition", "fleet", "deployment", "overrides"})
 _RUNNING = ("config", *EndpointConfigSpec.model_fields)
 _TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})"')
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection
 
 from driftline.access.audit import record
 from driftline.errors import ConflictError, InputError
@@ -70,14 +69,14 @@ def _change(services: Services, name: str, changes: list[VariantChange]) -> list
             raise ConflictError(f"{endpoint} is being changed; wait until it is ready")
         variants = {one["variant_name"]: one for one in variants_of(endpoint.running)}
         _check(endpoint, variants, changes)
-        before = _changed(connection, endpoint, [*variants])
+        before = _changed(endpoint, variants)
         for one in changes:
             override(
-                connection, endpoint, one.variant_name, reason=_REASON,
+                connection, name, one.variant_name, reason=_REASON,
                 weight=one.desired_weight, instance_count=one.desired_instance_count,
             )  # fmt: skip
         store.write(connection, endpoint, updated_at=now)
-        after = _changed(connection, endpoint, [*variants])
+        after = _changed(store.get(connection, "Endpoint", name), variants)
         record(
             connection, "update", f"Endpoint/{endpoint.name}", now,
             before={"variants": [asdict(one) for one in before]},
@@ -105,11 +104,8 @@ def _check(
             )
 
 
-def _changed(
-    connection: Connection, endpoint: store.Stored, names: Iterable[str]
-) -> list[ChangedVariant]:
-    found, key = overrides_of(connection, [endpoint]), endpoint.name.casefold()
-    changes = {name: found.get((key, name.casefold()), {}) for name in names}
+def _changed(endpoint: store.Stored, names: Iterable[str]) -> list[ChangedVariant]:
+    changes = {name: overrides_of(endpoint).get(name.casefold(), {}) for name in names}
     return [
         ChangedVariant(name, one.get("weight"), one.get("instance_count"))
         for name, one in changes.items()

@@ -31,8 +31,8 @@ from driftline.serving.resources.deployments import (
     next_move,
 )
 from driftline.serving.resources.endpoint_specs import variants_of
-from driftline.serving.resources.endpoints import running_endpoint
-from driftline.serving.resources.fleets import desired_of, plan_of
+from driftline.serving.resources.endpoints import list_desired, running_endpoint
+from driftline.serving.resources.fleets import plan_of
 
 log = logging.getLogger(__name__)
 
@@ -85,21 +85,19 @@ def _look(
         last, at = last_deployment(now), active_deployment(now)
         if made is None or (at is not None and _is_same(made, at.made)):
             return None if at is None else (at, _problem(connection, at))
-        if (begun := _begun(context, connection, now, made)) is None:
+        if (begun := _begun(context, now, made)) is None:
             return None
         problem = _problem(connection, begun)
     begun = next_move(begun, Facts(False, True, problem), begun.since) or begun
     return (begun, problem) if _store(context, now, last, begun) else None
 
 
-def _begun(
-    context: ServerContext, connection: Connection, row: store.Stored, made: Made
-) -> Deployment | None:
+def _begun(context: ServerContext, row: store.Stored, made: Made) -> Deployment | None:
     """Return the deployment of what an endpoint was made of; None where nothing is to be moved."""
     new = replace(row, made=made)
-    if not variants_of(row.running) or (plan := plan_of(connection, new)) is None:
+    if not variants_of(row.running) or (plan := plan_of(new)) is None:
         return None
-    if _answering(connection, row) == _answering(connection, new):
+    if _answering(row) == _answering(new):
         return None  # The same workers go on, with other settings.
     now, last = context.now(), last_deployment(row)
     alarms = made["spec"]["deployment_config"]["auto_rollback_configuration"]["alarms"]
@@ -118,9 +116,8 @@ def _begun(
     )
 
 
-def _answering(connection: Connection, row: store.Stored) -> dict[str, object]:
-    variants = desired_of(connection, row)
-    return {one.key[1]: (one.weight, one.worker, one.serverless) for one in variants}
+def _answering(row: store.Stored) -> dict[str, object]:
+    return {one.key[1]: (one.weight, one.worker, one.serverless) for one in list_desired(row)}
 
 
 def _problem(connection: Connection, at: Deployment) -> str | None:

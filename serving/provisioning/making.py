@@ -45,6 +45,7 @@ from driftline.serving.resources.model_specs import (
 from driftline.serving.resources.resources import Resource, key_of, parse_resources
 from driftline.serving.resources.specs import MonitorSpec, baseline_and_pin
 from driftline.serving.resources.store import CONTROLLED, Stored
+from driftline.serving.resources.variant_overrides import overrides_of
 from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.signature import Signature
 
@@ -166,7 +167,7 @@ def make_endpoint(context: ServerContext, _row: Stored) -> Finish:
     """Put an endpoint together of its models and its baseline, as they are ready."""
 
     def finish(connection: Connection, now: Stored) -> Made:
-        spec, models = retained(connection, now), dict[str, Stored]()
+        spec, models = retained(now), dict[str, Stored]()
 
         def ready(model: str) -> Stored:
             found = store.get_ready(connection, "Model", model)
@@ -204,12 +205,14 @@ def make_endpoint(context: ServerContext, _row: Stored) -> Finish:
             "spec": spec,
             "edition": now.edition,
             "fleet": now.made.get("fleet", 0),
+            # What was changed by hand or by autoscaling holds for its generation.
+            "overrides": overrides_of(now) if now.running_edition == now.edition else {},
             "models": {key: {"name": one.name, "made": one.made} for key, one in models.items()},
             "signature": None if signature is None else signature.to_json(),
             "positive": positive,
             "deployed": deployed,
         }
-        plan_of(connection, replace(now, made=made))  # Refuses one that does not fit.
+        plan_of(replace(now, made=made))  # Refuses one that does not fit.
         return made
 
     return finish

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ from driftline.serving.resources.model_specs import (
     environment_of,
 )
 from driftline.serving.resources.resources import key_of
+from driftline.serving.resources.variant_overrides import overrides_of
 from driftline.serving.resources.worker_spec import MAX_BATCH_REQUESTS, WorkerSpec
 from driftline.serving.tables import jobs
 from driftline.signature import Signature
@@ -72,11 +73,11 @@ class DesiredVariant:
         return self.endpoint.casefold(), self.name.casefold()
 
 
-def list_desired(endpoints: Iterable[store.Stored]) -> list[DesiredVariant]:
+def list_desired(*endpoints: store.Stored) -> list[DesiredVariant]:
     """Return all variants that are to be served of endpoints as they run, in their order."""
     return [
         replace(_desired(endpoint, variant, models_of(endpoint)), is_shadow=variant in shadows)
-        for endpoint in endpoints
+        for endpoint in map(running_endpoint, endpoints)
         for shadows in (endpoint.spec.get("shadow_production_variants", ()),)
         for variant in variants_and_shadows(endpoint.spec)
     ]
@@ -114,7 +115,7 @@ def _desired(
 ) -> DesiredVariant:
     model, made, spec = models[key_of("Model", variant["model_name"])], endpoint.made, endpoint.spec
     worker = _worker(model, models, made.get("signature"), made.get("positive"))
-    serverless = None
+    changed, serverless = overrides_of(endpoint).get(variant["variant_name"].casefold(), {}), None
     if variant.get("serverless_config") is not None:
         serverless = ServerlessConfig.model_validate(variant["serverless_config"])
         most = serverless.memory_size_in_mb << 20
@@ -123,9 +124,9 @@ def _desired(
     return DesiredVariant(
         endpoint=endpoint.name,
         name=variant["variant_name"],
-        weight=variant["initial_variant_weight"],
+        weight=changed.get("weight", variant["initial_variant_weight"]),
         worker=worker,
-        instance_count=variant.get("initial_instance_count"),
+        instance_count=changed.get("instance_count", variant.get("initial_instance_count")),
         sampling_percentage=spec["sampling_percentage"],
         trust_event_time=spec["trust_event_time"],
         generation=endpoint.generation,

@@ -7,19 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
-
 from driftline.errors import InputError
 from driftline.serving.resources import store
 from driftline.serving.resources.deployment_specs import DeploymentConfig, Plan
 from driftline.serving.resources.deployments import Deployment, active_deployment
-from driftline.serving.resources.endpoints import (
-    DesiredVariant,
-    Fleet,
-    list_desired,
-    running_endpoint,
-)
-from driftline.serving.resources.variant_overrides import overridden
+from driftline.serving.resources.endpoints import DesiredVariant, Fleet, list_desired
 
 # What RetainAllVariantProperties keeps of a variant: AWS's word, our field, and what is in force.
 _RETAINED = (
@@ -28,15 +20,15 @@ _RETAINED = (
 )
 
 
-def list_fleets(connection: Connection, rows: Sequence[store.Stored]) -> list[DesiredVariant]:
+def list_fleets(rows: Sequence[store.Stored]) -> list[DesiredVariant]:
     """Return the variants of endpoints that are to be served, those of new fleets, too."""
-    variants = desired_of(connection, *(row for row in rows if row.made))
+    variants = list_desired(*(row for row in rows if row.made))
     for row in rows:
         if (at := active_deployment(row)) is None:
             continue
         key = row.name.casefold()
         old, new = _fleets(row, at)
-        new_variants = desired_of(connection, replace(row, made=at.made))
+        new_variants = list_desired(replace(row, made=at.made))
         old_part, new_part = at.parts
         variants = [
             *(one for one in variants if one.key[0] != key),
@@ -45,12 +37,6 @@ def list_fleets(connection: Connection, rows: Sequence[store.Stored]) -> list[De
             *(_part(one, new, new_part) for one in new_variants if new_part and not one.is_shadow),
         ]
     return variants
-
-
-def desired_of(connection: Connection, *rows: store.Stored) -> list[DesiredVariant]:
-    """Return the variants of endpoints as they run, with what was changed of them since."""
-    running = [running_endpoint(row) for row in rows]
-    return overridden(connection, running, list_desired(running))
 
 
 def _fleets(row: store.Stored, at: Deployment) -> tuple[Fleet, Fleet]:
@@ -71,11 +57,11 @@ def _part(variant: DesiredVariant, fleet: Fleet, part: float) -> DesiredVariant:
     return replace(variant, fleet=fleet, instance_count=count)
 
 
-def plan_of(connection: Connection, row: store.Stored) -> Plan | None:
+def plan_of(row: store.Stored) -> Plan | None:
     """Return how an endpoint is deployed; InputError where that does not fit its workers."""
     if (config := row.running.get("deployment_config")) is None:
         return None
-    variants = desired_of(connection, row)
+    variants = list_desired(row)
     workers = sum(one.instance_count or 1 for one in variants if not one.is_shadow)
     try:
         return DeploymentConfig.model_validate(config).plan(workers)
@@ -83,13 +69,13 @@ def plan_of(connection: Connection, row: store.Stored) -> Plan | None:
         raise InputError(f"deployment_config: {error}") from error
 
 
-def retained(connection: Connection, row: store.Stored) -> dict[str, Any]:
+def retained(row: store.Stored) -> dict[str, Any]:
     """Return the spec of an endpoint, with what RetainAllVariantProperties keeps of what runs."""
     spec = dict(row.spec)
     if not row.made or not spec.get("retain_all_variant_properties"):
         return spec
     excluded, running = set(spec["exclude_retained_variant_properties"]), row.running
-    current = {one.key[1]: one for one in desired_of(connection, row)}
+    current = {one.key[1]: one for one in list_desired(row)}
     if "DataCaptureConfig" not in excluded and "sampling_percentage" in running:
         spec["sampling_percentage"] = running["sampling_percentage"]
     variants = []

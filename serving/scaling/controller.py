@@ -149,7 +149,7 @@ def _target_of(connection: Connection, row: store.Stored) -> Target | None:
     else:
         initial, usual = serverless["provisioned_concurrency"], 0
     usual = usual if initial is None else initial  # A count of 0 may have been retained.
-    count = overrides_of(connection, [endpoint]).get(key, {}).get("instance_count", usual)
+    count = overrides_of(endpoint).get(key[1], {}).get("instance_count", usual)
     # Until scaling looks at it first, nobody has changed its count.
     capacity = _CAPACITY.validate_python({"count": count, **row.made})
     # Requests start the workers of a serverless variant, those that wait, too.
@@ -245,7 +245,7 @@ def _store(
         return
     endpoint, variant = target.endpoint.name, target.spec.variant
     reason = f"autoscaling: {cause}"[:1000]
-    override(connection, target.endpoint, variant, reason=reason, instance_count=capacity.count)
+    override(connection, endpoint, variant, reason=reason, instance_count=capacity.count)
     columns = activities.c
     is_older = (columns.endpoint == endpoint) & (columns.variant == variant)
     _end(connection, is_older, "Overridden", "another change came before", now)

@@ -25,7 +25,6 @@ from driftline.serving.hosting.endpoint_reconciler import (
 )
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
-from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import DesiredVariant, Fleet
 from driftline.serving.resources.variant_overrides import override
 from driftline.serving.resources.worker_spec import WorkerSpec
@@ -217,9 +216,8 @@ def test_what_was_changed_of_a_variant_holds_until_the_endpoint_is_applied_again
 ):
     flights.put(variant("blue", 1), variant("green", 1))
     with server.engine.begin() as connection:
-        endpoint = store.get(connection, "Endpoint", flights.name)
-        override(connection, endpoint, "Blue", reason="too busy", instance_count=2)
-        override(connection, endpoint, "blue", reason="moved", weight=0, instance_count=3)
+        override(connection, flights.name, "Blue", reason="too busy", instance_count=2)
+        override(connection, flights.name, "blue", reason="moved", weight=0, instance_count=3)
 
     def state() -> list[tuple[str, float, int]]:
         found = flights.variants().items()

@@ -306,14 +306,12 @@ def test_what_was_changed_of_variants_is_kept_if_asked_and_not_changed_meanwhile
     server, endpoint, clock, until
 ):
     with server.engine.begin() as connection:
-        row = store.get(connection, "Endpoint", endpoint.name)
-        override(connection, row, "AllTraffic", reason="busy", instance_count=3)
+        override(connection, endpoint.name, "AllTraffic", reason="busy", instance_count=3)
     until(lambda: len(server.worker_ids()) == 3)
 
     endpoint.deploy(retain_all_variant_properties=True, deployment_config=canary(50))
     with server.engine.begin() as connection, pytest.raises(ConflictError, match="being deployed"):
-        row = store.get(connection, "Endpoint", endpoint.name)
-        override(connection, row, "AllTraffic", reason="idle", instance_count=1)
+        override(connection, endpoint.name, "AllTraffic", reason="idle", instance_count=1)
     counts = [one["instance_count"] for one in endpoint.status()["variants"]]
     for stage, step in (("Baking", 2), ("Terminating", 2), ("Succeeded", 2)):
         clock.move(W)

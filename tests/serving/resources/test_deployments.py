@@ -283,7 +283,7 @@ def test_what_was_rolled_back_is_held_back_until_a_model_of_it_is_another(
 @pytest.mark.parametrize(
     ("generation", "labels"), [(2, ["generation-1", "generation-2"]), (1, ["", "generation-1"])]
 )
-def test_a_label_is_of_one_fleet_also_of_a_new_version_of_a_model(engine, generation, labels):
+def test_a_label_is_of_one_fleet_also_of_a_new_version_of_a_model(generation, labels):
     model = {"spec": FileModel(path="m").model_dump(), "file": "m/1", "trust_pickle": False}
     made = {
         "spec": ServedEndpoint(model="m").model_dump(mode="json"),
@@ -295,8 +295,7 @@ def test_a_label_is_of_one_fleet_also_of_a_new_version_of_a_model(engine, genera
     at = begun(blue_green("ALL_AT_ONCE"), generation=generation, edition=edition, made=new)
     row = endpoint({**made, "deployment": at.model_dump(mode="json")}, generation=generation)
 
-    with engine.connect() as connection:
-        fleets = [one.fleet for one in list_fleets(connection, [row])]
+    fleets = [one.fleet for one in list_fleets([row])]
 
     assert [one.is_new for one in fleets] == [False, True]
     assert [one.label for one in fleets] == labels

@@ -74,14 +74,13 @@ class Installation:
 
     def set_by_hand(self, count: int) -> None:
         with self.engine.begin() as connection:
-            endpoint = store.get(connection, "Endpoint", "flights")
-            override(connection, endpoint, "AllTraffic", reason="by hand", instance_count=count)
+            override(connection, "flights", "AllTraffic", reason="by hand", instance_count=count)
 
     @property
     def capacity(self) -> int:
         with self.engine.connect() as connection:
             endpoint = store.get(connection, "Endpoint", "flights")
-            found = overrides_of(connection, [endpoint]).get(("flights", "alltraffic"), {})
+            found = overrides_of(endpoint).get("alltraffic", {})
         return int(found.get("instance_count", 1))
 
     def server(self) -> Autoscaler:
