@@ -17,7 +17,7 @@ from driftline.alerts.errors import AlarmError
 from driftline.errors import InputError
 from driftline.serving.aws.ours import declared, every, page_of, token_for
 from driftline.serving.aws.scaling import arn_of
-from driftline.serving.aws.served import SERVED, Answer, Function, Given, Wire, WireError, serves
+from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves, serves_each
 from driftline.serving.operations import alarms, resources
 
 _KINDS = {"MetricAlarm": "metric", "CompositeAlarm": "composite"}
@@ -25,6 +25,7 @@ _TYPES = {kind: name for name, kind in _KINDS.items()}
 COLLECTIONS = {
     "Alarm": "alarms", "CompositeAlarm": "composite-alarms", "Silence": "silences"
 }  # fmt: skip
+_PUT = {"MetricAlarm": "Alarm", "CompositeAlarm": "CompositeAlarm", "AlarmMuteRule": "Silence"}
 # What DescribeAlarms shows of an alarm's children and parents.
 _RELATIVES = {
     "ChildrenOfAlarmName": ("AlarmName", "AlarmArn", "StateValue", "StateUpdatedTimestamp"),
@@ -35,25 +36,18 @@ _ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
 _OURS = ("severity", "evaluation_range")
 
 
-def put(kind: str) -> Function:
-    """Return what puts an alarm or a mute rule, a resource of this kind."""
-
-    async def declare(wire: Wire, given: Given) -> Answer:
-        spec = spec_from_aws(given)
-        name, tags = spec.pop("name" if kind == "Silence" else "alarm_name"), spec.pop("tags", {})
-        resource = {"kind": kind, "name": name, "tags": tags, "spec": spec}
-        if (old := await declared(wire, COLLECTIONS[kind], name)) is not None:
-            # Tags are those of the creation; TagResource changes them.
-            resource |= {"owner": old["owner"], "tags": old["tags"]}
-            spec |= {key: old["spec"][key] for key in _OURS if old["spec"].get(key) is not None}
-        await apply(wire, resource)
-        return {}
-
-    return declare
-
-
-SERVED["cloudwatch.PutMetricAlarm"] = put("Alarm")
-SERVED["cloudwatch.PutCompositeAlarm"] = put("CompositeAlarm")
+@serves_each("cloudwatch.Put{}", _PUT)
+async def put(what: str, wire: Wire, given: Given) -> Answer:
+    """Put an alarm or a mute rule."""
+    kind, spec = _PUT[what], spec_from_aws(given)
+    name, tags = spec.pop("name" if kind == "Silence" else "alarm_name"), spec.pop("tags", {})
+    resource = {"kind": kind, "name": name, "tags": tags, "spec": spec}
+    if (old := await declared(wire, COLLECTIONS[kind], name)) is not None:
+        # Tags are those of the creation; TagResource changes them.
+        resource |= {"owner": old["owner"], "tags": old["tags"]}
+        spec |= {key: old["spec"][key] for key in _OURS if old["spec"].get(key) is not None}
+    await apply(wire, resource)
+    return {}
 
 
 async def apply(wire: Wire, resource: Mapping[str, Any], edition: str | None = None) -> None:
@@ -211,11 +205,9 @@ async def delete_alarms(wire: Wire, given: Given) -> Answer:
     return {}
 
 
-async def _switch(wire: Wire, given: Given, *, enabled: bool) -> Answer:
+@serves_each("cloudwatch.{}AlarmActions", ("Enable", "Disable"))
+async def switch_actions(verb: str, wire: Wire, given: Given) -> Answer:
     """Let the actions of alarms run, or rest while their states go on changing."""
-    await wire.ask(alarms.switch_alarm_actions, names=given["AlarmNames"], enabled=enabled)
+    names, enabled = given["AlarmNames"], verb == "Enable"
+    await wire.ask(alarms.switch_alarm_actions, names=names, enabled=enabled)
     return {}
-
-
-SERVED["cloudwatch.EnableAlarmActions"] = partial(_switch, enabled=True)
-SERVED["cloudwatch.DisableAlarmActions"] = partial(_switch, enabled=False)

@@ -1,4 +1,4 @@
-"""CloudWatch's mute rules, our silences with a schedule; and the tags of these and of alarms."""
+"""CloudWatch's mute rules, our silences with a schedule; and tags of these and of alarms."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any
 
 from driftline.alerts.documents import from_aws, time_of, to_aws
 from driftline.alerts.notify.silence import Silence
-from driftline.serving.aws.cloudwatch_alarms import COLLECTIONS, alarm_arn, apply, put
-from driftline.serving.aws.ours import declared, delete_declared, every
-from driftline.serving.aws.served import SERVED, Answer, Given, Wire, WireError, serves
+from driftline.serving.aws.cloudwatch_alarms import COLLECTIONS, alarm_arn, apply
+from driftline.serving.aws.ours import changed, declared, delete_declared, every
+from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
 
 _ARN = re.compile(r"arn:[^:]*:cloudwatch:[^:]*:[^:]*:(?P<kind>alarm|alarm-mute-rule):(?P<name>.+)")
 _MISSING = "ResourceNotFoundException"
-
-SERVED["cloudwatch.PutAlarmMuteRule"] = put("Silence")
 
 
 @serves("cloudwatch.GetAlarmMuteRule")
@@ -85,9 +83,8 @@ async def change_tags(wire: Wire, given: Given) -> Answer:
     """Add tags to an alarm or a mute rule, or change them, or take them away."""
     found = await _tagged(wire, given)
     tags = {**found["tags"], **from_aws(given).get("tags", {})}
-    again = {key: found[key] for key in ("kind", "name", "owner", "spec")}
-    again["tags"] = {key: tags[key] for key in tags if key not in given.get("TagKeys", ())}
-    await apply(wire, again, found["etag"])
+    left = {key: tags[key] for key in tags if key not in given.get("TagKeys", ())}
+    await apply(wire, {**changed(found), "tags": left}, found["etag"])
     return {}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from driftline.alerts.alarms.actions import channel_of
-from driftline.serving.aws.ours import declared, delete_declared, every
+from driftline.serving.aws.ours import changed, declared, delete_declared, every
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
 from driftline.serving.operations.registry import Json
@@ -15,10 +15,9 @@ async def create_topic(wire: Wire, given: Given) -> Answer:
     arn = _arn(wire, given["Name"])
     if await _channel(wire, arn) is None:
         tags = {one["Key"]: one["Value"] for one in given.get("Tags", ())}
-        # Without anybody to send to.
-        spec = {"type": "none"}
-        new = {"kind": "Channel", "name": _name(arn), "tags": tags, "spec": spec}
-        await wire.ask(resources.apply, resources=[new])
+        # Of a type that sends nowhere.
+        new = {"kind": "Channel", "name": _name(arn), "tags": tags, "spec": {"type": "none"}}
+        await wire.ask(resources.apply, resources=[new], if_none_match="*")
     return {"TopicArn": arn}
 
 
@@ -40,9 +39,9 @@ async def subscribe(wire: Wire, given: Given) -> Answer:
             "Invalid parameter: TopicArn; the topic has its subscription, and there is one of a "
             "topic here: create another, and name both in the alarm's actions",
         )
-    again = {key: found[key] for key in ("kind", "name", "owner", "tags")}
-    again["spec"] = {"type": "webhook", "format": "sns", "url": given.get("Endpoint", "")}
-    await wire.ask(resources.apply, resources=[again])
+    spec = {"type": "webhook", "format": "sns", "url": given.get("Endpoint", "")}
+    again = {**changed(found), "spec": spec}
+    await wire.ask(resources.apply, resources=[again], if_match=found["etag"])
     return {"SubscriptionArn": f"{topic}:driftline"}
 
 
