@@ -50,7 +50,7 @@ _SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _REFUSALS = (WireError, DriftlineError, OSError)
 
 
-class Asked(Request):
+class S3Request(Request):
     """One request, with the bucket and the key that it names: in its path, or in its host."""
 
     place: Location  # Of the object.
@@ -72,55 +72,55 @@ class S3:
         self._context, self._audit, self._buckets = context, audit, Buckets(context)
         settings = context.settings
         hosts = ("localhost", urlsplit(settings.server.external_url).hostname, *settings.own_hosts)
-        own = "|".join(re.escape(one) for one in hosts if one)
+        names = "|".join(re.escape(host) for host in hosts if host)
         # A bucket before a name of this server; the whole first, as one name may end another.
-        self._hosts = re.compile(rf"(?:(.+?)\.)??(?:{own})(?::\d+)?", re.IGNORECASE)
+        self._hosts = re.compile(rf"(?:(.+?)\.)??(?:{names})(?::\d+)?", re.IGNORECASE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        asked, operation = Asked(scope, receive, self._hosts), None
+        request, operation = S3Request(scope, receive, self._hosts), None
         try:
-            operation = _operation_of(asked)
+            operation = _operation_of(request)
             authorize(operation, {})
-            answer = await self._answer(operation, asked)
+            answer = await self._answer(operation, request)
         except _REFUSALS as error:
-            about, status = _refusal(error, asked.target)
-            answer = _xml("Error", about | {"Resource": quote(asked.target)}, status)
+            refusal, status = _refusal(error, request.target)
+            answer = _xml("Error", refusal | {"Resource": quote(request.target)}, status)
         if operation is not None:
-            await self._audit.note(operation, f"/s3/{asked.target}", answer.status_code)
+            await self._audit.note(operation, f"/s3/{request.target}", answer.status_code)
         # A browser runs no object as a page of this address, where its user is logged in.
         answer.headers.update({
             "x-amz-request-id": uuid.uuid4().hex, "content-security-policy": "sandbox",
             "x-content-type-options": "nosniff",
         })  # fmt: skip
-        if answer.status_code >= 400 and asked.method in ("PUT", "POST"):
-            # Of a body that was not asked for (Expect: 100-continue) nobody knows if it comes.
+        if answer.status_code >= 400 and request.method in ("PUT", "POST"):
+            # Of a body that was not request for (Expect: 100-continue) nobody knows if it comes.
             answer.headers["connection"] = "close"
         await answer(scope, receive, send)
 
-    async def _answer(self, operation: Operation, asked: Asked) -> Response:
+    async def _answer(self, operation: Operation, request: S3Request) -> Response:
         """Do an operation, of whose body all is received and verified before."""
         buckets, function = self._buckets, operation.function
-        if asked.key:
+        if request.key:
             is_written = operation.role == "admin"
-            asked.place = await asyncio.to_thread(
-                buckets.place, asked.bucket, asked.key, is_written=is_written
+            request.place = await asyncio.to_thread(
+                buckets.place, request.bucket, request.key, is_written=is_written
             )
-        if asked.method not in ("PUT", "POST"):
-            return await asyncio.to_thread(function, buckets, asked)
-        with buckets.new_file() as asked.file:
-            await self._receive(asked)
-            return await asyncio.to_thread(function, buckets, asked)
+        if request.method not in ("PUT", "POST"):
+            return await asyncio.to_thread(function, buckets, request)
+        with buckets.new_file() as request.file:
+            await self._receive(request)
+            return await asyncio.to_thread(function, buckets, request)
 
-    async def _receive(self, asked: Asked) -> None:
+    async def _receive(self, request: S3Request) -> None:
         """Write the body of a request into its file, as it comes."""
-        limit = _OBJECT_MAX if asked.method == "PUT" else _TEXT_MAX
+        limit = _OBJECT_MAX if request.method == "PUT" else _TEXT_MAX
         now, patience_s = asyncio.get_running_loop().time, self._context.body_timeout_s
-        with asked.file.open("wb") as target:
-            body = RequestBody(asked.headers, target, limit, asked.scope.get(CHAIN_KEY))
+        with request.file.open("wb") as target:
+            body = RequestBody(request.headers, target, limit, request.scope.get(CHAIN_KEY))
             try:
                 async with asyncio.timeout(patience_s) as waiting:
-                    async for piece in asked.stream():
+                    async for piece in request.stream():
                         await asyncio.to_thread(body.feed, piece)
                         waiting.reschedule(now() + patience_s)
             except (TimeoutError, ClientDisconnect):
@@ -129,31 +129,32 @@ class S3:
         body.end()
 
 
-def _list_buckets(buckets: Buckets, _asked: Asked) -> Response:
-    found = [
-        {"Name": one.name, "CreationDate": _time(one.stat().st_mtime)} for one in buckets.list()
+def _list_buckets(buckets: Buckets, _request: S3Request) -> Response:
+    listed = [
+        {"Name": folder.name, "CreationDate": _time(folder.stat().st_mtime)}
+        for folder in buckets.list()
     ]
-    return _xml("ListAllMyBucketsResult", {"Owner": {}, "Buckets": {"Bucket": found}})
+    return _xml("ListAllMyBucketsResult", {"Owner": {}, "Buckets": {"Bucket": listed}})
 
 
-def _create_bucket(buckets: Buckets, asked: Asked) -> Response:
-    buckets.create(asked.bucket)
-    return Response(headers={"location": f"/{asked.bucket}"})
+def _create_bucket(buckets: Buckets, request: S3Request) -> Response:
+    buckets.create(request.bucket)
+    return Response(headers={"location": f"/{request.bucket}"})
 
 
-def _look_at_bucket(buckets: Buckets, asked: Asked) -> Response:
+def _look_at_bucket(buckets: Buckets, request: S3Request) -> Response:
     """Whether there is a bucket, and where: here."""
-    buckets.require(asked.bucket)
-    return Response() if asked.method == "HEAD" else _xml("LocationConstraint", {})
+    buckets.require(request.bucket)
+    return Response() if request.method == "HEAD" else _xml("LocationConstraint", {})
 
 
-def _list_objects(buckets: Buckets, asked: Asked) -> Response:
+def _list_objects(buckets: Buckets, request: S3Request) -> Response:
     """List keys, or what they begin with up to a delimiter, page by page."""
-    query = asked.query_params
+    query = request.query_params
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     start, token = query.get("start-after", ""), query.get("continuation-token", "")
     limit, after = min(_number(query.get("max-keys", "1000")), _PAGE_MAX), unquote(token) or start
-    groups = groups_of(buckets.keys(asked.bucket, prefix, after), prefix, delimiter, after)
+    groups = groups_of(buckets.keys(request.bucket, prefix, after), prefix, delimiter, after)
     page = list(islice(groups, limit))
     is_truncated = next(groups, None) is not None
 
@@ -161,7 +162,7 @@ def _list_objects(buckets: Buckets, asked: Asked) -> Response:
         return quote(key) if "encoding-type" in query else key
 
     return _xml("ListBucketResult", {
-        "Name": asked.bucket, "Prefix": shown(prefix), "Delimiter": shown(delimiter) or [],
+        "Name": request.bucket, "Prefix": shown(prefix), "Delimiter": shown(delimiter) or [],
         "EncodingType": query.get("encoding-type", []), "StartAfter": shown(start) or [],
         "ContinuationToken": token or [], "KeyCount": len(page), "MaxKeys": limit,
         "IsTruncated": str(is_truncated).lower(),
@@ -175,95 +176,102 @@ def _list_objects(buckets: Buckets, asked: Asked) -> Response:
     })  # fmt: skip
 
 
-def _get_object(_buckets: Buckets, asked: Asked) -> Response:
+def _get_object(_buckets: Buckets, request: S3Request) -> Response:
     """Send an object, or a range of it; of HEAD its headers."""
-    info = info_of(asked.place)
-    if asked.headers.get("if-match", "*") not in ("*", etag_of(info)):
+    info = info_of(request.place)
+    if request.headers.get("if-match", "*") not in ("*", etag_of(info)):
         raise WireError("PreconditionFailed", "The object has another ETag.", 412)
-    first, end, head = _span(asked.headers.get("range", ""), info.size)
+    first, end, head = _span(request.headers.get("range", ""), info.size)
     headers = {
         **head, "etag": etag_of(info), "content-length": str(end - first),
-        "content-type": mimetypes.guess_type(asked.key)[0] or "binary/octet-stream",
+        "content-type": mimetypes.guess_type(request.key)[0] or "binary/octet-stream",
         "last-modified": formatdate(info.mtime.timestamp(), usegmt=True),
     }  # fmt: skip
     status = 206 if head else 200
-    if asked.method == "HEAD":
+    if request.method == "HEAD":
         return Response(None, status, headers)
-    return StreamingResponse(_blocks(asked.place.open_seekable(), first, end), status, headers)
+    return StreamingResponse(_blocks(request.place.open_seekable(), first, end), status, headers)
 
 
-def _put_object(_buckets: Buckets, asked: Asked) -> Response:
+def _put_object(_buckets: Buckets, request: S3Request) -> Response:
     """Store an object: a reader sees the old one or the new one, never a part."""
     return Response(
-        headers={"etag": commit(asked.file, asked.place, is_new="if-none-match" in asked.headers)}
+        headers={
+            "etag": commit(request.file, request.place, is_new="if-none-match" in request.headers)
+        }
     )
 
 
-def _delete_object(_buckets: Buckets, asked: Asked) -> Response:
-    delete(asked.place, asked.key)
+def _delete_object(_buckets: Buckets, request: S3Request) -> Response:
+    delete(request.place, request.key)
     return Response(status_code=204)
 
 
-def _delete_objects(buckets: Buckets, asked: Asked) -> Response:
+def _delete_objects(buckets: Buckets, request: S3Request) -> Response:
     """Delete the objects of a list; say why of each that cannot be."""
-    buckets.require(asked.bucket)
+    buckets.require(request.bucket)
     answer: dict[str, list[dict[str, str]]] = {"Deleted": [], "Error": []}
-    for one in _document(asked).findall("{*}Object"):
-        key, about = one.findtext("{*}Key", ""), dict[str, str]()
+    for element in _document(request).findall("{*}Object"):
+        key, refusal = element.findtext("{*}Key", ""), dict[str, str]()
         try:
-            if len(one) > 1:  # A version, or a condition.
+            if len(element) > 1:  # A version, or a condition.
                 raise WireError("NotImplemented", "Name an object by its key alone.", 501)
-            delete(buckets.place(asked.bucket, key, is_written=True), key)
+            delete(buckets.place(request.bucket, key, is_written=True), key)
         except _REFUSALS as error:
-            about, _ = _refusal(error, f"{asked.bucket}/{key}")
-        answer["Error" if about else "Deleted"].append({"Key": key, **about})
+            refusal, _ = _refusal(error, f"{request.bucket}/{key}")
+        answer["Error" if refusal else "Deleted"].append({"Key": key, **refusal})
     return _xml("DeleteResult", answer)
 
 
-def _create_upload(buckets: Buckets, asked: Asked) -> Response:
-    about = {"Bucket": asked.bucket, "Key": asked.key, "UploadId": buckets.begin(asked.target)}
-    return _xml("InitiateMultipartUploadResult", about)
+def _create_upload(buckets: Buckets, request: S3Request) -> Response:
+    upload = {"Bucket": request.bucket, "Key": request.key, "UploadId": buckets.begin()}
+    return _xml("InitiateMultipartUploadResult", upload)
 
 
-def _upload_part(buckets: Buckets, asked: Asked) -> Response:
-    """Store a part of an upload; one of the same number is replaced."""
-    part = _upload(buckets, asked) / str(_number(asked.query_params["partNumber"]))
-    return Response(headers={"etag": commit(asked.file, locate(part), is_new=False)})
+def _upload_part(buckets: Buckets, request: S3Request) -> Response:
+    query = request.query_params
+    part = locate(buckets.upload(query["uploadId"]) / str(_number(query["partNumber"])))
+    return Response(headers={"etag": commit(request.file, part, is_new=False)})
 
 
-def _complete_upload(buckets: Buckets, asked: Asked) -> Response:
-    folder, parts = (
-        _upload(buckets, asked),
-        [
-            (_number(one.findtext("{*}PartNumber", "")), one.findtext("{*}ETag", ""))
-            for one in _document(asked).findall("{*}Part")
-        ],
-    )
-    etag = buckets.join(folder, parts, asked.place, is_new="if-none-match" in asked.headers)
-    about = {"Bucket": asked.bucket, "Key": asked.key, "ETag": etag}
-    return _xml("CompleteMultipartUploadResult", about)
+def _complete_upload(buckets: Buckets, request: S3Request) -> Response:
+    """Put the parts of an upload together, by number and ETag."""
+    folder, number = buckets.upload(request.query_params["uploadId"]), 0
+    parts = _document(request).findall("{*}Part")
+    with request.file.open("wb") as target:
+        for element in parts:
+            last, number = number, _number(element.findtext("{*}PartNumber", ""))
+            part, etag = folder / str(number), element.findtext("{*}ETag", "").strip('"')
+            if not part.is_file() or etag_of(info_of(locate(part))).strip('"') != etag:
+                raise WireError("InvalidPart", f"Part {number} is not there, or has another ETag.")
+            if number <= last:
+                raise WireError("InvalidPartOrder", "Parts are listed in ascending order.")
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, target, _BLOCK)
+    if not number:
+        raise WireError("MalformedXML", "An upload is completed with one part or more.")
+    etag = commit(request.file, request.place, is_new="if-none-match" in request.headers)
+    shutil.rmtree(folder, ignore_errors=True)
+    answer = {"Bucket": request.bucket, "Key": request.key, "ETag": etag}
+    return _xml("CompleteMultipartUploadResult", answer)
 
 
-def _abort_upload(buckets: Buckets, asked: Asked) -> Response:
-    shutil.rmtree(_upload(buckets, asked), ignore_errors=True)
+def _abort_upload(buckets: Buckets, request: S3Request) -> Response:
+    shutil.rmtree(buckets.upload(request.query_params["uploadId"]), ignore_errors=True)
     return Response(status_code=204)
 
 
-def _document(asked: Asked) -> Element:
+def _document(request: S3Request) -> Element:
     with suppress(ParseError, ValueError):
-        text = asked.file.read_text(encoding="utf-8")
+        text = request.file.read_text(encoding="utf-8")
         if "<!" not in text:  # What declares nothing has no entities.
             return fromstring(text)  # noqa: S314
     raise WireError("MalformedXML", "The XML you provided was not well-formed.")
 
 
-def _upload(buckets: Buckets, asked: Asked) -> Path:
-    return buckets.upload(asked.query_params["uploadId"], asked.target)
-
-
 _B, _K = "/s3/{bucket}", "/s3/{bucket}/{key}"
 # By method, path and the parameters that choose: what does it, and who may.
-_ROUTES: dict[tuple[str, str, str], tuple[Callable[[Buckets, Asked], Response], Any]] = {
+_ROUTES: dict[tuple[str, str, str], tuple[Callable[[Buckets, S3Request], Response], Any]] = {
     ("GET", "/s3", ""): (_list_buckets, "viewer"),
     ("PUT", _B, ""): (_create_bucket, "admin"),
     ("HEAD", _B, ""): (_look_at_bucket, "viewer"),
@@ -281,16 +289,16 @@ _ROUTES: dict[tuple[str, str, str], tuple[Callable[[Buckets, Asked], Response], 
 }
 
 
-def _operation_of(asked: Asked) -> Operation:
-    path = _K if asked.key else _B if asked.bucket else "/s3"
-    choice = " ".join(sorted(name for name in asked.query_params if not _PLAIN.match(name)))
-    found = _ROUTES.get((asked.method, path, choice))
-    headers = () if asked.method in ("GET", "HEAD") else asked.headers.items()
+def _operation_of(request: S3Request) -> Operation:
+    path = _K if request.key else _B if request.bucket else "/s3"
+    choice = " ".join(sorted(name for name in request.query_params if not _PLAIN.match(name)))
+    route = _ROUTES.get((request.method, path, choice))
+    headers = () if request.method in ("GET", "HEAD") else request.headers.items()
     unserved = [name for name, value in headers if _UNSERVED.match(f"{name}:{value}")]
-    if found is None or unserved:
-        what = " ".join([asked.method, path[3:] or "/", choice, *unserved])
+    if route is None or unserved:
+        what = " ".join([request.method, path[3:] or "/", choice, *unserved])
         raise WireError("NotImplemented", f"This part of S3 is not served: {what[:160]}", 501)
-    return Operation(asked.method, path, *found)
+    return Operation(request.method, path, *route)
 
 
 def _number(text: str) -> int:
@@ -300,10 +308,10 @@ def _number(text: str) -> int:
 
 
 def _span(text: str, size: int) -> tuple[int, int, dict[str, str]]:
-    """Return where what is asked for begins and ends, and the header of a part of an object."""
-    if (found := _RANGE.fullmatch(text)) is None:
+    """Return where what is request for begins and ends, and the header of a part of an object."""
+    if (asked := _RANGE.fullmatch(text)) is None:
         return 0, size, {}
-    start, last, tail = found.groups()
+    start, last, tail = asked.groups()
     first = int(start) if start else max(0, size - int(tail))
     end = min(size, int(last) + 1) if last else size
     if first >= end:
@@ -314,10 +322,7 @@ def _span(text: str, size: int) -> tuple[int, int, dict[str, str]]:
 def _blocks(source: Any, first: int, end: int) -> Iterator[bytes]:  # noqa: ANN401 - pyarrow's
     with source:
         source.seek(first)
-        while first < end:
-            block = source.read(min(_BLOCK, end - first))
-            if not block:
-                raise OSError("an object became shorter while it was sent")
+        while first < end and (block := source.read(min(_BLOCK, end - first))):
             first += len(block)
             yield bytes(block)
 
@@ -329,27 +334,27 @@ def _refusal(error: Exception, target: str) -> tuple[dict[str, str], int]:
     elif isinstance(error, OSError | UnavailableError):
         log.warning("s3=%s error=%s", target, error)
         error = UnavailableError("It cannot be stored or read; the server's log says why.")
-    found = wire_error(error, "s3", "rest-xml")
-    return {"Code": found.code, "Message": found.message}, found.status or 400
+    answer = wire_error(error, "s3", "rest-xml")
+    return {"Code": answer.code, "Message": answer.message}, answer.status or 400
 
 
 def _xml(name: str, content: Mapping[str, Any], status: int = 200) -> Response:
     root = _element(name, content)
-    if name != "Error":
-        root.set("xmlns", _SPACE)
+    root.attrib |= {} if name == "Error" else {"xmlns": _SPACE}
     text = tostring(root, encoding="utf-8", xml_declaration=True)
     return Response(text, status, media_type="application/xml")
 
 
 def _element(name: str, content: Any) -> Element:  # noqa: ANN401 - a text, or more by name
-    found = Element(name)
+    element = Element(name)
     if not isinstance(content, Mapping):
-        found.text = str(content)
-        return found
+        element.text = str(content)
+        return element
     for key, value in content.items():
-        found.extend(_element(key, one) for one in (value if isinstance(value, list) else [value]))
-    return found
+        values = value if isinstance(value, list) else [value]
+        element.extend(_element(key, each) for each in values)
+    return element
 
 
-def _time(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S.000Z}"
+def _time(timestamp: float) -> str:
+    return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%dT%H:%M:%S.000Z}"

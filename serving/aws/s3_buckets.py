@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -23,7 +22,7 @@ from driftline.formats.location import Location, locate
 from driftline.serving.aws.served import WireError
 from driftline.serving.context import ServerContext
 from driftline.serving.resources.reach import is_below
-from driftline.storage import is_bucket_name
+from driftline.storage import is_bucket_name, own_object
 
 # S3's limits of a key; of one part of it, which is the name of a file.
 _KEY_MAX, _NAME_MAX = 1024, 255
@@ -43,36 +42,36 @@ class Buckets:
 
     def list(self) -> list[Path]:
         """Return the folders of the own buckets."""
-        found = sorted(self._folder.glob("*/")) if self._folder else []
-        return [one for one in found if is_bucket_name(one.name)]
+        folders = sorted(self._folder.glob("*/")) if self._folder else []
+        return [folder for folder in folders if is_bucket_name(folder.name)]
 
     def create(self, name: str) -> None:
         """Make a bucket."""
         if self._folder is None or not is_bucket_name(name):
-            where = "a bucket's name" if self._folder else "it made where the storage is"
-            raise WireError("InvalidBucketName", f'bucket "{name[:80]}"; expected {where}', 400)
+            expected = "a bucket's name" if self._folder else "it made where the storage is"
+            raise WireError("InvalidBucketName", f'bucket "{name[:80]}"; expected {expected}')
         try:
             (self._folder / name).mkdir(parents=True)
         except FileExistsError:
-            about = f'bucket "{name}" exists already'
-            raise WireError("BucketAlreadyOwnedByYou", about, 409) from None
+            message = "The bucket exists already."
+            raise WireError("BucketAlreadyOwnedByYou", message, 409) from None
 
     def require(self, name: str) -> None:
         """Refuse a bucket that is not there, or is another's that the settings do not name."""
-        if self._folder is not None:
-            if not is_bucket_name(name) or not (self._folder / name).is_dir():
-                raise WireError("NoSuchBucket", "The specified bucket does not exist.", 404)
-            return
-        # Others' buckets, which the server's own keys open.
-        named = (*self._reach.folders, *self._reach.outputs) if self._reach.folders else ()
-        if not any(f"{one}/".startswith(f"s3://{name}/") for one in named):
-            raise ForbiddenError(f"s3://{name}: not a bucket of [serving] data_dirs or output_dirs")
+        if self._folder is None:
+            # Others' buckets, which the server's own keys open.
+            named = (*self._reach.folders, *self._reach.outputs) if self._reach.folders else ()
+            if not any(f"{uri}/".startswith(f"s3://{name}/") for uri in named):
+                message = "not a bucket of [serving] data_dirs or output_dirs"
+                raise ForbiddenError(f"s3://{name}: {message}")
+        elif own_object(f"s3://{name}") is None:
+            raise WireError("NoSuchBucket", "The specified bucket does not exist.", 404)
 
     def place(self, bucket: str, key: str, *, is_written: bool = False) -> Location:
         """Return where an object is, or would be; "" for the whole bucket, and never outside."""
         self.require(bucket)
         parts = key.removesuffix("/").split("/") if key else []
-        if len(key.encode()) > _KEY_MAX or any(len(one.encode()) > _NAME_MAX for one in parts):
+        if len(key.encode()) > _KEY_MAX or any(len(part.encode()) > _NAME_MAX for part in parts):
             raise InputError(f"key: expected {_KEY_MAX} bytes at most, {_NAME_MAX} in each part")
         if not {"", ".", ".."}.isdisjoint(parts) or not {"\0", "\ufffd"}.isdisjoint(key):
             raise InputError('key: expected names with a single "/" between them, and no ".."')
@@ -80,8 +79,9 @@ class Buckets:
         (self._reach.check_output if is_written else self._reach.check_data)(uri)
         if is_below(uri, [self._root]):
             raise ForbiddenError(f"{uri}: belongs to the installation itself")
+        place = locate(uri)
         # What ends with a "/" is no file, whatever is there without it.
-        return locate(uri) / "" if key.endswith("/") else locate(uri)
+        return place / "" if key.endswith("/") else place
 
     def keys(self, bucket: str, prefix: str, after: str) -> Iterator[Key]:
         """Return the keys of a bucket behind one, in S3's order; only what may be read."""
@@ -96,54 +96,28 @@ class Buckets:
         with TemporaryDirectory(dir=self._uploads) as folder:
             yield Path(folder, "file")
 
-    def begin(self, target: str) -> str:
+    def begin(self) -> str:
         """Begin an upload in parts; return its id."""
         self._uploads.mkdir(parents=True, exist_ok=True)
-        for one in self._uploads.iterdir():
+        for folder in self._uploads.iterdir():
             with suppress(FileNotFoundError):  # Another request has removed it just now.
-                if one.stat().st_mtime < time.time() - _ABANDONED_S:
-                    shutil.rmtree(one, ignore_errors=True)
-        return Path(mkdtemp(prefix=_prefix(target), dir=self._uploads)).name
+                if folder.stat().st_mtime < time.time() - _ABANDONED_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+        return Path(mkdtemp(dir=self._uploads)).name
 
-    def upload(self, name: str, target: str) -> Path:
-        """Return the folder of an upload in parts, if it is for this target."""
-        folder = self._uploads / name
-        if not re.fullmatch(rf"{_prefix(target)}[a-z0-9_]+", name) or not folder.is_dir():
+    def upload(self, name: str) -> Path:
+        """Return the folder of an upload in parts."""
+        if not re.fullmatch(r"[a-z0-9_]{1,40}", name) or not (self._uploads / name).is_dir():
             raise WireError("NoSuchUpload", "The specified upload does not exist.", 404)
-        return folder
-
-    def join(
-        self, folder: Path, parts: Sequence[tuple[int, str]], place: Location, *, is_new: bool
-    ) -> str:
-        """Make an object of parts, by number and ETag, and forget the upload; return its ETag."""
-        numbers = [number for number, _ in parts]
-        if not parts or numbers != sorted({*numbers}):
-            raise WireError("InvalidPartOrder", "Parts are listed in ascending order.")
-        with self.new_file() as whole:
-            with whole.open("wb") as target:
-                for number, etag in parts:
-                    part = folder / str(number)
-                    if not part.is_file() or etag_of(info_of(locate(part))) != etag:
-                        about = f"Part {number} was not uploaded, or has another ETag."
-                        raise WireError("InvalidPart", about)
-                    with part.open("rb") as source:
-                        shutil.copyfileobj(source, target, 1 << 20)
-            found = commit(whole, place, is_new=is_new)
-        shutil.rmtree(folder, ignore_errors=True)
-        return found
-
-
-def _prefix(target: str) -> str:
-    """Return what the ids of uploads for a bucket and key begin with."""
-    return f"{sha256(target.encode()).hexdigest()[:32]}-"
+        return self._uploads / name
 
 
 def info_of(place: Location) -> fs.FileInfo:
     """Return size and time of an object."""
-    found: fs.FileInfo = place.system.get_file_info([place.path])[0]
-    if not found.is_file or place.path.endswith("/"):
+    info: fs.FileInfo = place.system.get_file_info([place.path])[0]
+    if not info.is_file or place.path.endswith("/"):
         raise WireError("NoSuchKey", "The specified key does not exist.", 404)
-    return found
+    return info
 
 
 def etag_of(info: fs.FileInfo) -> str:
@@ -153,15 +127,15 @@ def etag_of(info: fs.FileInfo) -> str:
 
 def commit(file: Path, place: Location, *, is_new: bool) -> str:
     """Put a whole file where an object lies, for ``is_new`` only where is none; return its ETag."""
-    found = info_of(locate(file))  # That of the object, too, where it is moved.
+    info = info_of(locate(file))  # That of the object, too, where it is moved.
     if place.path.endswith("/"):
-        if found.size:
+        if info.size:
             raise InputError('a key that ends with "/", an empty folder, has no content')
     elif not place.is_local:
         if is_new:
             raise WireError("NotImplemented", "If-None-Match is not served of this storage.", 501)
         fs.copy_files(str(file), place.path, fs.LocalFileSystem(), place.system)
-        found = info_of(place)
+        info = info_of(place)
     else:
         target = Path(place.path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +143,7 @@ def commit(file: Path, place: Location, *, is_new: bool) -> str:
             target.hardlink_to(file) if is_new else file.replace(target)
         except FileExistsError:
             raise WireError("PreconditionFailed", "The object exists already.", 412) from None
-    return etag_of(found)
+    return etag_of(info)
 
 
 def delete(place: Location, key: str) -> None:
@@ -187,9 +161,9 @@ def keys_of(place: Location, start: str, prefix: str, after: str, hidden: str) -
     Left out are the folder whose path is ``hidden``, and links: they may lead out, or round.
     """
     keys = [
-        (start + one.base_name + "/" * (one.type == fs.FileType.Directory), one)
-        for one in place.listing(allow_not_found=True)
-        if one.path != hidden and not (place.is_local and Path(one.path).is_symlink())
+        (start + info.base_name + "/" * (info.type == fs.FileType.Directory), info)
+        for info in place.listing(allow_not_found=True)
+        if info.path != hidden and not (place.is_local and Path(info.path).is_symlink())
     ]
     for key, info in sorted(keys, key=itemgetter(0)):  # As their bytes in UTF-8 are.
         if info.type == fs.FileType.Directory:
@@ -209,6 +183,6 @@ def groups_of(
         end = key[0].find(delimiter, len(prefix)) if delimiter else -1
         return (key[0], False) if end < 0 else (key[0][: end + len(delimiter)], True)
 
-    for (name, is_group), found in groupby(keys, group_of):
+    for (name, is_group), members in groupby(keys, group_of):
         if name != after:
-            yield name, None if is_group else next(found)[1]
+            yield name, None if is_group else next(members)[1]
