@@ -33,12 +33,12 @@ class FailedPasses:
         self.count = 0
 
     @contextmanager
-    def noted(self, *expected: type[Exception]) -> Iterator[None]:
+    def noted(self, *expected: type[Exception], part: str = "") -> Iterator[None]:
         """Note how the pass in the block went: after an error that is expected the loop goes on."""
         try:
             yield
         except expected as error:
-            self.failed(error)
+            self.failed(error, part)
         else:
             self.passed()
 

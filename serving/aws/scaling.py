@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
-
-from pydantic import BaseModel
 
 from driftline.alerts.documents import from_aws, to_aws
 from driftline.serving.aws.ours import declared, every
@@ -25,32 +22,21 @@ from driftline.serving.resources.scaling_specs import (
     ScalingPolicySpec,
     ScheduledAction,
 )
+from driftline.serving.resources.spec import Spec
 from driftline.serving.resources.store import ChangedError
 from driftline.serving.scaling.policies import alarms_of, policy_id
 
 _SERVICE, _COLLECTION = "application-autoscaling", "scaling-policies"
 _RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
 _PAGE, _TRIES, _NAME_MAX = 50, 5, 63
-_ROLE = (
-    "role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
-    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-)
-# What a target has several of: the field of its spec, the model of each, the field that names it,
-# and the fields that stay where a new one leaves them out.
-_POLICIES = "policies", Policy, "policy_name", ()
+# What a target has several of: the field of its spec, the one that names each, and those that stay
+# where one that is put leaves them out.
+_POLICIES = "policies", "policy_name", Policy, set[str]()
 _ACTIONS = (
-    "scheduled_actions", ScheduledAction, "scheduled_action_name",
-    ("schedule", "timezone", "scalable_target_action"),
+    "scheduled_actions", "scheduled_action_name", ScheduledAction,
+    {"schedule", "timezone", "scalable_target_action"},
 )  # fmt: skip
-# The lists that describe targets: their operations, what asks for some of them, what these name.
-_LISTS = {
-    "ScalableTargets": ("DescribeScalableTargets", "ResourceIds", ("ResourceId",)),
-    "ScalingPolicies": ("DescribeScalingPolicies", "PolicyNames", ("PolicyName", "PolicyARN")),
-    "ScheduledActions": (
-        "DescribeScheduledActions", "ScheduledActionNames", ("ScheduledActionName",),
-    ),
-}  # fmt: skip
-_Items = tuple[str, type[BaseModel], str, tuple[str, ...]]
+_Items = tuple[str, str, type[Spec], set[str]]
 Resource = dict[str, Any]
 Change = Callable[[Resource], None]
 
@@ -75,49 +61,57 @@ async def deregister_scalable_target(wire: Wire, given: Given) -> Answer:
     return {}
 
 
+@serves(f"{_SERVICE}.DescribeScalableTargets")
+async def describe_scalable_targets(wire: Wire, given: Given) -> Answer:
+    """Return targets with the bounds in force."""
+    found = [_target(wire, one) for one in await _stored(wire, given)]
+    return _page(wire, given, "ScalableTargets", "ResourceId", found)
+
+
 @serves(f"{_SERVICE}.PutScalingPolicy")
 async def put_scaling_policy(wire: Wire, given: Given) -> Answer:
     """Add a policy to a target, or replace it; return its alarms."""
-    stored = await _change(wire, given, partial(_put, given, _POLICIES))
-    shown = _described(wire, stored)["ScalingPolicies"]
-    found = next(one for one in shown if one["PolicyName"] == given["PolicyName"])
+    stored, name = await _put(wire, given, _POLICIES), given["PolicyName"]
+    found = next(one for one in _policies(wire, stored) if one["PolicyName"] == name)
     return {key: found[key] for key in ("PolicyARN", "Alarms")}
+
+
+@serves(f"{_SERVICE}.DescribeScalingPolicies")
+async def describe_scaling_policies(wire: Wire, given: Given) -> Answer:
+    """Return policies with their alarms."""
+    found = [one for stored in await _stored(wire, given) for one in _policies(wire, stored)]
+    return _page(wire, given, "ScalingPolicies", "PolicyName", found)
 
 
 @serves(f"{_SERVICE}.PutScheduledAction")
 async def put_scheduled_action(wire: Wire, given: Given) -> Answer:
     """Add a scheduled action to a target, or change what is given of it, and its times."""
-    await _change(wire, given, partial(_put, given, _ACTIONS))
+    await _put(wire, given, _ACTIONS)
     return {}
+
+
+@serves(f"{_SERVICE}.DescribeScheduledActions")
+async def describe_scheduled_actions(wire: Wire, given: Given) -> Answer:
+    """Return scheduled actions."""
+    found = [one for stored in await _stored(wire, given) for one in _actions(wire, stored)]
+    return _page(wire, given, "ScheduledActions", "ScheduledActionName", found)
 
 
 @serves(f"{_SERVICE}.DeleteScalingPolicy")
 @serves(f"{_SERVICE}.DeleteScheduledAction")
 async def delete_item(wire: Wire, given: Given) -> Answer:
     """Take a policy, with its alarms, or a scheduled action from a target."""
-    items = _POLICIES if "PolicyName" in given else _ACTIONS
-    await _change(wire, given, partial(_remove, given, items))
+    field, key, *_ = _POLICIES if "PolicyName" in given else _ACTIONS
+    name = from_aws(given)[key]
+
+    def change(resource: Resource) -> None:
+        found = {one[key]: one for one in resource["spec"][field]}
+        if found.pop(name, None) is None:
+            raise WireError("ObjectNotFoundException", f"No {key[:-5]} found of name {name}")
+        resource["spec"][field] = [*found.values()]
+
+    await _change(wire, given, change)
     return {}
-
-
-async def _describe(member: str, wire: Wire, given: Given) -> Answer:
-    """Return a page of targets with the bounds in force, or of their policies or actions."""
-    _, names, keys = _LISTS[member]
-    wanted = set(given.get(names) or ())
-    found = [
-        one
-        for stored in await _stored(wire, given)
-        for one in _described(wire, stored)[member]
-        if not wanted or not wanted.isdisjoint(one[key] for key in keys)
-    ]
-    page, token = wire.page(
-        given, lambda one: (one["ResourceId"], one[keys[0]]), found, size=_PAGE
-    )  # fmt: skip
-    return {member: page, "NextToken": token}
-
-
-for _member, (_name, *_) in _LISTS.items():
-    serves(f"{_SERVICE}.{_name}")(partial(_describe, _member))
 
 
 @serves(f"{_SERVICE}.DescribeScalingActivities")
@@ -215,58 +209,63 @@ async def _change(
     return await _registered(wire, given)
 
 
-def _put(given: Given, items: _Items, resource: Resource) -> None:
-    field, model, name, keeps = items
+async def _put(wire: Wire, given: Given, items: _Items) -> StoredResource:
+    field, key, model, keeps = items
     item = _fields(given, model)
-    others = {one[name]: one for one in resource["spec"].get(field, ())}
-    old = others.get(item[name], {})
-    others[item[name]] = {**{key: old[key] for key in keeps if key in old}, **item}
-    resource["spec"][field] = [*others.values()]
+
+    def change(resource: Resource) -> None:
+        found = {one[key]: one for one in resource["spec"].get(field, ())}
+        old = found.get(item[key], {})
+        found[item[key]] = {name: old[name] for name in keeps & old.keys()} | item
+        resource["spec"][field] = [*found.values()]
+
+    return await _change(wire, given, change)
 
 
-def _remove(given: Given, items: _Items, resource: Resource) -> None:
-    field, model, name, _ = items
-    wanted = _fields(given, model)[name]
-    left = [one for one in resource["spec"][field] if one[name] != wanted]
-    if len(left) == len(resource["spec"][field]):
-        raise WireError("ObjectNotFoundException", f"No {name[:-5]} found of name {wanted}")
-    resource["spec"][field] = left
-
-
-def _fields(given: Given, model: type[BaseModel]) -> dict[str, Any]:
+def _fields(given: Given, model: type[Spec]) -> dict[str, Any]:
     """Return those members of a request that are fields of ours."""
     return {key: one for key, one in from_aws(given).items() if key in model.model_fields}
 
 
-def _described(wire: Wire, stored: StoredResource) -> dict[str, list[Answer]]:
-    """Return a target, its policies and its scheduled actions in AWS's form, by list."""
-    spec, place = ScalingPolicySpec.model_validate(stored.spec), _resource(stored)
-    same = {**_place(stored), "CreationTime": stored.created_at}
-    target = {
-        **same, "ScalableTargetARN": _target_arn(wire, stored),
-        "MinCapacity": stored.status["min_capacity"], "MaxCapacity": stored.status["max_capacity"],
-        "RoleARN": f"arn:aws:iam::{wire.account}:{_ROLE}",
-        "SuspendedState": to_aws(spec.suspended_state.model_dump()),
+def _target(wire: Wire, stored: StoredResource) -> Answer:
+    status, suspended = stored.status, stored.spec["suspended_state"]
+    return {
+        **_place(stored), "ScalableTargetARN": _target_arn(wire, stored),
+        "MinCapacity": status["min_capacity"], "MaxCapacity": status["max_capacity"],
+        "RoleARN": f"arn:aws:iam::{wire.account}:role/aws-service-role/{_SERVICE}.amazonaws.com",
+        "SuspendedState": to_aws(suspended),
+        "CreationTime": stored.created_at,
     }  # fmt: skip
-    policies, alarm_arn = [], f"arn:aws:cloudwatch:{wire.region}:{wire.account}:alarm"
-    for policy in spec.policies:
-        names = [one.alarm_name for one in alarms_of(spec, policy)]
-        policies.append({
-            **same, **to_aws(policy.model_dump()),
-            "PolicyARN": arn_of(wire, place, "scalingPolicy", f"policyName/{policy.policy_name}"),
+
+
+def _policies(wire: Wire, stored: StoredResource) -> Iterator[Answer]:
+    spec = ScalingPolicySpec.model_validate(stored.spec)
+    alarm_arn = f"arn:aws:cloudwatch:{wire.region}:{wire.account}:alarm"
+    for one in spec.policies:
+        name, names = one.policy_name, [alarm.alarm_name for alarm in alarms_of(spec, one)]
+        yield {
+            **_place(stored), **to_aws(one.model_dump()), "CreationTime": stored.created_at,
+            "PolicyARN": arn_of(wire, _resource(stored), "scalingPolicy", f"policyName/{name}"),
             "PolicyType": "TargetTrackingScaling" if names else "StepScaling",
             "Alarms": [{"AlarmName": one, "AlarmARN": f"{alarm_arn}:{one}"} for one in names],
-        })  # fmt: skip
-    actions = [
-        {
-            **same, **to_aws(one.model_dump()),
-            "ScheduledActionARN": arn_of(
-                wire, place, "scheduledAction", f"scheduledActionName/{one.scheduled_action_name}"
-            ),
-        }
-        for one in spec.scheduled_actions
-    ]  # fmt: skip
-    return {"ScalableTargets": [target], "ScalingPolicies": policies, "ScheduledActions": actions}
+        }  # fmt: skip
+
+
+def _actions(wire: Wire, stored: StoredResource) -> Iterator[Answer]:
+    for one in ScalingPolicySpec.model_validate(stored.spec).scheduled_actions:
+        name = f"scheduledActionName/{one.scheduled_action_name}"
+        yield {
+            **_place(stored), **to_aws(one.model_dump()), "CreationTime": stored.created_at,
+            "ScheduledActionARN": arn_of(wire, _resource(stored), "scheduledAction", name),
+        }  # fmt: skip
+
+
+def _page(wire: Wire, given: Given, member: str, key: str, found: list[Answer]) -> Answer:
+    """Return a page of those that a request names, policies by their ARNs, too; else of all."""
+    wanted = set(given.get(f"{key}s") or ())
+    chosen = [one for one in found if not wanted or wanted & {one[key], one.get("PolicyARN")}]
+    page, token = wire.page(given, lambda one: (one["ResourceId"], one[key]), chosen, size=_PAGE)
+    return {member: page, "NextToken": token}
 
 
 def _named(given: Given) -> tuple[str, str]:

@@ -161,6 +161,7 @@ class Traffic:
     ) -> None:
         self._engine = engine
         self._now = now
+        self._began_s = now().timestamp()
         self._workers = workers
         self._meter = Meter()
         self._sampled = 0  # The minute in which the workers were last looked at.
@@ -247,6 +248,8 @@ class Traffic:
         if minute == self._sampled:
             return
         self._sampled = minute
+        # Of a minute in which it began, no worker's share of the requests can be told.
+        is_whole = (minute - 1) * 60 >= self._began_s
         for workers, used in await asyncio.to_thread(self._meter.read, list(self._workers())):
             for fleet in {"", workers.fleet}:
                 name = workers.endpoint, workers.variant, fleet
@@ -254,7 +257,7 @@ class Traffic:
                     for count in workers.model_counts:
                         found.note("LoadedModelCount", float(count))
                 if used and (found := self._minute((minute - 1, *name))) is not None:
-                    if not workers.container:
+                    if is_whole and not workers.container:
                         found.instances += len(workers.process_ids)
                     for one in used:
                         found.note("CPUUtilization", one.cpu, workers.container)

@@ -165,14 +165,14 @@ class Policy(Spec):
         return self.rule.scale_out_cooldown, self.rule.scale_in_cooldown
 
 
-class ScalableTargetAction(Spec):
-    """Bounds that hold from a time on."""
+class Bounds(Spec):
+    """Between how many workers a variant has; of a scheduled action, one of both may stay."""
 
     min_capacity: _Capacity | None = None
     max_capacity: _Capacity | None = None
 
     @model_validator(mode="after")
-    def _require_bound(self) -> Self:
+    def _require_bounds(self) -> Self:
         least, most = self.min_capacity, self.max_capacity
         if (least is None and most is None) or (least or 0) > (200 if most is None else most):
             raise ValueError("expected min_capacity, max_capacity or both, the first not above")
@@ -188,7 +188,7 @@ class ScheduledAction(Spec):
     timezone: str = "UTC"
     start_time: Moment | None = None
     end_time: Moment | None = None
-    scalable_target_action: ScalableTargetAction
+    scalable_target_action: Bounds
 
     @model_validator(mode="after")
     def _require_schedule(self) -> Self:
@@ -218,7 +218,7 @@ class ScheduledAction(Spec):
         return moment.astimezone(UTC) if moment <= until else None
 
 
-class ScalingPolicySpec(Spec):
+class ScalingPolicySpec(Bounds):
     """How many workers one variant of an endpoint has, and what changes that."""
 
     endpoint: Name
@@ -232,9 +232,7 @@ class ScalingPolicySpec(Spec):
     scheduled_actions: Annotated[list[ScheduledAction], Field(max_length=200)] = []
 
     @model_validator(mode="after")
-    def _require_bounds(self) -> Self:
-        if self.min_capacity > self.max_capacity:
-            raise ValueError("expected min_capacity of at most max_capacity")
+    def _require_names(self) -> Self:
         require_distinct("policy_name", [one.policy_name for one in self.policies])
         names = [one.scheduled_action_name for one in self.scheduled_actions]
         require_distinct("scheduled_action_name", names)

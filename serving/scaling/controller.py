@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
+from statistics import fmean
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -42,11 +44,13 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 _MOST_OF_THE_TIME = 20  # To look takes at most this part of a core.
+# What was measured before tells nothing of now; the newest period may not be written yet.
+_RECENT_PERIODS = 3
 # A change that no server has brought about by then has failed; nothing takes it back.
 _REACHED = timedelta(minutes=15)
 _KEPT = timedelta(weeks=6)  # As Application Auto Scaling keeps activities.
 _AGGREGATED: Mapping[str, Callable[[Sequence[float]], float]] = {
-    "Average": lambda values: sum(values) / len(values), "Minimum": min, "Maximum": max,
+    "Average": fmean, "Minimum": min, "Maximum": max, "Newest": itemgetter(-1),
 }  # fmt: skip
 _CAPACITY = TypeAdapter(Capacity)
 _Alarm = tuple[str, str, Entry]  # Its name and its state.
@@ -89,19 +93,14 @@ class Autoscaler:
             rows = store.list_kind(connection, "ScalingPolicy")
             alarms = self._firing(connection) if rows else {}
             for row in rows:
-                try:
+                # What is wrong with one is said, and the others are scaled all the same.
+                with self._failures.noted(Exception, part=str(row)):
                     target = _target_of(connection, row)
                     # While the endpoint is deployed, scaling waits for the new generation.
-                    if target is None or target.endpoint.is_unfinished:
-                        continue
-                    capacity, cause = _wanted(connection, target, alarms, now)
-                except SQLAlchemyError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - said, and the others are scaled.
-                    self._failures.failed(error, str(row))
-                    continue
-                if capacity != target.capacity:
-                    changes.append((target, capacity, cause))
+                    if target is not None and not target.endpoint.is_unfinished:
+                        capacity, cause = _wanted(connection, target, alarms, now)
+                        if capacity != target.capacity:
+                            changes.append((target, capacity, cause))
             is_open = activities.c.ended_at.is_(None)
             begun = connection.execute(select(activities).where(is_open)).all()
         for change in changes:
@@ -200,26 +199,25 @@ def _signal(
 ) -> Signal:
     """Return what an alarm tells a policy: its datapoints since the last change.
 
-    A policy in steps takes all periods that the alarm judges together, others the newest.
+    Scale-out follows the newest one, scale-in the highest that the alarm judges: one of several
+    servers may have missed a minute, or a part of it.
     """
     name, state, entry = alarm
     definition, rule = entry.definition, policy.rule
     edges = definition.edges(newest_tick(now, min(definition.period, 60)))
     # The alarm itself says why metric math cannot be done.
     points, _ = read_periods(connection, Question(definition, entry.plan, edges))
-    values = [
-        one.value
-        for one in points
-        if one.value is not None and (since is None or one.start >= since)
-    ]
-    value = values[-1] if values else None
-    if values and isinstance(rule, StepScaling):
-        judged = values[-definition.evaluation_periods :]
-        value = _AGGREGATED[rule.metric_aggregation_type](judged)
+    measured = [one for one in points if since is None or one.start >= since]
+    values = [one.value for one in measured if one.value is not None]
+    is_recent = any(one.value is not None for one in measured[-_RECENT_PERIODS:])
+    is_above = definition.comparison_operator.startswith("Greater")
+    how = "Newest" if is_above else "Maximum"
+    if isinstance(rule, StepScaling):
+        how = rule.metric_aggregation_type
     return Signal(
         policy,
-        value,
-        is_above=definition.comparison_operator.startswith("Greater"),
+        _AGGREGATED[how](values[-definition.evaluation_periods :]) if is_recent else None,
+        is_above,
         threshold=float(definition.threshold or 0.0),
         cause=f"monitor alarm {name} in state {state} triggered policy {policy.policy_name}",
     )

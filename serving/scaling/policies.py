@@ -79,9 +79,13 @@ def _metric(spec: ScalingPolicySpec, rule: TargetTracking) -> dict[str, Any]:
     assert given is not None
     if given.metrics is None:
         return {**given.model_dump(exclude_none=True), "period": _PERIOD_S}
-    is_math = {"expression", "Expression"}
-    queries = ({} if is_math & one.keys() else {"period": _PERIOD_S} for one in given.metrics)
-    return {"metrics": [{**own, **one} for own, one in zip(queries, given.metrics, strict=True)]}
+    # Expressions have the period of their metrics.
+    return {
+        "metrics": [
+            one if {"expression", "Expression"} & one.keys() else {"period": _PERIOD_S, **one}
+            for one in given.metrics
+        ]
+    }
 
 
 def is_managed(connection: Connection, name: str) -> bool:
@@ -112,11 +116,10 @@ def fitted(
     serverless = variant.get("serverless_config")
     rests = serverless is not None or endpoint.get("async_inference_config") is not None
     least, most = 0 if rests else 1, serverless["max_concurrency"] if serverless else INSTANCES_MAX
-    bounds = [spec.min_capacity, spec.max_capacity]
-    for action in (one.scalable_target_action for one in spec.scheduled_actions):
-        bounds += [one for one in (action.min_capacity, action.max_capacity) if one is not None]
-    if wrong := [one for one in bounds if not least <= one <= most]:
-        raise ResourceError(f"{title}: capacity {wrong[0]}; expected {least} to {most} here")
+    for bounds in (spec, *(one.scalable_target_action for one in spec.scheduled_actions)):
+        for bound in (bounds.min_capacity, bounds.max_capacity):
+            if bound is not None and not least <= bound <= most:
+                raise ResourceError(f"{title}: capacity {bound}; expected {least} to {most} here")
     dimension = DIMENSIONS[serverless is not None]
     if spec.scalable_dimension not in (None, dimension):
         raise ResourceError(f"{title}: spec.scalable_dimension; expected {dimension} here")

@@ -107,6 +107,22 @@ def test_what_could_not_be_written_is_written_once_later(engine, monkeypatch) ->
     assert counted.counters == {"left_out": 0, "failures": 2}
 
 
+def test_of_a_minute_in_which_a_server_began_it_tells_no_share_of_a_worker(engine: Engine) -> None:
+    clock = Clock(NOW + timedelta(seconds=50))
+    workers = [Workers("flights", "all", [os.getpid()])]
+    counted = Traffic(engine, clock, CollectorRegistry(), lambda: workers)
+
+    async def over_two_minutes() -> None:
+        for _ in range(3):
+            await counted._sample()
+            clock.time += timedelta(minutes=1)
+        await counted._write(None)
+
+    asyncio.run(over_two_minutes())
+
+    assert [*read(engine, "InvocationsPerInstance")] == [1]
+
+
 @pytest.mark.parametrize("container", ["", "first"])
 def test_what_workers_use_is_told_of_the_minute_that_is_over(
     engine: Engine, container: str

@@ -150,10 +150,11 @@ def test_what_was_not_measured_is_not_taken_for_silence(flights):
     (low,) = [one for one in alarms(flights) if "AlarmLow" in one.name]
     assert low.state == "ALARM"
 
+    begun = flights.minute(10)  # A server that ran for a part of it.
     away = [flights.minute(None) for _ in range(30)]
     silent = [flights.minute(0) for _ in range(16)]
 
-    assert steady + away == [8] * 51
+    assert [*steady, begun, *away] == [8] * 52
     assert silent[-1] == 1
 
 
