@@ -165,11 +165,10 @@ def _want_models(connection: Connection, wanted: Sequence[tuple[str, int]], now:
     )
     made = 0
     for key, period_s in wanted:
-        made += connection.execute(
-            new.values(
-                detector_id=key, period_s=period_s, state=PENDING, points=0, due_at=now, version=0
-            )
-        ).rowcount
+        values = {"detector_id": key, "period_s": period_s, "state": PENDING, "points": 0}
+        # PostgreSQL tells no count of rows that were inserted.
+        row = new.values(**values, due_at=now, version=0).returning(models.c.id)
+        made += connection.scalar(row) is not None
     return made
 
 

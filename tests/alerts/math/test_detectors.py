@@ -18,6 +18,7 @@ from driftline.alerts.math.detectors import (
     get_detector,
     list_detectors,
     put_detector,
+    want,
 )
 from driftline.alerts.math.evaluate import Untrained
 from driftline.alerts.math.plan import Plan
@@ -133,6 +134,14 @@ def test_two_trainers_train_each_model_once(database_url):
     assert sum(counts) == len(names)
     for engine in engines:
         engine.dispose()
+
+
+@both_in_full
+def test_a_model_is_asked_for_once(engine):
+    asked = [(orders().subject, period_s) for period_s in (60, 300)]
+
+    with engine.begin() as connection:
+        assert [want(connection, asked, NOW) for _ in range(2)] == [2, 0]
 
 
 @both_in_full
