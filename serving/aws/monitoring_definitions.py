@@ -43,12 +43,12 @@ async def create_definition(sort: str, wire: Wire, given: Given) -> Answer:
     """Declare the Baseline of a definition, and keep the rest beside it."""
     await wire.asking.require(apply, "admin")  # Before files are read for them.
     name = given["JobDefinitionName"]
-    if await _defined(wire, sort, name):
+    is_there = await brought(wire, name, sort)
+    if is_there and await _defined(wire, sort, name):
         text = f"Job definition {arn_of(wire, sort, name)} already exists"
         raise WireError("ResourceInUse", text)
-    is_new = await brought(wire, name, sort) is None
     baseline = await baseline_of(wire, name, monitoring_job(_KINDS[sort], given), sort)
-    await wire.ask(apply, resources=[baseline], if_none_match="*" if is_new else None)
+    await wire.ask(apply, resources=[baseline], if_none_match=None if is_there else "*")
     await keep(wire, sort, name, {**given, "CreationTime": wire.now})
     return {"JobDefinitionArn": arn_of(wire, sort, name)}
 
@@ -57,9 +57,7 @@ async def create_definition(sort: str, wire: Wire, given: Given) -> Answer:
 async def describe_definition(sort: str, wire: Wire, given: Given) -> Answer:
     """Return a definition as it was created."""
     name = given["JobDefinitionName"]
-    document = await definition(wire, sort, name)
-    arn, made_at = arn_of(wire, sort, name), _made_at(document)
-    return {**document, "JobDefinitionArn": arn, "CreationTime": made_at}
+    return {**await definition(wire, sort, name), "JobDefinitionArn": arn_of(wire, sort, name)}
 
 
 @serves_each("sagemaker.List{}s", _KINDS)
@@ -71,11 +69,11 @@ async def list_definitions(sort: str, wire: Wire, given: Given) -> Answer:
         {
             "MonitoringJobDefinitionName": one.name,
             "MonitoringJobDefinitionArn": arn_of(wire, sort, one.name),
-            "CreationTime": _made_at(document),
+            "CreationTime": document["CreationTime"],
             "EndpointName": monitoring_job(_KINDS[sort], document).input["EndpointName"],
         }
         for one in rows
-        if (document := await kept(wire, sort, one.name))
+        if (document := await _defined(wire, sort, one.name))
     ]
     return listed(
         wire, given, shown, "JobDefinitionSummaries", name="MonitoringJobDefinitionName",
@@ -100,21 +98,19 @@ async def delete_definition(sort: str, wire: Wire, given: Given) -> Answer:
     return {}
 
 
-async def _defined(wire: Wire, sort: str, name: str) -> Answer:
-    """Return what a definition was created with; {} where there is none, or no Baseline of it."""
-    return await kept(wire, sort, name) if await brought(wire, name, sort) else {}
-
-
 async def definition(wire: Wire, sort: str, name: str) -> Answer:
     """Return what a definition was created with."""
-    if document := await _defined(wire, sort, name):
+    if await brought(wire, name, sort) and (document := await _defined(wire, sort, name)):
         return document
     arn = arn_of(wire, sort, name)
     raise WireError("ResourceNotFound", f"Could not find job definition {arn}")
 
 
-def _made_at(document: Given) -> datetime:
-    return datetime.fromisoformat(document["CreationTime"])
+async def _defined(wire: Wire, sort: str, name: str) -> Answer:
+    document = await kept(wire, sort, name)
+    if document:
+        document["CreationTime"] = datetime.fromisoformat(document["CreationTime"])
+    return document
 
 
 def analyzer_of(uri: str) -> Analyzer:

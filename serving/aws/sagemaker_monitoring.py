@@ -40,6 +40,8 @@ EXECUTION = re.compile(r"model-monitoring-\d{12}-([0-9a-f]{32})")
 _REASON_CHARACTERS = 1024
 _SCHEDULE = "MonitoringSchedule"
 _ALERT, _ALARM = "violations", "monitoring-alert/"
+# What of a Monitor its schedule's configuration says, and where it is kept with that.
+_WATCHED, _SAID_OF = ("kind", "endpoint", "baseline", "schedule"), "said-of"
 _TYPES = {ours: theirs for theirs, ours in KINDS.items()}
 # Filters of lists, and what each is of.
 _EQUALS = {
@@ -69,9 +71,7 @@ async def create_schedule(wire: Wire, given: Given) -> Answer:
             "evaluation_periods": 1, "datapoints_to_alarm": 1, "treat_missing_data": "ignore",
         }  # fmt: skip
         resources.append({"kind": "Alarm", "name": _ALARM + name, "spec": alarm})
-    await wire.ask(apply, resources=resources)
-    await keep(wire, _SCHEDULE, name, given)
-    return {"MonitoringScheduleArn": arn_of(wire, _SCHEDULE, name)}
+    return await _declare(wire, resources, given)
 
 
 @serves("sagemaker.UpdateMonitoringSchedule")
@@ -81,10 +81,8 @@ async def update_schedule(wire: Wire, given: Given) -> Answer:
     (row,) = await _schedules(wire, given["MonitoringScheduleName"])
     resources = await _resources(wire, given)
     resources[-1]["spec"]["paused"] = row.spec["paused"]
-    await wire.ask(apply, resources=resources)
     tags = (await kept(wire, _SCHEDULE, row.name)).get("Tags")
-    await keep(wire, _SCHEDULE, row.name, {**given, "Tags": tags})
-    return {"MonitoringScheduleArn": arn_of(wire, _SCHEDULE, row.name)}
+    return await _declare(wire, resources, {**given, "Tags": tags})
 
 
 async def _resources(wire: Wire, given: Given) -> list[Json]:
@@ -115,6 +113,15 @@ async def _resources(wire: Wire, given: Given) -> list[Json]:
         },
     }
     return [*resources, {"kind": "Monitor", "name": name, "spec": spec}]
+
+
+async def _declare(wire: Wire, resources: list[Json], given: Given) -> Answer:
+    """Apply what a schedule is made of, and keep what was said of which Monitor."""
+    name = given["MonitoringScheduleName"]
+    await wire.ask(apply, resources=resources)
+    (monitor,) = (one["spec"] for one in resources if one["kind"] == "Monitor")
+    await keep(wire, _SCHEDULE, name, {**given, _SAID_OF: [monitor[key] for key in _WATCHED]})
+    return {"MonitoringScheduleArn": arn_of(wire, _SCHEDULE, name)}
 
 
 @serves_each("sagemaker.{}MonitoringSchedule", ("Start", "Stop"))
@@ -153,6 +160,8 @@ async def describe_schedule(wire: Wire, given: Given) -> Answer:
         "ScheduleConfig": {"ScheduleExpression": row.spec["schedule"]},
     }
     said, reason = await kept(wire, _SCHEDULE, row.name), withheld(row.reason)
+    if said.get(_SAID_OF) != [row.spec[key] for key in _WATCHED]:  # It was applied otherwise.
+        said.pop("MonitoringScheduleConfig", None)
     return {
         "MonitoringScheduleConfig": config,
         **said,

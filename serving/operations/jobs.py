@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from driftline.errors import InputError
 from driftline.serving.jobs import store as stored_jobs
+from driftline.serving.jobs.pinned_model import PinnedModel
 from driftline.serving.jobs.store import Job, JobStatus
 from driftline.serving.operations.authorization import withheld
 from driftline.serving.operations.registry import Latest, Page, operation
@@ -22,8 +23,7 @@ from driftline.serving.processing.definition import ProcessingJobSpec
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_of
 from driftline.serving.resources.endpoints import models_of, running_endpoint
-from driftline.serving.resources.model_specs import command_of, environment_of
-from driftline.serving.transform.definition import PinnedModel, TransformJobSpec
+from driftline.serving.transform.definition import TransformJobSpec
 
 Name = Annotated[str, "The job's name; `driftline job list` shows it."]
 ProcessingName = Annotated[str, "The job's name; `driftline processing list` shows it."]
@@ -221,29 +221,18 @@ def _shown(described: type[Described], job: Job) -> Described:
 
 def _pinned(connection: Connection, spec: TransformJobSpec) -> PinnedModel:
     """Return the model of a job, with the signature by which it reads records, if there is one."""
-    signature = positive = None
-    name = spec.model_name
-    if spec.endpoint_name is not None:
-        endpoint = running_endpoint(store.get_ready(connection, "Endpoint", spec.endpoint_name))
-        variants = variants_of(endpoint.spec)
-        if not variants:
-            raise InputError(
-                f'endpoint "{endpoint.name}" has no model, an app of its own answers for it; '
-                "expected model_name"
-            )
-        # Several: the one that answers most requests.
-        name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
-        signature, positive = endpoint.made.get("signature"), endpoint.made.get("positive")
-        made = models_of(endpoint)[name.casefold()].made
-    else:
-        assert spec.model_name is not None
+    if spec.model_name is not None:
         made = store.get_ready(connection, "Model", spec.model_name).made
-    if "file" not in made:
-        raise InputError(f'model "{name}" stands for many models; expected one by itself')
-    if command_of(made["spec"])[0] is not None:
-        raise InputError(f'model "{name}" is a command; expected one of a file or folder')
-    return PinnedModel(
-        file=made["file"], trust_pickle=bool(made["trust_pickle"]), positive=positive,
-        description=made["description"], signature=signature,
-        environment=environment_of(made["spec"]),
-    )  # fmt: skip
+        return PinnedModel.of(spec.model_name, made)
+    assert spec.endpoint_name is not None
+    endpoint = running_endpoint(store.get_ready(connection, "Endpoint", spec.endpoint_name))
+    variants = variants_of(endpoint.spec)
+    if not variants:
+        raise InputError(
+            f'endpoint "{endpoint.name}" has no model, an app of its own answers for it; '
+            "expected model_name"
+        )
+    # Several: the one that answers most requests.
+    name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
+    answers = {key: endpoint.made.get(key) for key in ("signature", "positive")}
+    return PinnedModel.of(name, models_of(endpoint)[name.casefold()].made, **answers)

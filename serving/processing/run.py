@@ -27,10 +27,10 @@ from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.catalog import QUALITY, complete, require_answerable
 from driftline.monitors.report.report import REPORT
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
+from driftline.serving.jobs.pinned_model import PinnedModel
 from driftline.serving.jobs.run import HeldJob, Surroundings
 from driftline.serving.processing.definition import ProcessingJobSpec, prefixed
 from driftline.serving.resources import store
-from driftline.serving.resources.worker_spec import WorkerSpec
 
 Documents = Mapping[str, str]
 _GIVEN = {"baseline_constraints": CONSTRAINTS, "baseline_statistics": STATISTICS}
@@ -137,16 +137,11 @@ def _clarified(spec: ProcessingJobSpec, around: Surroundings) -> Documents:
 def _asked(name: str, positives: tuple[str, ...], around: Surroundings) -> Iterator[AskedModel]:
     with read_connection(around.engine) as connection:
         made = store.get_ready(connection, "Model", name).made
-    if "file" not in made:
-        raise InputError(f'model "{name}" stands for many models; expected one by itself')
-    worker = WorkerSpec(
-        str(around.models.fetch(made["file"])),
-        trust_pickle=around.trust_pickle and made["trust_pickle"],
-        positive=positives[0] if positives else None,
-    )
+    model = PinnedModel.of(name, made, positive=positives[0] if positives else None)
+    worker = model.worker(name, around.models, trust_pickle=around.trust_pickle)
     with AskedModels() as models:
         try:
-            yield AskedModel(models, worker, made["digest"])
+            yield AskedModel(models, worker, model.digest)
         except UnavailableError as error:
             # Its process ended or takes too long: it would again.
             raise UndecidedError(f'model "{name}": {error}') from error

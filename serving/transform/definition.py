@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from driftline.formats.media_types import media_type, text_format
 from driftline.serving.jobs.store import JobKind, JobName
@@ -162,17 +161,6 @@ class TransformJobSpec(Spec):
     def output_path(self) -> RowPath:
         """What of the joined record is kept."""
         return RowPath(self.data_processing.output_filter)
-
-
-class PinnedModel(BaseModel):
-    """The model of a job as it was when the job was created; later ones change nothing."""
-
-    file: str  # Relative to the storage root.
-    trust_pickle: bool
-    positive: str | None  # The endpoint's, if the job answers as one does.
-    description: Mapping[str, Any]
-    environment: tuple[tuple[str, str], ...] = ()  # Of its process.
-    signature: str | None = None  # The endpoint's, by which records are read.
 
 
 def _format(content_type: str) -> JobFormat | None:

@@ -8,10 +8,10 @@ import signal
 from sqlalchemy import select
 
 from driftline.database.engine import read_connection
+from driftline.serving.jobs.pinned_model import PinnedModel
 from driftline.serving.jobs.run import HeldJob
-from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.tables import jobs
-from driftline.serving.transform.definition import PinnedModel, TransformJobSpec
+from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.scoring import InputFile, Scoring, find_files
 
 
@@ -33,18 +33,9 @@ class _Run(Scoring):
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        await self.score(self._files(), self._worker(), self._model.description, self._files_done)
-
-    def _worker(self) -> WorkerSpec:
-        model, around = self._model, self._held.around
-        return WorkerSpec(
-            str(around.models.fetch(model.file)),
-            trust_pickle=around.trust_pickle and model.trust_pickle,
-            environment=model.environment,
-            signature=model.signature,
-            positive=model.positive,
-            name=self._held.job.name,
-        )
+        around, model = self._held.around, self._model
+        worker = model.worker(self._held.job.name, around.models, trust_pickle=around.trust_pickle)
+        await self.score(self._files(), worker, model.description, self._files_done)
 
     def _files(self) -> list[InputFile]:
         """Return the files as the job's first process found them: none of its outputs is among."""

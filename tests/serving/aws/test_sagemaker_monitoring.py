@@ -242,6 +242,7 @@ def _stopped_while_another_client_changes_it(server, sagemaker):
                 seen = api.get("/api/v1/monitors/watch")
                 given = {**seen.json(), "kind": "Monitor", "tags": {"turn": str(turn)}}
                 given = {key: given[key] for key in ("kind", "name", "spec", "tags")}
+                given["spec"]["schedule"] = f"cron(0 {turn} ? * * *)"
                 etag = {"if-match": seen.headers["etag"]}
                 status = api.post(
                     "/api/v1/apply", json={"resources": [given]}, headers=etag
@@ -250,6 +251,8 @@ def _stopped_while_another_client_changes_it(server, sagemaker):
         found = api.get("/api/v1/monitors/watch").json()
         assert (found["tags"], found["spec"]["paused"]) == ({"turn": str(turn)}, turn % 2 == 0)
     sagemaker.start_monitoring_schedule(MonitoringScheduleName="watch")
+    config = _settled(sagemaker, "watch")["MonitoringScheduleConfig"]
+    assert config["ScheduleConfig"] == {"ScheduleExpression": "cron(0 4 ? * * *)"}
 
 
 def _stopped_and_deleted(sagemaker):
