@@ -30,7 +30,6 @@ from driftline.serving.aws.routing import (
     headers_of,
     not_served,
     protocol_of,
-    require_client,
 )
 from driftline.serving.aws.served import SERVED, Given, Wire, WireError
 from driftline.serving.aws.signing import require_service
@@ -79,7 +78,6 @@ class AwsWire:
         head = head_of(protocol, request_id, headers.get("content-type", ""))
         service = ""
         try:
-            require_client(scope, headers)
             body = await self._body(scope, receive, headers)
             asked = asked_for(scope, protocol, headers, body)
             if asked.service not in self._loaded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -14,8 +14,8 @@ from driftline.serving.aws.served import WireError
 if TYPE_CHECKING:
     from botocore.model import Shape
 
-Tree = dict[str, Any]
-_MAX_DEPTH, _MAX_SHOWN = 64, 80
+Fields = Mapping[str, str]
+_MAX_DEPTH = 64
 # Tags of big numbers, patterns, references, addresses and the like; a time has 1.
 _OTHER_TAGS = {*range(1024), 1004, 43000} - {1}
 
@@ -28,7 +28,7 @@ def unreadable(message: str) -> WireError:
 def read_body(asked: Asked, shape: Shape, body: bytes) -> Value:
     """Return what a request gives its operation, not yet held against the model."""
     if asked.protocol == "query":
-        return _of_form(shape, _tree(asked.form))
+        return _of_form(shape, asked.form)
     if not body.strip():
         return {}
     if asked.protocol == "cbor":
@@ -55,38 +55,39 @@ def _refuse_tag(_decoder: object) -> Value:
     raise ValueError("expected no tag but that of a time")
 
 
-def _tree(form: Mapping[str, str]) -> Tree:
-    """Return the dotted names of a form as a tree, whose values stand under empty names."""
-    root: Tree = {}
-    for key, value in form.items():
-        parts = key.split(".")
-        if len(parts) > _MAX_DEPTH or "" in parts:
-            raise unreadable(f'"{key[:_MAX_SHOWN]}"; expected names with dots between them')
-        node = root
-        for part in parts:
-            node = node.setdefault(part, {})
-        node[""] = value
-    return root
+def _of_form(shape: Shape, fields: Fields) -> Value:
+    """Return the value whose fields these are, by the rest of their names, as JSON has it.
 
-
-def _of_form(shape: Shape, node: Tree) -> Value:
-    """Return a part of a form as what the same value is in JSON, but for text in place of types."""
+    What JSON has types for is text here.
+    """
+    parts = _by_part(fields)
     if shape.type_name == "structure":
         members = shape.members.items()
-        return {name: _of_form(one, node[name]) for name, one in members if name in node}
+        return {name: _of_form(one, parts[name]) for name, one in members if name in parts}
     if shape.type_name == "list":
-        return [_of_form(shape.member, one) for one in _numbered(node.get("member", {}))]
+        return [_of_form(shape.member, one) for one in _numbered(parts.get("member", {}))]
     if shape.type_name == "map":
         key, value = (one.serialization.get("name") for one in (shape.key, shape.value))
+        entries = map(_by_part, _numbered(parts.get("entry", {})))
         return {
             one.get(key or "key", {}).get(""): _of_form(shape.value, one.get(value or "value", {}))
-            for one in _numbered(node.get("entry", {}))
+            for one in entries
         }
-    return node.get("")
+    return fields.get("")
 
 
-def _numbered(items: Tree) -> list[Tree]:
-    numbers = [one for one in items if one]
-    if any(not (one.isascii() and one.isdigit() and len(one) < 7) for one in numbers):
-        raise unreadable(f'"{min(numbers)[:_MAX_SHOWN]}": expected the number of an item')
-    return [items[one] for one in sorted(numbers, key=int)]
+def _by_part(fields: Fields) -> dict[str, dict[str, str]]:
+    """Return fields by the first part of their names, and then by the rest."""
+    found: dict[str, dict[str, str]] = {}
+    for name, value in fields.items():
+        part, _, rest = name.partition(".")
+        found.setdefault(part, {})[rest] = value
+    return found
+
+
+def _numbered(fields: Fields) -> list[dict[str, str]]:
+    items = _by_part({name: value for name, value in fields.items() if name})
+    try:
+        return [items[number] for number in sorted(items, key=int)]
+    except ValueError:
+        raise unreadable(f'"{min(items)[:80]}": expected the number of an item') from None

@@ -33,8 +33,8 @@ _PREFIXES = frozenset({*SERVICES, "monitoring", S3, ""})
 _METRICS = frozenset({"/BatchPutMetrics", "/BatchGetMetrics"})
 # A link to a page of ours leads there, whatever stands behind its "?".
 _PAGES = re.compile(r"/(?:docs|openapi\.json|healthz|readyz|ui/.*|api/v1/.*)")
-# Headers that a page of another site cannot send without asking first (CORS).
-_OF_CLIENTS = frozenset({CALL_ID, "authorization", "smithy-protocol", "x-amz-target"})
+# What no page of another site can send with a form; behind a gate everybody is somebody.
+_BY_CLIENTS = frozenset({CALL_ID, "authorization"})
 # Anything that changes something is a POST: a link of another site's page could ask for a GET.
 _READS = ("Describe", "Get", "List")
 
@@ -84,13 +84,6 @@ def protocol_of(scope: Scope, headers: Headers) -> Protocol | None:
     return "rest-xml" if is_unsigned and not path.startswith("/endpoints/") else None
 
 
-def require_client(scope: Scope, headers: Headers) -> None:
-    """Refuse what any web page can send, where nobody has authenticated the sender."""
-    if scope["method"] == "POST" and SHOWN_KEY not in scope and not _OF_CLIENTS & headers.keys():
-        message = f'unsigned, as any web page can ask; sign, or send the header "{CALL_ID}"'
-        raise WireError("MissingAuthenticationToken", message, 403)
-
-
 def asked_for(scope: Scope, protocol: Protocol, headers: Headers, body: bytes) -> Asked:
     """Return what a request asks for; refuse a service that is not served."""
     services, form = TARGETS, dict[str, str]()
@@ -100,6 +93,9 @@ def asked_for(scope: Scope, protocol: Protocol, headers: Headers, body: bytes) -
         if scope["method"] == "GET" and not operation.startswith(_READS):
             message = f"{operation[:80]} changes something; send a POST"
             raise WireError("InvalidAction", message, 405)
+        if scope["method"] != "GET" and SHOWN_KEY not in scope and not _BY_CLIENTS & headers.keys():
+            message = f'unsigned, as any web page can ask; sign it, or add the header "{CALL_ID}"'
+            raise WireError("MissingAuthenticationToken", message, 403)
     elif protocol == "cbor":
         matched = _CBOR_PATH.fullmatch(scope["path"])
         assert matched is not None

@@ -6,7 +6,7 @@ import base64
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 import orjson
@@ -19,12 +19,21 @@ from driftline.serving.aws.served import Answer, WireError
 if TYPE_CHECKING:
     from botocore.model import OperationModel, ServiceModel, Shape
 
-_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+Leaves = Mapping[str, Callable[[Any], Value]]
 _TYPES = {
     "cbor": "application/cbor", "json": "application/x-amz-json-1.1", "query": "text/xml",
     "rest-json": "application/json", "rest-xml": "application/xml",
 }  # fmt: skip
 _OLD_JSON = "application/x-amz-json-1.0"
+# How values are written that JSON, and CBOR, have no type for.
+_WHOLE = {"integer": int, "long": int}
+_CBOR: Leaves = _WHOLE
+_JSON: Leaves = {
+    **_WHOLE,
+    "blob": lambda value: base64.b64encode(value).decode(),
+    "timestamp": lambda value: value.timestamp(),
+    **dict.fromkeys(("float", "double"), lambda value: _finite(float(value))),
+}
 # What XML cannot hold, not even as a reference.
 _NO_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF])
 
@@ -47,9 +56,12 @@ def write_answer(
         result = _xml(f"{name}Result", shape, answer) if shape else ""
         text = f"{result}<ResponseMetadata>{_id_of(head)}</ResponseMetadata>"
         return Response(_document(f"{name}Response", operation.service_model, text), headers=head)
-    leaf = _to_cbor if protocol == "cbor" else _to_json
-    plain = _plain(shape, answer, leaf) if shape else {}
-    return Response(_cbor(plain) if protocol == "cbor" else orjson.dumps(plain), headers=head)
+    if protocol == "cbor":
+        from cbor2 import dumps
+
+        plain = _plain(shape, answer, _CBOR) if shape else {}
+        return Response(dumps(plain, datetime_as_timestamp=True), headers=head)
+    return Response(orjson.dumps(_plain(shape, answer, _JSON) if shape else {}), headers=head)
 
 
 def write_error(
@@ -80,38 +92,24 @@ def write_error(
     return Response(written, status, {**head, **more})
 
 
-def _plain(shape: Shape, value: Value, leaf: Callable[[str, Value], Value]) -> Value:
+def _plain(shape: Shape, value: Value, leaves: Leaves) -> Value:
     """Return a value as JSON or CBOR has it, by the members of its shape that are not None."""
     kind = shape.type_name
     if kind == "structure":
         given = [(name, one, value.get(name)) for name, one in shape.members.items()]
-        return {name: _plain(one, it, leaf) for name, one, it in given if it is not None}
+        return {name: _plain(one, it, leaves) for name, one, it in given if it is not None}
     if kind == "list":
-        return [_plain(shape.member, one, leaf) for one in value]
+        return [_plain(shape.member, one, leaves) for one in value]
     if kind == "map":
-        return {key: _plain(shape.value, one, leaf) for key, one in value.items()}
-    return leaf(kind, value)
+        return {key: _plain(shape.value, one, leaves) for key, one in value.items()}
+    return leaves[kind](value) if kind in leaves else value
 
 
-def _to_json(kind: str, value: Value) -> Value:
-    if kind == "timestamp":
-        return value.timestamp()
-    if kind == "blob":
-        return base64.b64encode(value).decode()
-    if kind in ("float", "double"):
-        return float(value) if math.isfinite(value) else _NOT_FINITE.get(value, "NaN")
-    return int(value) if kind in ("integer", "long") else value
-
-
-def _to_cbor(kind: str, value: Value) -> Value:
-    is_native = kind in ("timestamp", "blob", "float", "double")
-    return value if is_native else _to_json(kind, value)
-
-
-def _cbor(value: Value) -> bytes:
-    from cbor2 import dumps
-
-    return dumps(value, datetime_as_timestamp=True)
+def _finite(number: float) -> float | str:
+    """Return a number; what JSON has no number for as text."""
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
 def _cbor_of_texts(value: Mapping[str, str]) -> bytes:
@@ -137,7 +135,9 @@ def _xml(name: str, shape: Shape, value: Value) -> str:
     elif kind == "timestamp":
         text = f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03}Z"
     else:
-        text = str(value).lower() if kind == "boolean" else _escaped(str(_to_json(kind, value)))
+        text = (
+            str(value).lower() if kind == "boolean" else _escaped(str(_JSON.get(kind, str)(value)))
+        )
     return f"<{name}>{text}</{name}>"
 
 
