@@ -13,33 +13,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.capture.tap.target import CaptureTarget
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.admission import Limits
-from driftline.serving.hosting.multi_model.file_cache import COPIES, FileCache
+from driftline.serving.hosting.multi_model.file_cache import COPIES
 from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import DRAIN_S, Pool
-from driftline.serving.hosting.routing import Mirror, Route, ServedEndpoint
+from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
+from driftline.serving.hosting.variant import (
+    Key,
+    VariantRuntime,
+    VariantState,
+    limits_of,
+    make_pool,
+    spec_of,
+    variant_key,
+)
 from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_of
 from driftline.serving.resources.endpoints import DesiredVariant, needed_models, running_endpoint
 from driftline.serving.resources.fleets import list_fleets
-from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 
@@ -79,97 +85,6 @@ def _read(connection: Connection) -> Declared:
     foreign = frozenset(one.name.casefold() for one in running if not variants_of(one.spec))
     waiting = frozenset(row.name.casefold() for row in rows if not row.made)
     return Declared(list_fleets(rows), foreign, waiting, changes)
-
-
-Key = tuple[str, str, int]  # Of a variant: endpoint and name, without case, and its fleet.
-
-
-@dataclass(frozen=True, slots=True)
-class VariantState:
-    """How one variant of an endpoint fares."""
-
-    name: str
-    model: str
-    share: float  # Of the requests that name no variant, 0 to 1; of a shadow, those mirrored.
-    weight: float  # By which it has its share.
-    desired_weight: float
-    instance_count: int  # Workers that can answer now.
-    desired_instance_count: int  # Of a serverless one, those that run all the time.
-    problem: str | None
-    shadow: bool  # Whether it answers copies, and no caller.
-    mirrored: int  # Copies that a shadow was asked, and was spared, since the server began.
-    dropped: int
-    is_new: bool  # Of two fleets, while the endpoint is deployed.
-
-
-@dataclass(slots=True, eq=False)
-class VariantRuntime:
-    """What runs for one variant: what answers, what is started to take its place, why not yet."""
-
-    desired: DesiredVariant
-    log_file: LogFile
-    mirror: Mirror = field(default_factory=Mirror)
-    route: Route | None = None
-    next_pool: Pool | Pipeline | None = None
-    start: asyncio.Task[None] | None = None
-    reason: str | None = None
-
-    @property
-    def is_starting(self) -> bool:
-        """Whether its next pool is being started, and has not failed before."""
-        return self.start is not None and self.reason is None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of its workers can answer."""
-        if self.route is None or self.next_pool is not None or not self.route.pool.is_ready:
-            return False
-        least = 0 if self.desired.serverless else self.desired.instance_count or 1
-        return self.route.pool.instance_count >= least
-
-    @property
-    def problem(self) -> str | None:
-        """Why its next pool could not be started, or what answers for it cannot."""
-        pool = None if self.route is None else self.route.pool
-        # A serverless variant without a worker may be well, or have just failed to start one.
-        is_lost = pool is not None and bool(self.desired.serverless or not pool.is_ready)
-        return self.reason or (pool.problem if pool is not None and is_lost else None)
-
-    def place(self, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
-        """Have a pool answer, by the settings of a declaration."""
-        share = 100.0 if desired.sampling_percentage is None else desired.sampling_percentage
-        target = CaptureTarget(
-            endpoint=desired.endpoint,
-            variant=desired.name,
-            model=desired.worker.name,
-            sampling_percentage=share,
-            trust_event_time=desired.trust_event_time,
-            is_shadow=desired.is_shadow,
-            is_app=False,
-        )
-        self.route = Route(desired, pool, target, self.mirror if desired.is_shadow else None)
-
-    def state(self, share: float) -> VariantState:
-        """Return how it fares; ``share``: of the requests that it gets."""
-        desired, pool = self.desired, None if self.route is None else self.route.pool
-        loading = None if self.next_pool is None else self.next_pool.problem
-        return VariantState(
-            name=desired.name,
-            model=desired.worker.name,
-            share=share,
-            weight=0.0 if self.route is None else self.route.desired.weight,
-            desired_weight=desired.weight,
-            instance_count=0 if pool is None else pool.instance_count,
-            desired_instance_count=_workers_at_rest(desired),
-            problem=self.reason or loading or self.problem,
-            shadow=desired.is_shadow,
-            mirrored=self.mirror.mirrored,
-            dropped=self.mirror.dropped,
-            is_new=desired.fleet.is_new,
-        )
-
-
-Placed = tuple[VariantRuntime, Route]
 
 
 class EndpointReconciler:
@@ -232,10 +147,12 @@ class EndpointReconciler:
         served = self.endpoint(name)
         shares: dict[Key, float] = {}
         if served is not None:
-            shares = {_key(route.desired): served.share(route) for route in served.routes}
+            shares = {variant_key(route.desired): served.share(route) for route in served.routes}
             if served.shadow is not None:
-                shares[_key(served.shadow.desired)] = served.mirrored
-        return [one.state(shares.get(_key(one.desired), 0.0)) for one in self._runtimes(name)]
+                shares[variant_key(served.shadow.desired)] = served.mirrored
+        return [
+            one.state(shares.get(variant_key(one.desired), 0.0)) for one in self._runtimes(name)
+        ]
 
     def fleet(self, name: str, number: int) -> tuple[bool, str | None]:
         """Whether all workers of a fleet can answer here, and why one of its variants cannot."""
@@ -247,7 +164,7 @@ class EndpointReconciler:
     def _runtimes(self, name: str) -> list[VariantRuntime]:
         """Return what runs for an endpoint, in the order of its declaration."""
         key = name.casefold()
-        keys = [_key(one) for one in self._declared.variants if one.key[0] == key]
+        keys = [variant_key(one) for one in self._declared.variants if one.key[0] == key]
         return [found for one in keys if (found := self._variants.get(one)) is not None]
 
     def workers(self) -> list[Workers]:
@@ -286,7 +203,7 @@ class EndpointReconciler:
         async with self._lock:
             is_first = self._declared.changes is None
             self._declared = await asyncio.to_thread(self._from_database, _read)
-            desired = {_key(one): one for one in self._declared.variants}
+            desired = {variant_key(one): one for one in self._declared.variants}
             for key in dict.fromkeys((*self._variants, *desired)):
                 self._step(key, desired.get(key), self._variants.get(key))
             self._publish()
@@ -370,7 +287,7 @@ class EndpointReconciler:
             log_file = LogFile(self._context.model_logs_of(desired.endpoint), desired.name)
             actual = self._variants[key] = VariantRuntime(desired, log_file)
         actual.desired, old = desired, actual.route
-        spec, limits = _spec_of(self._context, desired.worker), _limits_of(self._context, desired)
+        spec, limits = spec_of(self._context, desired.worker), limits_of(self._context, desired)
         if old is not None and old.pool.spec == spec:
             old.pool.resize(limits)
             actual.place(desired, old.pool)
@@ -384,7 +301,7 @@ class EndpointReconciler:
             if old is not None and old.pool is pool:  # It was never ready.
                 actual.route = None
             self._cancel(actual)
-            pool = actual.next_pool = _make_pool(self._context, desired, actual.log_file)
+            pool = actual.next_pool = make_pool(self._context, desired, actual.log_file)
             actual.start = asyncio.create_task(self._start(actual, pool))
             served = self._endpoints.get(key[0])
             # Where no other can answer, requests wait for its first worker; for that of a fleet
@@ -429,7 +346,7 @@ class EndpointReconciler:
             await pool.stop()  # Who waits for it is told.
             await asyncio.sleep(pause_s)
             pause_s, old = min(2 * pause_s, LONGEST_PAUSE_S), variant.route
-            ended, pool = pool, _make_pool(self._context, variant.desired, variant.log_file)
+            ended, pool = pool, make_pool(self._context, variant.desired, variant.log_file)
             variant.next_pool = pool
             if old is not None and old.pool is ended:
                 variant.place(variant.desired, pool)
@@ -459,38 +376,34 @@ class EndpointReconciler:
 
     def _served(self, name: str, before: ServedEndpoint | None) -> ServedEndpoint | None:
         """Return an endpoint by what is declared and placed, and what it was before."""
-        placed = [(one, one.route) for one in self._runtimes(name) if one.route is not None]
-        shadow = next((route for _, route in placed if route.desired.is_shadow), None)
-        placed = [(one, route) for one, route in placed if not route.desired.is_shadow]
-        placed = self._joined(name, placed, () if before is None else before.routes)
-        can_start = [route for one, route in placed if one.reason is None or route.pool.is_ready]
+        runtimes = self._runtimes(name)
+        shadow = next((one.route for one in runtimes if one.route and one.desired.is_shadow), None)
+        fleets: dict[int, list[VariantRuntime]] = {}
+        for one in runtimes:
+            if not one.desired.is_shadow:
+                fleets.setdefault(one.desired.fleet.number, []).append(one)
+        # A fleet of which a variant cannot answer would refuse those who name it.
+        able = [
+            fleet
+            for fleet in fleets.values()
+            if all(one.is_able for one in fleet) and fleet[0].desired.fleet.is_asked
+        ]
+        used = able or [fleet for fleet in fleets.values() if not fleet[0].desired.fleet.is_new]
+        placed = [(one, one.route) for fleet in used for one in fleet if one.route is not None]
+        can_start = [route for one, route in placed if one.is_able or one.reason is None]
         callers = can_start or [route for _, route in placed]
-        if before is not None and not any(route.pool.is_ready for route in callers):
-            # Those declared are still loading, or have failed: what answered goes on.
+        if before is not None and not able:
+            # What answered goes on: all of it where none of those declared can, and a fleet that is
+            # declared no longer until the one that took its place can.
             kept = [route for route in before.routes if route.pool.is_ready]
-            callers = kept or callers
+            past = [route for route in kept if route.desired.fleet.number not in fleets]
+            is_any_able = any(route.pool.is_ready for route in callers)
+            callers = past or (callers if is_any_able else kept or callers)
         if not callers:
             return None
         if shadow is not None and any(route.pool is shadow.pool for route in callers):
             shadow = None
         return ServedEndpoint.of(callers, shadow)
-
-    def _joined(self, name: str, placed: list[Placed], before: Sequence[Route]) -> list[Placed]:
-        """Leave out fleets that join until all of their variants can answer, while another can."""
-        asked = {route.desired.fleet.number for route in before}
-        routes = (*(route for _, route in placed), *before)
-        able = {
-            route.desired.fleet.number
-            for route in routes
-            if route.pool.is_ready and not route.desired.fleet.is_new
-        }
-        waits = set[int]()
-        for one in self._runtimes(name):
-            fleet, is_ready = one.desired.fleet, one.route is not None and one.route.pool.is_ready
-            joins = fleet.is_new or fleet.number not in asked
-            if joins and not is_ready and not one.desired.is_shadow and able - {fleet.number}:
-                waits.add(fleet.number)
-        return [(one, route) for one, route in placed if one.desired.fleet.number not in waits]
 
     def _end(self, route: Route, drain_s: float = DRAIN_S) -> None:
         """Stop a pool beside all else; nobody waits for a shadow's answers."""
@@ -500,66 +413,3 @@ class EndpointReconciler:
         task = asyncio.create_task(pool.stop(drain_s=drain_s))
         self._stopping[task] = pool
         task.add_done_callback(self._stopping.pop)
-
-
-def _key(desired: DesiredVariant) -> Key:
-    return *desired.key, desired.fleet.number
-
-
-def _make_pool(
-    context: ServerContext, desired: DesiredVariant, log_file: LogFile
-) -> Pool | Pipeline:
-    """Make the pool of a variant."""
-    name, limits = desired.endpoint, _limits_of(context, desired)
-    spec = _spec_of(context, desired.worker)
-    if spec.containers:
-        parts = {
-            host: Pool(name, part, limits, log_file=log_file) for host, part in spec.containers
-        }
-        return Pipeline(name, spec, limits, parts)
-    files = None
-    if spec.many_memory_mb is not None:
-        folder, check = context.models.local_folder, context.reach.check
-        files = FileCache(spec.path, folder, spec.many_disk_mb << 20, check)
-    return Pool(name, spec, limits, log_file=log_file, files=files)
-
-
-def _spec_of(context: ServerContext, worker: WorkerSpec) -> WorkerSpec:
-    """Return what workers are started with here: their files, and what this server trusts."""
-    serving, is_file = context.settings.serving, worker.path and worker.many_memory_mb is None
-    return replace(
-        worker,
-        path=str(context.models.path(worker.path)) if is_file else worker.path,
-        containers=tuple((host, _spec_of(context, part)) for host, part in worker.containers),
-        trust_pickle=worker.trust_pickle and serving.trust_pickle,
-        trust_commands=serving.trust_commands,
-        max_rows=context.max_request_rows,
-    )
-
-
-def _workers_at_rest(desired: DesiredVariant) -> int:
-    """Return the workers that are to run whether or not they are asked."""
-    if desired.instance_count is not None:  # Also one that was changed since it was applied.
-        return desired.instance_count
-    return 1 if desired.serverless is None else desired.serverless.provisioned_concurrency or 0
-
-
-def _limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
-    """Return the bounds of a variant's pool."""
-    serving, serverless = context.settings.serving, desired.serverless
-    limits = Limits(
-        minimum=_workers_at_rest(desired),
-        open_requests=context.max_open_requests,
-        timeout_s=serving.timeout_s,
-        start_timeout_s=context.start_timeout_s,
-    )
-    if serverless is None:
-        return limits
-    return replace(
-        limits,
-        maximum=serverless.max_concurrency,
-        idle_s=serving.serverless_idle_s,
-        open_requests=serverless.max_concurrency,
-        # A request waits for the start of its worker.
-        start_timeout_s=min(context.start_timeout_s, serving.timeout_s),
-    )

@@ -42,6 +42,11 @@ class Fleet:
     is_new: bool = False  # Whether it is to take the place of another one, and asked when loaded.
     label: str = ""  # While there are two: the config or generation that metrics name it by.
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether requests may go to it: a new one gets none before it has a share."""
+        return not self.is_new or self.share > 0
+
 
 @dataclass(frozen=True, slots=True)
 class DesiredVariant:

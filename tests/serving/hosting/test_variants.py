@@ -18,13 +18,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from driftline.capture.tap.target import CaptureTarget
 from driftline.serving.hosting.admission import Limits
-from driftline.serving.hosting.endpoint_reconciler import (
-    Declared,
-    EndpointReconciler,
-    VariantRuntime,
-)
+from driftline.serving.hosting.endpoint_reconciler import Declared, EndpointReconciler
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
+from driftline.serving.hosting.variant import VariantRuntime
 from driftline.serving.resources.endpoints import DesiredVariant, Fleet
 from driftline.serving.resources.variant_overrides import override
 from driftline.serving.resources.worker_spec import WorkerSpec
@@ -99,6 +96,9 @@ def test_a_new_fleet_is_asked_on_a_server_once_all_of_its_variants_can_answer():
     assert asked(Fleet(1)) == after
     b.is_ready = False  # Nothing else is left.
     assert asked(Fleet(1)) == after
+    # Without a share, nobody is sent to it, whatever becomes of the old one.
+    b.is_ready, ready["B", 0].is_ready = True, False
+    assert asked(Fleet(0), Fleet(1, 0.0, is_new=True)) == before
 
 
 @pytest.fixture(scope="module")
