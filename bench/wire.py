@@ -1,8 +1,8 @@
 """What the wire of AWS costs: calls a second with 1,000 endpoints, and an invocation by boto3.
 
-- Describe and list: a server with 1,000 endpoints declared through the wire, none of whose loops
-  run, so that no model is loaded; each request is what boto3 sends, on one connection. Given is the
-  processor time of the server's process a call, and so the calls a second that one core answers.
+- Describe and list: a server with 1,000 serverless endpoints in service, copies of one, whose model
+  is looked into for the first alone; each request is what boto3 sends, on one connection. Given is
+  the processor time of the server's process a call, and so the calls a second of one core.
 - Invoke: a server with one endpoint, asked in turn as curl does and as boto3 does, which signs.
   Given is the processor time of the server's process a request, its worker left out.
 
@@ -16,12 +16,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import skops.io
@@ -29,49 +28,13 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from sqlalchemy import Engine
 
-from driftline.app.listener import Server, listen
-from driftline.loopback import App, Receive, Scope, Send
 from driftline.serving import tables
-from driftline.serving.app import create_app
-from driftline.serving.context import ServerContext
-from tests.servers.postgres import new_sqlite, open_url
-from tests.serving.conftest import NOW, make_frame, make_model, running, settings_of, wait_for
+from driftline.serving.hosting import pool
+from driftline.serving.resources.store import count_change
+from tests.serving.conftest import make_frame, make_model, running
 
 ENDPOINTS = 1_000
 HERE = Path(__file__).parent
-
-
-def without_loops(app: App) -> App:
-    """Return an application whose life begins and ends with nothing."""
-
-    async def bare(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await app(scope, receive, send)
-            return
-        for event in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{event}.complete"})
-
-    return bare
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[int, Engine]]:
-    """Run a server without loops; give its port and its database."""
-    engine = open_url(new_sqlite(folder))
-    (folder / "root").mkdir()
-    context = ServerContext(settings=settings_of(folder), engine=engine, now=lambda: NOW)
-    listener = listen("bench", "127.0.0.1", 0)
-    server = Server(without_loops(create_app(context)))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    wait_for(lambda: server.started)
-    try:
-        yield listener.getsockname()[1], engine
-    finally:
-        server.should_exit = True
-        thread.join()
-        engine.dispose()
 
 
 def client_of(port: int, service: str) -> BaseClient:
@@ -116,41 +79,53 @@ def cost_s(port: int, request: bytes, seconds: float) -> float:
 
 
 def copy_endpoint(engine: Engine, name: str) -> None:
-    """Declare an endpoint again and again: to plan each by itself would take a minute."""
+    """Store a ready endpoint again and again, and have the server follow."""
     resources = tables.resources
     with engine.begin() as connection:
         declared = resources.select().where(resources.c.name == name)
-        # No worker answers; what is on its way would be waited for.
-        row = connection.execute(declared).one()._asdict() | {"phase": "Failed"}
-        row["observed_generation"] = row["generation"]
+        row = connection.execute(declared).one()._asdict()
         names = [f"e{number:04}" for number in range(1, ENDPOINTS)]
         copies = [{**row, "key": one, "name": one} for one in names]
         connection.execute(resources.insert(), copies)
+        count_change(connection, "Endpoint")
+
+
+async def no_look(_spec: object, *, timeout_s: float) -> None:
+    """Stand in for the process that looks into a serverless variant's model."""
+
+
+CALLS: Sequence[tuple[str, dict[str, object]]] = (
+    ("describe_endpoint", {"EndpointName": "e0500"}),
+    ("describe_endpoint_config", {"EndpointConfigName": "c"}),
+    ("describe_model", {"ModelName": "late"}),
+    ("list_endpoints", {}),
+    ("list_endpoint_configs", {}),
+    ("list_models", {}),
+    ("list_endpoints", {"NameContains": "99"}),
+    ("list_endpoints", {"SortBy": "Name", "SortOrder": "Ascending", "MaxResults": 100}),
+)
 
 
 def describe_and_list(folder: Path, seconds: float) -> None:
-    with served(folder) as (port, engine):
+    skops.io.dump(make_model(make_frame(60)), folder / "late.skops")
+    with running(folder) as server:
+        port = int(server.url.rpartition(":")[2])
         client = client_of(port, "sagemaker")
-        skops.io.dump(make_model(make_frame(60)), folder / "late.skops")
         container = {"Image": "driftline", "ModelDataUrl": str(folder / "late.skops")}
         client.create_model(ModelName="late", PrimaryContainer=container)
-        variant = {"VariantName": "v", "ModelName": "late", "InitialInstanceCount": 1}
+        serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
+        variant = {"VariantName": "v", "ModelName": "late", "ServerlessConfig": serverless}
         client.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
         client.create_endpoint(EndpointName="e0000", EndpointConfigName="c")
-        copy_endpoint(engine, "e0000")
-        for name, given in (
-            ("describe_endpoint", {"EndpointName": "e0500"}),
-            ("describe_model", {"ModelName": "late"}),
-            ("list_endpoints", {}),
-            ("list_endpoints", {"SortBy": "Name", "SortOrder": "Ascending", "MaxResults": 100}),
-        ):
+        client.get_waiter("endpoint_in_service").wait(EndpointName="e0000")
+        with patch.object(pool, "describe_model", no_look):
+            copy_endpoint(server.engine, "e0000")
+            for number in range(ENDPOINTS):
+                client.get_waiter("endpoint_in_service").wait(EndpointName=f"e{number:04}")
+        for name, given in CALLS:
             request = sent_by(client, name, **given)
-            costs = [cost_s(port, request, seconds) for _ in range(3)]
-            best = min(costs)
-            print(
-                f"{name} {given}: {best * 1e6:,.0f} µs, {1 / best:,.0f} calls/s",
-                flush=True,
-            )
+            best = min(cost_s(port, request, seconds) for _ in range(3))
+            print(f"{name} {given}: {best * 1e6:,.0f} µs, {1 / best:,.0f} calls/s", flush=True)
 
 
 def invoke(folder: Path, seconds: float) -> None:

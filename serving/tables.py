@@ -51,6 +51,7 @@ resources = Table(
     Column("lease_until", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "kind", "created_at", "key"),
 )
 
 # One row, written with the initial schema: tells this database from all others.

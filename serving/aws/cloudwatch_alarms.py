@@ -22,7 +22,7 @@ from driftline.serving.operations import alarms, resources
 
 _KINDS = {"MetricAlarm": "metric", "CompositeAlarm": "composite"}
 _TYPES = {kind: name for name, kind in _KINDS.items()}
-COLLECTIONS = {
+COLLECTIONS: Mapping[str, resources.Collection] = {
     "Alarm": "alarms", "CompositeAlarm": "composite-alarms", "Silence": "silences"
 }  # fmt: skip
 _PUT = {"MetricAlarm": "Alarm", "CompositeAlarm": "CompositeAlarm", "AlarmMuteRule": "Silence"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from pydantic.alias_generators import to_pascal
@@ -39,7 +38,7 @@ def deployment_members(spec: Given, status: Given) -> Document:
     new = [one for one in status["variants"] if one["is_new"]]
     members["PendingDeploymentSummary"] = {
         "EndpointConfigName": spec.get("config", f"generation-{found['generation']}"),
-        "StartTime": datetime.fromisoformat(found["started_at"]),
+        "StartTime": found["started_at"],
         "ProductionVariants": [
             {
                 "VariantName": one["name"],
@@ -71,7 +70,7 @@ def _variant_status(found: Given, status: str) -> Document:
     message = (
         f"step {found['step']} of {found['steps']}, {100 * found['share']:g}% on the new fleet"
     )
-    since = datetime.fromisoformat(found["since"])
+    since = found["since"]
     return {"Status": status, "StatusMessage": message, "StartTime": since}
 
 

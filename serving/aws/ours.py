@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
+
+from sqlalchemy import Connection
 
 from driftline.errors import NotFoundError
 from driftline.serving.aws.served import Given, Wire
 from driftline.serving.operations import resources
 from driftline.serving.operations.registry import Json
-from driftline.serving.resources.store import ChangedError
+from driftline.serving.operations.resources import Collection
+from driftline.serving.operations.services import Services
+from driftline.serving.resources import echo, store
 
 
 async def found(wire: Wire, operation: Callable[..., Any], **asked: Any) -> Any:  # noqa: ANN401
@@ -22,10 +25,21 @@ async def found(wire: Wire, operation: Callable[..., Any], **asked: Any) -> Any:
         return None
 
 
-async def declared(wire: Wire, collection: str, name: str) -> Json | None:
-    """Return a resource, with its ETag as "etag"; None where there is none of the name."""
-    answer = await found(wire, resources.get_resource, collection=collection, name=name)
-    return None if answer is None else {**json.loads(answer.body), "etag": answer.headers["etag"]}
+async def declared(wire: Wire, collection: Collection, name: str) -> Json | None:
+    """Return a resource, its ETag as "etag" and what clients of AWS said of it as "said".
+
+    None where there is none of the name.
+    """
+
+    def read(services: Services, connection: Connection) -> Json | None:
+        row = store.find(connection, resources.KIND_OF[collection], name)
+        if row is None:
+            return None
+        shown = vars(resources.show(services, connection, row))
+        said = echo.get(connection, row.kind, row.name)
+        return {**shown, "etag": f'"{row.edition}"', "said": said}
+
+    return await wire.asking.read(resources.get_resource, read, collection=collection, name=name)
 
 
 def changed(resource: Json, **fields: object) -> Json:
@@ -34,14 +48,14 @@ def changed(resource: Json, **fields: object) -> Json:
     return {**own, "spec": {**resource["spec"], **fields}}
 
 
-async def delete_declared(wire: Wire, collection: str, name: str) -> None:
+async def delete_declared(wire: Wire, collection: Collection, name: str) -> None:
     """Delete a resource, if there is one of the name."""
     with suppress(NotFoundError):
         await wire.ask(resources.delete_resource, collection=collection, name=name)
 
 
 async def amend(
-    wire: Wire, collection: str, name: str, change: Callable[[Json], Mapping[str, object]]
+    wire: Wire, collection: Collection, name: str, change: Callable[[Json], Mapping[str, object]]
 ) -> bool:
     """Change the fields of a resource that a function of its spec returns; False: there is none.
 
@@ -50,7 +64,7 @@ async def amend(
     while (resource := await declared(wire, collection, name)) is not None:
         if not (fields := change(resource["spec"])):
             return True
-        with suppress(ChangedError):
+        with suppress(store.ChangedError):
             known = resource["etag"]
             await wire.ask(resources.apply, resources=[changed(resource, **fields)], if_match=known)
             return True

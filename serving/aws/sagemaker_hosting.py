@@ -79,7 +79,7 @@ async def create_model(wire: Wire, given: Given) -> Answer:
 async def describe_model(wire: Wire, given: Given) -> Answer:
     """Return what a model was created with."""
     found = await _get(wire, _MODEL, given["ModelName"])
-    said = await kept(wire, "Model", found["name"])
+    said = found["said"]
     if not (said and _is_same(model_resources, said, found)):
         names = {one["model_name"] for one in found["spec"].get("containers", ())}
         parts = {name: (await _get(wire, _MODEL, name))["spec"] for name in names}
@@ -129,7 +129,7 @@ async def create_endpoint_config(wire: Wire, given: Given) -> Answer:
 async def describe_endpoint_config(wire: Wire, given: Given) -> Answer:
     """Return what a configuration was created with."""
     found = await _get(wire, _CONFIG, given["EndpointConfigName"])
-    said = await kept(wire, "EndpointConfig", found["name"])
+    said = found["said"]
     if not said.get("ProductionVariants"):
         said = config_members(found["spec"], lambda name: _topic(wire, name))
     variants: Answer = {
@@ -178,7 +178,7 @@ async def describe_endpoint(wire: Wire, given: Given) -> Answer:
     while _is_on_its_way(found["status"]) and asyncio.get_running_loop().time() < end_s:
         await asyncio.sleep(LOOK_S)
         found = await _get(wire, _ENDPOINT, given["EndpointName"])
-    said, status = await kept(wire, "Endpoint", found["name"]), found["status"]
+    said, status = found["said"], found["status"]
     running = status["running"]
     later = config_members(running, lambda name: _topic(wire, name)) if running else {}
     is_failed = "Failed" in (status["state"], status["phase"])
@@ -208,7 +208,7 @@ async def update_endpoint(wire: Wire, given: Given) -> Answer:
     resource = _resource(found["name"], {**kept_fields, "config": config["name"]})
     owned = {"owner": found["owner"], "tags": found["tags"]}
     await wire.ask(apply, resources=[{**resource, **owned}], if_match=found["etag"])
-    said = await kept(wire, "Endpoint", found["name"])
+    said = found["said"]
     said = {name: one for name, one in said.items() if name != "DataCaptureConfig"}
     said |= {**given, **await _of_config(wire, config["name"])}
     await keep(wire, "Endpoint", found["name"], said)
@@ -417,5 +417,5 @@ def _topic(wire: Wire, name: str) -> str:
     return f"arn:aws:sns:{wire.region}:{wire.account}:{name}"
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _time(text: datetime) -> datetime:
+    return text

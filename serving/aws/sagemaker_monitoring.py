@@ -10,7 +10,7 @@ import asyncio
 import re
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC
 
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, NotFoundError
@@ -302,8 +302,8 @@ async def list_alerts(wire: Wire, given: Given) -> Answer:
     alarm = await _alarm(wire, given["MonitoringScheduleName"])
     summary = {
         "MonitoringAlertName": _ALERT,
-        "CreationTime": datetime.fromisoformat(alarm["created_at"]),
-        "LastModifiedTime": datetime.fromisoformat(alarm["updated_at"]),
+        "CreationTime": alarm["created_at"],
+        "LastModifiedTime": alarm["updated_at"],
         "AlertStatus": _alert_status(alarm["status"]["state_value"]),
         "DatapointsToAlert": alarm["spec"]["datapoints_to_alarm"],
         "EvaluationPeriod": alarm["spec"]["evaluation_periods"],

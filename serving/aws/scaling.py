@@ -10,6 +10,7 @@ from driftline.alerts.documents import from_aws, to_aws
 from driftline.serving.aws.ours import declared, every
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations.resources import (
+    Collection,
     StoredResource,
     apply,
     delete_resource,
@@ -26,7 +27,8 @@ from driftline.serving.resources.spec import Spec
 from driftline.serving.resources.store import ChangedError
 from driftline.serving.scaling.policies import alarms_of, policy_id
 
-_SERVICE, _COLLECTION = "application-autoscaling", "scaling-policies"
+_SERVICE = "application-autoscaling"
+_COLLECTION: Collection = "scaling-policies"
 _RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
 _PAGE, _TRIES, _NAME_MAX = 50, 5, 63
 # What a target has several of: the field of its spec, the one that names each, and those that stay

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
@@ -72,8 +73,8 @@ _FETCHES = 4  # At once, of models' files.
 class Declared:
     """The declared endpoints, as read at one moment."""
 
-    variants: list[DesiredVariant]
-    foreign: frozenset[str]  # Names without case.
+    variants: Mapping[str, list[DesiredVariant]]  # By endpoint; all names here without case.
+    foreign: frozenset[str]
     waiting: frozenset[str]  # Of endpoints of which no generation became ready.
     changes: int | None = None  # The count of changes that it was read at.
 
@@ -84,7 +85,10 @@ def _read(connection: Connection) -> Declared:
     running = [running_endpoint(row) for row in rows if row.made]
     foreign = frozenset(one.name.casefold() for one in running if not variants_of(one.spec))
     waiting = frozenset(row.name.casefold() for row in rows if not row.made)
-    return Declared(list_fleets(rows), foreign, waiting, changes)
+    variants: dict[str, list[DesiredVariant]] = {}
+    for one in list_fleets(rows):
+        variants.setdefault(one.key[0], []).append(one)
+    return Declared(variants, foreign, waiting, changes)
 
 
 class EndpointReconciler:
@@ -97,7 +101,7 @@ class EndpointReconciler:
         # No longer declared, and not stopped before requests go elsewhere.
         self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
-        self._declared = Declared([], frozenset(), frozenset())
+        self._declared = Declared({}, frozenset(), frozenset())
         self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
         self._lock = asyncio.Lock()
         self._first_starts: set[asyncio.Task[None] | None] = set()  # Readiness waits for these.
@@ -133,8 +137,8 @@ class EndpointReconciler:
         key = name.casefold()
         if key in self._declared.foreign:
             return "CapturedOnly", None
-        problems = {one.name: one.problem for one in self.variants(name) if one.problem is not None}
         runtimes, served = self._runtimes(key), self.endpoint(name)
+        problems = {one.desired.name: text for one in runtimes if (text := one.any_problem)}
         texts = [f'variant "{variant}": {problem}' for variant, problem in problems.items()]
         problem = "; ".join(texts if len(runtimes) > 1 else problems.values()) or None
         if served is None or not served.is_ready:
@@ -163,9 +167,8 @@ class EndpointReconciler:
 
     def _runtimes(self, name: str) -> list[VariantRuntime]:
         """Return what runs for an endpoint, in the order of its declaration."""
-        key = name.casefold()
-        keys = [variant_key(one) for one in self._declared.variants if one.key[0] == key]
-        return [found for one in keys if (found := self._variants.get(one)) is not None]
+        keys = map(variant_key, self._declared.variants.get(name.casefold(), ()))
+        return [found for key in keys if (found := self._variants.get(key)) is not None]
 
     def workers(self) -> list[Workers]:
         """Return the workers of each variant, of its containers each by itself."""
@@ -203,7 +206,7 @@ class EndpointReconciler:
         async with self._lock:
             is_first = self._declared.changes is None
             self._declared = await asyncio.to_thread(self._from_database, _read)
-            desired = {variant_key(one): one for one in self._declared.variants}
+            desired = {variant_key(one): one for one in chain(*self._declared.variants.values())}
             for key in dict.fromkeys((*self._variants, *desired)):
                 self._step(key, desired.get(key), self._variants.get(key))
             self._publish()
@@ -234,7 +237,8 @@ class EndpointReconciler:
             # What is served goes on as it is.
             with failures.noted(SQLAlchemyError, OSError):
                 # A new fleet is asked here only while it can answer.
-                if self._leaving or any(one.fleet.is_new for one in self._declared.variants):
+                declared = chain(*self._declared.variants.values())
+                if self._leaving or any(one.fleet.is_new for one in declared):
                     self._publish()
                 if not await asyncio.to_thread(self._from_database, self.has_followed):
                     await self.refresh()
@@ -342,7 +346,7 @@ class EndpointReconciler:
                     text = "endpoint=%s event=failed error=%s"
                     log.error(text, desired.endpoint, error, exc_info=is_ours)
                 variant.reason = str(error)
-            self._publish()
+            self._publish(variant.desired.key[0])
             await pool.stop()  # Who waits for it is told.
             await asyncio.sleep(pause_s)
             pause_s, old = min(2 * pause_s, LONGEST_PAUSE_S), variant.route
@@ -350,7 +354,7 @@ class EndpointReconciler:
             variant.next_pool = pool
             if old is not None and old.pool is ended:
                 variant.place(variant.desired, pool)
-                self._publish()
+                self._publish(variant.desired.key[0])
         old, variant.start, variant.next_pool, variant.reason = variant.route, None, None, None
         variant.place(variant.desired, pool)  # Its weight may be another one since.
         if old is not None and old.pool is not pool:
@@ -359,13 +363,20 @@ class EndpointReconciler:
             "endpoint=%s variant=%s event=in-service generation=%d",
             desired.endpoint, desired.name, desired.generation,
         )  # fmt: skip
-        self._publish()
+        self._publish(variant.desired.key[0])
 
-    def _publish(self) -> None:
-        """Use the variants as they are placed now; one that failed gets none while another can."""
-        names = dict.fromkeys(one.key[0] for one in self._declared.variants)
+    def _publish(self, changed: str | None = None) -> None:
+        """Use the variants as they are placed now; one that failed gets none while another can.
+
+        ``changed``: the one endpoint, without case, of which a variant was placed; None: any.
+        """
+        names = self._declared.variants if changed is None else [changed]
         found = {name: self._served(name, self._endpoints.get(name)) for name in names}
+        if changed is not None:
+            found = {**self._endpoints, **found}
         self._endpoints = MappingProxyType({key: one for key, one in found.items() if one})
+        if not self._leaving:
+            return
         asked = {id(one.pool) for endpoint in self._endpoints.values() for one in endpoint.all}
         leaving, self._leaving = self._leaving, []
         for route in leaving:

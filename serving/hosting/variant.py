@@ -74,6 +74,12 @@ class VariantRuntime:
         is_lost = pool is not None and bool(self.desired.serverless or not pool.is_ready)
         return self.reason or (pool.problem if pool is not None and is_lost else None)
 
+    @property
+    def any_problem(self) -> str | None:
+        """What is wrong with it, also with workers that are being started."""
+        loading = None if self.next_pool is None else self.next_pool.problem
+        return self.reason or loading or self.problem
+
     def place(self, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
         """Have a pool answer, by the settings of a declaration."""
         share = 100.0 if desired.sampling_percentage is None else desired.sampling_percentage
@@ -91,7 +97,6 @@ class VariantRuntime:
     def state(self, share: float) -> VariantState:
         """Return how it fares; ``share``: of the requests that it gets."""
         desired, pool = self.desired, None if self.route is None else self.route.pool
-        loading = None if self.next_pool is None else self.next_pool.problem
         return VariantState(
             name=desired.name,
             model=desired.worker.name,
@@ -100,7 +105,7 @@ class VariantRuntime:
             desired_weight=desired.weight,
             instance_count=0 if pool is None else pool.instance_count,
             desired_instance_count=_workers_at_rest(desired),
-            problem=self.reason or loading or self.problem,
+            problem=self.any_problem,
             shadow=desired.is_shadow,
             mirrored=self.mirror.mirrored,
             dropped=self.mirror.dropped,

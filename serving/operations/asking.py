@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.warnings import UnsupportedFieldAttributeWarning
+from sqlalchemy import Connection
 
 from driftline.access.principal import Role
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, ForbiddenError, InputError
 from driftline.serving.http.responses import status_of
 from driftline.serving.operations import areas  # noqa: F401 - registers all
@@ -21,6 +24,8 @@ from driftline.serving.operations.authorization import AuditLog, authorize, requ
 from driftline.serving.operations.registry import OPERATIONS, PAGE, Operation
 from driftline.serving.operations.services import Services
 from driftline.validation import told
+
+Read = TypeVar("Read")
 
 INTERNAL_ERROR = 500
 
@@ -34,13 +39,31 @@ class Asking:
     async def ask(self, function: Callable[..., Any], **given: Any) -> Any:  # noqa: ANN401 - its answer
         """Call an operation's function by what it declares; return what it returns."""
         operation = _operation_of(function)
-        status = operation.status
-        try:
-            authorize(operation, given)
+        async with self._noted(operation, given):
             asked = _checked(operation, given)
             if inspect.iscoroutinefunction(function):
                 return await operation.call(self._services, asked)
             return await asyncio.to_thread(operation.call, self._services, asked)
+
+    async def read(
+        self, function: Callable[..., Any], read: Callable[[Services, Connection], Read],
+        **given: object,
+    ) -> Read:  # fmt: skip
+        """Read what an operation would show by another function, for whoever may ask that."""
+        async with self._noted(_operation_of(function), given):
+            return await asyncio.to_thread(self._read, read)
+
+    def _read(self, read: Callable[[Services, Connection], Read]) -> Read:
+        with read_connection(self._services.context.engine) as connection:
+            return read(self._services, connection)
+
+    @asynccontextmanager
+    async def _noted(self, operation: Operation, given: Mapping[str, Any]) -> AsyncIterator[None]:
+        """Refuse who may not ask an operation, and note what was asked and how that ended."""
+        status = operation.status
+        try:
+            authorize(operation, given)
+            yield
         except DriftlineError as error:
             status, _, _ = status_of(error)
             raise

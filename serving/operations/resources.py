@@ -48,7 +48,7 @@ Collection = Literal[
 ]  # fmt: skip
 
 # Collections stand in the order of kinds.
-_KINDS: dict[Collection, Kind] = dict(zip(get_args(Collection), KINDS, strict=True))
+KIND_OF: dict[Collection, Kind] = dict(zip(get_args(Collection), KINDS, strict=True))
 
 _INTERNAL = frozenset({"spec", "models", "edition", "fleet", "deployment", "overrides"})
 _RUNNING = ("config", *EndpointConfigSpec.model_fields)
@@ -121,29 +121,32 @@ def list_resources(
     descending: Annotated[bool, "The last one first."] = False,
 ) -> Page[StoredResource]:
     """List the resources of a kind."""
-    kind, wanted = _KINDS[collection], pairs_of(tag).items()
+    kind, wanted = KIND_OF[collection], pairs_of(tag).items()
     start, part = key_of(kind, prefix), key_of(kind, contains)
+    has_followed = services.reconciler.has_followed(connection)
 
     def fits(row: Stored) -> bool:
-        key = key_of(kind, row.name)
+        key = key_of(kind, row.name)  # To SQLite's LIKE, cases are alike.
         return (
             key.startswith(start)
             and part in key
-            and owner in (None, row.owner)
             and wanted <= dict(row.tags).items()
-            and _is_within(row.created_at, created_after, created_before)
-            and _is_within(row.updated_at, updated_after, updated_before)
-            and (state is None or _state(services, connection, row) == state)
+            and state in (None, endpoint_state(services, row, has_followed=has_followed))
         )
 
+    where = store.narrowed(
+        start=start, part=part, owner=owner, created=(created_after, created_before),
+        updated=(updated_after, updated_before),
+    )  # fmt: skip
     rows = store.list_page(
-        connection, kind, fits, order=order, descending=descending,
-        after=page.after(*store.ORDERS[order][1]), limit=page.count,
+        connection, kind, *where, fits=fits if start or part or wanted or state else None,
+        order=order, descending=descending, after=page.after(*store.ORDERS[order][1]),
+        limit=page.count,
     )  # fmt: skip
     return page.of(
         rows,
         lambda row: store.place_of(row, order),
-        lambda row: _shown(services, connection, row),
+        lambda row: show(services, connection, row, has_followed=has_followed),
     )
 
 
@@ -156,8 +159,8 @@ def get_resource(
     name: Name,
 ) -> Annotated[Response, StoredResource]:
     """Return one resource: as declared, and how it fares; its ETag is that of what is declared."""
-    row = store.get(connection, _KINDS[collection], name)
-    shown = plain(_shown(services, connection, row))
+    row = store.get(connection, KIND_OF[collection], name)
+    shown = plain(show(services, connection, row))
     return JSONResponse(shown, headers={"etag": f'"{row.edition}"'})
 
 
@@ -173,12 +176,7 @@ async def delete_resource(
     if collection != "silences":
         require("admin")
     known = _editions(if_match)
-    await services.applier.delete(_KINDS[collection], name, known, in_use=in_use)
-
-
-def _is_within(time: datetime | None, start: datetime | None, end: datetime | None) -> bool:
-    is_late = start is None or (time is not None and time >= start)
-    return is_late and (end is None or (time is not None and time < end))
+    await services.applier.delete(KIND_OF[collection], name, known, in_use=in_use)
 
 
 def _editions(tags: str | None) -> frozenset[str] | None:
@@ -191,8 +189,15 @@ def _editions(tags: str | None) -> frozenset[str] | None:
     return found
 
 
-def _shown(services: Services, connection: Connection, row: Stored) -> StoredResource:
-    """Return a resource as declared, with a status that says how it fares."""
+def show(
+    services: Services, connection: Connection, row: Stored, *, has_followed: bool | None = None
+) -> StoredResource:
+    """Return a resource as declared, with a status that says how it fares.
+
+    ``has_followed``: the reconciler's answer, which is one for all rows of a page.
+    """
+    if has_followed is None and row.kind == "Endpoint":
+        has_followed = services.reconciler.has_followed(connection)
     phase = {
         "phase": row.phase, "reason": withheld(row.reason),
         "observed_generation": row.observed_generation,
@@ -201,13 +206,14 @@ def _shown(services: Services, connection: Connection, row: Stored) -> StoredRes
     return StoredResource(
         kind=row.kind, name=row.name, **row.declared(), generation=row.generation,
         created_at=row.created_at, updated_at=row.updated_at,
-        status={**how, **_status(services, connection, row)},
+        status={**how, **_status(services, connection, row, has_followed=bool(has_followed))},
     )  # fmt: skip
 
 
-def _status(services: Services, connection: Connection, row: Stored) -> Json:
+def _status(services: Services, connection: Connection, row: Stored, *, has_followed: bool) -> Json:
     if row.kind == "Endpoint":
-        return {**_endpoint_status(services, connection, row), **_made(row)}
+        state = endpoint_state(services, row, has_followed=has_followed)
+        return {**_endpoint_status(services, row, state), **_made(row)}
     if row.kind in ALARM_KINDS:
         record = get_any(connection, row.name).shown.as_dict()
         known = {*row.spec, "name", "kind"}
@@ -248,7 +254,7 @@ def _made(row: Stored) -> Json:
     return made
 
 
-def _state(services: Services, connection: Connection, row: Stored) -> str | None:
+def endpoint_state(services: Services, row: Stored, *, has_followed: bool) -> str | None:
     """Return the state of an endpoint in SageMaker's words; None of what is none."""
     if row.kind != "Endpoint":
         return None
@@ -259,14 +265,13 @@ def _state(services: Services, connection: Connection, row: Stored) -> str | Non
     if found is not None and found.stage == "RollingBack":
         _, problem = reconciler.fleet(row.name, row.made["fleet"])
         return "RollingBack" if problem is None else "UpdateRollbackFailed"
-    if row.is_unfinished or not reconciler.has_followed(connection):
+    if row.is_unfinished or not has_followed:
         return "Creating" if reconciler.endpoint(row.name) is None else "Updating"
     return reconciler.status(row.name)[0]
 
 
-def _endpoint_status(services: Services, connection: Connection, row: Stored) -> Json:
-    reconciler, name = services.reconciler, row.name
-    state, last = _state(services, connection, row), last_deployment(row)
+def _endpoint_status(services: Services, row: Stored, state: str | None) -> Json:
+    reconciler, name, last = services.reconciler, row.name, last_deployment(row)
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
     return {
         "state": state,

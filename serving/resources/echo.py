@@ -6,45 +6,35 @@ with it. Nothing here changes what a resource does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from driftline.serving.resources.resources import ALARM_KINDS
 from driftline.serving.tables import echo
 
 Document = dict[str, Any]
+_IS_OF = echo.c.kind == bindparam("of_kind"), echo.c.key == bindparam("of_key")
+_GET, _REMOVE = select(echo.c.document).where(*_IS_OF), delete(echo).where(*_IS_OF)
 
 
 def put(connection: Connection, kind: str, name: str, document: Mapping[str, Any]) -> None:
     """Keep a document, in the place of the last; times in it become text."""
-    values = {"document": to_jsonable_python(dict(document))}
-    if not connection.execute(update(echo).where(*_of(kind, name)).values(values)).rowcount:
-        connection.execute(insert(echo).values(kind=kind, key=_key(kind, name), **values))
+    remove(connection, kind, name)
+    values = {"kind": kind, "key": _key(kind, name), "document": to_jsonable_python(document)}
+    connection.execute(insert(echo).values(values))
 
 
 def get(connection: Connection, kind: str, name: str) -> Document:
     """Return the document that is kept; {} where there is none."""
-    query = select(echo.c.document).where(*_of(kind, name))
-    return dict(connection.execute(query).scalar_one_or_none() or {})
-
-
-def get_many(connection: Connection, kind: str, names: Iterable[str]) -> dict[str, Document]:
-    """Return the documents that are kept of some names of a kind, by name."""
-    keys = {_key(kind, name): name for name in names}
-    query = select(echo.c.key, echo.c.document).where(echo.c.kind == kind, echo.c.key.in_(keys))
-    return {keys[row.key]: dict(row.document) for row in connection.execute(query)}
+    return connection.scalar(_GET, {"of_kind": kind, "of_key": _key(kind, name)}) or {}
 
 
 def remove(connection: Connection, kind: str, name: str) -> None:
     """Forget what is kept of a name, if anything is."""
-    connection.execute(delete(echo).where(*_of(kind, name)))
-
-
-def _of(kind: str, name: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return echo.c.kind == kind, echo.c.key == _key(kind, name)
+    connection.execute(_REMOVE, {"of_kind": kind, "of_key": _key(kind, name)})
 
 
 def _key(kind: str, name: str) -> str:

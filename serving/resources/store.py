@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from driftline.alerts.alarms.actions import channel_of
 from driftline.database.dialects import advisory_lock
@@ -39,6 +53,7 @@ ORDERS: Mapping[Order, tuple[tuple[str, ...], tuple[type, ...]]] = {
 ABSENT = frozenset[str]()
 LEASE = Lease(resources.c.lease_owner, resources.c.lease_until, timedelta(seconds=15))
 FREE = LEASE.released()
+_FETCHED = 100  # Rows at once, of those that are to fit.
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +118,15 @@ class Stored:
         return {"owner": self.owner, "tags": dict(self.tags), "spec": spec}
 
 
+# Statements that are made once: to make one takes longer than to run it.
+_SELECTED = select(*(resources.c[one.name] for one in fields(Stored)))
+_FIND = _SELECTED.where(resources.c.kind == bindparam("kind"), resources.c.key == bindparam("key"))
+
+
 def find(connection: Connection, kind: Kind, name: str) -> Stored | None:
     """Return a stored resource, or nothing."""
-    row = connection.execute(
-        select(resources).where(resources.c.kind == kind, resources.c.key == key_of(kind, name))
-    ).one_or_none()
-    return None if row is None else _read(row)
+    row = connection.execute(_FIND, {"kind": kind, "key": key_of(kind, name)}).one_or_none()
+    return None if row is None else Stored(*row)
 
 
 def get(connection: Connection, kind: Kind, name: str) -> Stored:
@@ -156,28 +174,60 @@ def require_edition(
 
 def list_kind(connection: Connection, *kinds: Kind) -> list[Stored]:
     """Return all resources of one kind, or of several as they were at one moment, by name."""
-    query = select(resources).where(resources.c.kind.in_(kinds)).order_by(resources.c.key)
-    return [_read(row) for row in connection.execute(query)]
+    query = _SELECTED.where(resources.c.kind.in_(kinds)).order_by(resources.c.key)
+    return [Stored(*row) for row in connection.execute(query)]
 
 
 def list_page(
     connection: Connection,
     kind: Kind,
-    fits: Callable[[Stored], bool],
-    *,
+    *where: ColumnElement[bool],
+    fits: Callable[[Stored], bool] | None = None,
     order: Order = "name",
     descending: bool = False,
     after: Place | None = None,
-    limit: int,
+    limit: int | None,
 ) -> list[Stored]:
-    """Return the first resources of a kind, in an order and behind a place in it, that fit."""
+    """Return the first resources of a kind, in an order and behind a place in it, that fit.
+
+    ``where``: what the database can tell; ``fits``: all else.
+    """
+    query = _in_order(order, descending=descending).where(*where)
+    if after is not None:
+        columns = [resources.c[name] for name in ORDERS[order][0]]
+        query = query.where(is_behind(after, columns, descending=descending))
+    if fits is None:
+        found = connection.execute(query.limit(limit), {"kind": kind})
+        return [Stored(*row) for row in found]
+    query = query.execution_options(yield_per=_FETCHED)
+    with connection.execute(query, {"kind": kind}) as rows:
+        return list(islice((one for row in rows if fits(one := Stored(*row))), limit))
+
+
+@cache
+def _in_order(order: Order, *, descending: bool) -> Select[Any]:
     columns = [resources.c[name] for name in ORDERS[order][0]]
-    query = select(resources).where(
-        resources.c.kind == kind, is_behind(after, columns, descending=descending)
-    )
-    query = query.order_by(*(one.desc() if descending else one for one in columns))
-    with connection.execute(query.execution_options(yield_per=limit)) as rows:
-        return list(islice(filter(fits, map(_read, rows)), limit))
+    query = _SELECTED.where(resources.c.kind == bindparam("kind"))
+    return query.order_by(*(one.desc() if descending else one for one in columns))
+
+
+def narrowed(
+    *,
+    start: str = "",
+    part: str = "",
+    owner: str | None = None,
+    created: tuple[datetime | None, datetime | None] = (None, None),
+    updated: tuple[datetime | None, datetime | None] = (None, None),
+) -> list[ColumnElement[bool]]:
+    """Return what `list_page` looks for: of keys, their start and a part; of times, from and to."""
+    columns = resources.c
+    found = [columns.key.startswith(start, autoescape=True)] if start else []
+    found += [columns.key.contains(part, autoescape=True)] if part else []
+    found += [] if owner is None else [columns.owner == owner]
+    for column, (first, last) in ((columns.created_at, created), (columns.updated_at, updated)):
+        found += [] if first is None else [column >= first]
+        found += [] if last is None else [column < last]
+    return found
 
 
 def place_of(row: Stored, order: Order) -> Place:
@@ -225,7 +275,7 @@ def begin_again(connection: Connection, resource: Stored, lease: Values) -> None
 
 def list_unfinished(connection: Connection, owner: str, now: datetime) -> list[Stored]:
     """Return what a server brings about, and what it may take: those first that others need."""
-    rows = [_read(row) for row in connection.execute(select(resources).where(_is_for(owner, now)))]
+    rows = [Stored(*row) for row in connection.execute(_SELECTED.where(_is_for(owner, now)))]
     return sorted(rows, key=lambda row: (KINDS.index(row.kind), bool(containers_of(row.spec))))
 
 
@@ -242,18 +292,35 @@ def _is_for(owner: str, now: datetime) -> ColumnElement[bool]:
     return (is_unfinished & is_free) | (~is_unfinished & (until <= now))
 
 
+# Which kinds may need a kind (`needs`).
+_USERS: Mapping[Kind, tuple[Kind, ...]] = {
+    "Model": ("Model", "Baseline", "EndpointConfig", "Endpoint"),
+    "Baseline": ("Endpoint", "Monitor"),
+    "Endpoint": ("Monitor", "ScalingPolicy"),
+    "Channel": ALARM_KINDS,
+}
+
+
 def users_of(connection: Connection, kind: Kind, name: str) -> list[Stored]:
     """Return what needs a resource, also through models of containers, as kinds need each other."""
-    rows = sorted(list_kind(connection, *KINDS), key=lambda row: KINDS.index(row.kind))
     wanted, found = [(kind, key_of(kind, name))], dict[tuple[Kind, str], Stored]()
     while wanted:
         one = wanted.pop()
-        for row in rows:
+        for row in _naming(connection, *one):
             own = row.kind, key_of(row.kind, row.name)
             if own not in found and one in _needed(row):
                 found[own] = row
                 wanted += [own] if row.kind == "Model" else []
-    return list(found.values())
+    return sorted(found.values(), key=lambda row: KINDS.index(row.kind))
+
+
+def _naming(connection: Connection, kind: Kind, key: str) -> list[Stored]:
+    """Return what may need a resource: rows of which the database says that they name it."""
+    part = "" if kind == "Channel" else key  # An ARN may name a channel by underscores.
+    texts = (func.lower(cast(column, Text)) for column in (resources.c.spec, resources.c.made))
+    names_it = or_(*(text.contains(part, autoescape=True) for text in texts))
+    query = _SELECTED.where(resources.c.kind.in_(_USERS.get(kind, ())), names_it)
+    return [Stored(*row) for row in connection.execute(query.order_by(resources.c.key))]
 
 
 def _needed(row: Stored) -> set[tuple[Kind, str]]:
@@ -303,7 +370,3 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
     elif kind == "ScalingPolicy":
         found = [("Endpoint", spec["endpoint"])]
     return [(other, name) for other, name in found if name is not None]
-
-
-def _read(row: Row[tuple[Any, ...]]) -> Stored:
-    return Stored(**{field.name: getattr(row, field.name) for field in fields(Stored)})

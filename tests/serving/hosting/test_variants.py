@@ -71,7 +71,10 @@ def test_a_new_fleet_is_asked_on_a_server_once_all_of_its_variants_can_answer():
         """Return which variants of which fleets answer, with the fleets that are declared."""
         one = DesiredVariant("e", "A", 1.0, WorkerSpec("f"), 1, None, False, 1)
         declared = [replace(one, name=name, fleet=fleet) for fleet in fleets for name in "AB"]
-        reconciler._declared, reconciler._variants = Declared(declared, *[frozenset()] * 2), {}
+        reconciler._declared, reconciler._variants = (
+            Declared({"e": declared}, *[frozenset()] * 2),
+            {},
+        )
         for each in declared:
             runtime = VariantRuntime(each, None)
             reconciler._variants[*each.key, each.fleet.number] = runtime
