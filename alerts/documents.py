@@ -123,11 +123,12 @@ def fields_of(
 
 
 # Names that no rule gives, ours and AWS's.
-_ODD = {"ok_actions": "OKActions"}
+_ODD = {"ok_actions": "OKActions", "memory_size_in_mb": "MemorySizeInMB"}
 _OWN = {aws: own for own, aws in _ODD.items()}
 # Objects whose keys people chose; AWS lists their pairs under these two names.
 _PAIRS = {"dimensions": ("Name", "Value"), "tags": ("Key", "Value")}
-_FREE = frozenset({"extended_statistics"})  # An object on both sides.
+# Objects whose keys are the same on both sides.
+_FREE = frozenset({"environment", "extended_statistics"})
 
 
 def from_aws(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def _from_aws(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON and times
             raise InputError(f"a name stands twice in {name}; expected it once")
         return found
     if isinstance(value, Mapping):
-        return from_aws(value)
+        return dict(value) if name in _FREE else from_aws(value)
     if isinstance(value, list | tuple):
         return [_from_aws("", one) for one in value]
     return value

@@ -1,16 +1,20 @@
 """Models and configurations of endpoints as SageMaker writes them, and as resources of ours.
 
-Both ways, without anything of the wire: what imports and exports use, too. What changes how a model
-answers, and cannot be had here, is refused; what changes nothing here is left out of ours.
+Both write the same fields, in PascalCase and in snake case (alerts/documents.py). Here stands which
+of SageMaker's fields ours have, which are refused because a model would answer otherwise, and the
+few that are written in another way. All others change nothing here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from driftline.alerts.alarms.actions import channel_of
+from driftline.alerts.documents import from_aws, to_aws
 from driftline.errors import InputError
+from driftline.serving.resources.endpoint_specs import variants_and_shadows
 from driftline.serving.resources.model_specs import MULTI_MODEL, SERIAL
 
 Given = Mapping[str, Any]
@@ -18,71 +22,79 @@ Document = dict[str, Any]
 
 _NAME_MAX = 63
 PART_OF = "part-of"  # The tag of the models of containers.
-# What would answer otherwise than here, and why it does not.
-_OF_CONTAINER = {
-    "ModelPackageName": "give ModelDataUrl: driftline has no registry of packages",
+_FIELDS = frozenset({
+    # Of a model.
+    "PrimaryContainer", "Containers", "ContainerHostname", "ModelDataUrl", "ModelDataSource",
+    "S3DataSource", "S3Uri", "Environment", "Mode", "InferenceExecutionConfig",
+    # Of a configuration.
+    "ProductionVariants", "ShadowProductionVariants", "VariantName", "ModelName",
+    "InitialVariantWeight", "InitialInstanceCount", "ServerlessConfig", "MemorySizeInMB",
+    "MaxConcurrency", "ProvisionedConcurrency", "AsyncInferenceConfig", "OutputConfig",
+    "S3OutputPath", "S3FailurePath", "NotificationConfig", "SuccessTopic", "ErrorTopic",
+    "ClientConfig", "MaxConcurrentInvocationsPerInstance",
+})  # fmt: skip
+_REFUSED = {
     "AdditionalModelDataSources": "put all files of the model into one archive",
-}
-_OF_CONFIG = {
-    "ExplainerConfig": "declare a monitor of kind attribution",
     "CrossRegionTrafficConfig": "driftline has no regions",
     "EnableNetworkIsolation": "workers have the network of their machine",
-}
-_OF_VARIANT = {
+    "ExplainerConfig": "declare a monitor of kind attribution",
+    "IncludeInferenceResponseIn": "messages name the file of the answer",
     "InstancePools": "give InitialInstanceCount",
     "ManagedInstanceScaling": "register the variant with application-autoscaling",
+    "ModelPackageName": "give ModelDataUrl: driftline has no registry of packages",
 }
 _SUBMIT = "SAGEMAKER_SUBMIT_DIRECTORY"
-_BOTH = {"Input", "Output"}
 
 
 def model_resources(given: Given) -> list[Document]:
     """Return the Model of CreateModel's fields; of several containers those of each, first."""
-    name, containers = given["ModelName"], _containers(given)
-    _refuse(given, {"EnableNetworkIsolation": _OF_CONFIG["EnableNetworkIsolation"]})
-    if len(containers) == 1:
-        return [_resource("Model", name, _container_spec(containers[0]))]
-    mode = given.get("InferenceExecutionConfig", {}).get("Mode", SERIAL)
-    parts = [_part_name(name, number) for number in range(1, len(containers) + 1)]
+    name, found = given["ModelName"], from_aws(_known(given))
+    containers = found.get("containers", [])
+    if ("primary_container" in found) == bool(containers):
+        raise InputError("expected either PrimaryContainer or Containers")
+    if len(containers) < 2:
+        (one,) = containers or [found["primary_container"]]
+        return [{"kind": "Model", "name": name, "spec": _model_spec(one)}]
+    parts = {_part_name(name, number): one for number, one in enumerate(containers, 1)}
     models = [
-        {**_resource("Model", part, _container_spec(one)), "tags": {PART_OF: name}}
-        for part, one in zip(parts, containers, strict=True)
+        {"kind": "Model", "name": part, "tags": {PART_OF: name}, "spec": _model_spec(one)}
+        for part, one in parts.items()
     ]
-    named = any("ContainerHostname" in one for one in containers) or mode != SERIAL
     spec = {
-        "mode": mode,
+        "mode": found.get("inference_execution_config", {}).get("mode", SERIAL),
         "containers": [
-            {"model_name": part}
-            | ({"container_hostname": _hostname(one, number, mode)} if named else {})
-            for number, (part, one) in enumerate(zip(parts, containers, strict=True), 1)
+            {"model_name": part, "container_hostname": one.get("container_hostname")}
+            for part, one in parts.items()
         ],
     }
-    return [*models, _resource("Model", name, spec)]
+    return [*models, {"kind": "Model", "name": name, "spec": spec}]
 
 
 def model_members(spec: Given, parts: Mapping[str, Given]) -> Document:
     """Return CreateModel's fields of a Model; ``parts``: specs of its containers' models."""
     if "containers" not in spec:
-        return {"PrimaryContainer": _container_members(spec)}
+        return {"PrimaryContainer": to_aws(_container(spec))}
     containers = [
-        _given(ContainerHostname=one["container_hostname"])
-        | _container_members(parts[one["model_name"]])
+        {"container_hostname": one["container_hostname"], **_container(parts[one["model_name"]])}
         for one in spec["containers"]
     ]
-    return {"Containers": containers, "InferenceExecutionConfig": {"Mode": spec["mode"]}}
+    return to_aws({
+        "containers": containers, "inference_execution_config": {"mode": spec["mode"]}
+    })  # fmt: skip
 
 
 def config_spec(given: Given) -> Document:
     """Return the spec of an EndpointConfig of CreateEndpointConfig's fields."""
-    _refuse(given, _OF_CONFIG)
-    shadows = given.get("ShadowProductionVariants", ())
-    later = given.get("AsyncInferenceConfig")
-    return {
-        "production_variants": [_variant_spec(one) for one in given["ProductionVariants"]],
-        "shadow_production_variants": [_variant_spec(one) for one in shadows],
-        "sampling_percentage": _sampling(given.get("DataCaptureConfig")),
-        "async_inference_config": None if later is None else _async_spec(later),
-    }
+    known = _known(given)
+    _rename_topics(known, lambda topic: channel_of(topic) or topic)
+    spec = from_aws(known)
+    for one in variants_and_shadows(spec):
+        if "model_name" not in one:
+            raise InputError(
+                f'variant "{one["variant_name"]}" without ModelName: driftline has no inference '
+                "components; name a model"
+            )
+    return spec | {"sampling_percentage": _sampling(given.get("DataCaptureConfig"))}
 
 
 def config_members(spec: Given, topic_arn: Callable[[str], str]) -> Document:
@@ -90,48 +102,75 @@ def config_members(spec: Given, topic_arn: Callable[[str], str]) -> Document:
 
     That names a bucket, and what is captured here lies in a table. ``topic_arn``: of a channel.
     """
-    shadows, later = spec["shadow_production_variants"], spec["async_inference_config"]
-    return _given(
-        ProductionVariants=[_variant_members(one) for one in spec["production_variants"]],
-        ShadowProductionVariants=[_variant_members(one) for one in shadows] or None,
-        AsyncInferenceConfig=None if later is None else _async_members(later, topic_arn),
-    )
+    names = ("production_variants", "shadow_production_variants", "async_inference_config")
+    found = to_aws({name: spec[name] for name in names if spec.get(name)})
+    _rename_topics(found, topic_arn)
+    return found
 
 
-def _containers(given: Given) -> Sequence[Given]:
-    primary, several = given.get("PrimaryContainer"), given.get("Containers") or ()
-    if (primary is None) == (not several):
-        raise InputError("expected either PrimaryContainer or Containers")
-    return several if primary is None else [primary]
+def deployment_fields(given: Given, before: Given) -> Document:
+    """Return what UpdateEndpoint and CreateEndpoint say of deployments, as fields of an Endpoint.
+
+    ``before``: the spec as declared until now, whose config RetainDeploymentConfig goes on with.
+    """
+    config = before.get("deployment_config") if given.get("RetainDeploymentConfig") else None
+    if "DeploymentConfig" in given:
+        config = from_aws(given["DeploymentConfig"])
+    excluded = given.get("ExcludeRetainedVariantProperties", ())
+    return {
+        "deployment_config": config,
+        "retain_all_variant_properties": bool(given.get("RetainAllVariantProperties")),
+        "exclude_retained_variant_properties": [one["VariantPropertyType"] for one in excluded],
+    }
 
 
-def _container_spec(one: Given) -> Document:
-    _refuse(one, _OF_CONTAINER)
-    source = one.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri")
-    place = one.get("ModelDataUrl") or source
+def _known(given: Given) -> Document:
+    """Return the fields that ours have, too; refuse those that are to be refused."""
+    found = {}
+    for name, value in given.items():
+        is_off = isinstance(value, Mapping) and value.get("Status") == "DISABLED"
+        if name in _REFUSED and value and not is_off:
+            raise InputError(f"{name} is not served; {_REFUSED[name]}")
+        if name not in _FIELDS:
+            continue
+        if isinstance(value, list):
+            value = [_known(one) for one in value]
+        elif isinstance(value, Mapping) and name != "Environment":
+            value = _known(value)
+        found[name] = value
+    return found
+
+
+def _model_spec(container: Given) -> Document:
+    source = container.get("model_data_source", {}).get("s3_data_source", {})
+    place = container.get("model_data_url") or source.get("s3_uri")
     if place is None:
         raise InputError(
             "a container without ModelDataUrl: driftline runs no images; name the model's file as "
             "a path, file:// or s3://"
         )
-    environment = dict(one.get("Environment", {}))
+    environment = container.get("environment", {})
     if environment.get(_SUBMIT, "").startswith("s3://"):
         raise InputError(
             f"Environment: {_SUBMIT} is {environment[_SUBMIT]}; put the code into the model's "
             "archive, as code/inference.py"
         )
-    if one.get("Mode") == MULTI_MODEL:
-        found = {"mode": MULTI_MODEL, "model_data_prefix": place.rstrip("/")}
-    else:
-        found = {"path": place}
-    return found | ({"environment": environment} if environment else {})
+    is_many = container.get("mode") == MULTI_MODEL
+    where = (
+        {"mode": MULTI_MODEL, "model_data_prefix": place.rstrip("/")}
+        if is_many
+        else {"path": place}
+    )
+    return {**where, "environment": environment}
 
 
-def _container_members(spec: Given) -> Document:
+def _container(spec: Given) -> Document:
     is_many = spec["mode"] == MULTI_MODEL
-    place = f"{spec['model_data_prefix']}/" if is_many else spec["path"]
-    mode = {"Mode": MULTI_MODEL} if is_many else {}
-    return {**mode, "ModelDataUrl": place, "Environment": dict(spec.get("environment") or {})}
+    return {
+        "mode": MULTI_MODEL if is_many else None,
+        "model_data_url": f"{spec['model_data_prefix']}/" if is_many else spec["path"],
+        "environment": spec["environment"],
+    }
 
 
 def _part_name(name: str, number: int) -> str:
@@ -143,88 +182,11 @@ def _part_name(name: str, number: int) -> str:
     return f"{name[: _NAME_MAX - 12]}-{digest}-{number}"
 
 
-def _hostname(one: Given, number: int, mode: str) -> str:
-    found: str | None = one.get("ContainerHostname")
-    if found is None and mode != SERIAL:
-        raise InputError(f"Containers: mode {mode}; expected ContainerHostname of all")
-    return found or f"container-{number}"
-
-
-def _variant_spec(one: Given) -> Document:
-    _refuse(one, _OF_VARIANT)
-    if "ModelName" not in one:
-        raise InputError(
-            f'variant "{one["VariantName"]}" without ModelName: driftline has no inference '
-            "components; name a model"
-        )
-    found = {"variant_name": one["VariantName"], "model_name": one["ModelName"]}
-    if "InitialVariantWeight" in one:
-        found["initial_variant_weight"] = one["InitialVariantWeight"]
-    if (serverless := one.get("ServerlessConfig")) is not None:
-        return found | {"serverless_config": _renamed(serverless, _SERVERLESS)}
-    return found | {"initial_instance_count": one.get("InitialInstanceCount")}
-
-
-_SERVERLESS = {
-    "MemorySizeInMB": "memory_size_in_mb",
-    "MaxConcurrency": "max_concurrency",
-    "ProvisionedConcurrency": "provisioned_concurrency",
-}
-
-
-def _variant_members(one: Given) -> Document:
-    serverless = one.get("serverless_config")
-    return _given(
-        VariantName=one["variant_name"],
-        ModelName=one["model_name"],
-        InitialVariantWeight=one["initial_variant_weight"],
-        InitialInstanceCount=one.get("initial_instance_count"),
-        ServerlessConfig=None if serverless is None else serverless_members(serverless),
-    )
-
-
-def serverless_members(spec: Given) -> Document:
-    """Return ProductionVariantServerlessConfig's fields."""
-    return _given(**_renamed(spec, {ours: theirs for theirs, ours in _SERVERLESS.items()}))
-
-
-def _async_spec(given: Given) -> Document:
-    output = given["OutputConfig"]
-    notification = output.get("NotificationConfig", {})
-    _refuse(notification, {"IncludeInferenceResponseIn": "messages name the file of the answer"})
-    return {
-        "output_config": {
-            **_renamed(output, _OUTPUT),
-            "notification_config": {
-                ours: topic.rpartition(":")[2]
-                for theirs, ours in _TOPICS.items()
-                if (topic := notification.get(theirs)) is not None
-            },
-        },
-        "client_config": _renamed(given.get("ClientConfig", {}), _CLIENT),
-    }
-
-
-_OUTPUT = {"S3OutputPath": "s3_output_path", "S3FailurePath": "s3_failure_path"}
-_TOPICS = {"SuccessTopic": "success_topic", "ErrorTopic": "error_topic"}
-_CLIENT = {"MaxConcurrentInvocationsPerInstance": "max_concurrent_invocations_per_instance"}
-
-
-def _async_members(spec: Given, topic_arn: Callable[[str], str]) -> Document:
-    output, client = spec["output_config"], spec["client_config"]
-    notification = output["notification_config"]
-    topics = {
-        theirs: topic_arn(notification[ours])
-        for theirs, ours in _TOPICS.items()
-        if notification[ours] is not None
-    }
-    return {
-        "OutputConfig": _given(
-            **{theirs: output[ours] for theirs, ours in _OUTPUT.items()},
-            NotificationConfig=topics or None,
-        ),
-        "ClientConfig": {theirs: client[ours] for theirs, ours in _CLIENT.items()},
-    }
+def _rename_topics(config: Document, rename: Callable[[str], str]) -> None:
+    """Write the topics of a configuration, in AWS's form, in another way."""
+    output = config.get("AsyncInferenceConfig", {}).get("OutputConfig", {})
+    if topics := output.pop("NotificationConfig", None):
+        output["NotificationConfig"] = {key: rename(topic) for key, topic in topics.items()}
 
 
 def _sampling(capture: Given | None) -> float:
@@ -232,34 +194,9 @@ def _sampling(capture: Given | None) -> float:
     if capture is None or not capture.get("EnableCapture", False):
         return 0.0
     modes = {one["CaptureMode"] for one in capture["CaptureOptions"]}
-    if "InputAndOutput" not in modes and modes != _BOTH:
+    if "InputAndOutput" not in modes and modes != {"Input", "Output"}:
         raise InputError(
             "DataCaptureConfig: CaptureOptions without both Input and Output; driftline captures "
             "requests together with their answers"
         )
     return float(capture["InitialSamplingPercentage"])
-
-
-def _refuse(given: Given, names: Mapping[str, str]) -> None:
-    for name, mend in names.items():
-        found = given.get(name)
-        if found and not (isinstance(found, Mapping) and found.get("Status") == "DISABLED"):
-            raise InputError(f"{name} is not served; {mend}")
-
-
-def _renamed(given: Given, names: Mapping[str, str]) -> Document:
-    return {names[name]: given[name] for name in names.keys() & given.keys()}
-
-
-def _given(**members: Any) -> Document:  # noqa: ANN401 - values of documents
-    return {name: value for name, value in members.items() if value is not None}
-
-
-def _resource(kind: str, name: str, spec: Document) -> Document:
-    return {"kind": kind, "name": name, "spec": spec}
-
-
-def names_of_models(given: Given) -> Iterable[str]:
-    """Return the models that CreateEndpointConfig's fields name."""
-    variants = (*given["ProductionVariants"], *given.get("ShadowProductionVariants", ()))
-    return dict.fromkeys(one["ModelName"] for one in variants if "ModelName" in one)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from driftline.database.engine import read_connection
@@ -14,12 +14,12 @@ from driftline.serving.resources import echo
 
 async def keep(wire: Wire, kind: str, name: str, document: Mapping[str, Any]) -> None:
     """Keep a document; call it once an operation of ours has let the caller change the resource."""
+    await asyncio.to_thread(_change, wire, echo.put, kind, name, document)
 
-    def put() -> None:
-        with wire.services.context.engine.begin() as connection:
-            echo.put(connection, kind, name, document)
 
-    await asyncio.to_thread(put)
+async def forget(wire: Wire, kind: str, name: str) -> None:
+    """Forget what is kept of what is no declared resource; of those it goes with them."""
+    await asyncio.to_thread(_change, wire, echo.remove, kind, name)
 
 
 async def kept(wire: Wire, kind: str, name: str) -> dict[str, Any]:
@@ -32,14 +32,9 @@ async def kept(wire: Wire, kind: str, name: str) -> dict[str, Any]:
     return await asyncio.to_thread(get)
 
 
-async def forget(wire: Wire, kind: str, name: str) -> None:
-    """Forget what is kept of what is no declared resource; of those it goes with them."""
-
-    def remove() -> None:
-        with wire.services.context.engine.begin() as connection:
-            echo.remove(connection, kind, name)
-
-    await asyncio.to_thread(remove)
+def _change(wire: Wire, function: Callable[..., None], *given: object) -> None:
+    with wire.services.context.engine.begin() as connection:
+        function(connection, *given)
 
 
 def arn_of(wire: Wire, kind: str, name: str) -> str:

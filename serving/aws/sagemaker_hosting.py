@@ -9,413 +9,265 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 from typing import Any
 
-from driftline.errors import ConflictError, DriftlineError, NotFoundError
-from driftline.serving.aws.deployment_forms import (
-    active_deployment,
-    deployment_fields,
-    deployment_members,
-    old_variant_status,
+from sqlalchemy import Connection
+
+from driftline.errors import ConflictError
+from driftline.serving.aws.endpoint_description import (
+    endpoint_members,
+    is_changing,
+    is_soon_over,
+    shown_state,
 )
 from driftline.serving.aws.hosting_forms import (
     PART_OF,
+    Document,
     config_members,
     config_spec,
+    deployment_fields,
     model_members,
     model_resources,
-    names_of_models,
-    serverless_members,
 )
-from driftline.serving.aws.kept import keep, kept
-from driftline.serving.aws.ours import declared, every, page_of, token_for
-from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
+from driftline.serving.aws.kept import arn_of, keep
+from driftline.serving.aws.lists import listed
+from driftline.serving.aws.ours import declared
+from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves, serves_each
 from driftline.serving.operations.resources import (
     Collection,
-    StoredResource,
     apply,
     delete_resource,
+    endpoint_state,
     list_resources,
 )
-from driftline.serving.operations.variants import VariantChange, change_variants
-from driftline.serving.resources.resources import parse_resources
+from driftline.serving.operations.services import Services
+from driftline.serving.operations.variants import change_variants
+from driftline.serving.resources import store
+from driftline.serving.resources.endpoint_specs import variants_and_shadows
+from driftline.serving.resources.model_specs import containers_of
 from driftline.serving.resources.specs import Kind
 
 INVALID = "ValidationException"
 # A waiter's first look comes at once, and its next after 30 s: most endpoints are up before.
 HOLD_S, LOOK_S = 10.0, 0.2
-_ENDPOINT_FIELDS = ("baseline", "signature", "trust_event_time")
-_IN_PROGRESS = ("Creating", "Updating", "RollingBack")
-
-
-@dataclass(frozen=True)
-class _Sort:
-    """A sort of resource, by our names and by AWS's."""
-
-    collection: Collection
-    kind: Kind
-    arn: str
-    noun: str
-    name: str  # The member that has its name.
-
-
-_MODEL = _Sort("models", "Model", "model", "model", "ModelName")
-_CONFIG = _Sort(
-    "endpoint-configs", "EndpointConfig", "endpoint-config", "endpoint configuration",
-    "EndpointConfigName",
-)  # fmt: skip
-_ENDPOINT = _Sort("endpoints", "Endpoint", "endpoint", "endpoint", "EndpointName")
+_COLLECTIONS: Mapping[Kind, Collection] = {
+    "Model": "models", "EndpointConfig": "endpoint-configs", "Endpoint": "endpoints"
+}  # fmt: skip
+_ENDPOINT_FIELDS = ("baseline", "signature", "trust_event_time")  # SageMaker has none of these.
 
 
 @serves("sagemaker.CreateModel")
 async def create_model(wire: Wire, given: Given) -> Answer:
     """Declare a Model; of several containers one for each, too."""
-    return {"ModelArn": await _create(wire, _MODEL, given, model_resources(given))}
-
-
-@serves("sagemaker.DescribeModel")
-async def describe_model(wire: Wire, given: Given) -> Answer:
-    """Return what a model was created with."""
-    found = await _get(wire, _MODEL, given["ModelName"])
-    said = found["said"]
-    if not (said and _is_same(model_resources, said, found)):
-        names = {one["model_name"] for one in found["spec"].get("containers", ())}
-        parts = {name: (await _get(wire, _MODEL, name))["spec"] for name in names}
-        said = model_members(found["spec"], parts)
-    members = (
-        "PrimaryContainer", "Containers", "InferenceExecutionConfig", "ExecutionRoleArn",
-        "VpcConfig",
-    )  # fmt: skip
-    return {
-        **{name: said.get(name) for name in members},
-        "ModelName": found["name"],
-        "ModelArn": _arn(wire, _MODEL, found["name"]),
-        "CreationTime": _time(found["created_at"]),
-        "EnableNetworkIsolation": False,
-    }
-
-
-@serves("sagemaker.DeleteModel")
-async def delete_model(wire: Wire, given: Given) -> Answer:
-    """Delete a model, in use or not, and those of its containers."""
-    found = await _get(wire, _MODEL, given["ModelName"])
-    await wire.ask(delete_resource, collection="models", name=found["name"], in_use=True)
-    for one in found["spec"].get("containers", ()):
-        part = await declared(wire, "models", one["model_name"])
-        if part is not None and part["tags"].get(PART_OF) == found["name"]:
-            await wire.ask(delete_resource, collection="models", name=part["name"], in_use=True)
-    return {}
-
-
-@serves("sagemaker.ListModels")
-async def list_models(wire: Wire, given: Given) -> Answer:
-    """List models, those of containers, too."""
-    return await _list(wire, _MODEL, given, "Models")
+    return await _create(wire, "Model", given, model_resources(given))
 
 
 @serves("sagemaker.CreateEndpointConfig")
 async def create_endpoint_config(wire: Wire, given: Given) -> Answer:
     """Declare an EndpointConfig."""
-    name, spec = given["EndpointConfigName"], config_spec(given)
-    for model in names_of_models(given):
-        await _get(wire, _MODEL, model)
+    spec = config_spec(given)
+    for model in dict.fromkeys(one["model_name"] for one in variants_and_shadows(spec)):
+        await _get(wire, "Model", model)
+    name = given["EndpointConfigName"]
     resource = {"kind": "EndpointConfig", "name": name, "spec": spec}
-    return {"EndpointConfigArn": await _create(wire, _CONFIG, given, [resource])}
-
-
-@serves("sagemaker.DescribeEndpointConfig")
-async def describe_endpoint_config(wire: Wire, given: Given) -> Answer:
-    """Return what a configuration was created with."""
-    found = await _get(wire, _CONFIG, given["EndpointConfigName"])
-    said = found["said"]
-    if not said.get("ProductionVariants"):
-        said = config_members(found["spec"], lambda name: _topic(wire, name))
-    variants: Answer = {
-        members: [{"InitialVariantWeight": 1.0, **one} for one in said[members]]
-        for members in ("ProductionVariants", "ShadowProductionVariants")
-        if members in said
-    }
-    return {
-        **{name: one for name, one in said.items() if name != "Tags"},
-        **variants,
-        "EndpointConfigName": found["name"],
-        "EndpointConfigArn": _arn(wire, _CONFIG, found["name"]),
-        "CreationTime": _time(found["created_at"]),
-        "EnableNetworkIsolation": False,
-    }
-
-
-@serves("sagemaker.DeleteEndpointConfig")
-async def delete_endpoint_config(wire: Wire, given: Given) -> Answer:
-    """Delete a configuration; endpoints that name it keep what it said."""
-    await _delete(wire, _CONFIG, given["EndpointConfigName"])
-    return {}
-
-
-@serves("sagemaker.ListEndpointConfigs")
-async def list_endpoint_configs(wire: Wire, given: Given) -> Answer:
-    """List configurations."""
-    return await _list(wire, _CONFIG, given, "EndpointConfigs")
+    return await _create(wire, "EndpointConfig", given, [resource])
 
 
 @serves("sagemaker.CreateEndpoint")
 async def create_endpoint(wire: Wire, given: Given) -> Answer:
     """Declare an Endpoint that names a configuration."""
-    config = await _get(wire, _CONFIG, given["EndpointConfigName"])
-    fields = deployment_fields(given, {})
-    resource = _resource(given["EndpointName"], {"config": config["name"], **fields})
-    said = {**given, **await _of_config(wire, config["name"])}
-    return {"EndpointArn": await _create(wire, _ENDPOINT, said, [resource])}
+    config = await _get(wire, "EndpointConfig", given["EndpointConfigName"])
+    spec = {"config": config["name"], **deployment_fields(given, {})}
+    resource = {"kind": "Endpoint", "name": given["EndpointName"], "spec": spec}
+    return await _create(wire, "Endpoint", _with_capture(given, config), [resource])
+
+
+async def _create(wire: Wire, kind: Kind, said: Given, resources: list[Document]) -> Answer:
+    """Declare resources that must be new, and keep what was said of the last."""
+    name = said[f"{kind}Name"]
+    try:
+        await wire.ask(apply, resources=resources, if_none_match="*")
+    except ConflictError:
+        if await declared(wire, _COLLECTIONS[kind], name) is None:
+            raise
+        text = f"Cannot create already existing {_named(wire, kind, name)}."
+        raise WireError(INVALID, text) from None
+    await keep(wire, kind, name, said)
+    return {f"{kind}Arn": arn_of(wire, kind, name)}
+
+
+def _with_capture(given: Given, config: Given) -> Document:
+    """Return what was said of an endpoint, with what it shows of a config when that is gone."""
+    return {**given, "DataCaptureConfig": config["said"].get("DataCaptureConfig")}
+
+
+@serves("sagemaker.DescribeModel")
+async def describe_model(wire: Wire, given: Given) -> Answer:
+    """Return what a model was created with."""
+    found = await _get(wire, "Model", given["ModelName"])
+    specs = {found["name"]: found["spec"]}
+    for name in containers_of(found["spec"]).values():
+        specs[name] = (await _get(wire, "Model", name))["spec"]
+    said = found["said"]
+    if "ModelName" not in said or not all(
+        one["spec"].items() <= specs.get(one["name"], {}).items() for one in model_resources(said)
+    ):
+        said = model_members(found["spec"], specs)
+    return _shown(wire, found, said) | {"EnableNetworkIsolation": False}
+
+
+@serves("sagemaker.DescribeEndpointConfig")
+async def describe_endpoint_config(wire: Wire, given: Given) -> Answer:
+    """Return what a configuration was created with: none changes."""
+    found = await _get(wire, "EndpointConfig", given["EndpointConfigName"])
+    said = found["said"]
+    if "ProductionVariants" not in said:
+        said = config_members(found["spec"], partial(_topic_arn, wire))
+    variants = {
+        member: [{"InitialVariantWeight": 1.0, **one} for one in said[member]]
+        for member in ("ProductionVariants", "ShadowProductionVariants")
+        if member in said
+    }
+    return _shown(wire, found, {**said, **variants}) | {"EnableNetworkIsolation": False}
 
 
 @serves("sagemaker.DescribeEndpoint")
 async def describe_endpoint(wire: Wire, given: Given) -> Answer:
     """Return how an endpoint fares; wait a little for one that is on its way."""
     end_s = asyncio.get_running_loop().time() + HOLD_S
-    found = await _get(wire, _ENDPOINT, given["EndpointName"])
-    while _is_on_its_way(found["status"]) and asyncio.get_running_loop().time() < end_s:
+    found = await _get(wire, "Endpoint", given["EndpointName"])
+    while is_soon_over(found["status"]) and asyncio.get_running_loop().time() < end_s:
         await asyncio.sleep(LOOK_S)
-        found = await _get(wire, _ENDPOINT, given["EndpointName"])
-    said, status = found["said"], found["status"]
-    running = status["running"]
-    later = config_members(running, lambda name: _topic(wire, name)) if running else {}
-    is_failed = "Failed" in (status["state"], status["phase"])
+        found = await _get(wire, "Endpoint", given["EndpointName"])
+    members = endpoint_members(found, partial(_topic_arn, wire))
+    return _shown(wire, found, members) | {"LastModifiedTime": found["updated_at"]}
+
+
+def _shown(wire: Wire, found: Given, members: Given) -> Answer:
+    kind, name = found["kind"], found["name"]
     return {
-        "EndpointName": found["name"],
-        "EndpointArn": _arn(wire, _ENDPOINT, found["name"]),
-        "EndpointConfigName": running.get("config", found["spec"].get("config")),
-        "EndpointStatus": _state(status["state"]),
-        "FailureReason": (status["reason"] or "")[:1024] or None if is_failed else None,
-        "CreationTime": _time(found["created_at"]),
-        "LastModifiedTime": _time(found["updated_at"]),
-        "DataCaptureConfig": _capture(said.get("DataCaptureConfig"), running),
-        "AsyncInferenceConfig": later.get("AsyncInferenceConfig"),
-        "ProductionVariants": _variants(status, "production_variants"),
-        "ShadowProductionVariants": _variants(status, "shadow_production_variants"),
-        **deployment_members(found["spec"], status),
+        **{member: one for member, one in members.items() if member != "Tags"},
+        f"{kind}Name": name,
+        f"{kind}Arn": arn_of(wire, kind, name),
+        "CreationTime": found["created_at"],
     }
 
 
 @serves("sagemaker.UpdateEndpoint")
 async def update_endpoint(wire: Wire, given: Given) -> Answer:
     """Have an endpoint name another configuration; what it had answers until that is ready."""
-    found = await _require_settled(wire, given["EndpointName"])
-    config = await _get(wire, _CONFIG, given["EndpointConfigName"])
-    kept_fields = {key: found["spec"][key] for key in _ENDPOINT_FIELDS if key in found["spec"]}
-    kept_fields |= deployment_fields(given, found["spec"])
-    resource = _resource(found["name"], {**kept_fields, "config": config["name"]})
-    owned = {"owner": found["owner"], "tags": found["tags"]}
-    await wire.ask(apply, resources=[{**resource, **owned}], if_match=found["etag"])
-    said = found["said"]
-    said = {name: one for name, one in said.items() if name != "DataCaptureConfig"}
-    said |= {**given, **await _of_config(wire, config["name"])}
+    found = await _settled(wire, given["EndpointName"])
+    config = await _get(wire, "EndpointConfig", given["EndpointConfigName"])
+    spec = {key: found["spec"][key] for key in _ENDPOINT_FIELDS if key in found["spec"]}
+    spec |= {**deployment_fields(given, found["spec"]), "config": config["name"]}
+    resource = {key: found[key] for key in ("kind", "name", "owner", "tags")} | {"spec": spec}
+    await wire.ask(apply, resources=[resource], if_match=found["etag"])
+    said = {**found["said"], **_with_capture(given, config)}
     await keep(wire, "Endpoint", found["name"], said)
-    return {"EndpointArn": _arn(wire, _ENDPOINT, found["name"])}
+    return {"EndpointArn": arn_of(wire, "Endpoint", found["name"])}
 
 
 @serves("sagemaker.UpdateEndpointWeightsAndCapacities")
 async def update_weights(wire: Wire, given: Given) -> Answer:
     """Change weights and counts of variants, all at once."""
-    found, changes = await _require_settled(wire, given["EndpointName"]), []
-    running = found["status"]["running"]
-    there = [one["variant_name"] for one in running.get("production_variants", ())]
-    asked = [one["VariantName"] for one in given["DesiredWeightsAndCapacities"]]
-    if unknown := [f'"{name}"' for name in asked if name not in there]:
-        raise WireError(
-            INVALID,
-            f"The variant name(s) {', '.join(unknown)} is/are not present within endpoint "
-            f'configuration "{running.get("config", found["name"])}".',
-        )
+    found, changes = await _settled(wire, given["EndpointName"]), []
     for one in given["DesiredWeightsAndCapacities"]:
-        if asked.count(one["VariantName"]) > 1:
-            name = one["VariantName"]
-            raise WireError(
-                INVALID, f'The variant name "{name}" was non-unique within the request.'
-            )
         serverless = one.get("ServerlessUpdateConfig", {})
         if "MaxConcurrency" in serverless:
             raise WireError(INVALID, "MaxConcurrency is not served; update the endpoint")
-        changes.append(
-            VariantChange(
-                variant_name=one["VariantName"],
-                desired_weight=one.get("DesiredWeight"),
-                desired_instance_count=one.get(
-                    "DesiredInstanceCount", serverless.get("ProvisionedConcurrency")
-                ),
-            )
-        )
+        count = one.get("DesiredInstanceCount", serverless.get("ProvisionedConcurrency"))
+        changes.append({
+            "variant_name": one["VariantName"], "desired_weight": one.get("DesiredWeight"),
+            "desired_instance_count": count,
+        })  # fmt: skip
     await wire.ask(change_variants, name=found["name"], variants=changes)
-    return {"EndpointArn": _arn(wire, _ENDPOINT, found["name"])}
+    return {"EndpointArn": arn_of(wire, "Endpoint", found["name"])}
 
 
-@serves("sagemaker.DeleteEndpoint")
-async def delete_endpoint(wire: Wire, given: Given) -> Answer:
-    """Delete an endpoint; what it captured stays."""
-    await _delete(wire, _ENDPOINT, given["EndpointName"])
-    return {}
-
-
-@serves("sagemaker.ListEndpoints")
-async def list_endpoints(wire: Wire, given: Given) -> Answer:
-    """List endpoints with their states."""
-    return await _list(wire, _ENDPOINT, given, "Endpoints")
-
-
-def _is_on_its_way(status: Mapping[str, Any]) -> bool:
-    """Whether it is soon in another state: a deployment may take hours."""
-    return status["state"] in _IN_PROGRESS and active_deployment(status) is None
-
-
-async def _require_settled(wire: Wire, name: str) -> Mapping[str, Any]:
-    found = await _get(wire, _ENDPOINT, name)
-    if found["status"]["state"] in _IN_PROGRESS:
-        arn = _arn(wire, _ENDPOINT, found["name"])
+async def _settled(wire: Wire, name: str) -> Mapping[str, Any]:
+    found = await _get(wire, "Endpoint", name)
+    if is_changing(found["status"]):
+        arn = arn_of(wire, "Endpoint", found["name"])
         raise WireError(INVALID, f'Cannot update in-progress endpoint "{arn}".')
     return found
 
 
-async def _create(wire: Wire, sort: _Sort, said: Given, resources: list[Any]) -> str:
-    """Declare resources that must be new, and keep what was said; return the ARN of the last."""
-    name = said[sort.name]
-    arn = _arn(wire, sort, name)
-    try:
-        await wire.ask(apply, resources=resources, if_none_match="*")
-    except ConflictError:
-        if await declared(wire, sort.collection, name) is None:
-            raise
-        raise WireError(INVALID, f'Cannot create already existing {sort.noun} "{arn}".') from None
-    await keep(wire, sort.kind, name, said)
-    return arn
+@serves_each("sagemaker.Delete{}", _COLLECTIONS)
+async def delete(kind: Kind, wire: Wire, given: Given) -> Answer:
+    """Delete a resource, a model in use or not and with those of its containers.
+
+    Endpoints that name a configuration keep what it said; what an endpoint captured stays.
+    """
+    found, collection = await _get(wire, kind, given[f"{kind}Name"]), _COLLECTIONS[kind]
+    is_model = kind == "Model"
+    await wire.ask(delete_resource, collection=collection, name=found["name"], in_use=is_model)
+    for name in containers_of(found["spec"]).values():
+        part = await declared(wire, collection, name)
+        if part is not None and part["tags"].get(PART_OF) == found["name"]:
+            await wire.ask(delete_resource, collection=collection, name=name, in_use=True)
+    return {}
 
 
-async def _get(wire: Wire, sort: _Sort, name: str) -> Mapping[str, Any]:
-    found = await declared(wire, sort.collection, name)
-    if found is None:
-        raise _missing(wire, sort, name)
-    return found
+@serves_each("sagemaker.List{}s", _COLLECTIONS)
+async def list_kind(kind: Kind, wire: Wire, given: Given) -> Answer:
+    """List resources of a kind; models of containers, too."""
+    state, is_by_state = given.get("StatusEquals"), given.get("SortBy") == "Status"
+    order: store.Order = "name" if given.get("SortBy") == "Name" else "created"
+    after = None if is_by_state else wire.after(given, *store.ORDERS[order][1])
+    limit = wire.limit(given, 10)
+    where = store.narrowed(
+        part=given.get("NameContains", "").casefold(),
+        created=(given.get("CreationTimeAfter"), given.get("CreationTimeBefore")),
+        updated=(given.get("LastModifiedTimeAfter"), given.get("LastModifiedTimeBefore")),
+    )
 
+    def read(services: Services, connection: Connection) -> list[tuple[store.Stored, str | None]]:
+        has_followed = services.reconciler.has_followed(connection)
 
-async def _delete(wire: Wire, sort: _Sort, name: str) -> None:
-    try:
-        await wire.ask(delete_resource, collection=sort.collection, name=name)
-    except NotFoundError:
-        raise _missing(wire, sort, name) from None
+        def state_of(row: store.Stored) -> str | None:
+            return shown_state(endpoint_state(services, row, has_followed=has_followed))
 
-
-def _missing(wire: Wire, sort: _Sort, name: str) -> WireError:
-    return WireError(INVALID, f'Could not find {sort.noun} "{_arn(wire, sort, name)}".')
-
-
-async def _list(wire: Wire, sort: _Sort, given: Given, member: str) -> Answer:
-    by, state = given.get("SortBy"), given.get("StatusEquals")
-    is_descending = given.get("SortOrder", "Descending") == "Descending"
-    asked = {
-        "collection": sort.collection,
-        "contains": given.get("NameContains", ""),
-        "created_after": given.get("CreationTimeAfter"),
-        "created_before": given.get("CreationTimeBefore"),
-        "updated_after": given.get("LastModifiedTimeAfter"),
-        "updated_before": given.get("LastModifiedTimeBefore"),
-        "state": "CapturedOnly" if state == "OutOfService" else state,
-        "order": "name" if by == "Name" else "created",
-        "descending": is_descending,
-    }
-    if by == "Status":  # Which no table holds.
-        found = [_summary(wire, sort, one) for one in await every(wire, list_resources, **asked)]
-        shown, token = wire.page(
-            given, lambda one: (one["EndpointStatus"], one[sort.name]), found,
-            descending=is_descending,
+        rows = store.list_page(
+            connection, kind, *where,
+            fits=None if state is None else lambda row: state_of(row) == state,
+            order=order, descending=given.get("SortOrder", "Descending") == "Descending",
+            after=after, limit=None if is_by_state else limit + 1,
         )  # fmt: skip
-        return {member: shown, "NextToken": token}
-    limit, place = wire.limit(given, 10), page_of(wire, given)
-    page = await wire.ask(list_resources, **asked, limit=limit, next_token=place)
-    shown = [_summary(wire, sort, one) for one in page.items]
-    return {member: shown, "NextToken": token_for(wire, given, page.next_token)}
+        return [(row, state_of(row)) for row in rows]
+
+    rows = await wire.asking.read(list_resources, read, collection=_COLLECTIONS[kind])
+    found = [_summary(wire, *one) for one in rows]
+    if is_by_state:  # Which no table holds.
+        equals = {"StatusEquals": "EndpointStatus"}
+        return listed(wire, given, found, f"{kind}s", name=f"{kind}Name", equals=equals)
+    is_last = len(rows) <= limit
+    token = None if is_last else wire.token(given, store.place_of(rows[limit - 1][0], order))
+    return {f"{kind}s": found[:limit], "NextToken": token}
 
 
-def _summary(wire: Wire, sort: _Sort, one: StoredResource) -> Answer:
+def _summary(wire: Wire, row: store.Stored, state: str | None) -> Answer:
     found: Answer = {
-        sort.name: one.name,
-        f"{sort.kind}Arn": _arn(wire, sort, one.name),
-        "CreationTime": one.created_at,
+        f"{row.kind}Name": row.name,
+        f"{row.kind}Arn": arn_of(wire, row.kind, row.name),
+        "CreationTime": row.created_at,
     }
-    if sort is _ENDPOINT:
-        found["LastModifiedTime"] = one.updated_at
-        found["EndpointStatus"] = _state(one.status["state"])
+    if row.kind == "Endpoint":
+        found |= {"LastModifiedTime": row.updated_at, "EndpointStatus": state}
     return found
 
 
-def _is_same(read: Any, said: Given, found: Mapping[str, Any]) -> bool:  # noqa: ANN401 - a function of forms
-    """Whether what was said when it was created still says what is declared."""
-    try:
-        *_, last = parse_resources(read(said))
-    except (DriftlineError, KeyError):  # Tags alone, of what was applied by other means.
-        return False
-    return bool(last.spec.model_dump(mode="json") == found["spec"])
+async def _get(wire: Wire, kind: Kind, name: str) -> Mapping[str, Any]:
+    found = await declared(wire, _COLLECTIONS[kind], name)
+    if found is None:
+        raise WireError(INVALID, f"Could not find {_named(wire, kind, name)}.")
+    return found
 
 
-async def _of_config(wire: Wire, name: str) -> Answer:
-    """Return what of a configuration's words an endpoint shows, also when that is gone."""
-    said = await kept(wire, "EndpointConfig", name)
-    return {key: said[key] for key in ("DataCaptureConfig",) if key in said}
+def _named(wire: Wire, kind: Kind, name: str) -> str:
+    noun = "endpoint configuration" if kind == "EndpointConfig" else kind.lower()
+    return f'{noun} "{arn_of(wire, kind, name)}"'
 
 
-def _capture(said: Mapping[str, Any] | None, running: Mapping[str, Any]) -> Answer | None:
-    if said is None:
-        return None
-    percentage = running.get("sampling_percentage")
-    is_on = bool(said.get("EnableCapture")) and percentage != 0
-    return {
-        "EnableCapture": bool(said.get("EnableCapture")),
-        "CaptureStatus": "Started" if is_on else "Stopped",
-        "CurrentSamplingPercentage": 100 if percentage is None else percentage,
-        "DestinationS3Uri": said["DestinationS3Uri"],
-        "KmsKeyId": said.get("KmsKeyId", ""),
-    }
-
-
-def _variants(status: Mapping[str, Any], member: str) -> list[Answer] | None:
-    """Return how the variants that run fare; of two fleets, those of the old one."""
-    deployment = active_deployment(status)
-    fares = {one["name"]: one for one in status["variants"] if not one["is_new"]}
-    found = []
-    for one in status["running"].get(member, ()):
-        name, serverless = one["variant_name"], one.get("serverless_config")
-        fare = fares.get(name) or {}
-        shown = {"VariantName": name, "CurrentWeight": fare.get("weight"),
-                 "DesiredWeight": fare.get("desired_weight")}  # fmt: skip
-        if deployment is not None:
-            shown["VariantStatus"] = [old_variant_status(deployment)]
-        if serverless is None:
-            shown["CurrentInstanceCount"] = fare.get("instance_count")
-            shown["DesiredInstanceCount"] = fare.get("desired_instance_count")
-        else:
-            config = serverless_members(serverless)
-            if provisioned := fare.get("desired_instance_count"):
-                config["ProvisionedConcurrency"] = provisioned
-            shown |= {"CurrentServerlessConfig": config, "DesiredServerlessConfig": config}
-        found.append(shown)
-    return found or None
-
-
-def _state(state: str) -> str:
-    """Return a state in AWS's words: one whose app is elsewhere takes no requests here."""
-    return "OutOfService" if state == "CapturedOnly" else state
-
-
-def _resource(name: str, spec: Mapping[str, Any]) -> Answer:
-    return {"kind": "Endpoint", "name": name, "spec": dict(spec)}
-
-
-def _arn(wire: Wire, sort: _Sort, name: str) -> str:
-    return wire.arn("sagemaker", sort.arn, name)
-
-
-def _topic(wire: Wire, name: str) -> str:
+def _topic_arn(wire: Wire, name: str) -> str:
     return f"arn:aws:sns:{wire.region}:{wire.account}:{name}"
-
-
-def _time(text: datetime) -> datetime:
-    return text

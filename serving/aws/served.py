@@ -17,6 +17,7 @@ from driftline.serving.operations.services import Services
 Given = Mapping[str, Any]
 Answer = dict[str, Any]
 Item = TypeVar("Item")
+Each = TypeVar("Each", bound=str)
 Function = Callable[["Wire", Given], Awaitable[Answer]]
 
 # The members that ask for a page, as AWS's services name them.
@@ -135,11 +136,11 @@ def serves(name: str) -> Callable[[Function], Function]:
 
 
 def serves_each(
-    name: str, kinds: Iterable[str]
-) -> Callable[[Callable[[str, Wire, Given], Awaitable[Answer]]], object]:
+    name: str, kinds: Iterable[Each]
+) -> Callable[[Callable[[Each, Wire, Given], Awaitable[Answer]]], object]:
     """Register what serves an operation of each kind, whose name stands for ``{}`` in it."""
 
-    def register(function: Callable[[str, Wire, Given], Awaitable[Answer]]) -> object:
+    def register(function: Callable[[Each, Wire, Given], Awaitable[Answer]]) -> object:
         for kind in kinds:
             SERVED[name.format(kind)] = partial(function, kind)
         return function

@@ -101,6 +101,6 @@ def test_containers_without_hostnames_answer_in_a_row_only() -> None:
     containers = [{"ModelDataUrl": "/a.skops"}, {"ModelDataUrl": "/b.skops"}]
     asked = {"ModelName": "two", "Containers": containers}
 
-    assert "container_hostname" not in model_resources(asked)[-1]["spec"]["containers"][0]
-    with pytest.raises(InputError, match="expected ContainerHostname of all"):
-        model_resources({**asked, "InferenceExecutionConfig": {"Mode": "Direct"}})
+    assert declared(model_resources(asked)[-1])["containers"][0]["container_hostname"] is None
+    with pytest.raises(InputError, match="expected container_hostname of all"):
+        declared(model_resources({**asked, "InferenceExecutionConfig": {"Mode": "Direct"}})[-1])
