@@ -110,18 +110,14 @@ class Signature:
     def require_payload(self, *, is_private: bool) -> None:
         """Refuse a body that is not signed, where somebody on its way could alter it (no TLS)."""
         word, is_s3 = self.payload, self.credential.service == "s3"
+        is_chunked = is_s3 and word.removesuffix(TRAILER) == SIGNED_CHUNKS
         if word == _UNSIGNED or (is_s3 and word == _UNSIGNED_CHUNKS):
             # Whoever has a presigned URL may send with it what they like.
             if not is_private and self.expires_s is None:
                 raise SignatureError("payload", f"{word} is taken over https only; sign the body")
-        elif not (
-            DIGEST.fullmatch(word)
-            or word == ""
-            or (is_s3 and word.removesuffix(TRAILER) == SIGNED_CHUNKS)
-        ):
-            raise SignatureError(
-                "payload", f'x-amz-content-sha256 is "{word[:60]}"; expected a hash'
-            )
+        elif word and not is_chunked and not DIGEST.fullmatch(word):
+            message = f'x-amz-content-sha256 is "{word[:60]}"; expected a hash'
+            raise SignatureError("payload", message)
 
     def verify(self, secret: str, payload: str) -> None:
         """Refuse a request that was not signed with a secret, and with this hash of its body."""

@@ -54,6 +54,7 @@ class S3Request(Request):
     """One request, with the bucket and the key that it names: in its path, or in its host."""
 
     place: Location  # Of the object.
+    upload: Path  # The folder of an upload in parts.
     file: Path  # With the body of a PUT or POST.
 
     def __init__(self, scope: Scope, receive: Receive, hosts: re.Pattern[str]) -> None:
@@ -63,6 +64,7 @@ class S3Request(Request):
             path = f"{host[1].lower()}/{path}"
         self.bucket, _, self.key = path.partition("/")
         self.target = f"{self.bucket}/{self.key}".rstrip("/")
+        self.is_new = "if-none-match" in self.headers  # The one condition of writes served.
 
 
 class S3:
@@ -94,7 +96,7 @@ class S3:
             "x-content-type-options": "nosniff",
         })  # fmt: skip
         if answer.status_code >= 400 and request.method in ("PUT", "POST"):
-            # Of a body that was not request for (Expect: 100-continue) nobody knows if it comes.
+            # Of a body that was not asked for (Expect: 100-continue) nobody knows if it comes.
             answer.headers["connection"] = "close"
         await answer(scope, receive, send)
 
@@ -106,6 +108,8 @@ class S3:
             request.place = await asyncio.to_thread(
                 buckets.place, request.bucket, request.key, is_written=is_written
             )
+        if "uploadId" in request.query_params:
+            request.upload = buckets.upload(request.query_params["uploadId"])
         if request.method not in ("PUT", "POST"):
             return await asyncio.to_thread(function, buckets, request)
         with buckets.new_file() as request.file:
@@ -195,11 +199,8 @@ def _get_object(_buckets: Buckets, request: S3Request) -> Response:
 
 def _put_object(_buckets: Buckets, request: S3Request) -> Response:
     """Store an object: a reader sees the old one or the new one, never a part."""
-    return Response(
-        headers={
-            "etag": commit(request.file, request.place, is_new="if-none-match" in request.headers)
-        }
-    )
+    etag = commit(request.file, request.place, is_new=request.is_new)
+    return Response(headers={"etag": etag})
 
 
 def _delete_object(_buckets: Buckets, request: S3Request) -> Response:
@@ -228,36 +229,34 @@ def _create_upload(buckets: Buckets, request: S3Request) -> Response:
     return _xml("InitiateMultipartUploadResult", upload)
 
 
-def _upload_part(buckets: Buckets, request: S3Request) -> Response:
-    query = request.query_params
-    part = locate(buckets.upload(query["uploadId"]) / str(_number(query["partNumber"])))
+def _upload_part(_buckets: Buckets, request: S3Request) -> Response:
+    part = locate(request.upload / str(_number(request.query_params["partNumber"])))
     return Response(headers={"etag": commit(request.file, part, is_new=False)})
 
 
-def _complete_upload(buckets: Buckets, request: S3Request) -> Response:
+def _complete_upload(_buckets: Buckets, request: S3Request) -> Response:
     """Put the parts of an upload together, by number and ETag."""
-    folder, number = buckets.upload(request.query_params["uploadId"]), 0
-    parts = _document(request).findall("{*}Part")
+    parts = [
+        (_number(part.findtext("{*}PartNumber", "")), part.findtext("{*}ETag", "").strip('"'))
+        for part in _document(request).findall("{*}Part")
+    ]
+    if not parts or [number for number, _ in parts] != sorted(dict(parts)):
+        raise WireError("InvalidPartOrder", "Name one part or more, in ascending order.")
     with request.file.open("wb") as target:
-        for element in parts:
-            last, number = number, _number(element.findtext("{*}PartNumber", ""))
-            part, etag = folder / str(number), element.findtext("{*}ETag", "").strip('"')
+        for number, etag in parts:
+            part = request.upload / str(number)
             if not part.is_file() or etag_of(info_of(locate(part))).strip('"') != etag:
                 raise WireError("InvalidPart", f"Part {number} is not there, or has another ETag.")
-            if number <= last:
-                raise WireError("InvalidPartOrder", "Parts are listed in ascending order.")
             with part.open("rb") as source:
                 shutil.copyfileobj(source, target, _BLOCK)
-    if not number:
-        raise WireError("MalformedXML", "An upload is completed with one part or more.")
-    etag = commit(request.file, request.place, is_new="if-none-match" in request.headers)
-    shutil.rmtree(folder, ignore_errors=True)
+    etag = commit(request.file, request.place, is_new=request.is_new)
+    shutil.rmtree(request.upload, ignore_errors=True)
     answer = {"Bucket": request.bucket, "Key": request.key, "ETag": etag}
     return _xml("CompleteMultipartUploadResult", answer)
 
 
-def _abort_upload(buckets: Buckets, request: S3Request) -> Response:
-    shutil.rmtree(buckets.upload(request.query_params["uploadId"]), ignore_errors=True)
+def _abort_upload(_buckets: Buckets, request: S3Request) -> Response:
+    shutil.rmtree(request.upload, ignore_errors=True)
     return Response(status_code=204)
 
 
