@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from driftline.alerts.documents import from_aws, to_aws
@@ -31,27 +31,17 @@ _SERVICE = "application-autoscaling"
 _COLLECTION: Collection = "scaling-policies"
 _RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
 _PAGE, _TRIES, _NAME_MAX = 50, 5, 63
-# What a target has several of: the field of its spec, the one that names each, and those that stay
-# where one that is put leaves them out.
-_POLICIES = "policies", "policy_name", Policy, set[str]()
-_ACTIONS = (
-    "scheduled_actions", "scheduled_action_name", ScheduledAction,
-    {"schedule", "timezone", "scalable_target_action"},
-)  # fmt: skip
-_Items = tuple[str, str, type[Spec], set[str]]
+# What names the items of the lists of a spec, and what of one stays where a put leaves it out.
+_KEYS = {"policies": "policy_name", "scheduled_actions": "scheduled_action_name"}
+_STAYS = ("schedule", "timezone", "scalable_target_action")
 Resource = dict[str, Any]
-Change = Callable[[Resource], None]
 
 
 @serves(f"{_SERVICE}.RegisterScalableTarget")
 async def register_scalable_target(wire: Wire, given: Given) -> Answer:
     """Declare the bounds of a variant, or change those that are given."""
-
-    def change(resource: Resource) -> None:
-        resource["spec"] |= _fields(given, ScalingPolicySpec)
-        resource["tags"] |= given.get("Tags", {})
-
-    stored = await _change(wire, given, change, may_be_new=True)
+    spec, tags = _fields(given, ScalingPolicySpec), given.get("Tags", {})
+    stored = await _change(wire, given, spec, tags)
     return {"ScalableTargetARN": _target_arn(wire, stored)}
 
 
@@ -73,7 +63,8 @@ async def describe_scalable_targets(wire: Wire, given: Given) -> Answer:
 @serves(f"{_SERVICE}.PutScalingPolicy")
 async def put_scaling_policy(wire: Wire, given: Given) -> Answer:
     """Add a policy to a target, or replace it; return its alarms."""
-    stored, name = await _put(wire, given, _POLICIES), given["PolicyName"]
+    name = given["PolicyName"]
+    stored = await _change(wire, given, {"policies": {name: _fields(given, Policy)}})
     found = next(one for one in _policies(wire, stored) if one["PolicyName"] == name)
     return {key: found[key] for key in ("PolicyARN", "Alarms")}
 
@@ -88,7 +79,8 @@ async def describe_scaling_policies(wire: Wire, given: Given) -> Answer:
 @serves(f"{_SERVICE}.PutScheduledAction")
 async def put_scheduled_action(wire: Wire, given: Given) -> Answer:
     """Add a scheduled action to a target, or change what is given of it, and its times."""
-    await _put(wire, given, _ACTIONS)
+    actions = {given["ScheduledActionName"]: _fields(given, ScheduledAction)}
+    await _change(wire, given, {"scheduled_actions": actions})
     return {}
 
 
@@ -100,26 +92,23 @@ async def describe_scheduled_actions(wire: Wire, given: Given) -> Answer:
 
 
 @serves(f"{_SERVICE}.DeleteScalingPolicy")
+async def delete_scaling_policy(wire: Wire, given: Given) -> Answer:
+    """Take a policy, with its alarms, from a target."""
+    await _change(wire, given, {"policies": {given["PolicyName"]: None}})
+    return {}
+
+
 @serves(f"{_SERVICE}.DeleteScheduledAction")
-async def delete_item(wire: Wire, given: Given) -> Answer:
-    """Take a policy, with its alarms, or a scheduled action from a target."""
-    field, key, *_ = _POLICIES if "PolicyName" in given else _ACTIONS
-    name = from_aws(given)[key]
-
-    def change(resource: Resource) -> None:
-        found = {one[key]: one for one in resource["spec"][field]}
-        if found.pop(name, None) is None:
-            raise WireError("ObjectNotFoundException", f"No {key[:-5]} found of name {name}")
-        resource["spec"][field] = [*found.values()]
-
-    await _change(wire, given, change)
+async def delete_scheduled_action(wire: Wire, given: Given) -> Answer:
+    """Take a scheduled action from a target."""
+    await _change(wire, given, {"scheduled_actions": {given["ScheduledActionName"]: None}})
     return {}
 
 
 @serves(f"{_SERVICE}.DescribeScalingActivities")
 async def describe_scaling_activities(wire: Wire, given: Given) -> Answer:
     """Return what scaling changed, newest first: of all that is scaled, or of one variant."""
-    targets = {_resource(one): _place(one) for one in await _stored(wire, given)}
+    targets = {_resource(one): _place_of(one) for one in await _stored(wire, given)}
     found: list[ScalingActivity] = []
     # Also of a variant that is scaled no more.
     for endpoint, variant in map(_named, [given] if "ResourceId" in given else targets.values()):
@@ -131,7 +120,7 @@ async def describe_scaling_activities(wire: Wire, given: Given) -> Answer:
         resource = f"endpoint/{one.endpoint}/variant/{one.variant}"
         activities.append({
             "ActivityId": str(policy_id(f"{resource}/{one.id}", "activity")),
-            **_place_of(resource), **targets.get(resource, {}),
+            **_place(resource), **targets.get(resource, {}),
             "Description": f"Setting desired instance count to {one.capacity}.",
             "Cause": one.cause, "StartTime": one.started_at, "EndTime": one.ended_at,
             "StatusCode": one.status, "StatusMessage": one.status_message,
@@ -149,23 +138,19 @@ async def list_tags(wire: Wire, given: Given) -> Answer:
 @serves(f"{_SERVICE}.UntagResource")
 async def change_tags(wire: Wire, given: Given) -> Answer:
     """Add tags to a target, or take some from it."""
-
-    def change(resource: Resource) -> None:
-        left = {key: one for key, one in resource["tags"].items() if key not in gone}
-        resource["tags"] = {**left, **given.get("Tags", {})}
-
-    gone = given.get("TagKeys", ())
-    await _change(wire, given, change)
+    place = _place_of(await _registered(wire, given))
+    tags = {**given.get("Tags", {}), **dict.fromkeys(given.get("TagKeys", ()))}
+    await _change(wire, place, {}, tags)
     return {}
 
 
 async def _stored(wire: Wire, given: Given) -> list[StoredResource]:
     """Return all targets that a request asks about, by place or by ARN."""
-    place = {key: given[key] for key in _place_of("") if key in given}
+    place = {key: given[key] for key in _place("") if key in given}
     return [
         one
         for one in await every(wire, list_resources, collection=_COLLECTION)
-        if place.items() <= _place(one).items()
+        if place.items() <= _place_of(one).items()
         and given.get("ResourceARN") in (None, _target_arn(wire, one))
     ]
 
@@ -173,55 +158,55 @@ async def _stored(wire: Wire, given: Given) -> list[StoredResource]:
 async def _registered(wire: Wire, given: Given) -> StoredResource:
     for one in await _stored(wire, given):
         return one
-    raise _missing(given)
-
-
-def _missing(given: Given) -> WireError:
     if (arn := given.get("ResourceARN")) is not None:
-        return WireError("ResourceNotFoundException", f"No scalable target has the ARN {arn}")
+        raise WireError("ResourceNotFoundException", f"No scalable target has the ARN {arn}")
     place = f"resource ID: {given['ResourceId']}, scalable dimension: {given['ScalableDimension']}"
     text = f"No scalable target registered for service namespace: sagemaker, {place}"
-    return WireError("ObjectNotFoundException", text)
+    raise WireError("ObjectNotFoundException", text)
 
 
 async def _change(
-    wire: Wire, given: Given, change: Change, *, may_be_new: bool = False, tries: int = _TRIES
+    wire: Wire, given: Given, spec: Given, tags: Given | None = None, *, tries: int = _TRIES
 ) -> StoredResource:
-    """Change the resource of a target; return what is stored."""
-    found, asked = await _stored(wire, given), {"if_none_match": "*"}
+    """Change fields, items and tags of a target; return what is stored.
+
+    None takes an item or a tag away. A target may be new where it is said which tags it has.
+    """
+    found = await _stored(wire, given) if tags is not None else [await _registered(wire, given)]
     stored = await declared(wire, _COLLECTION, found[0].name) if found else None
     if stored is not None:
         resource = {key: stored[key] for key in ("name", "owner", "spec", "tags")}
         asked = {"if_match": stored["etag"]}
-    elif may_be_new:
+    else:
         endpoint, variant = _named(given)
         name = f"{endpoint}-{variant}"
         name = name if len(name) <= _NAME_MAX else str(policy_id(name, "name"))
-        spec = {"endpoint": endpoint, "variant": variant}
-        resource = {"name": name, "spec": spec, "tags": {}}
-    else:
-        raise _missing(given)
-    change(resource)
+        resource = {"name": name, "spec": {"endpoint": endpoint, "variant": variant}, "tags": {}}
+        asked = {"if_none_match": "*"}
+    for field, value in spec.items():
+        key, old = _KEYS.get(field), resource["spec"].get(field, ())
+        resource["spec"][field] = value if key is None else _items(old, key, value)
+    labels = {**resource["tags"], **(tags or {})}
+    resource["tags"] = {key: text for key, text in labels.items() if text is not None}
     try:
         await wire.ask(apply, resources=[{"kind": "ScalingPolicy", **resource}], **asked)
     except ChangedError:  # Two clients at once: what the other one changed is kept.
         if tries <= 1:
             raise
-        return await _change(wire, given, change, may_be_new=may_be_new, tries=tries - 1)
+        return await _change(wire, given, spec, tags, tries=tries - 1)
     return await _registered(wire, given)
 
 
-async def _put(wire: Wire, given: Given, items: _Items) -> StoredResource:
-    field, key, model, keeps = items
-    item = _fields(given, model)
-
-    def change(resource: Resource) -> None:
-        found = {one[key]: one for one in resource["spec"].get(field, ())}
-        old = found.get(item[key], {})
-        found[item[key]] = {name: old[name] for name in keeps & old.keys()} | item
-        resource["spec"][field] = [*found.values()]
-
-    return await _change(wire, given, change)
+def _items(given: Iterable[Resource], key: str, changes: Given) -> list[Resource]:
+    """Return the items of a list with changes of some, by their names."""
+    found: dict[str, Resource | None] = {one[key]: one for one in given}
+    for name, item in changes.items():
+        if item is None and name not in found:
+            text = f"No {key.removesuffix('_name').replace('_', ' ')} found of name {name}"
+            raise WireError("ObjectNotFoundException", text)
+        old = found.get(name) or {}
+        found[name] = item and {**{one: old[one] for one in _STAYS if one in old}, **item}
+    return [one for one in found.values() if one is not None]
 
 
 def _fields(given: Given, model: type[Spec]) -> dict[str, Any]:
@@ -230,13 +215,12 @@ def _fields(given: Given, model: type[Spec]) -> dict[str, Any]:
 
 
 def _target(wire: Wire, stored: StoredResource) -> Answer:
-    status, suspended = stored.status, stored.spec["suspended_state"]
+    bounds = {name: stored.status[name] for name in ("min_capacity", "max_capacity")}
     return {
-        **_place(stored), "ScalableTargetARN": _target_arn(wire, stored),
-        "MinCapacity": status["min_capacity"], "MaxCapacity": status["max_capacity"],
+        **_place_of(stored), **to_aws(bounds), "CreationTime": stored.created_at,
+        "ScalableTargetARN": _target_arn(wire, stored),
         "RoleARN": f"arn:aws:iam::{wire.account}:role/aws-service-role/{_SERVICE}.amazonaws.com",
-        "SuspendedState": to_aws(suspended),
-        "CreationTime": stored.created_at,
+        "SuspendedState": to_aws(stored.spec["suspended_state"]),
     }  # fmt: skip
 
 
@@ -246,7 +230,7 @@ def _policies(wire: Wire, stored: StoredResource) -> Iterator[Answer]:
     for one in spec.policies:
         name, names = one.policy_name, [alarm.alarm_name for alarm in alarms_of(spec, one)]
         yield {
-            **_place(stored), **to_aws(one.model_dump()), "CreationTime": stored.created_at,
+            **_place_of(stored), **to_aws(one.model_dump()), "CreationTime": stored.created_at,
             "PolicyARN": arn_of(wire, _resource(stored), "scalingPolicy", f"policyName/{name}"),
             "PolicyType": "TargetTrackingScaling" if names else "StepScaling",
             "Alarms": [{"AlarmName": one, "AlarmARN": f"{alarm_arn}:{one}"} for one in names],
@@ -257,7 +241,7 @@ def _actions(wire: Wire, stored: StoredResource) -> Iterator[Answer]:
     for one in ScalingPolicySpec.model_validate(stored.spec).scheduled_actions:
         name = f"scheduledActionName/{one.scheduled_action_name}"
         yield {
-            **_place(stored), **to_aws(one.model_dump()), "CreationTime": stored.created_at,
+            **_place_of(stored), **to_aws(one.model_dump()), "CreationTime": stored.created_at,
             "ScheduledActionARN": arn_of(wire, _resource(stored), "scheduledAction", name),
         }  # fmt: skip
 
@@ -282,11 +266,11 @@ def _resource(stored: StoredResource) -> str:
     return f"endpoint/{stored.spec['endpoint']}/variant/{stored.spec['variant']}"
 
 
-def _place(stored: StoredResource) -> dict[str, str]:
-    return _place_of(_resource(stored), stored.spec["scalable_dimension"])
+def _place_of(stored: StoredResource) -> dict[str, str]:
+    return _place(_resource(stored), stored.spec["scalable_dimension"])
 
 
-def _place_of(resource: str, dimension: str = DIMENSIONS[0]) -> dict[str, str]:
+def _place(resource: str, dimension: str = DIMENSIONS[0]) -> dict[str, str]:
     names = ("ServiceNamespace", "ResourceId", "ScalableDimension")
     return dict(zip(names, ("sagemaker", resource, dimension), strict=True))
 

@@ -76,6 +76,13 @@ def test_a_variant_is_scaled_by_policies_and_schedules(scaling, wire_client, wir
     assert action["ScheduledActionName"] == "morning"
     assert action["ScalableTargetAction"] == {"MinCapacity": 2}
     assert action["StartTime"] == start
+    # What is not said stays, but for the times.
+    scaling.put_scheduled_action(
+        ScheduledActionName="morning", ScalableTargetAction={"MinCapacity": 1}, **PLACE
+    )
+    (action,) = scaling.describe_scheduled_actions(ServiceNamespace="sagemaker")["ScheduledActions"]
+    assert (action["Schedule"], action["Timezone"]) == ("cron(0 8 ? * MON-FRI *)", "Europe/Berlin")
+    assert "StartTime" not in action
 
     # What is not said stays.
     scaling.register_scalable_target(
