@@ -99,7 +99,8 @@ class Autoscaler:
                     # While the endpoint is deployed, scaling waits for the new generation.
                     if target is not None and not target.endpoint.is_unfinished:
                         capacity, cause = _wanted(connection, target, alarms, now)
-                        if capacity != target.capacity:
+                        # The first look keeps the count, so that a change of it is one.
+                        if capacity != target.capacity or "count" not in row.made:
                             changes.append((target, capacity, cause))
             is_open = activities.c.ended_at.is_(None)
             begun = connection.execute(select(activities).where(is_open)).all()
@@ -149,7 +150,7 @@ def _target_of(connection: Connection, row: store.Stored) -> Target | None:
         initial, usual = serverless["provisioned_concurrency"], 0
     usual = usual if initial is None else initial  # A count of 0 may have been retained.
     count = overrides_of(endpoint).get(key[1], {}).get("instance_count", usual)
-    # Until scaling looks at it first, nobody has changed its count.
+    # Before the first look, no count is kept.
     capacity = _CAPACITY.validate_python({"count": count, **row.made})
     # Requests start the workers of a serverless variant, those that wait, too.
     waits = is_async and serverless is None and not capacity.min_capacity

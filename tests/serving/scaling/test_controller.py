@@ -159,11 +159,12 @@ def test_what_was_not_measured_is_not_taken_for_silence(flights):
 
 
 def test_a_count_that_was_set_by_hand_is_judged_by_what_is_measured_after(flights):
-    flights.declare(max_capacity=20, policies=[tracking(scale_out_cooldown=0)])
-    flights.minute(80)
-    assert [flights.minute(390) for _ in range(3)] == [1, 1, 4]
+    held = {"dynamic_scaling_out_suspended": True}
+    flights.declare(max_capacity=20, policies=[tracking()], suspended_state=held)
+    assert [flights.minute(390) for _ in range(4)] == [1] * 4
     flights.put("InvocationsPerInstance", 390)  # Still of the one worker that there was.
     flights.set_by_hand(6)
+    flights.declare(max_capacity=20, policies=[tracking()])
 
     found = [flights.minute(None), *(flights.minute(1_000) for _ in range(4))]
 
