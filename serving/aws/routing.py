@@ -29,7 +29,9 @@ _ACTION = re.compile(rb"(?:^|&)Action=")
 _CBOR_PATH = re.compile(r"(?:/[^/]+)?/service/([^/]+)/operation/([^/]+)")
 # A client may be told of an endpoint_url for each service, with a path.
 _PREFIXES = frozenset({*SERVICES, "monitoring", S3, ""})
-# Of SageMaker Metrics; what SageMaker's runtime has is answered on routes of its own.
+# Answered, and refused, on routes of their own (serving/http).
+INVOCATION = re.compile(r"/endpoints/[^/]+/(async-)?invocations(-response-stream)?")
+# Of SageMaker Metrics, which is not served.
 _METRICS = frozenset({"/BatchPutMetrics", "/BatchGetMetrics"})
 # A link to a page of ours leads there, whatever stands behind its "?".
 _PAGES = re.compile(r"/(?:docs|openapi\.json|healthz|readyz|ui/.*|api/v1/.*)")
@@ -65,6 +67,8 @@ def headers_of(scope: Scope) -> dict[str, str]:
 def protocol_of(scope: Scope, headers: Headers) -> Protocol | None:
     """Return the protocol that a client of AWS asks by; None for a request that is none's."""
     path = scope["path"]
+    if INVOCATION.fullmatch(path):
+        return None
     if "smithy-protocol" in headers and _CBOR_PATH.fullmatch(path):
         return "cbor"
     # On no other path: some, such as that of health, are anybody's.
@@ -80,8 +84,7 @@ def protocol_of(scope: Scope, headers: Headers) -> Protocol | None:
         return None if is_link and _PAGES.fullmatch(path) else "rest-xml"
     if path in _METRICS:
         return "rest-json"
-    is_unsigned = credential is None and CALL_ID in headers
-    return "rest-xml" if is_unsigned and not path.startswith("/endpoints/") else None
+    return "rest-xml" if credential is None and CALL_ID in headers else None
 
 
 def asked_for(scope: Scope, protocol: Protocol, headers: Headers, body: bytes) -> Asked:

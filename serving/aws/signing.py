@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from hashlib import sha256
 
@@ -23,13 +22,12 @@ from driftline.capture.tap.asgi import BODY_CAME
 from driftline.errors import DriftlineError
 from driftline.loopback import Message, Receive, Scope, Send, refuse
 from driftline.serving.aws.errors import wire_error
-from driftline.serving.aws.routing import S3, Protocol, headers_of, protocol_of
+from driftline.serving.aws.routing import INVOCATION, S3, headers_of, protocol_of
 from driftline.serving.aws.writing import head_of, write_error
 from driftline.serving.http.responses import ClientGoneError, read_body, status_of
 
 # What is longer is hashed beside the loop that serves invocations.
 _LONG_BYTES = 256 << 10
-_INVOCATION = re.compile(r"/endpoints/[^/]+/(async-)?invocations(-response-stream)?")
 _MISSING = "Missing Authentication Token: driftline access-key create NAME makes a key to sign by"
 _UNKNOWN = "The security token included in the request is invalid."
 _NO_SESSIONS = f"{_UNKNOWN} Access keys of driftline have none: unset AWS_SESSION_TOKEN"
@@ -69,7 +67,7 @@ class SignedRequests:
         is_private = self._is_private or scope.get("scheme") == "https"
         signature.require_payload(is_private=is_private)
         asked = {**scope, CREDENTIAL_KEY: credential, "query_string": _unsigned(scope)}
-        if _INVOCATION.fullmatch(scope["path"]):
+        if INVOCATION.fullmatch(scope["path"]):
             require_service(asked, "sagemaker")
         if signature.payload:  # Before its body is read.
             signature.verify(signer.secret, signature.payload)
@@ -127,7 +125,7 @@ def require_service(scope: Scope, service: str) -> None:
 
 async def refuse_unsigned(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a request without a secret: AWS's clients in their words."""
-    if _protocol(scope) is None:
+    if protocol_of(scope, headers_of(scope)) is None:
         await refuse_unknown(scope, receive, send)
     else:
         await _refuse(scope, receive, send, SignatureError("missing", _MISSING))
@@ -135,11 +133,11 @@ async def refuse_unsigned(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: DriftlineError) -> None:
     """Answer with an error as the client of a request reads it."""
-    protocol = _protocol(scope)
+    headers = headers_of(scope)
+    protocol = protocol_of(scope, headers)
     found = wire_error(error, "", protocol)
     if protocol is not None:
-        content_type = headers_of(scope).get("content-type", "")
-        head = head_of(protocol, str(uuid.uuid4()), content_type)
+        head = head_of(protocol, str(uuid.uuid4()), headers.get("content-type", ""))
         await write_error(protocol, None, found, head)(scope, receive, send)
     elif isinstance(error, SignatureError):
         extra = [(b"x-amzn-errortype", found.code.encode())]
@@ -147,8 +145,3 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: DriftlineEr
     else:
         status, code, extra = status_of(error)
         await refuse(send, status, code, str(error), extra)
-
-
-def _protocol(scope: Scope) -> Protocol | None:
-    # Errors of invocations are SageMaker's own (serving/http/sagemaker_errors.py).
-    return None if _INVOCATION.fullmatch(scope["path"]) else protocol_of(scope, headers_of(scope))
