@@ -89,9 +89,7 @@ class AwsWire:
             is_long = len(body) > _LONG_BYTES
             reading = asked, operation.input_shape, body
             given = await asyncio.to_thread(_read, *reading) if is_long else _read(*reading)
-            answer = await SERVED[asked.key](
-                self._wire(service, scope, headers.get(CALL_ID)), given
-            )
+            answer = await SERVED[asked.key](self._wire(scope, headers.get(CALL_ID)), given)
             return write_answer(protocol, operation, answer, head)
         except ClientGoneError:
             raise
@@ -106,12 +104,12 @@ class AwsWire:
             return await asyncio.to_thread(unpacked, body, encoding, limit)
         return body
 
-    def _wire(self, service: str, scope: Scope, call: str | None) -> Wire:
+    def _wire(self, scope: Scope, call: str | None) -> Wire:
         credential = credential_of(scope)
         region = REGION if credential is None else credential.region
         key = "" if credential is None else credential.key_id
         account = key if re.fullmatch(r"\d{12}", key, re.ASCII) else ACCOUNT
-        return Wire(self._services, self._asking, service, region, account, call)
+        return Wire(self._services, self._asking, region, account, call)
 
 
 def _served(asked: Asked) -> OperationModel:

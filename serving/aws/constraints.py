@@ -188,14 +188,9 @@ def _quoted(shape: Shape, value: Value) -> str:
 
 
 def _shown(value: Value) -> str:
-    """Return a value as Java's toString has it, cut."""
-    if isinstance(value, list):
-        text = f"[{', '.join(map(_shown, value[:_MAX_ITEMS]))}]"
-    elif isinstance(value, Mapping):
-        items = [*value.items()][:_MAX_ITEMS]
-        text = "{" + ", ".join(f"{key}={_shown(one)}" for key, one in items) + "}"
-    else:
-        text = str(value)
+    """Return a value nearly as Java's toString has it, cut."""
+    text = str(value[:_MAX_ITEMS] if isinstance(value, list) else value)
+    text = text if isinstance(value, str) else text.replace("'", "")
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 

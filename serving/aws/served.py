@@ -52,7 +52,6 @@ class Wire:
 
     services: Services
     asking: Asking
-    service: str
     region: str
     account: str
     call: str | None = None  # The id that an SDK gives a call, the same when it tries again.

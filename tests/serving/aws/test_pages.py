@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from driftline.serving.aws.served import BadTokenError, Wire
 
 NONE: Any = None
-WIRE = Wire(NONE, NONE, "sagemaker", "eu-west-1", "123456789012")
+WIRE = Wire(NONE, NONE, "eu-west-1", "123456789012")
 DAY = datetime(2026, 1, 15, tzinfo=UTC)
 
 names = st.lists(st.text("abcÄ-", min_size=1), unique=True, max_size=40)
