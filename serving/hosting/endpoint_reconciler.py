@@ -45,7 +45,7 @@ from driftline.serving.hosting.variant import (
 from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_of
-from driftline.serving.resources.endpoints import DesiredVariant, needed_models, running_endpoint
+from driftline.serving.resources.endpoints import DesiredVariant, needed_models
 from driftline.serving.resources.fleets import list_fleets
 
 log = logging.getLogger(__name__)
@@ -82,13 +82,10 @@ class Declared:
 def _read(connection: Connection) -> Declared:
     changes = store.changes(connection)  # First: what changes meanwhile is read once more.
     rows = store.list_kind(connection, "Endpoint")
-    running = [running_endpoint(row) for row in rows if row.made]
-    foreign = frozenset(one.name.casefold() for one in running if not variants_of(one.spec))
+    made = [row for row in rows if row.made]
+    foreign = frozenset(row.name.casefold() for row in made if not variants_of(row.running))
     waiting = frozenset(row.name.casefold() for row in rows if not row.made)
-    variants: dict[str, list[DesiredVariant]] = {}
-    for one in list_fleets(rows):
-        variants.setdefault(one.key[0], []).append(one)
-    return Declared(variants, foreign, waiting, changes)
+    return Declared(list_fleets(made), foreign, waiting, changes)
 
 
 class EndpointReconciler:

@@ -70,7 +70,7 @@ class Deployment(BaseModel):
         here, there = self.here, self.plan[self.step]
         return max(here.old_part, there.old_part), max(here.share, there.share)
 
-    def at(self, stage: Stage, since: datetime, **changes: object) -> Deployment:
+    def moved_to(self, stage: Stage, since: datetime, **changes: object) -> Deployment:
         """Return it at another stage."""
         return self.model_copy(update={"stage": stage, "since": since, **changes})
 
@@ -101,14 +101,14 @@ def next_move(at: Deployment, facts: Facts, now: datetime) -> Deployment | None:
     if problem is not None:
         return taken_back(at, problem, now)
     if at.stage == "Creating":
-        return at.at("Baking", now) if facts.is_new_whole else None
+        return at.moved_to("Baking", now) if facts.is_new_whole else None
     if not facts.is_new_whole:  # As after a server that was killed: watched anew from here.
-        return at.at("Creating", now)
+        return at.moved_to("Creating", now)
     is_baking = at.stage == "Baking"
     if now - at.since < timedelta(seconds=step.wait_s if is_baking else step.keep_s):
         return None
     if is_baking and step.keep_s:
-        return at.at("Terminating", now)
+        return at.moved_to("Terminating", now)
     return _at_next_step(at, "Creating", "Succeeded", now)
 
 
@@ -118,13 +118,13 @@ def taken_back(at: Deployment, reason: str, now: datetime) -> Deployment:
     count = max(1, math.ceil(round((1 - here.old_part) / at.back_part, 9)))
     olds = [min(1.0, here.old_part + at.back_part * batch) for batch in range(1, count + 1)]
     plan = (here, *(Step(round(1 - old, 9), round(old, 9)) for old in olds))
-    return at.at("RollingBack", now, reason=reason, plan=plan, step=1)
+    return at.moved_to("RollingBack", now, reason=reason, plan=plan, step=1)
 
 
 def _at_next_step(at: Deployment, stage: Stage, end: Stage, now: datetime) -> Deployment:
     if at.step + 1 == len(at.plan):
-        return at.at(end, now)
-    return at.at(stage, now, step=at.step + 1)
+        return at.moved_to(end, now)
+    return at.moved_to(stage, now, step=at.step + 1)
 
 
 def last_deployment(row: store.Stored) -> Deployment | None:
@@ -135,7 +135,7 @@ def last_deployment(row: store.Stored) -> Deployment | None:
     if last.stage in _ENDS or (last.edition == row.edition and row.is_unfinished):
         return last
     reason = f"generation {row.generation} was applied meanwhile"
-    return last.at("RolledBack", row.updated_at or last.since, reason=reason)
+    return last.moved_to("RolledBack", row.updated_at or last.since, reason=reason)
 
 
 def active_deployment(row: store.Stored) -> Deployment | None:
@@ -176,7 +176,7 @@ def with_end(
     if (last := last_deployment(row)) is None:
         return made
     if last.stage not in _ENDS:
-        last = last.at("Succeeded" if reason is None else "RolledBack", now, reason=reason)
+        last = last.moved_to("Succeeded" if reason is None else "RolledBack", now, reason=reason)
     return {**made, "deployment": last.model_dump(mode="json")}
 
 

@@ -20,33 +20,29 @@ _RETAINED = (
 )
 
 
-def list_fleets(rows: Sequence[store.Stored]) -> list[DesiredVariant]:
-    """Return the variants of endpoints that are to be served, those of new fleets, too."""
-    variants = list_desired(*(row for row in rows if row.made))
-    for row in rows:
-        if (at := active_deployment(row)) is None:
-            continue
-        key = row.name.casefold()
-        old, new = _fleets(row, at)
-        new_variants = list_desired(replace(row, made=at.made))
-        old_part, new_part = at.parts
-        variants = [
-            *(one for one in variants if one.key[0] != key),
-            *(_part(one, old, old_part) for one in variants if one.key[0] == key),
-            # A shadow begins when there is one fleet again.
-            *(_part(one, new, new_part) for one in new_variants if new_part and not one.is_shadow),
-        ]
-    return variants
+def list_fleets(rows: Sequence[store.Stored]) -> dict[str, list[DesiredVariant]]:
+    """Return what is to be served, new fleets too, by endpoint that runs, ignoring case."""
+    return {
+        row.name.casefold(): list_desired(row) if at is None else _of_two_fleets(row, at)
+        for row in rows
+        for at in (active_deployment(row),)
+    }
 
 
-def _fleets(row: store.Stored, at: Deployment) -> tuple[Fleet, Fleet]:
-    """Return the old and the new fleet of an endpoint that is deployed."""
+def _of_two_fleets(row: store.Stored, at: Deployment) -> list[DesiredVariant]:
     label = row.running.get("config") or f"generation-{at.old_generation}"
     new_label = at.made["spec"].get("config") or f"generation-{at.generation}"
     # Of a new version of a model, both have one name: it is the new fleet's.
     label = "" if label == new_label else label
     old = Fleet(row.made.get("fleet", 0), 1 - at.share, label=label)
-    return old, Fleet(at.fleet, at.share, is_new=True, label=new_label)
+    new = Fleet(at.fleet, at.share, is_new=True, label=new_label)
+    old_part, new_part = at.parts
+    new_variants = list_desired(replace(row, made=at.made)) if new_part else []
+    return [
+        *(_part(one, old, old_part) for one in list_desired(row)),
+        # A shadow begins when there is one fleet again.
+        *(_part(one, new, new_part) for one in new_variants if not one.is_shadow),
+    ]
 
 
 def _part(variant: DesiredVariant, fleet: Fleet, part: float) -> DesiredVariant:
@@ -80,13 +76,9 @@ def retained(row: store.Stored) -> dict[str, Any]:
         spec["sampling_percentage"] = running["sampling_percentage"]
     variants = []
     for variant in spec["production_variants"]:
-        old = current.get(variant["variant_name"].casefold())
-        kept = {
-            field: getattr(old, name)
-            for word, field, name in _RETAINED
-            if old is not None
-            and word not in excluded
-            and field in variant  # Serverless: no count.
-        }
-        variants.append(variant | kept)
+        old, kept = current.get(variant["variant_name"].casefold()), {}
+        for word, field, name in _RETAINED:
+            if old is not None and word not in excluded and field in variant:  # Of counts, not all.
+                kept[field] = getattr(old, name)
+        variants.append({**variant, **kept})
     return {**spec, "production_variants": variants}

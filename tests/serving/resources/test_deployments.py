@@ -245,7 +245,7 @@ def test_a_controller_that_stood_still_moves_nothing_that_another_one_did(engine
         put_row(connection, endpoint({"spec": {}}), START)
         row = get(connection, "Endpoint", "flights")
         at = begun(blue_green("ALL_AT_ONCE"), edition=row.edition)
-        back, baking = taken_back(at, "stopped", START), at.at("Baking", START)
+        back, baking = taken_back(at, "stopped", START), at.moved_to("Baking", START)
         moves = [(None, at), (at, back), (at, baking), (None, at)]
         moved = [move(connection, row, *one) for one in moves]
         found = get(connection, "Endpoint", "flights")
@@ -274,7 +274,7 @@ def test_what_was_rolled_back_is_held_back_until_a_model_of_it_is_another(
     changed = Stored(kind, name, None, {}, {}, {"digest": digest})
     models = {"green": {"name": "green", "made": {"digest": "1"}}}
     at = begun(blue_green("ALL_AT_ONCE"), edition=endpoint({}).edition, made={"models": models})
-    made = {"deployment": at.at("RolledBack", START).model_dump(mode="json")}
+    made = {"deployment": at.moved_to("RolledBack", START).model_dump(mode="json")}
 
     assert is_held_back(endpoint(made, phase="Failed"), changed) == expected
     assert not is_held_back(endpoint(made, phase="Failed", generation=3), changed)
@@ -295,7 +295,7 @@ def test_a_label_is_of_one_fleet_also_of_a_new_version_of_a_model(generation, la
     at = begun(blue_green("ALL_AT_ONCE"), generation=generation, edition=edition, made=new)
     row = endpoint({**made, "deployment": at.model_dump(mode="json")}, generation=generation)
 
-    fleets = [one.fleet for one in list_fleets([row])]
+    fleets = [one.fleet for one in list_fleets([row])["flights"]]
 
     assert [one.is_new for one in fleets] == [False, True]
     assert [one.label for one in fleets] == labels
