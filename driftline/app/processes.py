@@ -218,9 +218,10 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
 def run_stored_job(settings: Settings, kind: JobKind, name: str, owner: str) -> None:
     """Work on a job, whose lease the server holds, until it ends or is to stop."""
     from driftline.database.clock import DatabaseClock
-    from driftline.database.engine import using_database
-    from driftline.serving.jobs.run import HeldJob, Surroundings, run_job
-    from driftline.serving.resources.artifacts import ModelStore
+    from driftline.database.engine import read_connection, using_database
+    from driftline.serving.context import ServerContext
+    from driftline.serving.jobs.run import HeldJob, run_job
+    from driftline.serving.jobs.store import get_job
 
     work: Callable[[HeldJob], str | None]
     if kind == "transform":
@@ -230,14 +231,16 @@ def run_stored_job(settings: Settings, kind: JobKind, name: str, owner: str) -> 
 
     prepare(settings)
     with using_database(settings.database_url) as engine:
-        around = Surroundings(
-            engine, owner, DatabaseClock(engine), reach(settings),
-            ModelStore(settings.root, settings.local_dir),
-            trust_pickle=settings.serving.trust_pickle,
-            work_dir=settings.local_dir / "transform",
-            scripts_dir=settings.scheduler.scripts_dir,
-        )  # fmt: skip
-        run_job(kind, name, around, work)
+        context = ServerContext(
+            settings=settings,
+            engine=engine,
+            now=clock(settings),
+            lease_clock=DatabaseClock(engine),
+            reach=reach(settings),
+        )
+        with read_connection(engine) as connection:
+            job = get_job(connection, kind, name)
+        run_job(HeldJob(job, context, owner), work)
 
 
 def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from driftline.errors import InputError
-from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.context import ServerContext
 from driftline.serving.resources.model_specs import command_of, environment_of
 from driftline.serving.resources.worker_spec import WorkerSpec
 
@@ -34,11 +34,12 @@ class PinnedModel(BaseModel):
         # What else it was made of is left out.
         return cls.model_validate({**made, "environment": environment_of(made["spec"]), **more})
 
-    def worker(self, name: str, models: ModelStore, *, trust_pickle: bool) -> WorkerSpec:
+    def worker(self, name: str, context: ServerContext) -> WorkerSpec:
         """Return what its process is started with; ``name``: for the log."""
         return WorkerSpec(
-            str(models.fetch(self.file)),
-            trust_pickle=trust_pickle and self.trust_pickle,
+            str(context.models.fetch(self.file)),
+            # What was trusted once may be no more.
+            trust_pickle=context.settings.serving.trust_pickle and self.trust_pickle,
             environment=self.environment,
             signature=self.signature,
             positive=self.positive,

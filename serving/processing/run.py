@@ -26,9 +26,10 @@ from driftline.monitors.kind import DEFAULT_KIND, kind_named
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.catalog import QUALITY, complete, require_answerable
 from driftline.monitors.report.report import REPORT
+from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.jobs.pinned_model import PinnedModel
-from driftline.serving.jobs.run import HeldJob, Surroundings
+from driftline.serving.jobs.run import HeldJob
 from driftline.serving.processing.definition import ProcessingJobSpec, prefixed
 from driftline.serving.resources import store
 
@@ -38,15 +39,15 @@ _GIVEN = {"baseline_constraints": CONSTRAINTS, "baseline_statistics": STATISTICS
 
 def analyze(held: HeldJob) -> str:
     """Write the documents of a job; return how it ends, in SageMaker's words."""
-    spec, around = ProcessingJobSpec.model_validate(held.job.spec), held.around
+    spec, context = ProcessingJobSpec.model_validate(held.job.spec), held.context
     for place in spec.places:
-        around.reach.check_data(place)
-    around.reach.check_output(spec.output)
+        context.reach.check_data(place)
+    context.reach.check_output(spec.output)
     with _interruptible(spec.max_runtime_in_seconds):
         if spec.analyzer == "clarify":
-            documents, count = _clarified(spec, around), 0
+            documents, count = _clarified(spec, context), 0
         else:
-            documents, count = _monitored(spec, around)
+            documents, count = _monitored(spec, context)
         held.keep()  # Else another process has the job, and this one writes nothing.
         for name, text in documents.items():
             (locate(spec.output) / name).write(text.encode())
@@ -73,14 +74,14 @@ def _interruptible(seconds: int) -> Iterator[None]:
         signal.alarm(0)
 
 
-def _monitored(spec: ProcessingJobSpec, around: Surroundings) -> tuple[Documents, int]:
+def _monitored(spec: ProcessingJobSpec, context: ServerContext) -> tuple[Documents, int]:
     """Return a suggested baseline, or how rows break one and how often."""
     data = Files(prefixed(spec.data), header=spec.has_header)
     kind = kind_named(QUALITY if spec.is_of_quality else DEFAULT_KIND)
     script = None
     if path := spec.environment.get("record_preprocessor_script"):
         # The installation's own of that name: no other code of users runs.
-        script = script_in(around.scripts_dir, PurePosixPath(path).name)
+        script = script_in(context.settings.scheduler.scripts_dir, PurePosixPath(path).name)
     if spec.environment.get("baseline_constraints"):
         options = CheckOptions(compat=True, preprocess=script)
         report = check_roles(data, _known(spec), spec.roles, kind=kind.name, options=options)
@@ -107,7 +108,7 @@ def _known(spec: ProcessingJobSpec) -> Baseline:
         return Baseline.load(folder)
 
 
-def _clarified(spec: ProcessingJobSpec, around: Surroundings) -> Documents:
+def _clarified(spec: ProcessingJobSpec, context: ServerContext) -> Documents:
     """Return analysis.json, of the groups and of the model that Clarify's configuration names."""
     place = locate(spec.input("analysis_config"))
     if place.kind == fs.FileType.Directory:
@@ -123,7 +124,7 @@ def _clarified(spec: ProcessingJobSpec, around: Surroundings) -> Documents:
         name = (asked.get("predictor") or {}).get("model_name")
         if not isinstance(name, str):
             raise InputError("analysis_config: methods shap without predictor.model_name")
-        with _asked(name, roles.positives, around) as predict:
+        with _asked(name, roles.positives, context) as predict:
             fitted = explain_reference(open_source(rows), fitted, predict)
     found = complete(replace(fitted, documents={}), compat=True).documents.get(ANALYSIS)
     if found is None:
@@ -134,11 +135,11 @@ def _clarified(spec: ProcessingJobSpec, around: Surroundings) -> Documents:
 
 
 @contextmanager
-def _asked(name: str, positives: tuple[str, ...], around: Surroundings) -> Iterator[AskedModel]:
-    with read_connection(around.engine) as connection:
+def _asked(name: str, positives: tuple[str, ...], context: ServerContext) -> Iterator[AskedModel]:
+    with read_connection(context.engine) as connection:
         made = store.get_ready(connection, "Model", name).made
     model = PinnedModel.of(name, made, positive=positives[0] if positives else None)
-    worker = model.worker(name, around.models, trust_pickle=around.trust_pickle)
+    worker = model.worker(name, context)
     with AskedModels() as models:
         try:
             yield AskedModel(models, worker, model.digest)

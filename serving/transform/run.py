@@ -24,8 +24,10 @@ class _Run(Scoring):
     """One process at one job, which stores which of its files are done."""
 
     def __init__(self, held: HeldJob) -> None:
-        around, job = held.around, held.job
-        super().__init__(TransformJobSpec.model_validate(job.spec), around.work_dir, around.reach)
+        context, job = held.context, held.job
+        # Where outputs for a bucket grow.
+        folder = context.local_dir / "transform"
+        super().__init__(TransformJobSpec.model_validate(job.spec), folder, context.reach)
         self._held, self._model = held, PinnedModel.model_validate(job.model)
         self.records, self._files_done = job.record_count, job.files_done
 
@@ -33,22 +35,21 @@ class _Run(Scoring):
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        around, model = self._held.around, self._model
-        worker = model.worker(self._held.job.name, around.models, trust_pickle=around.trust_pickle)
-        await self.score(self._files(), worker, model.description, self._files_done)
+        worker = self._model.worker(self._held.job.name, self._held.context)
+        await self.score(self._files(), worker, self._model.description, self._files_done)
 
     def _files(self) -> list[InputFile]:
         """Return the files as the job's first process found them: none of its outputs is among."""
-        around = self._held.around
-        with read_connection(around.engine) as connection:
+        context = self._held.context
+        with read_connection(context.engine) as connection:
             query = select(jobs.c.inputs).where(jobs.c.key == self._held.job.key)
             stored: list[list[str]] | None = connection.scalar(query)
         if stored is not None:
             files = [InputFile(*one) for one in stored]
             for file in files[self._files_done :]:
-                around.reach.check_data(file.path)
+                context.reach.check_data(file.path)
             return files
-        files = find_files(self.spec, around.reach)
+        files = find_files(self.spec, context.reach)
         inputs = [[one.path, one.output_key] for one in files]
         self._held.keep(file_count=len(files), inputs=inputs)
         return files
