@@ -6,19 +6,20 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from contextlib import suppress
 from typing import Any
 
 from driftline.database.engine import read_connection
-from driftline.errors import ConflictError
+from driftline.errors import ConflictError, NotFoundError
 from driftline.formats.location import locate
 from driftline.formats.source import Files, open_source
-from driftline.serving.aws.kept import arn_of, forget, keep, kept
+from driftline.serving.aws.kept import arn_of, forget, keep
 from driftline.serving.aws.lists import listed
-from driftline.serving.aws.ours import declared, every, found
+from driftline.serving.aws.ours import declared, delete_declared, every
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves_each
 from driftline.serving.operations.jobs import DescribedProcessingJob, processing_job
-from driftline.serving.operations.resources import apply, delete_resource, list_resources
+from driftline.serving.operations.registry import Json
+from driftline.serving.operations.resources import apply, list_resources
 from driftline.serving.processing.definition import Analyzer, prefixed
 from driftline.serving.processing.schedules import KINDS, Job, monitoring_job, roles_given
 from driftline.serving.resources import store
@@ -43,21 +44,26 @@ async def create_definition(sort: str, wire: Wire, given: Given) -> Answer:
     """Declare the Baseline of a definition, and keep the rest beside it."""
     await wire.asking.require(apply, "admin")  # Before files are read for them.
     name = given["JobDefinitionName"]
-    is_there = await brought(wire, name, sort)
-    if is_there and await _defined(wire, sort, name):
+    before = await declared(wire, "baselines", name)
+    if before is not None and _is_definition(before, sort):
         text = f"Job definition {arn_of(wire, sort, name)} already exists"
         raise WireError("ResourceInUse", text)
     baseline = await baseline_of(wire, name, monitoring_job(_KINDS[sort], given), sort)
-    await wire.ask(apply, resources=[baseline], if_none_match=None if is_there else "*")
-    await keep(wire, sort, name, {**given, "CreationTime": wire.now})
+    known = {"if_none_match": "*"} if before is None else {"if_match": before["etag"]}
+    await wire.ask(apply, resources=[baseline], **known)
+    await keep(wire, "Baseline", name, given)
     return {"JobDefinitionArn": arn_of(wire, sort, name)}
 
 
 @serves_each("sagemaker.Describe{}", _KINDS)
 async def describe_definition(sort: str, wire: Wire, given: Given) -> Answer:
     """Return a definition as it was created."""
-    name = given["JobDefinitionName"]
-    return {**await definition(wire, sort, name), "JobDefinitionArn": arn_of(wire, sort, name)}
+    baseline = await definition(wire, sort, given["JobDefinitionName"])
+    return {
+        **baseline["said"],
+        "JobDefinitionArn": arn_of(wire, sort, baseline["name"]),
+        "CreationTime": baseline["created_at"],
+    }
 
 
 @serves_each("sagemaker.List{}s", _KINDS)
@@ -65,15 +71,16 @@ async def list_definitions(sort: str, wire: Wire, given: Given) -> Answer:
     """List definitions."""
     tag = f"{_MADE_FOR}={sort}"
     rows = await every(wire, list_resources, collection="baselines", tag=[tag])
+    found = [await declared(wire, "baselines", row.name) for row in rows]
     shown = [
         {
-            "MonitoringJobDefinitionName": one.name,
-            "MonitoringJobDefinitionArn": arn_of(wire, sort, one.name),
-            "CreationTime": document["CreationTime"],
-            "EndpointName": monitoring_job(_KINDS[sort], document).input["EndpointName"],
+            "MonitoringJobDefinitionName": one["name"],
+            "MonitoringJobDefinitionArn": arn_of(wire, sort, one["name"]),
+            "CreationTime": one["created_at"],
+            "EndpointName": monitoring_job(_KINDS[sort], one["said"]).input["EndpointName"],
         }
-        for one in rows
-        if (document := await _defined(wire, sort, one.name))
+        for one in found
+        if one is not None and _is_definition(one, sort)
     ]
     return listed(
         wire, given, shown, "JobDefinitionSummaries", name="MonitoringJobDefinitionName",
@@ -85,32 +92,34 @@ async def list_definitions(sort: str, wire: Wire, given: Given) -> Answer:
 async def delete_definition(sort: str, wire: Wire, given: Given) -> Answer:
     """Forget a definition; its Baseline stays where an endpoint's columns are named by it."""
     await wire.asking.require(apply, "admin")
-    name = given["JobDefinitionName"]
-    await definition(wire, sort, name)
+    name = (await definition(wire, sort, given["JobDefinitionName"]))["name"]
     try:
-        await found(wire, delete_resource, collection="baselines", name=name)
+        await delete_declared(wire, "baselines", name)
     except ConflictError:
         for one in await every(wire, list_resources, collection="monitors"):
             if baseline_and_pin(one.spec["baseline"].casefold())[0] == name.casefold():
                 text = f"Job definition {name} is in use by monitoring schedule {one.name}"
                 raise WireError("ResourceInUse", text) from None
-    await forget(wire, sort, name)
+        await forget(wire, "Baseline", name)
     return {}
 
 
-async def definition(wire: Wire, sort: str, name: str) -> Answer:
-    """Return what a definition was created with."""
-    if await brought(wire, name, sort) and (document := await _defined(wire, sort, name)):
-        return document
-    arn = arn_of(wire, sort, name)
-    raise WireError("ResourceNotFound", f"Could not find job definition {arn}")
+async def definition(wire: Wire, sort: str, name: str) -> Json:
+    """Return the Baseline of a definition, with what it was created with."""
+    baseline = await declared(wire, "baselines", name)
+    if baseline is None or not _is_definition(baseline, sort):
+        arn = arn_of(wire, sort, name)
+        raise WireError("ResourceNotFound", f"Could not find job definition {arn}")
+    return baseline
 
 
-async def _defined(wire: Wire, sort: str, name: str) -> Answer:
-    document = await kept(wire, sort, name)
-    if document:
-        document["CreationTime"] = datetime.fromisoformat(document["CreationTime"])
-    return document
+def _is_definition(baseline: Json, sort: str) -> bool:
+    return brought(baseline, sort) and "JobDefinitionName" in baseline["said"]
+
+
+def brought(baseline: Json, sort: str) -> bool:
+    """Whether a definition or a schedule brought a Baseline."""
+    return bool(baseline["tags"].get(_MADE_FOR) == sort)
 
 
 def analyzer_of(uri: str) -> Analyzer:
@@ -125,15 +134,10 @@ def analyzer_of(uri: str) -> Analyzer:
     )
 
 
-async def brought(wire: Wire, name: str, sort: str) -> bool | None:
-    """Return whether a definition or schedule brought the Baseline of its name; None: none is."""
-    baseline = await declared(wire, "baselines", name)
-    return None if baseline is None else baseline["tags"].get(_MADE_FOR) == sort
-
-
-async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> dict[str, Any]:
+async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> Json:
     """Return the Baseline of a monitoring job: its documents, and the rows they were made of."""
-    if await brought(wire, name, sort) is False:
+    before = await declared(wire, "baselines", name)
+    if before is not None and not brought(before, sort):
         raise WireError(
             "ResourceInUse",
             f'Baseline "{name}" exists already, and no {sort} brought it; choose another name',
@@ -147,7 +151,8 @@ async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> dict[str, A
         )
     processing: DescribedProcessingJob | None = None
     if (baselining := job.baseline.get("BaseliningJobName")) is not None:
-        processing = await found(wire, processing_job, name=baselining)
+        with suppress(NotFoundError):
+            processing = await wire.ask(processing_job, name=baselining)
     documents = (job.baseline.get(f"{one}Resource") or {} for one in ("Statistics", "Constraints"))
     places = [one["S3Uri"] for one in documents if one.get("S3Uri")]
     if processing is None and not places:

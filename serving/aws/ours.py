@@ -17,14 +17,6 @@ from driftline.serving.operations.services import Services
 from driftline.serving.resources import echo, store
 
 
-async def found(wire: Wire, operation: Callable[..., Any], **asked: Any) -> Any:  # noqa: ANN401
-    """Return what an operation answers; None where what it asks for does not exist."""
-    try:
-        return await wire.ask(operation, **asked)
-    except NotFoundError:
-        return None
-
-
 async def declared(wire: Wire, collection: Collection, name: str) -> Json | None:
     """Return a resource, its ETag as "etag" and what clients of AWS said of it as "said".
 

@@ -6,33 +6,28 @@ are. Each schedule has one alert, an Alarm on the violations of its Monitor.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from contextlib import suppress
 from datetime import UTC
 
-from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.executions import COMPLETED, STOPPED, VIOLATED, EndedExecution
 from driftline.monitors.kind import kind_named
 from driftline.monitors.run.described import output_of
-from driftline.serving.aws.kept import arn_of, forget, keep, kept
+from driftline.serving.aws.kept import arn_of, keep
 from driftline.serving.aws.lists import Summary, listed
 from driftline.serving.aws.monitoring_definitions import baseline_of, brought, definition
-from driftline.serving.aws.ours import amend, changed, declared, every, found
+from driftline.serving.aws.ours import amend, changed, declared, delete_declared, every
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves, serves_each
 from driftline.serving.operations.alarms import alarm_history
-from driftline.serving.operations.authorization import withheld
 from driftline.serving.operations.jobs import DescribedProcessingJob
 from driftline.serving.operations.monitors import execution, executions
 from driftline.serving.operations.registry import Json
 from driftline.serving.operations.resources import apply, delete_resource, list_resources
 from driftline.serving.processing.definition import Channel
 from driftline.serving.processing.schedules import KINDS, monitor_spec, monitoring_job
-from driftline.serving.resources import store
 from driftline.serving.resources.specs import baseline_and_pin
-from driftline.serving.resources.store import Stored
 
 # The processing job that a run of a monitor is: the end of its window, and its id.
 EXECUTION = re.compile(r"model-monitoring-\d{12}-([0-9a-f]{32})")
@@ -78,11 +73,10 @@ async def create_schedule(wire: Wire, given: Given) -> Answer:
 async def update_schedule(wire: Wire, given: Given) -> Answer:
     """Declare a Monitor otherwise; one that is stopped stays so, and tags stay."""
     await wire.asking.require(apply, "admin")
-    (row,) = await _schedules(wire, given["MonitoringScheduleName"])
+    monitor = await _schedule(wire, given["MonitoringScheduleName"])
     resources = await _resources(wire, given)
-    resources[-1]["spec"]["paused"] = row.spec["paused"]
-    tags = (await kept(wire, _SCHEDULE, row.name)).get("Tags")
-    return await _declare(wire, resources, {**given, "Tags": tags})
+    resources[-1]["spec"]["paused"] = monitor["spec"]["paused"]
+    return await _declare(wire, resources, {**given, "Tags": monitor["said"].get("Tags")})
 
 
 async def _resources(wire: Wire, given: Given) -> list[Json]:
@@ -94,7 +88,8 @@ async def _resources(wire: Wire, given: Given) -> list[Json]:
         resources.append(await baseline_of(wire, baseline, job, _SCHEDULE))
     else:
         baseline = config.get("MonitoringJobDefinitionName", "")
-        job = monitoring_job(kind, await definition(wire, f"{kind}JobDefinition", baseline))
+        found = await definition(wire, f"{kind}JobDefinition", baseline)
+        job = monitoring_job(kind, found["said"])
     endpoint = await declared(wire, "endpoints", job.input["EndpointName"])
     if endpoint is None:
         arn = arn_of(wire, "Endpoint", job.input["EndpointName"])
@@ -120,7 +115,7 @@ async def _declare(wire: Wire, resources: list[Json], given: Given) -> Answer:
     name = given["MonitoringScheduleName"]
     await wire.ask(apply, resources=resources)
     (monitor,) = (one["spec"] for one in resources if one["kind"] == "Monitor")
-    await keep(wire, _SCHEDULE, name, {**given, _SAID_OF: [monitor[key] for key in _WATCHED]})
+    await keep(wire, "Monitor", name, {**given, _SAID_OF: [monitor[key] for key in _WATCHED]})
     return {"MonitoringScheduleArn": arn_of(wire, _SCHEDULE, name)}
 
 
@@ -139,33 +134,32 @@ async def start_or_stop_schedule(verb: str, wire: Wire, given: Given) -> Answer:
 @serves("sagemaker.DeleteMonitoringSchedule")
 async def delete_schedule(wire: Wire, given: Given) -> Answer:
     """Delete a Monitor; its history stays."""
-    (row,) = await _schedules(wire, given["MonitoringScheduleName"])
-    await found(wire, delete_resource, collection="alarms", name=_ALARM + row.name)
-    await wire.ask(delete_resource, collection="monitors", name=row.name)
-    await forget(wire, _SCHEDULE, row.name)
-    baseline = str(row.spec["baseline"])
-    if baseline == row.name and await brought(wire, baseline, _SCHEDULE):  # It held its job itself.
+    monitor = await _schedule(wire, given["MonitoringScheduleName"])
+    name, baseline = monitor["name"], monitor["spec"]["baseline"]
+    await delete_declared(wire, "alarms", _ALARM + name)
+    await wire.ask(delete_resource, collection="monitors", name=name)
+    held = await declared(wire, "baselines", baseline) if baseline == name else None
+    if held is not None and brought(held, _SCHEDULE):
         with suppress(ConflictError):  # Columns of an endpoint are named by it.
-            await found(wire, delete_resource, collection="baselines", name=baseline)
+            await delete_declared(wire, "baselines", baseline)
     return {}
 
 
 @serves("sagemaker.DescribeMonitoringSchedule")
 async def describe_schedule(wire: Wire, given: Given) -> Answer:
     """Return a schedule, its status and its last execution."""
-    (row,) = await _schedules(wire, given["MonitoringScheduleName"])
-    summary, runs = _schedule_summary(wire, row), await _runs(wire, row)
+    monitor = await _schedule(wire, given["MonitoringScheduleName"])
+    summary, runs = _schedule_summary(wire, monitor), await _runs(wire, monitor)
+    said, spec, reason = monitor["said"], monitor["spec"], monitor["status"]["reason"]
     config = {
         **{key: summary[key] for key in ("MonitoringJobDefinitionName", "MonitoringType")},
-        "ScheduleConfig": {"ScheduleExpression": row.spec["schedule"]},
+        "ScheduleConfig": {"ScheduleExpression": spec["schedule"]},
     }
-    said, reason = await kept(wire, _SCHEDULE, row.name), withheld(row.reason)
-    if said.get(_SAID_OF) != [row.spec[key] for key in _WATCHED]:  # It was applied otherwise.
-        said.pop("MonitoringScheduleConfig", None)
+    if said.get(_SAID_OF) == [spec[key] for key in _WATCHED]:  # Else it was applied otherwise.
+        config = said["MonitoringScheduleConfig"]
     return {
-        "MonitoringScheduleConfig": config,
-        **said,
         **summary,
+        "MonitoringScheduleConfig": config,
         "FailureReason": reason and reason[:_REASON_CHARACTERS],
         "LastMonitoringExecutionSummary": runs[0] if runs else None,
     }
@@ -174,29 +168,23 @@ async def describe_schedule(wire: Wire, given: Given) -> Answer:
 @serves("sagemaker.ListMonitoringSchedules")
 async def list_schedules(wire: Wire, given: Given) -> Answer:
     """List the Monitors whose kind SageMaker has."""
-    shown = [_schedule_summary(wire, row) for row in await _schedules(wire)]
+    shown = [_schedule_summary(wire, one) for one in await _schedules(wire)]
     return listed(
         wire, given, shown, "MonitoringScheduleSummaries", name="MonitoringScheduleName",
         equals={**_EQUALS, "StatusEquals": "MonitoringScheduleStatus"},
     )  # fmt: skip
 
 
-async def _schedules(wire: Wire, name: str | None = None) -> list[Stored]:
-    """Return the Monitor of a name, or all whose kind SageMaker has, to whoever may see them."""
-    await wire.ask(list_resources, collection="monitors", limit=1)
-
-    def read() -> list[Stored]:
-        with read_connection(wire.services.context.engine) as connection:
-            if name is None:
-                rows = store.list_kind(connection, "Monitor")
-                return [row for row in rows if row.spec["kind"] in _TYPES]
-            row = store.find(connection, "Monitor", name)
-            return [] if row is None else [row]
-
-    rows = await asyncio.to_thread(read)
-    if name is not None and not rows:
+async def _schedule(wire: Wire, name: str) -> Json:
+    if (monitor := await declared(wire, "monitors", name)) is None:
         raise _missing(wire, name)
-    return rows
+    return monitor
+
+
+async def _schedules(wire: Wire) -> list[Json]:
+    """Return the Monitors whose kind SageMaker has."""
+    monitors = await every(wire, list_resources, collection="monitors")
+    return [vars(one) for one in monitors if one.spec["kind"] in _TYPES]
 
 
 def _missing(wire: Wire, name: str) -> WireError:
@@ -204,38 +192,39 @@ def _missing(wire: Wire, name: str) -> WireError:
     return WireError("ResourceNotFound", text)
 
 
-def _schedule_summary(wire: Wire, row: Stored) -> Summary:
-    status = "Stopped" if row.spec["paused"] else "Scheduled"
+def _schedule_summary(wire: Wire, monitor: Json) -> Summary:
+    spec, phase = monitor["spec"], monitor["status"]["phase"]
+    status = "Stopped" if spec["paused"] else "Scheduled"
     return {
-        "MonitoringScheduleName": row.name,
-        "MonitoringScheduleArn": arn_of(wire, _SCHEDULE, row.name),
-        "CreationTime": row.created_at,
-        "LastModifiedTime": row.updated_at,
-        "MonitoringScheduleStatus": status if row.phase == "Ready" else row.phase,
-        "EndpointName": row.spec["endpoint"],
-        "MonitoringJobDefinitionName": baseline_and_pin(row.spec["baseline"])[0],
-        "MonitoringType": _TYPES.get(row.spec["kind"]),
+        "MonitoringScheduleName": monitor["name"],
+        "MonitoringScheduleArn": arn_of(wire, _SCHEDULE, monitor["name"]),
+        "CreationTime": monitor["created_at"],
+        "LastModifiedTime": monitor["updated_at"],
+        "MonitoringScheduleStatus": status if phase == "Ready" else phase,
+        "EndpointName": spec["endpoint"],
+        "MonitoringJobDefinitionName": baseline_and_pin(spec["baseline"])[0],
+        "MonitoringType": _TYPES.get(spec["kind"]),
     }
 
 
 @serves("sagemaker.ListMonitoringExecutions")
 async def list_monitoring_executions(wire: Wire, given: Given) -> Answer:
     """List runs of one monitor or of all, the newest window first."""
-    rows = await _schedules(wire, given.get("MonitoringScheduleName"))
-    shown = [one for row in rows for one in await _runs(wire, row)]
+    name = given.get("MonitoringScheduleName")
+    monitors = await _schedules(wire) if name is None else [await _schedule(wire, name)]
+    shown = [one for monitor in monitors for one in await _runs(wire, monitor)]
     return listed(
         wire, given, shown, "MonitoringExecutionSummaries", name="ProcessingJobArn",
         equals={**_EQUALS, "StatusEquals": "MonitoringExecutionStatus"}, order="ScheduledTime",
     )  # fmt: skip
 
 
-async def _runs(wire: Wire, row: Stored) -> list[Summary]:
+async def _runs(wire: Wire, monitor: Json) -> list[Summary]:
     """Return the runs of a monitor whose results stand, the newest window first."""
-    try:
-        runs = await every(wire, executions, name=row.name)
-    except NotFoundError:  # It is not made yet.
-        runs = []
-    definition_name = baseline_and_pin(row.spec["baseline"])[0]
+    runs = []
+    with suppress(NotFoundError):  # It is not made yet.
+        runs = await every(wire, executions, name=monitor["name"])
+    definition_name = baseline_and_pin(monitor["spec"]["baseline"])[0]
     return [
         {**_execution_summary(wire, one), "MonitoringJobDefinitionName": definition_name}
         for one in runs
@@ -351,9 +340,9 @@ async def list_alert_history(wire: Wire, given: Given) -> Answer:
 
 
 async def _alarm(wire: Wire, schedule: str) -> Json:
-    if (alarm := await declared(wire, "alarms", _ALARM + schedule)) is not None:
-        return alarm
-    raise _missing(wire, schedule)
+    if (alarm := await declared(wire, "alarms", _ALARM + schedule)) is None:
+        raise _missing(wire, schedule)
+    return alarm
 
 
 def _alert_status(state: str) -> str:

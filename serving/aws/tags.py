@@ -9,8 +9,10 @@ from typing import Any
 from driftline.errors import NotFoundError
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations.tags import aws_tags, change_aws_tags
+from driftline.serving.processing.schedules import KINDS
 
 _ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:\d{12}:([a-z-]+)/(.+)", re.IGNORECASE)
+_OURS = {"MonitoringSchedule": "Monitor"} | {f"{kind}JobDefinition": "Baseline" for kind in KINDS}
 
 
 @serves("sagemaker.AddTags")
@@ -37,8 +39,9 @@ async def _ask(wire: Wire, function: Any, arn: str, **given: Any) -> Mapping[str
     matched = _ARN.fullmatch(arn)
     if matched is None:
         raise WireError("ValidationException", f'"{arn}" is no ARN of a resource of SageMaker')
-    # As AWS names it in its API: "endpoint-config" is an EndpointConfig.
-    kind = "".join(part.title() for part in matched[1].lower().split("-"))
+    # As AWS names it in its API, "endpoint-config" is an EndpointConfig; as we do, where we differ.
+    named = "".join(part.title() for part in matched[1].lower().split("-"))
+    kind = _OURS.get(named, named)
     try:
         found: Mapping[str, str] = await wire.ask(function, kind=kind, name=matched[2], **given)
     except NotFoundError:

@@ -173,6 +173,10 @@ def test_a_schedule_runs_from_definition_to_violations(server, sagemaker, s3, ba
     made = sagemaker.create_monitoring_schedule(
         MonitoringScheduleName="watch", MonitoringScheduleConfig=hourly, Tags=[]
     )
+    tags = [{"Key": "team", "Value": "ml"}]
+    for tagged in (arn, made["MonitoringScheduleArn"]):
+        sagemaker.add_tags(ResourceArn=tagged, Tags=tags)
+        assert sagemaker.list_tags(ResourceArn=tagged)["Tags"] == tags
     schedule = _settled(sagemaker, "watch")
     described = sagemaker.describe_data_quality_job_definition(JobDefinitionName="dq-definition")
 
