@@ -87,7 +87,7 @@ class _Minute:
     def __init__(self) -> None:
         # By the hostname of a container, "" for the variant itself, and by metric.
         self.counts: defaultdict[tuple[str, str], Counts[float]] = defaultdict(Counts)
-        self.instances = 0  # Workers, as the minute ended.
+        self.workers: Counts[str] = Counts()  # As the minute ended, by container.
         # Kept as they come, for to count each would take longer than to answer may: by hostname
         # the statuses, and whether the model itself failed; in seconds the times, by metric.
         self.answers: defaultdict[str, Counts[tuple[int, bool]]] = defaultdict(Counts)
@@ -127,8 +127,9 @@ class _Minute:
                     ("InvocationModelErrors", float(has_failed)),
                 ):
                     self.counts[container, name][value] += count
-        if self.instances:  # Also without requests: a minute that nobody measured has no value.
-            each = 1 / self.instances if self.total else 0.0
+        # Also without requests: a minute that nobody measured has no value.
+        if instances := min(self.workers.values(), default=0):
+            each = 1 / instances if self.total else 0.0
             self.counts["", "InvocationsPerInstance"][each] = self.total or 1
         for key in [*self._times]:
             self._count(key)
@@ -257,8 +258,8 @@ class Traffic:
                     for count in workers.model_counts:
                         found.note("LoadedModelCount", float(count))
                 if used and (found := self._minute((minute - 1, *name))) is not None:
-                    if is_whole and not workers.container:
-                        found.instances += len(workers.process_ids)
+                    if is_whole:
+                        found.workers[workers.container] += len(workers.process_ids)
                     for one in used:
                         found.note("CPUUtilization", one.cpu, workers.container)
                         found.note("MemoryUtilization", one.memory, workers.container)

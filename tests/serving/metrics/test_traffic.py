@@ -155,7 +155,7 @@ def test_what_workers_use_is_told_of_the_minute_that_is_over(
     silent = [
         (one.sum, one.sample_count) for one in read(engine, "InvocationsPerInstance").values()
     ]
-    assert silent == [(0.0, 1.0)] * (not container)
+    assert silent == [(0.0, 1.0)]
     share = read(engine, "InvocationsPerInstance", **canary)[0]
     assert (share.sum, share.sample_count) == (1.0, 2.0)
     # What was refused before the model was asked is no error of the model's.
