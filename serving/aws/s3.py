@@ -26,7 +26,7 @@ from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.formats.location import Location, locate
 from driftline.loopback import Receive, Scope, Send
 from driftline.serving.aws.errors import wire_error
-from driftline.serving.aws.s3_body import RequestBody
+from driftline.serving.aws.s3_body import receive_body
 from driftline.serving.aws.s3_buckets import Buckets, commit, delete, etag_of, groups_of, info_of
 from driftline.serving.aws.served import WireError
 from driftline.serving.context import ServerContext
@@ -53,6 +53,7 @@ _REFUSALS = (WireError, DriftlineError, OSError)
 class S3Request(Request):
     """One request, with the bucket and the key that it names: in its path, or in its host."""
 
+    buckets: Buckets
     place: Location  # Of the object.
     upload: Path  # The folder of an upload in parts.
     file: Path  # With the body of a PUT or POST.
@@ -102,7 +103,7 @@ class S3:
 
     async def _answer(self, operation: Operation, request: S3Request) -> Response:
         """Do an operation, of whose body all is received and verified before."""
-        buckets, function = self._buckets, operation.function
+        buckets = request.buckets = self._buckets
         if request.key:
             is_written = operation.role == "admin"
             request.place = await asyncio.to_thread(
@@ -111,54 +112,58 @@ class S3:
         if "uploadId" in request.query_params:
             request.upload = buckets.upload(request.query_params["uploadId"])
         if request.method not in ("PUT", "POST"):
-            return await asyncio.to_thread(function, buckets, request)
+            return await asyncio.to_thread(operation.function, request)
         with buckets.new_file() as request.file:
             await self._receive(request)
-            return await asyncio.to_thread(function, buckets, request)
+            return await asyncio.to_thread(operation.function, request)
 
     async def _receive(self, request: S3Request) -> None:
         """Write the body of a request into its file, as it comes."""
         limit = _OBJECT_MAX if request.method == "PUT" else _TEXT_MAX
         now, patience_s = asyncio.get_running_loop().time, self._context.body_timeout_s
         with request.file.open("wb") as target:
-            body = RequestBody(request.headers, target, limit, request.scope.get(CHAIN_KEY))
+            body = receive_body(request.headers, target, limit, request.scope.get(CHAIN_KEY))
+            next(body)
             try:
                 async with asyncio.timeout(patience_s) as waiting:
                     async for piece in request.stream():
-                        await asyncio.to_thread(body.feed, piece)
+                        if piece:
+                            await asyncio.to_thread(body.send, piece)
                         waiting.reschedule(now() + patience_s)
             except (TimeoutError, ClientDisconnect):
-                text = "The body ended early, or came too slowly."
-                raise WireError("RequestTimeout", text) from None
-        body.end()
+                message = "The body ended early, or came too slowly."
+                raise WireError("RequestTimeout", message) from None
+            body.send(b"")
 
 
-def _list_buckets(buckets: Buckets, _request: S3Request) -> Response:
+def _list_buckets(request: S3Request) -> Response:
     listed = [
         {"Name": folder.name, "CreationDate": _time(folder.stat().st_mtime)}
-        for folder in buckets.list()
+        for folder in request.buckets.list()
     ]
     return _xml("ListAllMyBucketsResult", {"Owner": {}, "Buckets": {"Bucket": listed}})
 
 
-def _create_bucket(buckets: Buckets, request: S3Request) -> Response:
-    buckets.create(request.bucket)
+def _create_bucket(request: S3Request) -> Response:
+    request.buckets.create(request.bucket)
     return Response(headers={"location": f"/{request.bucket}"})
 
 
-def _look_at_bucket(buckets: Buckets, request: S3Request) -> Response:
+def _look_at_bucket(request: S3Request) -> Response:
     """Whether there is a bucket, and where: here."""
-    buckets.require(request.bucket)
+    request.buckets.require(request.bucket)
     return Response() if request.method == "HEAD" else _xml("LocationConstraint", {})
 
 
-def _list_objects(buckets: Buckets, request: S3Request) -> Response:
+def _list_objects(request: S3Request) -> Response:
     """List keys, or what they begin with up to a delimiter, page by page."""
     query = request.query_params
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     start, token = query.get("start-after", ""), query.get("continuation-token", "")
     limit, after = min(_number(query.get("max-keys", "1000")), _PAGE_MAX), unquote(token) or start
-    groups = groups_of(buckets.keys(request.bucket, prefix, after), prefix, delimiter, after)
+    groups = groups_of(
+        request.buckets.keys(request.bucket, prefix, after), prefix, delimiter, after
+    )
     page = list(islice(groups, limit))
     is_truncated = next(groups, None) is not None
 
@@ -180,7 +185,7 @@ def _list_objects(buckets: Buckets, request: S3Request) -> Response:
     })  # fmt: skip
 
 
-def _get_object(_buckets: Buckets, request: S3Request) -> Response:
+def _get_object(request: S3Request) -> Response:
     """Send an object, or a range of it; of HEAD its headers."""
     info = info_of(request.place)
     if request.headers.get("if-match", "*") not in ("*", etag_of(info)):
@@ -197,44 +202,44 @@ def _get_object(_buckets: Buckets, request: S3Request) -> Response:
     return StreamingResponse(_blocks(request.place.open_seekable(), first, end), status, headers)
 
 
-def _put_object(_buckets: Buckets, request: S3Request) -> Response:
+def _put_object(request: S3Request) -> Response:
     """Store an object: a reader sees the old one or the new one, never a part."""
     etag = commit(request.file, request.place, is_new=request.is_new)
     return Response(headers={"etag": etag})
 
 
-def _delete_object(_buckets: Buckets, request: S3Request) -> Response:
+def _delete_object(request: S3Request) -> Response:
     delete(request.place, request.key)
     return Response(status_code=204)
 
 
-def _delete_objects(buckets: Buckets, request: S3Request) -> Response:
+def _delete_objects(request: S3Request) -> Response:
     """Delete the objects of a list; say why of each that cannot be."""
-    buckets.require(request.bucket)
+    request.buckets.require(request.bucket)
     answer: dict[str, list[dict[str, str]]] = {"Deleted": [], "Error": []}
     for element in _document(request).findall("{*}Object"):
         key, refusal = element.findtext("{*}Key", ""), dict[str, str]()
         try:
             if len(element) > 1:  # A version, or a condition.
                 raise WireError("NotImplemented", "Name an object by its key alone.", 501)
-            delete(buckets.place(request.bucket, key, is_written=True), key)
+            delete(request.buckets.place(request.bucket, key, is_written=True), key)
         except _REFUSALS as error:
             refusal, _ = _refusal(error, f"{request.bucket}/{key}")
         answer["Error" if refusal else "Deleted"].append({"Key": key, **refusal})
     return _xml("DeleteResult", answer)
 
 
-def _create_upload(buckets: Buckets, request: S3Request) -> Response:
-    upload = {"Bucket": request.bucket, "Key": request.key, "UploadId": buckets.begin()}
+def _create_upload(request: S3Request) -> Response:
+    upload = {"Bucket": request.bucket, "Key": request.key, "UploadId": request.buckets.begin()}
     return _xml("InitiateMultipartUploadResult", upload)
 
 
-def _upload_part(_buckets: Buckets, request: S3Request) -> Response:
+def _upload_part(request: S3Request) -> Response:
     part = locate(request.upload / str(_number(request.query_params["partNumber"])))
     return Response(headers={"etag": commit(request.file, part, is_new=False)})
 
 
-def _complete_upload(_buckets: Buckets, request: S3Request) -> Response:
+def _complete_upload(request: S3Request) -> Response:
     """Put the parts of an upload together, by number and ETag."""
     parts = [
         (_number(part.findtext("{*}PartNumber", "")), part.findtext("{*}ETag", "").strip('"'))
@@ -255,7 +260,7 @@ def _complete_upload(_buckets: Buckets, request: S3Request) -> Response:
     return _xml("CompleteMultipartUploadResult", answer)
 
 
-def _abort_upload(_buckets: Buckets, request: S3Request) -> Response:
+def _abort_upload(request: S3Request) -> Response:
     shutil.rmtree(request.upload, ignore_errors=True)
     return Response(status_code=204)
 
@@ -270,7 +275,7 @@ def _document(request: S3Request) -> Element:
 
 _B, _K = "/s3/{bucket}", "/s3/{bucket}/{key}"
 # By method, path and the parameters that choose: what does it, and who may.
-_ROUTES: dict[tuple[str, str, str], tuple[Callable[[Buckets, S3Request], Response], Any]] = {
+_ROUTES: dict[tuple[str, str, str], tuple[Callable[[S3Request], Response], Any]] = {
     ("GET", "/s3", ""): (_list_buckets, "viewer"),
     ("PUT", _B, ""): (_create_bucket, "admin"),
     ("HEAD", _B, ""): (_look_at_bucket, "viewer"),
@@ -307,7 +312,7 @@ def _number(text: str) -> int:
 
 
 def _span(text: str, size: int) -> tuple[int, int, dict[str, str]]:
-    """Return where what is request for begins and ends, and the header of a part of an object."""
+    """Return where what is asked for begins and ends, and the header of a part of an object."""
     if (asked := _RANGE.fullmatch(text)) is None:
         return 0, size, {}
     start, last, tail = asked.groups()

@@ -73,8 +73,9 @@ class Buckets:
         parts = key.removesuffix("/").split("/") if key else []
         if len(key.encode()) > _KEY_MAX or any(len(part.encode()) > _NAME_MAX for part in parts):
             raise InputError(f"key: expected {_KEY_MAX} bytes at most, {_NAME_MAX} in each part")
-        if not {"", ".", ".."}.isdisjoint(parts) or not {"\0", "\ufffd"}.isdisjoint(key):
-            raise InputError('key: expected names with a single "/" between them, and no ".."')
+        # What XML cannot hold could not be listed.
+        if not {"", ".", ".."}.isdisjoint(parts) or re.search("[\0-\x1f\x7f\ufffd]", key):
+            raise InputError('key: expected printable names, no "..", with a "/" between each two')
         uri = f"s3://{bucket}/{key}".rstrip("/")
         (self._reach.check_output if is_written else self._reach.check_data)(uri)
         if is_below(uri, [self._root]):
