@@ -318,6 +318,11 @@ def _check_comparison(alarm: AlarmDefinition) -> None:
 
 
 def _check_band(alarm: AlarmDefinition) -> None:
+    if alarm.policy_names:  # CloudWatch refuses them, too: steps count from a threshold.
+        raise AlarmError(
+            f'action "{alarm.policy_names[0]}" is a scaling policy; name it in an alarm with a '
+            "threshold"
+        )
     if alarm.threshold is not None:
         raise AlarmError(
             f"threshold {alarm.threshold!r} beside threshold_metric_id; expected one of them"

@@ -247,9 +247,9 @@ def _actions(wire: Wire, stored: StoredResource) -> Iterator[Answer]:
 
 
 def _page(wire: Wire, given: Given, member: str, key: str, found: list[Answer]) -> Answer:
-    """Return a page of those that a request names, policies by their ARNs, too; else of all."""
-    wanted = set(given.get(f"{key}s") or ())
-    chosen = [one for one in found if not wanted or wanted & {one[key], one.get("PolicyARN")}]
+    """Return a page of those that a request names; else of all."""
+    wanted = given.get(f"{key}s")
+    chosen = [one for one in found if not wanted or one[key] in wanted]
     page, token = wire.page(given, lambda one: (one["ResourceId"], one[key]), chosen, size=_PAGE)
     return {member: page, "NextToken": token}
 

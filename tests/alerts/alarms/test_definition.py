@@ -156,6 +156,7 @@ def test_a_band_has_three_operators_of_its_own(define, operator):
         ({"threshold_metric_id": "ad1"}, "threshold_metric_id without metrics"),
         ({"statistic": "Sum", "extended_statistic": "p99"}, "statistic and extended_statistic"),
         ({"statistic": None, "extended_statistic": "p101"}, 'statistic "p101"'),
+        ({**BAND, "alarm_actions": ["scaling:a/b/c"]}, "is a scaling policy; name it in an alarm"),
         ({"owner": "x" * 256}, "owner of 256 characters"),
         ({"tags": {str(i): "" for i in range(51)}}, "51 tags; expected 50 or fewer"),
         ({"actions_enabled": "yes"}, "actions_enabled 'yes'; expected true or false"),
