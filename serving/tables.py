@@ -51,6 +51,8 @@ resources = Table(
     Column("lease_until", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # The count of changes at the last one of what is to be served (of `installation`).
+    Column("changes", Integer, nullable=False, server_default="0"),
     Index(None, "kind", "created_at", "key"),
 )
 

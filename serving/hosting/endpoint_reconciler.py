@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from types import MappingProxyType
 from typing import Literal, TypeVar
@@ -79,13 +80,21 @@ class Declared:
     changes: int | None = None  # The count of changes that it was read at.
 
 
-def _read(connection: Connection) -> Declared:
+def _read(connection: Connection, before: Declared) -> tuple[Declared, set[str]]:
+    """Return the declared endpoints, and which of them are others than they were before."""
     changes = store.changes(connection)  # First: what changes meanwhile is read once more.
-    rows = store.list_kind(connection, "Endpoint")
-    made = [row for row in rows if row.made]
-    foreign = frozenset(row.name.casefold() for row in made if not variants_of(row.running))
-    waiting = frozenset(row.name.casefold() for row in rows if not row.made)
-    return Declared(list_fleets(made), foreign, waiting, changes)
+    since = -1 if before.changes is None or before.changes > changes else before.changes
+    rows, names = store.list_changed(connection, since)
+    read = {row.name.casefold() for row in rows}
+    same, made = names - read, [row for row in rows if row.made]
+    foreign = {row.name.casefold() for row in made if not variants_of(row.running)}
+    waiting = {row.name.casefold() for row in rows if not row.made}
+    variants = {name: found for name, found in before.variants.items() if name in same}
+    found = Declared(
+        variants | list_fleets(made), before.foreign & same | foreign,
+        before.waiting & same | waiting, changes,
+    )  # fmt: skip
+    return found, read | (before.variants.keys() - names)
 
 
 class EndpointReconciler:
@@ -202,11 +211,17 @@ class EndpointReconciler:
         """Bring the pools in line with what became ready; new ones start in the background."""
         async with self._lock:
             is_first = self._declared.changes is None
-            self._declared = await asyncio.to_thread(self._from_database, _read)
-            desired = {variant_key(one): one for one in chain(*self._declared.variants.values())}
-            for key in dict.fromkeys((*self._variants, *desired)):
+            before = self._declared
+            read = partial(_read, before=before)
+            found, changed = await asyncio.to_thread(self._from_database, read)
+            # What fails here is read once more.
+            self._declared, variants = replace(found, changes=before.changes), found.variants
+            desired = {variant_key(one): one for name in changed for one in variants.get(name, ())}
+            there = [key for key in self._variants if key[0] in changed]
+            for key in dict.fromkeys((*there, *desired)):
                 self._step(key, desired.get(key), self._variants.get(key))
-            self._publish()
+            self._publish(changed)
+            self._declared = found
             if is_first:
                 self._first_starts = {one.start for one in self._variants.values()}
                 asyncio.get_running_loop().call_later(FIRST_STARTS_S, self._first_starts.clear)
@@ -236,7 +251,7 @@ class EndpointReconciler:
                 # A new fleet is asked here only while it can answer.
                 declared = chain(*self._declared.variants.values())
                 if self._leaving or any(one.fleet.is_new for one in declared):
-                    self._publish()
+                    self._publish(self._declared.variants)
                 if not await asyncio.to_thread(self._from_database, self.has_followed):
                     await self.refresh()
             await asyncio.sleep(FOLLOW_S)
@@ -343,7 +358,7 @@ class EndpointReconciler:
                     text = "endpoint=%s event=failed error=%s"
                     log.error(text, desired.endpoint, error, exc_info=is_ours)
                 variant.reason = str(error)
-            self._publish(variant.desired.key[0])
+            self._publish([variant.desired.key[0]])
             await pool.stop()  # Who waits for it is told.
             await asyncio.sleep(pause_s)
             pause_s, old = min(2 * pause_s, LONGEST_PAUSE_S), variant.route
@@ -351,7 +366,7 @@ class EndpointReconciler:
             variant.next_pool = pool
             if old is not None and old.pool is ended:
                 variant.place(variant.desired, pool)
-                self._publish(variant.desired.key[0])
+                self._publish([variant.desired.key[0]])
         old, variant.start, variant.next_pool, variant.reason = variant.route, None, None, None
         variant.place(variant.desired, pool)  # Its weight may be another one since.
         if old is not None and old.pool is not pool:
@@ -360,17 +375,17 @@ class EndpointReconciler:
             "endpoint=%s variant=%s event=in-service generation=%d",
             desired.endpoint, desired.name, desired.generation,
         )  # fmt: skip
-        self._publish(variant.desired.key[0])
+        self._publish([variant.desired.key[0]])
 
-    def _publish(self, changed: str | None = None) -> None:
-        """Use the variants as they are placed now; one that failed gets none while another can.
+    def _publish(self, names: Iterable[str]) -> None:
+        """Use the variants of some endpoints as they are placed now.
 
-        ``changed``: the one endpoint, without case, of which a variant was placed; None: any.
+        One that failed gets no requests while another can answer.
         """
-        names = self._declared.variants if changed is None else [changed]
-        found = {name: self._served(name, self._endpoints.get(name)) for name in names}
-        if changed is not None:
-            found = {**self._endpoints, **found}
+        found: dict[str, ServedEndpoint | None] = {**self._endpoints}
+        for name in names:
+            is_served_here = bool(self._declared.variants.get(name))
+            found[name] = self._served(name, found.get(name)) if is_served_here else None
         self._endpoints = MappingProxyType({key: one for key, one in found.items() if one})
         if not self._leaving:
             return

@@ -254,7 +254,7 @@ def put_row(connection: Connection, resource: Stored, now: datetime) -> None:
     if before is None:
         key = key_of(resource.kind, resource.name)
         connection.execute(insert(resources).values(**values, key=key))
-        count_change(connection, resource.kind)
+        _count_change(connection, resource.kind, key)
     else:
         write(connection, resource, **values)
 
@@ -265,7 +265,7 @@ def write(connection: Connection, resource: Stored, **values: object) -> None:
     where = resources.c.kind == resource.kind, resources.c.key == key
     connection.execute(update(resources).where(*where).values(**values))
     if "made" in values:
-        count_change(connection, resource.kind)
+        _count_change(connection, resource.kind, key)
 
 
 def begin_again(connection: Connection, resource: Stored, lease: Values) -> None:
@@ -334,7 +334,7 @@ def delete_row(connection: Connection, kind: Kind, name: str) -> None:
         delete(resources).where(resources.c.kind == kind, resources.c.key == key_of(kind, name))
     )
     echo.remove(connection, kind, name)
-    count_change(connection, kind)
+    _count_change(connection, kind, key_of(kind, name))
 
 
 def changes(connection: Connection) -> int:
@@ -342,10 +342,21 @@ def changes(connection: Connection) -> int:
     return int(connection.execute(select(installation.c.changes)).scalar_one())
 
 
-def count_change(connection: Connection, kind: Kind) -> None:
-    """Have servers look at what is to be served, which stands in endpoints alone."""
+def list_changed(connection: Connection, since: int) -> tuple[list[Stored], set[str]]:
+    """Return the endpoints that have changed since a count of changes, and the keys of all."""
+    is_endpoint = resources.c.kind == "Endpoint"
+    found = connection.execute(_SELECTED.where(is_endpoint, resources.c.changes > since))
+    rows = [Stored(*row) for row in found]
+    return rows, {*connection.scalars(select(resources.c.key).where(is_endpoint))}
+
+
+def _count_change(connection: Connection, kind: Kind, key: str) -> None:
+    """Have servers look at an endpoint: what is to be served stands in endpoints alone."""
     if kind == "Endpoint":
         connection.execute(update(installation).values(changes=installation.c.changes + 1))
+        where = resources.c.kind == kind, resources.c.key == key
+        count = select(installation.c.changes).scalar_subquery()
+        connection.execute(update(resources).where(*where).values(changes=count))
 
 
 def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:

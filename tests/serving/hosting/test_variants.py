@@ -71,16 +71,14 @@ def test_a_new_fleet_is_asked_on_a_server_once_all_of_its_variants_can_answer():
         """Return which variants of which fleets answer, with the fleets that are declared."""
         one = DesiredVariant("e", "A", 1.0, WorkerSpec("f"), 1, None, False, 1)
         declared = [replace(one, name=name, fleet=fleet) for fleet in fleets for name in "AB"]
-        reconciler._declared, reconciler._variants = (
-            Declared({"e": declared}, *[frozenset()] * 2),
-            {},
-        )
+        reconciler._declared = Declared({"e": declared}, frozenset(), frozenset())
+        reconciler._variants = {}
         for each in declared:
             runtime = VariantRuntime(each, None)
             reconciler._variants[*each.key, each.fleet.number] = runtime
             if (pool := ready.get((each.name, each.fleet.number))) is not None:
                 runtime.place(each, pool)
-        reconciler._publish()
+        reconciler._publish(["e"])
         served = reconciler.served("e")
         assert {served.named(name, 0.5).desired.name for name in "AB"} == {"A", "B"}
         drawn = [served.by_weight(draw) for draw in (0.0, 0.5, 0.99)]
