@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -57,14 +57,16 @@ async def deploy(
         # Where another controller was first, it is looked at again.
         elif await asyncio.to_thread(_store, context, row, at, after):
             await reconciler.refresh()
-    return finish
+    return _ready(finish, None)
 
 
-def _ready(finish: Finish, at: Deployment) -> Finish:
+def _ready(finish: Finish, at: Deployment | None) -> Finish:
     def ready(connection: Connection, now: store.Stored) -> Made | None:
         made = finish(connection, now)
         # Of other models than were deployed, it is deployed anew.
-        return {**made, "fleet": at.fleet} if made and _is_same(made, at.made) else None
+        if made is None or (_is_moving(now, made) if at is None else not _is_same(made, at.made)):
+            return None
+        return made if at is None else {**made, "fleet": at.fleet}
 
     return ready
 
@@ -85,27 +87,31 @@ def _look(
         last, at = last_deployment(now), active_deployment(now)
         if made is None or (at is not None and _is_same(made, at.made)):
             return None if at is None else (at, _problem(connection, at))
-        if (begun := _begun(context, now, made)) is None:
+        if not _is_moving(now, made):
             return None
+        begun = _begun(now, made, 0 if last is None else last.fleet, context.now())
         problem = _problem(connection, begun)
     begun = next_move(begun, Facts(False, True, problem), begun.since) or begun
-    return (begun, problem) if _store(context, now, last, begun) else None
+    if not _store(context, now, last, begun):
+        return _look(context, row, finish)  # Something was stored meanwhile.
+    return begun, problem
 
 
-def _begun(context: ServerContext, row: store.Stored, made: Made) -> Deployment | None:
-    """Return the deployment of what an endpoint was made of; None where nothing is to be moved."""
-    new = replace(row, made=made)
-    if not variants_of(row.running) or (plan := plan_of(new)) is None:
-        return None
-    if _answering(row) == _answering(new):
-        return None  # The same workers go on, with other settings.
-    now, last = context.now(), last_deployment(row)
+def _is_moving(row: store.Stored, made: Made) -> bool:
+    """Whether other workers are to answer than do, and not at once."""
+    if not variants_of(row.running) or not made["spec"].get("deployment_config"):
+        return False
+    return _answering(row) != _answering(replace(row, made=made))
+
+
+def _begun(row: store.Stored, made: Made, last_fleet: int, now: datetime) -> Deployment:
+    plan = plan_of(replace(row, made=made))
     alarms = made["spec"]["deployment_config"]["auto_rollback_configuration"]["alarms"]
     return Deployment(
         edition=row.edition,
         old_generation=running_endpoint(row).generation,
         generation=row.generation,
-        fleet=max(row.made.get("fleet", 0), 0 if last is None else last.fleet) + 1,
+        fleet=max(row.made.get("fleet", 0), last_fleet) + 1,
         made=made,
         alarms=tuple(one["alarm_name"] for one in alarms),
         plan=plan.steps,

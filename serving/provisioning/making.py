@@ -212,7 +212,8 @@ def make_endpoint(context: ServerContext, _row: Stored) -> Finish:
             "positive": positive,
             "deployed": deployed,
         }
-        plan_of(replace(now, made=made))  # Refuses one that does not fit.
+        if spec.get("deployment_config") is not None:
+            plan_of(replace(now, made=made))  # Refuses what does not fit.
         return made
 
     return finish

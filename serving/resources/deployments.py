@@ -176,7 +176,8 @@ def with_end(
     if (last := last_deployment(row)) is None:
         return made
     if last.stage not in _ENDS:
-        last = last.moved_to("Succeeded" if reason is None else "RolledBack", now, reason=reason)
+        is_there = made.get("fleet") == last.fleet
+        last = last.moved_to("Succeeded" if is_there else "RolledBack", now, reason=reason)
     return {**made, "deployment": last.model_dump(mode="json")}
 
 

@@ -53,11 +53,9 @@ def _part(variant: DesiredVariant, fleet: Fleet, part: float) -> DesiredVariant:
     return replace(variant, fleet=fleet, instance_count=count)
 
 
-def plan_of(row: store.Stored) -> Plan | None:
+def plan_of(row: store.Stored) -> Plan:
     """Return how an endpoint is deployed; InputError where that does not fit its workers."""
-    if (config := row.running.get("deployment_config")) is None:
-        return None
-    variants = list_desired(row)
+    config, variants = row.running["deployment_config"], list_desired(row)
     workers = sum(one.instance_count or 1 for one in variants if not one.is_shadow)
     try:
         return DeploymentConfig.model_validate(config).plan(workers)

@@ -1,5 +1,6 @@
 """Deployments on real workers, under traffic, by a clock that the tests move."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import threading
 from collections import Counter
 from datetime import timedelta
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from scipy import stats
@@ -16,6 +18,8 @@ from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.errors import ConflictError
 from driftline.serving.provisioning import deploying
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoint_specs import ServedEndpoint
+from driftline.serving.resources.model_specs import FileModel
 from driftline.serving.resources.variant_overrides import override
 from tests.serving.conftest import NOW, resource
 from tests.serving.provisioning.test_controllers import declare, model
@@ -390,3 +394,23 @@ def test_a_server_that_starts_goes_on_with_a_deployment(start, until, tmp_path, 
             clock.move(W)
             endpoint.reach(stage, step)
         assert server.invoke(endpoint.name, "1", content_type="text/plain").text == "green"
+
+
+def test_a_model_that_changes_as_its_endpoint_becomes_ready_is_deployed(engine):
+    def made(file: str) -> dict:
+        spec = ServedEndpoint(model="m", deployment_config=canary()).model_dump(mode="json")
+        model = {"spec": FileModel(path="m").model_dump(), "file": file, "trust_pickle": False}
+        return {"spec": spec, "models": {"m": {"name": "m", "made": model}}}
+
+    found = iter([made("m/1"), made("m/1"), made("m/2")])
+    with engine.begin() as connection:
+        row = store.Stored("Endpoint", "flights", None, {}, {}, made("m/1"), phase="Pending")
+        store.put_row(connection, row, NOW)
+        row = store.get(connection, "Endpoint", "flights")
+    context = SimpleNamespace(engine=engine, now=lambda: NOW)
+
+    finish = asyncio.run(deploying.deploy(context, None, row, lambda *_: next(found)))
+
+    with engine.connect() as connection:
+        assert finish(connection, row) == made("m/1")
+        assert finish(connection, row) is None  # Made again, and deployed then.
