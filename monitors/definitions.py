@@ -100,6 +100,7 @@ class MonitorDefinition:
     variant: str | None = None  # Of the endpoint: whose answers are judged; None: all of them.
     target_model: str | None = None  # Of many models behind the endpoint: the one that is judged.
     output: str | None = None  # A place where the documents of each run are written, too.
+    labels: str | None = None  # A place of ground truth files that are loaded before a run.
     paused: bool = False  # Then schedulers run none of its windows.
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -134,6 +135,12 @@ class MonitorDefinition:
             raise DefinitionError(
                 f'monitor "{self.name}": compat with kind "{self.kind}"; SageMaker has no such '
                 "monitor"
+            )
+        if self.labels and (self.source or not self.kind_value.uses_labels):
+            what = "a source" if self.source else f'kind "{self.kind}"'
+            raise DefinitionError(
+                f'monitor "{self.name}": labels with {what}; expected an endpoint, and a kind that '
+                "reads labels"
             )
         if self.rules and (not judges_columns or self.compat):
             what = "compat" if judges_columns else f'kind "{self.kind}"'

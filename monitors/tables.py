@@ -58,6 +58,8 @@ definitions = Table(
     Column("target_model", String(1024)),
     # Where the documents of each run are written, too; null: nowhere else.
     Column("output", String(1024)),
+    # Where ground truth files come, to be loaded before a run; null: labels are sent.
+    Column("labels", String(1024)),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("owner", String(255)),
     Column("tags", JSON, nullable=False),

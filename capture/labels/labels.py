@@ -83,11 +83,18 @@ def list_labelled(root: str) -> list[str]:
     return list_folders(root, "truth")
 
 
-def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime]) -> LabelCounts:
+def put(
+    root: str,
+    endpoint: str,
+    labels: pa.Table,
+    now: Callable[[], datetime],
+    mark: tuple[str, int] | None = None,
+) -> LabelCounts:
     """Store labels, all in one commit; the last one of a row wins.
 
     Rows may come after their labels, so only windows show whether a label belongs to a captured
-    row; labels of any age are stored.
+    row; labels of any age are stored. ``mark``: a watermark that moves in the same commit; where it
+    stands there already, these labels are stored.
     """
     labelled, received, empty = _checked(labels)
     if not labelled.num_rows:
@@ -106,9 +113,11 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
         folder.catch_up()
         moment = now().astimezone(UTC)
         number = folder.watermark(_LOADS) + 1 + bool(lost.num_rows)
+        if mark is not None and folder.watermark(mark[0]) >= mark[1]:
+            return LabelCounts(received, 0, 0, empty)
         rows = [_stamped(lost, moment, number - 1), _stamped(last, moment, number)]
         try:
-            folder.append(pa.concat_tables(rows), {_LOADS: number})
+            folder.append(pa.concat_tables(rows), {_LOADS: number, **dict([mark] if mark else [])})
         except WatermarkMovedError:
             # Another load came in between and has this number.
             continue

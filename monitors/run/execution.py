@@ -141,6 +141,10 @@ class RunContext:
 Stage = Callable[[RunContext, Report], Report]
 
 
+# How long the one run of a schedule waits for requests that nobody could decode before it was made.
+_DECODED = timedelta(minutes=3)
+
+
 class NotJudgedError(UndecidedError):
     """The window cannot be judged; alarms see it where it is reported."""
 
@@ -386,7 +390,10 @@ def refuse_removed_rows(context: RunContext, report: Report) -> Report:
 def refuse_empty_window(context: RunContext, report: Report) -> Report:
     """End the run where the window has no rows, or none of the labels that its kind needs."""
     reason = nothing_to_judge(context.job.definition, context.read)
-    read = context.read
+    job, read = context.job, context.read
+    is_only = job.definition.timetable.is_once and job.now() < job.window.end + _DECODED
+    if is_only and read.unparsed_count and not read.row_count:
+        raise UnavailableError(f"window {job.window.stamp}: {reason}")
     is_early = reason.startswith(NO_LABELS) and context.baseline.estimation is not None
     if is_early or read.unfit_label_count or read.disputed_label_count:
         return report  # What can be said before they come, or fit, the kind says.

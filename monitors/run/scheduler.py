@@ -26,6 +26,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.baseline.cache import BaselineCache
+from driftline.capture.labels.ground_truth import load_ground_truth
 from driftline.capture.windows.window import Window
 from driftline.database.disconnects import FailedPasses, is_disconnect
 from driftline.database.engine import read_connection
@@ -100,6 +101,7 @@ class Scheduler:
         self._states = MonitorStates()
         # When each monitor's tables were looked at last; only what is found is written down.
         self._looked_at: dict[str, datetime] = {}
+        self._labelled_at: dict[str, datetime] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Run what is due until the event is set."""
@@ -126,6 +128,7 @@ class Scheduler:
         found.sort(key=lambda one: -one.definition.priority)
         known = {one.definition.name for one in found}
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
+        self._labelled_at = {name: at for name, at in self._labelled_at.items() if name in known}
         ran: list[Execution] = []
         for state in found:
             definition = state.definition
@@ -150,6 +153,7 @@ class Scheduler:
         if is_over and state.asked_for is None:
             return
         is_wanted = state.is_asked(moment) or self._is_due(state, moment)
+        self._load_labels(state, moment, is_wanted=is_wanted)
         if not is_wanted and not self._is_touched(state, moment):
             return
         is_captured = definition.source is None
@@ -191,6 +195,22 @@ class Scheduler:
         finally:
             if self._has_lease:
                 lease.release(self.engine, definition.name, self.owner)
+
+    def _load_labels(self, state: MonitorState, moment: datetime, *, is_wanted: bool) -> None:
+        """Load the ground truth files that came, before a run and every now and then."""
+        definition, window = state.definition, state.next_window()
+        looked_at = self._labelled_at.get(definition.name)
+        rests = looked_at is not None and looked_at <= moment < looked_at + self.revisit_after
+        if definition.labels is None or (rests and not is_wanted):
+            return
+        self._labelled_at[definition.name] = moment
+        since = moment if window is None else window.start
+        try:
+            load_ground_truth(
+                self.root, definition.endpoint, definition.labels, since, self.lease_clock
+            )
+        except (DriftlineError, OSError) as error:
+            self._count(definition, error)
 
     def _take_turn(
         self, state: MonitorState, judge: _Judge, stop: threading.Event

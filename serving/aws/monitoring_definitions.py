@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from driftline.baseline.clarify import headers_of_config, roles_of_config
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, NotFoundError
 from driftline.formats.location import locate
@@ -17,11 +17,21 @@ from driftline.serving.aws.kept import arn_of, forget, keep
 from driftline.serving.aws.lists import listed
 from driftline.serving.aws.ours import declared, delete_declared, every
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves_each
-from driftline.serving.operations.jobs import DescribedProcessingJob, processing_job
+from driftline.serving.operations.jobs import (
+    DescribedProcessingJob,
+    processing_job,
+    processing_jobs,
+)
 from driftline.serving.operations.registry import Json
 from driftline.serving.operations.resources import apply, list_resources
-from driftline.serving.processing.definition import Analyzer, prefixed
-from driftline.serving.processing.schedules import KINDS, Job, monitoring_job, roles_given
+from driftline.serving.processing.definition import LONGEST_DOCUMENT, Analyzer, prefixed
+from driftline.serving.processing.schedules import (
+    KINDS,
+    Job,
+    monitoring_job,
+    roles_given,
+    roles_spec,
+)
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import models_of
 from driftline.serving.resources.specs import baseline_and_pin
@@ -35,8 +45,6 @@ ANALYZERS: Mapping[Analyzer, str] = {
 # The tag of a Baseline that a definition or schedule brought: no other one is replaced or deleted.
 _MADE_FOR = "made-for"
 _INVALID = "ValidationException"
-# Of a document or configuration, in bytes; statistics hold a sketch of each column.
-_LONGEST = 64 << 20
 
 
 @serves_each("sagemaker.Create{}", _KINDS)
@@ -149,12 +157,9 @@ async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> Json:
             "BatchTransformInput: a transform job writes no manifests of its files here; declare a "
             "Monitor that watches its output as a table (docs/sources.md)",
         )
-    processing: DescribedProcessingJob | None = None
-    if (baselining := job.baseline.get("BaseliningJobName")) is not None:
-        with suppress(NotFoundError):
-            processing = await wire.ask(processing_job, name=baselining)
     documents = (job.baseline.get(f"{one}Resource") or {} for one in ("Statistics", "Constraints"))
     places = [one["S3Uri"] for one in documents if one.get("S3Uri")]
+    processing = await _baselining(wire, job, places)
     if processing is None and not places:
         raise WireError(
             _INVALID,
@@ -167,13 +172,33 @@ async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> Json:
     config = await asyncio.to_thread(_read, uri) if uri else None
     environment = {} if processing is None else processing.environment
     spec, positions = roles_given(job, environment, config)
+    if job.input.get("ProbabilityAttribute") and not job.input.get("InferenceAttribute"):
+        # The endpoint answers probabilities alone: the threshold makes predictions of them.
+        spec["exclude"] = [one for one in [spec.pop("prediction", None)] if one]
     spec["documents"] = places
     if processing is not None:
         spec["data"] = await asyncio.to_thread(prefixed, processing.data)
+        if processing.analyzer == "clarify":  # Its own configuration says what its rows are.
+            own = await asyncio.to_thread(processing.analysis_config)
+            spec = {**roles_spec(roles_of_config(own)), **spec}
+            spec["columns"] = list(headers_of_config(own))
         if config is not None and job.kind == "attribution":
             spec["model"] = (json.loads(config).get("predictor") or {}).get("model_name")
     spec |= await asyncio.to_thread(_answers, wire, job, spec, positions)
     return {"kind": "Baseline", "name": name, "spec": spec, "tags": {_MADE_FOR: sort}}
+
+
+async def _baselining(wire: Wire, job: Job, places: Sequence[str]) -> DescribedProcessingJob | None:
+    """Return the job that made a baseline: that of its name, or the last that wrote there."""
+    if (name := job.baseline.get("BaseliningJobName")) is not None:
+        try:
+            by_name: DescribedProcessingJob = await wire.ask(processing_job, name=name)
+        except NotFoundError:
+            return None
+        return by_name
+    folders = {one.rpartition("/")[0] for one in places}
+    jobs = [one for one in await every(wire, processing_jobs) if one.output in folders]
+    return max(jobs, key=lambda one: one.creation_time, default=None)
 
 
 def _answers(
@@ -182,10 +207,11 @@ def _answers(
     """Return the columns of the rows that hold what the model answers.
 
     As SageMaker has it: a prediction is the first column where rows have one more than the model
-    takes, and a position counts the columns of the answer, which come first.
+    takes, or where the model does not say how many that is, such as one with functions of its own;
+    and a position counts the columns of the answer, which come first.
     """
     if "data" in spec:
-        names = open_source(Files(spec["data"])).schema.names
+        names = open_source(Files(spec["data"], names=spec.get("columns", ()))).schema.names
     else:
         names = _names(spec["documents"][-1])
     columns = {role: names[int(at)] for role, at in positions.items() if int(at) < len(names)}
@@ -194,7 +220,7 @@ def _answers(
             endpoint = store.find(connection, "Endpoint", job.input["EndpointName"])
         models = {} if endpoint is None else models_of(endpoint)
         described = filter(None, (one.made.get("description") for one in models.values()))
-        if {one["feature_count"] for one in described} == {len(names) - 1}:
+        if {one["feature_count"] for one in described} <= {len(names) - 1, None}:
             columns["prediction"] = names[0]
     return columns
 
@@ -207,4 +233,4 @@ def _names(place: str) -> list[str]:
 
 
 def _read(place: str) -> bytes:
-    return locate(place).read(most=_LONGEST)
+    return locate(place).read(most=LONGEST_DOCUMENT)

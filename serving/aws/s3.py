@@ -40,7 +40,7 @@ _OBJECT_MAX, _TEXT_MAX, _PAGE_MAX = 5 << 30, 2 << 20, 1000
 _BLOCK = 1 << 20
 # Parameters that choose no other operation than the one of method and path.
 _PLAIN = re.compile(
-    r"(prefix|delimiter|max-keys|encoding-type|continuation-token|start-after|fetch-owner"
+    r"(prefix|delimiter|max-keys|encoding-type|continuation-token|start-after|fetch-owner|marker"
     r"|x-id|X-Amz-[A-Za-z-]+)\Z"
 )
 # Of a write: conditions and contents that would be dropped silently.
@@ -149,6 +149,12 @@ def _create_bucket(request: S3Request) -> Response:
     return Response(headers={"location": f"/{request.bucket}"})
 
 
+def _delete_bucket(request: S3Request) -> Response:
+    """Remove a bucket."""
+    request.buckets.remove(request.bucket)
+    return Response(status_code=204)
+
+
 def _look_at_bucket(request: S3Request) -> Response:
     """Whether there is a bucket, and where: here."""
     request.buckets.require(request.bucket)
@@ -156,10 +162,11 @@ def _look_at_bucket(request: S3Request) -> Response:
 
 
 def _list_objects(request: S3Request) -> Response:
-    """List keys, or what they begin with up to a delimiter, page by page."""
-    query = request.query_params
+    """List keys, or what they begin with up to a delimiter, page by page, in either version."""
+    query, is_first = request.query_params, "list-type" not in request.query_params
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    start, token = query.get("start-after", ""), query.get("continuation-token", "")
+    start = query.get("marker" if is_first else "start-after", "")
+    token = query.get("continuation-token", "")
     limit, after = min(_number(query.get("max-keys", "1000")), _PAGE_MAX), unquote(token) or start
     groups = groups_of(
         request.buckets.keys(request.bucket, prefix, after), prefix, delimiter, after
@@ -172,10 +179,14 @@ def _list_objects(request: S3Request) -> Response:
 
     return _xml("ListBucketResult", {
         "Name": request.bucket, "Prefix": shown(prefix), "Delimiter": shown(delimiter) or [],
-        "EncodingType": query.get("encoding-type", []), "StartAfter": shown(start) or [],
-        "ContinuationToken": token or [], "KeyCount": len(page), "MaxKeys": limit,
+        "EncodingType": query.get("encoding-type", []), "MaxKeys": limit,
         "IsTruncated": str(is_truncated).lower(),
-        "NextContinuationToken": quote(page[-1][0]) if is_truncated else [],
+        **({"Marker": shown(start), "NextMarker": shown(page[-1][0]) if is_truncated else []}
+           if is_first else {
+            "StartAfter": shown(start) or [], "ContinuationToken": token or [],
+            "KeyCount": len(page),
+            "NextContinuationToken": quote(page[-1][0]) if is_truncated else [],
+        }),
         "Contents": [
             {"Key": shown(key), "LastModified": _time(info.mtime.timestamp()),
              "ETag": etag_of(info), "Size": info.size, "StorageClass": "STANDARD"}
@@ -278,8 +289,10 @@ _B, _K = "/s3/{bucket}", "/s3/{bucket}/{key}"
 _ROUTES: dict[tuple[str, str, str], tuple[Callable[[S3Request], Response], Any]] = {
     ("GET", "/s3", ""): (_list_buckets, "viewer"),
     ("PUT", _B, ""): (_create_bucket, "admin"),
+    ("DELETE", _B, ""): (_delete_bucket, "admin"),
     ("HEAD", _B, ""): (_look_at_bucket, "viewer"),
     ("GET", _B, "location"): (_look_at_bucket, "viewer"),
+    ("GET", _B, ""): (_list_objects, "viewer"),
     ("GET", _B, "list-type"): (_list_objects, "viewer"),
     ("POST", _B, "delete"): (_delete_objects, "admin"),
     ("GET", _K, ""): (_get_object, "analyst"),

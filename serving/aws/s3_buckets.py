@@ -56,6 +56,15 @@ class Buckets:
             message = "The bucket exists already."
             raise WireError("BucketAlreadyOwnedByYou", message, 409) from None
 
+    def remove(self, name: str) -> None:
+        """Remove an own bucket that is empty."""
+        self.require(name)
+        if self._folder is None or next(self.keys(name, "", ""), None) is not None:
+            message = "The bucket you tried to delete is not empty."
+            raise WireError("BucketNotEmpty", message, 409)
+        for folder in sorted((self._folder / name).glob("**/"), reverse=True):
+            folder.rmdir()
+
     def require(self, name: str) -> None:
         """Refuse a bucket that is not there, or is another's that the settings do not name."""
         if self._folder is None:

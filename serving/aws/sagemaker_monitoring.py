@@ -101,6 +101,7 @@ async def _resources(wire: Wire, given: Given) -> list[Json]:
         **monitor_spec(config, job, job.input["EndpointName"], baseline),
         "compat": kind_named(job.kind).compat_evaluation is not None,
         "output": job.output,
+        "labels": (job.inputs.get("GroundTruthS3Input") or {}).get("S3Uri"),
         **{
             field: job.application[key].rpartition("/")[2]
             for key, field in _SCRIPTS.items()
@@ -287,7 +288,10 @@ def _channel(name: str, place: str, path: str) -> Channel:
 
 @serves("sagemaker.ListMonitoringAlerts")
 async def list_alerts(wire: Wire, given: Given) -> Answer:
-    """List the alert of a schedule."""
+    """List the alert of a schedule; one that runs once has none."""
+    monitor = await declared(wire, "monitors", given["MonitoringScheduleName"])
+    if monitor is not None and monitor["spec"]["schedule"] == "NOW":
+        return {"MonitoringAlertSummaries": []}
     alarm = await _alarm(wire, given["MonitoringScheduleName"])
     summary = {
         "MonitoringAlertName": _ALERT,

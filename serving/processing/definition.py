@@ -30,6 +30,8 @@ ROLE_SETTINGS = {
 }
 # The longest that SageMaker lets a job of Model Monitor run.
 LONGEST_S = 86_400
+# Of a document or configuration, in bytes; statistics hold a sketch of each column.
+LONGEST_DOCUMENT = 64 << 20
 _FORMATS = {"csv", "json", "parquet", "sagemakerCaptureJson"}
 
 
@@ -123,6 +125,13 @@ class ProcessingJobSpec(Spec):
     def input(self, name: str) -> str:
         """Return the place of an input."""
         return next(one.s3_uri for one in self.processing_inputs if one.name == name)
+
+    def analysis_config(self) -> bytes:
+        """Return Clarify's configuration, a file or in the folder that an input names."""
+        place = locate(self.input("analysis_config"))
+        if place.kind == fs.FileType.Directory:
+            place /= "analysis_config.json"
+        return place.read(most=LONGEST_DOCUMENT)
 
 
 def prefixed(uri: str) -> str:

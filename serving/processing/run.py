@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from pyarrow import fs
-
 from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
 from driftline.baseline.scripting import script_in
 from driftline.baseline.store import ANALYSIS, CONSTRAINTS, STATISTICS, Baseline
@@ -110,10 +108,7 @@ def _known(spec: ProcessingJobSpec) -> Baseline:
 
 def _clarified(spec: ProcessingJobSpec, context: ServerContext) -> Documents:
     """Return analysis.json, of the groups and of the model that Clarify's configuration names."""
-    place = locate(spec.input("analysis_config"))
-    if place.kind == fs.FileType.Directory:
-        place /= "analysis_config.json"
-    config = place.read()
+    config = spec.analysis_config()
     rows = Files(prefixed(spec.data), names=headers_of_config(config))
     roles = roles_of_config(config)
     if not roles.has_predictions:

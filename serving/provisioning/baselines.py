@@ -22,7 +22,7 @@ from driftline.database.engine import read_connection
 from driftline.database.leases import Values
 from driftline.errors import ConflictError, InputError
 from driftline.formats.location import locate
-from driftline.formats.source import Source, open_source
+from driftline.formats.source import Files, Source, open_source
 from driftline.monitors.captured_baseline import (
     EVENT_TIME,
     captured_rows,
@@ -48,7 +48,7 @@ from driftline.serving.resources.worker_spec import WorkerSpec
 
 Origin = Mapping[str, object]
 ROLE_FIELDS = set(BaselineSpec.model_fields) - {
-    "data", "documents", "model", "segments", "preprocess",
+    "data", "columns", "documents", "model", "segments", "preprocess",
 }  # fmt: skip
 
 
@@ -173,6 +173,9 @@ def _fitted(
     elif spec.preprocess is not None:
         script = script_in(context.settings.scheduler.scripts_dir, spec.preprocess)
         data = preprocessed(data, script, quiet=True, discreet=True)
+    elif spec.columns:
+        paths = [spec.data] if isinstance(spec.data, str) else spec.data
+        data = Files(*paths, names=spec.columns)
     classes = () if model is None else model["description"]["classes"]
     fitted = Baseline.of(data, roles, segments=spec.segments, model_classes=classes)
     if model is not None:

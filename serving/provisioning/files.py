@@ -87,6 +87,8 @@ def _content_of(resource: Resource, context: ServerContext) -> Mapping[str, str]
             if spec.source is not None:
                 context.access.check_source(ExternalSource.of(spec.source))
             check_tables(spec.rules or (), context.access.check)
+            if spec.labels is not None:
+                reach.check_data(spec.labels)
             if spec.output is not None:
                 reach.check_output(spec.output)
         case EndpointConfigSpec(async_inference_config=config) if config is not None:

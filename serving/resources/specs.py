@@ -62,6 +62,8 @@ class BaselineSpec(Spec):
     """Reference data, and the roles of its columns."""
 
     data: ReferenceData | None = None
+    # Names of the columns, where files have no line of names.
+    columns: list[str] = []
     # SageMaker's statistics.json, constraints.json or analysis.json, edited perhaps: in place of
     # those that the data suggest, or alone.
     documents: Annotated[list[str], Field(max_length=3)] = []
@@ -152,6 +154,8 @@ class MonitorSpec(Spec):
     command: list[str] | None = None
     # Where the documents of each run are written, too: a folder or URI.
     output: Annotated[str, Field(max_length=1024)] | None = None
+    # Where ground truth files are put, in folders by the hour, and loaded from: a folder or URI.
+    labels: Annotated[str, Field(max_length=1024)] | None = None
     # Whether no window is run by itself until it is applied without it.
     paused: bool = False
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, delete, insert, select
 
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import get_alarm, put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
+from driftline.capture.labels.labels import label_folder
 from driftline.capture.labels.labels import put as put_labels
+from driftline.capture.spool.frame import Flag
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution
@@ -188,6 +192,57 @@ def test_labels_touch_the_windows_of_kinds_that_need_them(
 
     assert [(start - START) // DAY for start in found.touched] == expected
     assert revisit.has_changed(house, root, looking) == bool(expected)
+
+
+def test_ground_truth_files_are_loaded_before_a_run_and_later_on(
+    house, root, reference, clock, tmp_path
+):
+    place = tmp_path / "truth"
+    quality = replace(DAILY, name="quality", kind="model-quality", labels=str(place))
+    with house.begin() as connection:
+        put_definition(connection, quality, START)
+
+    def upload(name: str) -> None:
+        moment = clock() - timedelta(hours=1)
+        file = place / f"{moment:%Y/%m/%d/%H}/{name}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        data = {"groundTruthData": {"data": "1", "encoding": "CSV"}}
+        file.write_text(json.dumps({**data, "eventMetadata": {"eventId": name}}))
+        os.utime(file, (moment.timestamp(), moment.timestamp()))
+
+    def loaded() -> set[str]:
+        rows = label_folder(root, "flights").catch_up().open()
+        return set() if rows is None else set(rows.to_table()["key"].to_pylist())
+
+    looking = Scheduler(house, root, lambda _: reference.signature, now=clock, revisit_s=REVISIT_S)
+    upload("first")
+    looking.step()
+    before = loaded()
+    clock.advance(seconds=REVISIT_S)
+    upload("second")
+    looking.step()
+
+    assert (before, loaded()) == ({"first"}, {"first", "second"})
+
+
+def test_the_one_run_of_now_waits_for_requests_that_nobody_could_decode_before(
+    house, root, reference, clock, append, rng
+):
+    append(5, {**weather(rng, 60), "flags": [int(Flag.REQUEST_UNPARSED)] * 60})
+    clock.advance(days=3)
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, name="now", schedule="NOW(-P1D/)"), clock())
+        connection.execute(delete(tables.definitions).where(tables.definitions.c.name == "daily"))
+    looking = Scheduler(house, root, lambda _: reference.signature, now=clock)
+
+    clock.advance(seconds=60)
+    early = looking.step()
+    clock.advance(seconds=180)
+    late = looking.step()
+
+    assert early == []
+    assert [one.status for one in late] == ["Failed"]
+    assert "none of 60 captured requests could be decoded" in (late[0].failure_reason or "")
 
 
 def taken(engine: Engine, name: str):

@@ -140,7 +140,25 @@ def test_lists_are_in_the_order_of_keys_page_by_page_and_by_delimiter(s3):
         "l/a/", "l/ö/"
     ]  # fmt: skip
     assert [one["Key"] for one in later["Contents"]] == ["l/a/y/z", "l/b", "l/ö/1"]
+    older = s3.get_paginator("list_objects").paginate(  # As boto3's resources list.
+        Bucket="mybucket", Prefix="l/", PaginationConfig={"PageSize": 2}
+    )
+    assert [one["Key"] for page in older for one in page.get("Contents", ())] == found
     assert s3.list_objects_v2(Bucket="mybucket", Prefix="../")["KeyCount"] == 0
+
+
+def test_an_empty_bucket_is_deleted(s3, place):
+    s3.create_bucket(Bucket="short-lived")
+    s3.put_object(Bucket="short-lived", Key="a/b", Body=b"1")
+
+    with pytest.raises(ClientError, match="BucketNotEmpty"):
+        s3.delete_bucket(Bucket="short-lived")
+    s3.delete_object(Bucket="short-lived", Key="a/b")
+    s3.delete_bucket(Bucket="short-lived")
+
+    assert not (place[0] / "short-lived").exists()
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.delete_bucket(Bucket="short-lived")
 
 
 def test_what_is_not_there_is_refused_with_the_codes_of_s3(s3):

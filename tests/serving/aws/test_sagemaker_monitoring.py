@@ -444,6 +444,8 @@ def test_quality_and_bias_have_baselines_too(sagemaker, s3, trained):
         score=trained.model.predict_proba(trained.inputs)[:, 1],
     )
     s3.put_object(Bucket="mybucket", Key="scored/scored.csv", Body=csv_of(frame))
+    rows = csv_of(frame).partition(b"\n")[2]  # Their names are in the configuration.
+    s3.put_object(Bucket="mybucket", Key="plain/rows.csv", Body=rows)
     config = {
         "dataset_type": "text/csv", "headers": list(frame.columns), "label": "late",
         "label_values_or_threshold": [1], "predicted_label_headers": None,
@@ -466,7 +468,7 @@ def test_quality_and_bias_have_baselines_too(sagemaker, s3, trained):
                 "S3DataType": "S3Prefix",
             }}
             for name, key in (
-                ("dataset", "scored/scored.csv"), ("analysis_config", "config/analysis_config.json")
+                ("dataset", "plain/rows.csv"), ("analysis_config", "config/analysis_config.json")
             )
         ],
         ProcessingOutputConfig={"Outputs": [{"OutputName": "analysis_result", "S3Output": {
@@ -520,7 +522,6 @@ def test_quality_and_bias_are_watched_on_an_endpoint(server, sagemaker, s3, trai
             "ImageUri": CLARIFY, "ConfigUri": "s3://mybucket/config/analysis_config.json",
         },
         ModelBiasBaselineConfig={
-            "BaseliningJobName": "bias-1",
             "ConstraintsResource": {"S3Uri": "s3://mybucket/bias-1/analysis.json"},
         },
         ModelBiasJobInput=inputs, ModelBiasJobOutputConfig=output, **common,
@@ -538,6 +539,8 @@ def test_quality_and_bias_are_watched_on_an_endpoint(server, sagemaker, s3, trai
         )  # fmt: skip
         found = _settled(sagemaker, name)
         assert found["MonitoringScheduleStatus"] == "Scheduled", found.get("FailureReason")
+        monitor = server.client.get(f"/api/v1/monitors/{name}").json()
+        assert monitor["spec"]["labels"] == "s3://mybucket/truth"
 
     labels = 1 - trained.frame["late"][:200]  # The model is wrong as often as it was right.
     for at in range(4):
