@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -63,16 +61,12 @@ async def deploy(
 def _ready(finish: Finish, at: Deployment | None) -> Finish:
     def ready(connection: Connection, now: store.Stored) -> Made | None:
         made = finish(connection, now)
-        # Of other models than were deployed, it is deployed anew.
-        if made is None or (_is_moving(now, made) if at is None else not _is_same(made, at.made)):
-            return None
+        known = now if at is None else replace(now, made=at.made)
+        if made is None or _is_moving(known, made):
+            return None  # Of other models meanwhile, it is deployed anew.
         return made if at is None else {**made, "fleet": at.fleet}
 
     return ready
-
-
-def _is_same(made: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(made[key] == other[key] for key in ("spec", "models"))
 
 
 def _look(
@@ -85,10 +79,10 @@ def _look(
             return None  # Whoever ends this task has yet to see it.
         made = finish(connection, now)
         last, at = last_deployment(now), active_deployment(now)
-        if made is None or (at is not None and _is_same(made, at.made)):
-            return None if at is None else (at, _problem(connection, at))
-        if not _is_moving(now, made):
+        if made is None or not _is_moving(now, made):
             return None
+        if at is not None and not _is_moving(replace(now, made=at.made), made):
+            return at, _problem(connection, at)
         begun = _begun(now, made, 0 if last is None else last.fleet, context.now())
         problem = _problem(connection, begun)
     begun = next_move(begun, Facts(False, True, problem), begun.since) or begun
@@ -98,7 +92,7 @@ def _look(
 
 
 def _is_moving(row: store.Stored, made: Made) -> bool:
-    """Whether other workers are to answer than do, and not at once."""
+    """Whether other workers are to answer than those an endpoint is made of, and not at once."""
     if not variants_of(row.running) or not made["spec"].get("deployment_config"):
         return False
     return _answering(row) != _answering(replace(row, made=made))

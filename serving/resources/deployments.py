@@ -28,10 +28,7 @@ from driftline.serving.resources.resources import key_of
 Stage = Literal["Creating", "Baking", "Terminating", "RollingBack", "Succeeded", "RolledBack"]
 # The share of the new fleet when it is over.
 _ENDS: Mapping[Stage, float] = {"Succeeded": 1.0, "RolledBack": 0.0}
-_SHOWN = {
-    "old_generation", "generation", "stage", "step", "since", "reason", "started_at", "deadline",
-    "alarms",
-}  # fmt: skip
+_HIDDEN = {"edition", "fleet", "made", "plan", "back_part"}
 
 
 class Deployment(BaseModel):
@@ -78,7 +75,7 @@ class Deployment(BaseModel):
         """Return what is shown of it."""
         ended_at = self.since if self.stage in _ENDS else None
         found = {"share": self.share, "steps": len(self.plan) - 1, "ended_at": ended_at}
-        return self.model_dump(include=_SHOWN) | found
+        return self.model_dump(exclude=_HIDDEN) | found
 
 
 class Facts(NamedTuple):
