@@ -73,7 +73,7 @@ def clear_no_window(
 class ClearedRequests:
     """What was removed of requests beside their rows.
 
-    ``invocations``: asynchronous ones, answered or not; ``jobs``: transform jobs that lost their
+    ``invocations``: asynchronous ones, answered or not; ``jobs``: those that lost their
     reason; ``messages``: notifications that lost their text; ``found``: inference ids of such
     invocations; ``unanswered``: those no longer waiting, which may have reached the model already.
     """

@@ -73,7 +73,7 @@ class Erased:
     id, beside those of ``windows``; ``windows``, ``messages``: judged windows that held a removed
     row, and messages about them or about asynchronous invocations, that lost what may be its
     values; ``invocations``: asynchronous ones that lost body, answer and reason; ``jobs``: failed
-    transform jobs that lost their reason; ``quarantined``: records on this host that no broker
+    ones that lost their reason; ``quarantined``: records on this host that no broker
     took; ``until``: until when records and labels that come later under these ids are dropped;
     ``open_spools``: spools of this host whose newest segment stays, raw, for their writers live.
     """
