@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from driftline.baseline.clarify import headers_of_config, roles_of_config
@@ -182,6 +183,8 @@ async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> Json:
             own = await asyncio.to_thread(processing.analysis_config)
             spec = {**roles_spec(roles_of_config(own)), **spec}
             spec["columns"] = list(headers_of_config(own))
+        if script := environment.get("record_preprocessor_script"):
+            spec["preprocess"] = PurePosixPath(script).name
         if config is not None and job.kind == "attribution":
             spec["model"] = (json.loads(config).get("predictor") or {}).get("model_name")
     spec |= await asyncio.to_thread(_answers, wire, job, spec, positions)
@@ -210,17 +213,18 @@ def _answers(
     takes, or where the model does not say how many that is, such as one with functions of its own;
     and a position counts the columns of the answer, which come first.
     """
-    if "data" in spec:
+    is_sent = "preprocess" not in spec  # Else its columns are those that a script makes.
+    if "data" in spec and is_sent:
         names = open_source(Files(spec["data"], names=spec.get("columns", ()))).schema.names
     else:
-        names = _names(spec["documents"][-1])
+        names = _names(spec["documents"][-1]) if spec["documents"] else []
     columns = {role: names[int(at)] for role, at in positions.items() if int(at) < len(names)}
-    if job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
+    if is_sent and job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
         with read_connection(wire.services.context.engine) as connection:
             endpoint = store.find(connection, "Endpoint", job.input["EndpointName"])
         models = {} if endpoint is None else models_of(endpoint)
         described = filter(None, (one.made.get("description") for one in models.values()))
-        if {one["feature_count"] for one in described} <= {len(names) - 1, None}:
+        if names and {one["feature_count"] for one in described} <= {len(names) - 1, None}:
             columns["prediction"] = names[0]
     return columns
 

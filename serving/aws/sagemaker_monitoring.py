@@ -94,7 +94,14 @@ async def _resources(wire: Wire, given: Given) -> list[Json]:
     if endpoint is None:
         arn = arn_of(wire, "Endpoint", job.input["EndpointName"])
         raise WireError("ValidationException", f'Could not find endpoint "{arn}".')
-    if endpoint["spec"].get("baseline") is None and endpoint["spec"].get("signature") is None:
+    if not any(endpoint["spec"].get(key) for key in ("baseline", "signature")):
+        if "RecordPreprocessorSourceUri" in job.application:
+            raise WireError(
+                "ValidationException",
+                f'RecordPreprocessorSourceUri: endpoint "{endpoint["name"]}" has no columns, and a '
+                "script's are not those of its requests; apply it with a baseline of rows as they "
+                "are sent",
+            )
         # Its columns are then those of the baseline: nobody else says what they are.
         resources.append(changed(endpoint, baseline=baseline))
     spec = {

@@ -74,12 +74,14 @@ def _interruptible(seconds: int) -> Iterator[None]:
 
 def _monitored(spec: ProcessingJobSpec, context: ServerContext) -> tuple[Documents, int]:
     """Return a suggested baseline, or how rows break one and how often."""
-    data = Files(prefixed(spec.data), header=spec.has_header)
+    place = prefixed(spec.data)
+    data: str | Files = Files(place, header=spec.has_header)
     kind = kind_named(QUALITY if spec.is_of_quality else DEFAULT_KIND)
     script = None
     if path := spec.environment.get("record_preprocessor_script"):
         # The installation's own of that name: no other code of users runs.
         script = script_in(context.settings.scheduler.scripts_dir, PurePosixPath(path).name)
+        data = place  # It is given lines, of whatever format.
     if spec.environment.get("baseline_constraints"):
         options = CheckOptions(compat=True, preprocess=script)
         report = check_roles(data, _known(spec), spec.roles, kind=kind.name, options=options)

@@ -20,20 +20,34 @@ IMAGE = f"468650794304.dkr.ecr.{REGION}.amazonaws.com/sagemaker-model-monitor-an
 CLARIFY = f"131013547314.dkr.ecr.{REGION}.amazonaws.com/sagemaker-clarify-processing:1.0"
 CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30}
 INPUT, OUTPUT = "/opt/ml/processing/input", "/opt/ml/processing/output"
+# Of a baseline's lines, which have the label first, and of captured ones.
+SCRIPT = """
+def preprocess_handler(record):
+    is_line = isinstance(record, str)
+    text = record[record.index(",") + 1:] if is_line else record.endpoint_input.data
+    rows = [line.split(",") for line in text.strip().splitlines()]
+    return [{"by": carrier, "km": 2 * float(distance)} for carrier, _, distance, _ in rows]
+"""
 
 
 @pytest.fixture(scope="module")
 def server(start, trained, tmp_path_factory):
     """Run a server with own buckets, and processes for its jobs."""
     folder = tmp_path_factory.mktemp("sdk")
+    (folder / "scripts").mkdir()
+    (folder / "scripts" / "rows.py").write_text(SCRIPT)
     settings = settings_of(folder)
-    (folder / "driftline.toml").write_text(f'[storage]\nroot = "{folder / "root"}"\n')
+    (folder / "driftline.toml").write_text(
+        f'[storage]\nroot = "{folder / "root"}"\n'
+        f'[scheduler]\nscripts_dir = "{folder / "scripts"}"\n'
+    )
     use_options({}, settings.buckets_dir)
 
     def begin(kind, job, owner):
         return ForkedJob(folder / "driftline.toml", kind, job, owner)
 
-    with start(folder, reach=Reach(own=(folder,)), start_job=begin) as found:
+    scripts = str(folder / "scripts")
+    with start(folder, reach=Reach(own=(folder,)), start_job=begin, scripts_dir=scripts) as found:
         url = found.engine.url.render_as_string(hide_password=False)
         with (folder / "driftline.toml").open("a") as file:
             file.write(f'[database]\nurl = "{url}"\n')
@@ -364,8 +378,59 @@ def test_edited_documents_alone_are_a_baseline(server, sagemaker, s3, baseline, 
 
     assert schedule["MonitoringScheduleStatus"] == "Scheduled", schedule.get("FailureReason")
     assert schedule["MonitoringScheduleConfig"] == config
-    assert (ran["status"], ran["row_count"]) == ("Completed", 100), ran
+    assert (ran["status"], ran["row_count"]) == ("Completed", 100), ran.get("failure_reason")
     sagemaker.delete_monitoring_schedule(MonitoringScheduleName="lenient")
+
+
+def test_rows_of_a_schedule_are_preprocessed_as_those_of_its_baseline_were(
+    server, sagemaker, s3, baseline, trained
+):
+    script = "/opt/ml/processing/code/rows.py"
+    process(sagemaker, "base-2", "s3://mybucket/base", record_preprocessor_script=script)
+    job = ended(sagemaker, "base-2")
+    assert job["ProcessingJobStatus"] == "Completed", job.get("FailureReason")
+    assert server.apply(resource("Endpoint", "scripted", model="late")).status_code == 200
+    where = {name: {"S3Uri": f"s3://mybucket/base-2/{file}"} for name, file in (
+        ("ConstraintsResource", "constraints.json"), ("StatisticsResource", "statistics.json"),
+    )}  # fmt: skip
+    config = {
+        "MonitoringType": "DataQuality",
+        "MonitoringJobDefinition": {
+            "BaselineConfig": {"BaseliningJobName": "base-2", **where},
+            "MonitoringInputs": [{"EndpointInput": {
+                "EndpointName": "scripted", "LocalPath": f"{INPUT}/endpoint",
+            }}],
+            "MonitoringOutputConfig": {"MonitoringOutputs": [{"S3Output": {
+                "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
+            }}]},
+            "MonitoringResources": {"ClusterConfig": CLUSTER},
+            "MonitoringAppSpecification": {
+                "ImageUri": IMAGE, "RecordPreprocessorSourceUri": "s3://mybucket/code/rows.py",
+            },
+            "RoleArn": ROLE,
+        },
+    }  # fmt: skip
+
+    def schedule_it():
+        sagemaker.create_monitoring_schedule(
+            MonitoringScheduleName="scripted", MonitoringScheduleConfig=config
+        )
+
+    with pytest.raises(ClientError, match="with a baseline of rows as they are sent"):
+        schedule_it()
+    raw = resource("Baseline", "raw", data="s3://mybucket/base/base.csv", label="late")
+    named = resource("Endpoint", "scripted", model="late", baseline="raw")
+    assert server.apply(raw, named).status_code == 200
+    schedule_it()
+    schedule = _settled(sagemaker, "scripted")
+    assert schedule["MonitoringScheduleStatus"] == "Scheduled", schedule.get("FailureReason")
+    rows = trained.inputs[:100].to_csv(header=False, index=False)
+    assert server.invoke("scripted", rows).status_code == 200
+    server.sink_all()
+    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
+    ran = server.client.post("/api/v1/monitors/scripted/run", json=window).json()
+
+    assert (ran["status"], ran["row_count"]) == ("Completed", 100), ran.get("failure_reason")
 
 
 def test_a_baseline_of_others_is_neither_replaced_nor_deleted(server, sagemaker, baseline):
