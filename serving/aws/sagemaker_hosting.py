@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from driftline.alerts.documents import from_aws
 from driftline.errors import ConflictError
 from driftline.serving.aws.endpoint_description import (
     endpoint_members,
@@ -172,15 +173,12 @@ async def update_endpoint(wire: Wire, given: Given) -> Answer:
 async def update_weights(wire: Wire, given: Given) -> Answer:
     """Change weights and counts of variants, all at once."""
     found, changes = await _settled(wire, given["EndpointName"]), []
-    for one in given["DesiredWeightsAndCapacities"]:
-        serverless = one.get("ServerlessUpdateConfig", {})
-        if "MaxConcurrency" in serverless:
+    for one in from_aws(given)["desired_weights_and_capacities"]:
+        serverless = one.pop("serverless_update_config", {})
+        if "max_concurrency" in serverless:
             raise WireError(INVALID, "MaxConcurrency is not served; update the endpoint")
-        count = one.get("DesiredInstanceCount", serverless.get("ProvisionedConcurrency"))
-        changes.append({
-            "variant_name": one["VariantName"], "desired_weight": one.get("DesiredWeight"),
-            "desired_instance_count": count,
-        })  # fmt: skip
+        count = serverless.get("provisioned_concurrency")
+        changes.append({"desired_instance_count": count, **one})
     await wire.ask(change_variants, name=found["name"], variants=changes)
     return {"EndpointArn": arn_of(wire, "Endpoint", found["name"])}
 
@@ -223,7 +221,7 @@ async def list_kind(kind: Kind, wire: Wire, given: Given) -> Answer:
     )
 
     def read(services: Services, connection: Connection) -> list[tuple[store.Stored, str | None]]:
-        has_followed = services.reconciler.has_followed(connection)
+        has_followed = kind == "Endpoint" and services.reconciler.has_followed(connection)
 
         def state_of(row: store.Stored) -> str | None:
             return shown_state(endpoint_state(services, row, has_followed=has_followed))
@@ -232,7 +230,7 @@ async def list_kind(kind: Kind, wire: Wire, given: Given) -> Answer:
             connection, kind, *where,
             fits=None if state is None else lambda row: state_of(row) == state,
             order=order, descending=given.get("SortOrder", "Descending") == "Descending",
-            after=after, limit=None if is_by_state else limit + 1,
+            after=after, limit=None if is_by_state else limit + 1, whole=False,
         )  # fmt: skip
         return [(row, state_of(row)) for row in rows]
 

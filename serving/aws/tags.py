@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
+from driftline.alerts.documents import to_aws
 from driftline.errors import NotFoundError
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations.tags import aws_tags, change_aws_tags
@@ -19,13 +19,13 @@ _OURS = {"MonitoringSchedule": "Monitor"} | {f"{kind}JobDefinition": "Baseline" 
 async def add_tags(wire: Wire, given: Given) -> Answer:
     """Add tags; answer all that there are."""
     added = {one["Key"]: one["Value"] for one in given["Tags"]}
-    return {"Tags": _written(await _ask(wire, change_aws_tags, given["ResourceArn"], add=added))}
+    return await _ask(wire, change_aws_tags, given["ResourceArn"], add=added)
 
 
 @serves("sagemaker.ListTags")
 async def list_tags(wire: Wire, given: Given) -> Answer:
     """List the tags of a resource; all at once, for there are few."""
-    return {"Tags": _written(await _ask(wire, aws_tags, given["ResourceArn"]))}
+    return await _ask(wire, aws_tags, given["ResourceArn"])
 
 
 @serves("sagemaker.DeleteTags")
@@ -35,7 +35,7 @@ async def delete_tags(wire: Wire, given: Given) -> Answer:
     return {}
 
 
-async def _ask(wire: Wire, function: Any, arn: str, **given: Any) -> Mapping[str, str]:  # noqa: ANN401 - an operation's
+async def _ask(wire: Wire, function: Any, arn: str, **asked: object) -> Answer:  # noqa: ANN401 - an operation's
     matched = _ARN.fullmatch(arn)
     if matched is None:
         raise WireError("ValidationException", f'"{arn}" is no ARN of a resource of SageMaker')
@@ -43,11 +43,6 @@ async def _ask(wire: Wire, function: Any, arn: str, **given: Any) -> Mapping[str
     named = "".join(part.title() for part in matched[1].lower().split("-"))
     kind = _OURS.get(named, named)
     try:
-        found: Mapping[str, str] = await wire.ask(function, kind=kind, name=matched[2], **given)
+        return to_aws({"tags": await wire.ask(function, kind=kind, name=matched[2], **asked)})
     except NotFoundError:
         raise WireError("ValidationException", f'Could not find resource "{arn}".') from None
-    return found
-
-
-def _written(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

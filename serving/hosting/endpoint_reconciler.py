@@ -138,19 +138,22 @@ class EndpointReconciler:
         """Whether all that is to be served was read here."""
         return store.changes(connection) == self._declared.changes
 
-    def status(self, name: str) -> tuple[Status, str | None]:
-        """Return an endpoint's state and what is wrong; in service while any variant can answer."""
-        key = name.casefold()
-        if key in self._declared.foreign:
-            return "CapturedOnly", None
-        runtimes, served = self._runtimes(key), self.endpoint(name)
-        problems = {one.desired.name: text for one in runtimes if (text := one.any_problem)}
-        texts = [f'variant "{variant}": {problem}' for variant, problem in problems.items()]
-        problem = "; ".join(texts if len(runtimes) > 1 else problems.values()) or None
+    def state(self, name: str) -> Status:
+        """Return an endpoint's state: in service while any variant can answer."""
+        if name.casefold() in self._declared.foreign:
+            return "CapturedOnly"
+        runtimes, served = self._runtimes(name), self.endpoint(name)
         if served is None or not served.is_ready:
             callers = [one for one in runtimes if not one.desired.is_shadow]
-            return ("Failed" if any(one.reason for one in callers) else "Creating"), problem
-        return ("Updating" if any(one.is_starting for one in runtimes) else "InService"), problem
+            return "Failed" if any(one.reason for one in callers) else "Creating"
+        return "Updating" if any(one.is_starting for one in runtimes) else "InService"
+
+    def problem(self, name: str) -> str | None:
+        """Return what is wrong with an endpoint's variants; None: nothing."""
+        runtimes = self._runtimes(name)
+        problems = {one.desired.name: text for one in runtimes if (text := one.any_problem)}
+        texts = [f'variant "{variant}": {problem}' for variant, problem in problems.items()]
+        return "; ".join(texts if len(runtimes) > 1 else problems.values()) or None
 
     def variants(self, name: str) -> list[VariantState]:
         """Return how each declared variant of an endpoint fares."""

@@ -123,7 +123,7 @@ def list_resources(
     """List the resources of a kind."""
     kind, wanted = KIND_OF[collection], pairs_of(tag).items()
     start, part = key_of(kind, prefix), key_of(kind, contains)
-    has_followed = services.reconciler.has_followed(connection)
+    has_followed = kind == "Endpoint" and services.reconciler.has_followed(connection)
 
     def fits(row: Stored) -> bool:
         key = key_of(kind, row.name)  # To SQLite's LIKE, cases are alike.
@@ -267,7 +267,7 @@ def endpoint_state(services: Services, row: Stored, *, has_followed: bool) -> st
         return "RollingBack" if problem is None else "UpdateRollbackFailed"
     if row.is_unfinished or not has_followed:
         return "Creating" if reconciler.endpoint(row.name) is None else "Updating"
-    return reconciler.status(row.name)[0]
+    return reconciler.state(row.name)
 
 
 def _endpoint_status(services: Services, row: Stored, state: str | None) -> Json:
@@ -275,7 +275,7 @@ def _endpoint_status(services: Services, row: Stored, state: str | None) -> Json
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
     return {
         "state": state,
-        "reason": withheld(row.reason) or reconciler.status(name)[1],
+        "reason": withheld(row.reason) or reconciler.problem(name),
         "invocations": path,
         "variants": [asdict(variant) for variant in reconciler.variants(name)],
         # Until a change is done, and where it failed, this is what was declared before.

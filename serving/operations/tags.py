@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+from typing import Annotated
 
 from pydantic import Field
 from sqlalchemy import Connection
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from driftline.errors import InputError, NotFoundError
 from driftline.serving.operations.registry import operation
 from driftline.serving.resources import echo, store
-from driftline.serving.resources.specs import Kind
+from driftline.serving.resources.specs import KINDS
 
 TAGS_MAX = 50  # SageMaker's.
 _MEMBER = "Tags"
@@ -47,11 +47,11 @@ def change_aws_tags(
 
 def _said(connection: Connection, kind: str, name: str) -> echo.Document:
     said = echo.get(connection, kind, name)
+    for known in KINDS:
+        if known == kind:
+            store.get(connection, known, name)
+            return said
     if not said:
-        for known in get_args(Kind):
-            if known == kind:
-                store.get(connection, known, name)
-                return said
         raise NotFoundError(f'{kind} "{name[:80]}" does not exist')
     return said
 

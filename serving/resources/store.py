@@ -19,6 +19,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -120,6 +121,11 @@ class Stored:
 
 # Statements that are made once: to make one takes longer than to run it.
 _SELECTED = select(*(resources.c[one.name] for one in fields(Stored)))
+# What a list of states does not show need not be read from JSON.
+_LEFT_OUT = ("tags", "spec", "content", "applied_by")
+_STATES = select(
+    *(null() if one.name in _LEFT_OUT else resources.c[one.name] for one in fields(Stored))
+)
 _FIND = _SELECTED.where(resources.c.kind == bindparam("kind"), resources.c.key == bindparam("key"))
 
 
@@ -187,12 +193,13 @@ def list_page(
     descending: bool = False,
     after: Place | None = None,
     limit: int | None,
+    whole: bool = True,
 ) -> list[Stored]:
     """Return the first resources of a kind, in an order and behind a place in it, that fit.
 
-    ``where``: what the database can tell; ``fits``: all else.
+    ``where``: what the database can tell; ``fits``: all else; ``whole``: with what is declared.
     """
-    query = _in_order(order, descending=descending).where(*where)
+    query = _in_order(order, descending=descending, whole=whole).where(*where)
     if after is not None:
         columns = [resources.c[name] for name in ORDERS[order][0]]
         query = query.where(is_behind(after, columns, descending=descending))
@@ -205,9 +212,9 @@ def list_page(
 
 
 @cache
-def _in_order(order: Order, *, descending: bool) -> Select[Any]:
+def _in_order(order: Order, *, descending: bool, whole: bool) -> Select[Any]:
     columns = [resources.c[name] for name in ORDERS[order][0]]
-    query = _SELECTED.where(resources.c.kind == bindparam("kind"))
+    query = (_SELECTED if whole else _STATES).where(resources.c.kind == bindparam("kind"))
     return query.order_by(*(one.desc() if descending else one for one in columns))
 
 

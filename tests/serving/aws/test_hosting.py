@@ -518,7 +518,13 @@ def test_a_serverless_endpoint_starts_with_a_request(
         ],
     )
     changed = client.describe_endpoint(EndpointName="rare")["ProductionVariants"][0]
+    too_many = {"VariantName": "AllTraffic", "DesiredInstanceCount": 1000}
+    refused = refusal(
+        client.update_endpoint_weights_and_capacities, EndpointName="rare",
+        DesiredWeightsAndCapacities=[too_many],
+    )  # fmt: skip
 
+    assert refused[0] == "ValidationException"
     assert found["CurrentServerlessConfig"] == found["DesiredServerlessConfig"] == serverless
     assert changed["DesiredServerlessConfig"] == {**serverless, "ProvisionedConcurrency": 1}
     assert "CurrentInstanceCount" not in found
