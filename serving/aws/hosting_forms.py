@@ -155,13 +155,11 @@ def _model_spec(container: Given) -> Document:
             f"Environment: {_SUBMIT} is {environment[_SUBMIT]}; put the code into the model's "
             "archive, as code/inference.py"
         )
-    is_many = container.get("mode") == MULTI_MODEL
-    where = (
-        {"mode": MULTI_MODEL, "model_data_prefix": place.rstrip("/")}
-        if is_many
-        else {"path": place}
-    )
-    return {**where, "environment": environment}
+    if container.get("mode") == MULTI_MODEL:
+        found = {"mode": MULTI_MODEL, "model_data_prefix": place.rstrip("/")}
+    else:
+        found = {"path": place}
+    return {**found, "environment": environment}
 
 
 def _container(spec: Given) -> Document:
