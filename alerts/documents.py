@@ -123,7 +123,11 @@ def fields_of(
 
 
 # Names that no rule gives, ours and AWS's.
-_ODD = {"ok_actions": "OKActions", "memory_size_in_mb": "MemorySizeInMB"}
+_ODD = {
+    "ok_actions": "OKActions",
+    "max_payload_in_mb": "MaxPayloadInMB",
+    "memory_size_in_mb": "MemorySizeInMB",
+}
 _OWN = {aws: own for own, aws in _ODD.items()}
 # Objects whose keys people chose; AWS lists their pairs under these two names.
 _PAIRS = {"dimensions": ("Name", "Value"), "tags": ("Key", "Value")}

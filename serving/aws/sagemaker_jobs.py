@@ -74,14 +74,19 @@ def _members_of(channels: Sequence[Channel], side: str, more: Given) -> list[Ans
     ]
 
 
+# Of a transform job, what would be done otherwise than asked.
+_REFUSED = {
+    "DataCaptureConfig": "the files that a transform job reads and writes stay where they are, and "
+    "no manifests of them are written; have a Monitor watch its output as a table "
+    "(docs/sources.md)",
+    "Environment": "a model has the same variables wherever it answers; give them to CreateModel",
+}
+
+
 def _transform_spec(given: Given) -> Answer:
-    if "DataCaptureConfig" in given:
-        raise WireError(
-            "ValidationException",
-            "DataCaptureConfig: the files that a transform job reads and writes stay where they "
-            "are, and no manifests of them are written; have a Monitor watch its output as a table "
-            "(docs/sources.md)",
-        )
+    for name, why in _REFUSED.items():
+        if given.get(name):
+            raise WireError("ValidationException", f"{name}: {why}")
     spec = {
         key: one for key, one in from_aws(given).items() if key in TransformJobSpec.model_fields
     }

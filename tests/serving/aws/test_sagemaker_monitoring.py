@@ -685,9 +685,10 @@ def test_files_are_scored_by_a_transform_job(sagemaker, s3, trained):
     assert len(read(s3, "s3://mybucket/scores/a.csv.out").splitlines()) == 20
     listed = sagemaker.list_transform_jobs()["TransformJobSummaries"]
     assert [one["TransformJobName"] for one in listed] == ["score-1"]
-    with pytest.raises(ClientError) as caught:
-        sagemaker.create_transform_job(
-            **{**job, "TransformJobName": "score-2"},
-            DataCaptureConfig={"DestinationS3Uri": "s3://mybucket/captured"},
-        )
-    assert "docs/sources.md" in caught.value.response["Error"]["Message"]
+    assert found["MaxPayloadInMB"] == 6
+    for more in (
+        {"DataCaptureConfig": {"DestinationS3Uri": "s3://mybucket/captured"}},
+        {"Environment": {"MODE": "fast"}},
+    ):
+        with pytest.raises(ClientError, match=next(iter(more))):
+            sagemaker.create_transform_job(**{**job, "TransformJobName": "score-2"}, **more)
