@@ -51,7 +51,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from driftline.app.recommend.load import request_of, run
+from driftline.app.recommend.load import Phase, request_of, run
 from tests.servers.ports import free_port
 
 HERE = Path(__file__).parent
@@ -330,17 +330,16 @@ def measure(running: Running, made: Made, cell: Cell, seconds: float) -> Found |
     requests = [request_of(running.port, *asked) for asked in filter(None, written)]
     if not requests:
         return None
-    run(running.port, requests, cell.connections, 1)
+    run(running.port, requests, Phase(cell.connections, seconds=1))
     before = {pid: serving_load.processor_s(pid) for pid in serving_load.below(running.pid)}
-    load = run(running.port, requests, cell.connections, seconds)
-    if load.failures:
-        raise RuntimeError(f"{running.system}, {cell.name}: {load.first_failure.decode()}")
+    load = run(running.port, requests, Phase(cell.connections, seconds=seconds))
+    asked = len(load.latencies_s)
     by_process: dict[str, float] = defaultdict(float)
     for pid in serving_load.below(running.pid):
         took_s = serving_load.processor_s(pid) - before.get(pid, 0.0)
-        by_process[serving_load.name_of(pid)] += took_s / load.requests * 1e6
+        by_process[serving_load.name_of(pid)] += took_s / asked * 1e6
     p50, p99 = np.quantile(load.latencies_s, [0.5, 0.99]) * 1e3
-    rate = load.requests / load.seconds
+    rate = asked / load.seconds
     return Found(sum(by_process.values()), by_process, rate, float(p50), float(p99))
 
 

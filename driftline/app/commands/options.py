@@ -16,6 +16,7 @@ import typer
 
 from driftline.app.commands.output import Answer
 from driftline.app.logs import configure_logging
+from driftline.app.recommend.chooser import QUESTIONS
 from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Roles
@@ -166,6 +167,7 @@ _GROUPED: Mapping[str, tuple[Mapping[str, Any], Callable[..., Any]]] = {
         lambda **all: {name: one for name, one in all.items() if one not in (None, [])},
     ),
     "client": (SERVER, _connect),
+    "answers": ({name: one.option for name, one in QUESTIONS.items()}, dict),
 }
 
 

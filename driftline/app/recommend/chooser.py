@@ -7,67 +7,72 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 Form = Literal["real-time", "serverless", "asynchronous", "batch"]
-Makeup = Literal["single", "multi-model", "multi-container", "pipeline", "variants", "shadow"]
-
-# What a synchronous request of SageMaker may have: MB, seconds; serverless: MB, and GB of a model.
-SYNC_MB, SYNC_S, SERVERLESS_MB, SERVERLESS_GB = 6.0, 60.0, 4.0, 6.0
-
-
 Answered = bool | float | str
-_YES_NO = ("yes", "no")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question for one of some words, yes or no by default; without words, for a number."""
+class Question(NamedTuple):
+    """A question, the option that answers it, the type of its answer, and the usual answer."""
 
     text: str
-    default: str
-    words: tuple[str, ...] = _YES_NO
+    flags: str
+    kind: Any
+    usual: str
+
+    @property
+    def option(self) -> Any:  # noqa: ANN401 - a type
+        """The annotation of its option."""
+        return Annotated[self.kind | None, self.flags, self.text]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that answer it; none: a number does."""
+        return ("yes", "no") if self.kind is bool else get_args(self.kind)
 
     def read(self, text: str) -> Answered:
         """Read what somebody typed, words by their beginning; ValueError: it is no answer."""
         if not self.words:
             return float(text)
         (word,) = (one for one in self.words if one.startswith(text.strip().lower()))
-        return word == "yes" if self.words is _YES_NO else word
-
-    @property
-    def asked(self) -> str:
-        """The question, with what may be answered."""
-        return f"{self.text} ({', '.join(self.words)})" if self.words else self.text
+        return word == "yes" if self.kind is bool else word
 
 
-_MODELS: Mapping[str, Makeup] = {
-    "one": "single", "similar": "multi-model", "different": "multi-container",
-    "stages": "pipeline", "share": "variants", "candidate": "shadow",
-}  # fmt: skip
+_Models = Literal["one", "similar", "different", "stages", "share", "candidate"]
 QUESTIONS: Mapping[str, Question] = {
-    "complete": Question("Is all input there before you start, as files or tables?", "no"),
-    "at_once": Question("Does a caller wait for each answer?", "yes"),
-    "payload_mb": Question("How many MB does a request have?", "0.1", ()),
-    "seconds": Question("How many seconds may an answer take?", "1", ()),
+    "complete": Question(
+        "Is all input there before you start, as files or tables?",
+        "--complete/--no-complete", bool, "no",
+    ),
+    "at_once": Question("Does a caller wait for each answer?", "--at-once/--later", bool, "yes"),
+    "payload_mb": Question("How many MB does a request have?", "--payload-mb MB", float, "0.1"),
+    "seconds": Question("How many seconds may an answer take?", "--seconds S", float, "1"),
     "models": Question(
         "Which models are there: one, many similar ones, a few different ones that callers name, "
         "stages of one answer, several that share the calls, or a candidate to compare?",
-        "one",
-        tuple(_MODELS),
+        "--models", _Models, "one",
     ),
-    "idle": Question("Are there long times without a call, and may the first one wait?", "no"),
-    "model_gb": Question("How many GB of memory does the model need?", "1", ()),
-    "gpu": Question("Does it need a GPU?", "no"),
-}
-# Why, and what is declared beside what the form needs.
-_MAKEUPS: Mapping[Makeup, tuple[str, str]] = {
-    "multi-model": ("many models share workers, loaded on demand", "Model with mode: MultiModel"),
-    "multi-container": ("callers name the model that they ask", "Model with mode: Direct"),
-    "pipeline": ("each stage answers the next one", "Model with mode: Serial"),
-    "variants": ("models share the calls by weight", "Endpoint with production_variants"),
-    "shadow": ("a candidate gets copies of calls", "Endpoint with shadow_production_variants"),
-}
+    "idle": Question(
+        "Are there long times without a call, and may the first one wait?",
+        "--idle/--no-idle", bool, "no",
+    ),
+    "model_gb": Question(
+        "How many GB of memory does the model need?", "--model-gb GB", float, "1"
+    ),
+    "gpu": Question("Does it need a GPU?", "--gpu/--no-gpu", bool, "no"),
+}  # fmt: skip
+# Asked in turn: the form and its reason where the answer is this one, or a number above this.
+_RULES: tuple[tuple[str, bool | float, Form, str], ...] = (
+    ("complete", True, "batch", "all input is there: files are scored, and then nothing runs"),
+    ("at_once", False, "asynchronous", "nobody waits: a queue takes peaks, answers are files"),
+    ("payload_mb", 6.0, "asynchronous", "{:g} MB are more than the {:g} MB of a synchronous call"),
+    ("seconds", 60.0, "asynchronous", "{:g} s are more than the {:g} s of a synchronous call"),
+    ("idle", False, "real-time", "callers wait, and calls come all the time: so do workers run"),
+    ("payload_mb", 4.0, "real-time", "{:g} MB are more than the {:g} MB of a serverless call"),
+    ("model_gb", 6.0, "real-time", "{:g} GB are more than the {:g} GB of a serverless worker"),
+    ("gpu", True, "real-time", "callers wait, and serverless has no GPU"),
+)
 _DECLARED: Mapping[Form, str] = {
     "real-time": "Endpoint",
     "serverless": "Endpoint with serverless_config",
@@ -76,55 +81,61 @@ _DECLARED: Mapping[Form, str] = {
 }
 
 
+class _Makeup(NamedTuple):
+    """How models stand together, why, how it is declared, and the forms beside real-time."""
+
+    name: str
+    why: str = ""
+    declared: str = ""
+    forms: tuple[Form, ...] = ()
+
+
+_SINGLE = _Makeup("single", forms=("serverless", "asynchronous", "batch"))
+_MAKEUPS: Mapping[str, _Makeup] = {
+    "one": _SINGLE,
+    "similar": _Makeup("multi-model", "many models share workers, loaded on demand",
+                       "Model with mode: MultiModel"),
+    "different": _Makeup("multi-container", "callers name the model that they ask",
+                         "Model with mode: Direct"),
+    "stages": _Makeup("pipeline", "each stage answers the next one",
+                      "Model with mode: Serial", ("asynchronous",)),
+    "share": _Makeup("variants", "models share the calls by weight",
+                     "Endpoint with production_variants", ("serverless",)),
+    "candidate": _Makeup("shadow", "a candidate gets copies of calls",
+                         "Endpoint with shadow_production_variants"),
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The form that fits, how models stand together in it, why, and how it is declared."""
 
     form: Form
-    makeup: Makeup
-    reasons: tuple[str, ...]
-
-    @property
-    def declared(self) -> list[str]:
-        """What is declared or called for it."""
-        return [_DECLARED[self.form], *_MAKEUPS.get(self.makeup, ())[1:]]
+    makeup: str
+    reasons: list[str]
+    declared: list[str]
 
 
 def choose(answer: Callable[[str], Answered]) -> Choice:
     """Choose by the answers to the questions, each asked by its name."""
     form, why = _form(answer)
-    makeup, reasons = _MODELS[str(answer("models"))], [why]
-    if form == "serverless" and makeup not in ("single", "variants"):
-        reasons = [f"callers wait, and {makeup} cannot be served serverless"]
-        form = "real-time"
-    alone = {"batch": ("single",), "asynchronous": ("single", "pipeline")}.get(form)
-    if alone is not None and makeup not in alone:
+    makeup, reasons = _MAKEUPS[str(answer("models"))], [why]
+    if form == "serverless" and form not in makeup.forms:
+        form, reasons = "real-time", [f"callers wait, and {makeup.name} cannot be serverless"]
+    if form not in ("real-time", *makeup.forms):
         noun = "a job asks one model" if form == "batch" else "such an endpoint has one variant"
         reasons.append(f"{noun}: declare one for each model")
-        makeup = "single"
-    if makeup != "single":
-        reasons.append(f"{makeup}: {_MAKEUPS[makeup][0]}")
-    return Choice(form, makeup, tuple(reasons))
+        makeup = _SINGLE
+    if makeup is _SINGLE:
+        return Choice(form, makeup.name, reasons, [_DECLARED[form]])
+    reasons.append(f"{makeup.name}: {makeup.why}")
+    return Choice(form, makeup.name, reasons, [_DECLARED[form], makeup.declared])
 
 
 def _form(answer: Callable[[str], Answered]) -> tuple[Form, str]:
     """Return the form that fits one model, and why."""
-    if answer("complete"):
-        return "batch", "all input is there: files are scored in order, and then nothing runs"
-    if not answer("at_once"):
-        return "asynchronous", "nobody waits: a queue takes the peaks, and answers are files"
-    payload_mb, seconds = float(answer("payload_mb")), float(answer("seconds"))
-    for asked, most, unit in ((payload_mb, SYNC_MB, "MB"), (seconds, SYNC_S, "s")):
-        if asked > most:
-            why = f"{asked:g} {unit} are more than the {most:g} {unit} of a call that is waited for"
-            return "asynchronous", why
-    if not answer("idle"):
-        return "real-time", "callers wait, and calls come all the time: so do workers run"
-    if payload_mb > SERVERLESS_MB:
-        return "real-time", f"callers wait, and serverless takes {SERVERLESS_MB:g} MB a request"
-    if (model_gb := float(answer("model_gb"))) > SERVERLESS_GB:
-        why = f"callers wait, and {model_gb:g} GB are more than the {SERVERLESS_GB:g} of serverless"
-        return "real-time", why
-    if answer("gpu"):
-        return "real-time", "callers wait, and serverless has no GPU"
+    for name, limit, form, why in _RULES:
+        said = answer(name)
+        if said is limit if isinstance(limit, bool) else float(said) > limit:
+            return form, why.format(said, limit)
     return "serverless", "calls are rare, and may wait for a start: workers run while they answer"

@@ -1,146 +1,174 @@
-"""What the results of a load test come to: the Pareto front, one recommendation, its report."""
+"""What the results of a load test come to: their costs, one recommendation, its report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
-from typing import Any
+from operator import itemgetter
+from pathlib import Path
+from typing import Annotated, Any
 
-from driftline.app.recommend.phases import FLAT
-from driftline.app.recommend.trial import Result
+from pydantic import BaseModel, Field, ValidationError
+
+from driftline.app.recommend.load import FLAT
+from driftline.app.recommend.trial import Cost, Result
 from driftline.baseline.display import html_table
-from driftline.errors import UndecidedError
+from driftline.errors import InputError, UndecidedError
 from driftline.monitors.report.report_html import html_document
+from driftline.validation import told
 
-RATES = ("configuration", "users", "calls/min", "±", "p50 ms", "p95 ms", "p99 ms", "front")
-RESOURCES = ("configuration", "cores", "MiB", "cold ms", "machine", "cost/hour", "cost/million")
-_TEXTS = ("configuration", "front", "machine")
+_Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Of a core: what processes use now and then beside the model is no reason for another core.
+_SPARE_CORES = 0.1
+# How the parts of a result are written, by column, and the columns of the two tables.
+_FIGURES: Mapping[str, Mapping[str, str]] = {
+    "candidate": {"configuration": "{.name}"},
+    "peak": {
+        "users": "{.users}", "calls/min": "{.invocations_per_minute:,.0f}", "±": "{.spread:.0%}",
+        "p50 ms": "{.p50_ms:.2f}", "p95 ms": "{.p95_ms:.2f}", "p99 ms": "{.p99_ms:.2f}",
+        "cores": "{.cpu_cores:.2f}", "MiB": "{.memory_mib:,.0f}",
+    },
+    "cold_start_ms": {"cold ms": "{:,.0f}"},
+    "cost": {
+        "machine": "{.machine}", "cost/hour": "{.per_hour:.4g}",
+        "cost/million": "{.per_million:.3g}",
+    },
+}  # fmt: skip
+_TABLES = (
+    ("configuration", "users", "calls/min", "±", "p50 ms", "p95 ms", "p99 ms"),
+    ("configuration", "cores", "MiB", "cold ms", "machine", "cost/hour", "cost/million"),
+)
+_TEXTS = ("configuration", "machine")
 
 
-@dataclass(frozen=True)
+class Instance(BaseModel, extra="forbid"):
+    """A machine that can be had, and its price."""
+
+    name: str
+    cores: _Amount
+    memory_gib: _Amount
+    per_hour: _Amount
+
+
+class Prices(BaseModel, extra="forbid"):
+    """A price table; ``per_gib_second``: of serverless workers, while they answer."""
+
+    currency: str = ""
+    instance: list[Instance] = []
+    per_gib_second: _Amount | None = None
+
+    @classmethod
+    def read(cls, file: Path) -> Prices:
+        """Read a TOML file."""
+        try:
+            return cls.model_validate(tomllib.loads(file.read_text("utf-8")))
+        except ValidationError as error:
+            raise InputError(f"{file}: {told(error.errors()[0])}") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file}: cannot be read as a price table ({error})") from None
+
+    def cost(self, result: Result) -> Cost | None:
+        """Return what a peak costs; None where the table has no price for it.
+
+        SageMaker's formula: CostPerInference = CostPerHour / (MaxInvocations * 60).
+        """
+        candidate, peak = result.candidate, result.peak
+        if peak is None:
+            return None
+        calls_per_hour = peak.invocations_per_minute * 60
+        if candidate.memory_mb is not None:
+            if self.per_gib_second is None:
+                return None
+            per_call = candidate.memory_mb / 1024 * peak.p50_ms / 1000 * self.per_gib_second
+            return Cost(per_call * calls_per_hour, per_call, "serverless")
+        cores = max(candidate.cores, math.ceil(peak.cpu_cores - _SPARE_CORES))
+        fitting = [
+            (one.per_hour, one.name)
+            for one in self.instance
+            if one.cores >= cores and one.memory_gib * 1024 >= peak.memory_mib
+        ]
+        if not fitting:
+            return None
+        per_hour, name = min(fitting)
+        return Cost(per_hour, per_hour / calls_per_hour, name)
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
-    """All results of a model, which of them no other one beats, and the one to take."""
+    """All results of a model with their costs, and which one to take, why."""
 
     results: Sequence[Result]
-    left_out: Sequence[str] = ()  # Why another runtime was not tried.
-    currency: str = ""
+    best: Result
+    reason: str
+    currency: str
+    left_out: Sequence[str]
 
-    @property
-    def front(self) -> list[Result]:
-        """Those that no other one equals in rate, P95 and cost (without prices: CPU) and beats."""
-        aims = [(one, self._aims(one)) for one in self.results if one.peak is not None]
-        return [
-            one
-            for one, mine in aims
-            if not any(its != mine and all(a <= b for a, b in zip(its, mine, strict=True))
-                       for _, its in aims)
-        ]  # fmt: skip
-
-    def _aims(self, one: Result) -> tuple[float, float, float]:
-        """Return what is better when it is less."""
-        assert one.peak is not None
-        rate, cost = one.peak.invocations_per_minute, one.peak.cpu_cores
-        if any(other.cost is not None for other in self.results):
-            return -rate, one.peak.p95_ms, math.inf if one.cost is None else one.cost.per_inference
-        return -rate, one.peak.p95_ms, cost / rate
-
-    @property
-    def best(self) -> tuple[Result, str]:
-        """The recommendation and its reason: the cheapest call, or without prices the most calls.
-
-        Of those on the front within 5% of it, the one with the fewest threads of a model.
-        """
-        front = self.front
-        if not front:
-            why = "; ".join(f"{one.candidate.name}: {one.ended}" for one in self.results)
-            raise UndecidedError(f"no configuration can be recommended: {why}")
-        is_priced = any(one.cost is not None for one in front)
-        aims = {id(one): self._aims(one)[2 if is_priced else 0] for one in front}
-        least = min(aims.values())
-        near = [one for one in front if aims[id(one)] <= least + FLAT * abs(least)]
-        best = min(near, key=lambda one: one.candidate.workers * one.candidate.threads)
-        aim = f"the most invocations a minute ({-least:,.0f})"
-        if is_priced:
-            aim = f"the lowest cost ({1e6 * least:.3g} {self.currency} a million invocations)"
-        others = ", ".join(one.candidate.name for one in near if one is not best)
-        return best, f"{aim}; within {FLAT:.0%} of it is {others}" if others else aim
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a row of the tables for each result."""
-        front = self.front
-        found = []
-        for one in self.results:
-            row: dict[str, Any] = {"configuration": one.candidate.name}
-            if (peak := one.peak) is not None:
-                row |= {
-                    "users": peak.users, "calls/min": f"{peak.invocations_per_minute:,.0f}",
-                    "±": f"{peak.spread / 2:.0%}", "p50 ms": f"{peak.p50_ms:.2f}",
-                    "p95 ms": f"{peak.p95_ms:.2f}", "p99 ms": f"{peak.p99_ms:.2f}",
-                    "front": "*" if one in front else "", "cores": f"{peak.cpu_cores:.2f}",
-                    "MiB": f"{peak.memory_mib:,.0f}",
-                }  # fmt: skip
-            if one.cold_start_ms is not None:
-                row["cold ms"] = f"{one.cold_start_ms:,.0f}"
-            if one.cost is not None:
-                row |= {
-                    "machine": one.cost.machine, "cost/hour": f"{one.cost.per_hour:.4g}",
-                    "cost/million": f"{1e6 * one.cost.per_inference:.3g}",
-                }  # fmt: skip
-            found.append(row)
-        return found
-
-    def columns(self) -> list[list[str]]:
-        """Return the columns of the two tables, those that some row has."""
-        known = {name for row in self.rows() for name in row}
-        return [[name for name in names if name in known] for names in (RATES, RESOURCES)]
+    def tables(self) -> list[tuple[list[str], list[dict[str, str]]]]:
+        """Return two tables: the columns that some row has, and a row for each result."""
+        rows = [
+            {
+                column: style.format(part)
+                for name, styles in _FIGURES.items()
+                if (part := getattr(one, name))
+                for column, style in styles.items()
+            }
+            for one in self.results
+        ]
+        known = {name for row in rows for name in row}
+        return [([*filter(known.__contains__, names)], rows) for names in _TABLES]
 
     def document(self, name: str, model: str) -> dict[str, Any]:
         """Return all as JSON, with what declares the recommendation for a model's file."""
-        (best, reason), front = self.best, self.front
         return {
-            "recommendation": best.candidate.name, "reason": reason, "currency": self.currency,
-            "resources": replace(best.candidate, model=model).resources(name),
+            "recommendation": self.best.candidate.name,
+            "reason": self.reason,
+            "currency": self.currency,
+            "resources": replace(self.best.candidate, model=model).resources(name),
             "left_out": self.left_out,
             "results": [
-                {"configuration": one.candidate.name, "is_on_front": one in front, **asdict(one)}
-                for one in self.results
+                {"configuration": one.candidate.name, **asdict(one)} for one in self.results
             ],
-        }  # fmt: skip
+        }
 
     def page(self, title: str) -> str:
         """Return the report as a page."""
-        (best, reason), rows = self.best, self.rows()
         tables = "".join(
             html_table(
                 [(name, name not in _TEXTS) for name in names],
-                [[escape(str(row.get(name, ""))) for name in names] for row in rows],
+                [[escape(row.get(name, "")) for name in names] for row in rows],
             )
-            for names in self.columns()
+            for names, rows in self.tables()
         )
         ends = (f"{one.candidate.name}: {one.ended}" for one in self.results)
         items = "".join(f"<li>{escape(one)}</li>" for one in (*ends, *self.left_out))
         return html_document(
-            title,
-            f"<div><p><b>{escape(best.candidate.name)}</b> {escape(reason)}</p>{self._picture()}"
-            f"{tables}<details><summary>Why no more load</summary><ul>{items}</ul></details></div>",
+            escape(title),
+            f"<div><p><b>{escape(self.best.candidate.name)}</b> {escape(self.reason)}</p>{tables}"
+            f"<details><summary>Why no more load</summary><ul>{items}</ul></details></div>",
         )
 
-    def _picture(self) -> str:
-        """Draw each result by its rate and P95: the recommendation, the front, the others."""
-        points = [(one, one.peak) for one in self.results if one.peak is not None]
-        right = max(peak.invocations_per_minute for _, peak in points)
-        top, best, front = max(peak.p95_ms for _, peak in points), self.best[0], self.front
-        dots = ""
-        for one, peak in points:
-            x, y = 540 * peak.invocations_per_minute / right, 260 - 230 * peak.p95_ms / top
-            fill = "#d9661f" if one is best else "#4a90c2" if one in front else "none"
-            dots += f'<circle cx="{40 + x:.0f}" cy="{y:.0f}" r="6" fill="{fill}" stroke="#4a90c2">'
-            dots += f"<title>{escape(one.candidate.name)}</title></circle>"
-        return (
-            '<svg viewBox="0 0 620 290" width="620" role="img" fill="currentColor" font-size="12">'
-            '<path d="M40 10V260H600" fill="none" stroke="currentColor"/>'
-            f'<text x="46" y="20">P95 {top:.3g} ms</text><text x="600" y="280" text-anchor="end">'
-            f"{right:,.0f} invocations a minute</text>{dots}</svg>"
-        )
+
+def recommend(measured: Sequence[Result], prices: Prices, left_out: Sequence[str] = ()) -> Findings:
+    """Recommend the cheapest call, or without prices the configuration with the most calls.
+
+    Of those within 5% of it, it is the one with the fewest threads.
+    """
+    results = [replace(one, cost=prices.cost(one)) for one in measured]
+    costs = [(one.cost.per_inference, one) for one in results if one.cost is not None]
+    rates = [(-one.peak.invocations_per_minute, one) for one in results if one.peak is not None]
+    if not rates:
+        why = "; ".join(f"{one.candidate.name}: {one.ended}" for one in results)
+        raise UndecidedError(f"no configuration can be recommended: {why}")
+    aims = sorted(costs or rates, key=itemgetter(0))
+    least = aims[0][0]
+    near = [one for aim, one in aims if aim <= least + FLAT * abs(least)]
+    best = min(near, key=lambda one: one.candidate.cores)
+    reason = f"the most invocations a minute ({-least:,.0f})"
+    if costs:
+        reason = f"the lowest cost ({1e6 * least:.3g} {prices.currency} a million invocations)"
+    if others := ", ".join(one.candidate.name for one in near if one is not best):
+        reason += f"; within {FLAT:.0%} of it is {others}"
+    return Findings(results, best, reason, prices.currency, left_out)

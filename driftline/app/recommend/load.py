@@ -1,34 +1,104 @@
-"""Load on a server: users of one connection each, who ask again as soon as they are answered.
+"""Phases of load on a server: what they ask for, what they measure, when more is of no use.
 
-Raw sockets in one thread, so that the client takes little from the server that it measures;
-bench/serving.py uses the same.
+Each user has one connection and asks again as soon as it is answered: raw sockets in one thread,
+so that the client takes little from the server that it measures; bench/serving.py uses the same.
 """
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import cycle
+from statistics import median
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from driftline.errors import UnavailableError
+from driftline.errors import InputError, UnavailableError
 
+FLAT = 0.05  # Throughput that grows by less is flat.
 _RECEIVE = 1 << 20
 _PATIENCE_S = 90.0  # Longer than an answer may take.
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_PHASE = re.compile(r"(\d{1,4})(?::(\d{1,5}))?(?::(\d{1,4}(?:\.\d+)?))?")
+
+
+class Phase(NamedTuple):
+    """A span of load: the users at its start, and how many come in a minute."""
+
+    users: int
+    spawn_per_minute: int = 0
+    seconds: float = 2.0
+
+    def users_after(self, seconds: float) -> int:
+        """Return how many users there are some seconds after its start."""
+        return self.users + int(min(seconds, self.seconds) * self.spawn_per_minute / 60)
+
+    @property
+    def most_users(self) -> int:
+        """How many users there are at its end."""
+        return self.users_after(self.seconds)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read USERS[:SPAWN[:SECONDS]]."""
+        found = _PHASE.fullmatch(text)
+        if found is None or not int(found[1]) or not float(found[3] or 1):
+            raise InputError(
+                f'phase "{text}"; expected USERS[:SPAWN[:SECONDS]], such as 8 or 2:60:10'
+            )
+        return cls(int(found[1]), int(found[2] or 0), float(found[3] or 2))
+
+
+LADDER = tuple(Phase(2**step) for step in range(7))
+
+
+class Load(NamedTuple):
+    """What one run of load took, and the latency of each request."""
+
+    seconds: float
+    latencies_s: np.ndarray
+
+    @property
+    def per_minute(self) -> float:
+        """Requests a minute."""
+        return 60 * len(self.latencies_s) / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What one run of load found."""
+class Measured:
+    """What a phase measured: medians of its repetitions."""
 
-    requests: int
-    failures: int
-    seconds: float
-    latencies_s: np.ndarray
-    first_failure: bytes = b""
+    users: int
+    invocations_per_minute: float
+    spread: float  # Half of what lies between the least and the most of these, as a share.
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    cpu_cores: float  # Of all processes of the server, in cores that are busy all the time.
+    memory_mib: float
+
+    @classmethod
+    def of(cls, users: int, loads: Sequence[Load], cores: Sequence[float], mib: float) -> Self:
+        """Put the repetitions of a phase together."""
+        rates = [load.per_minute for load in loads]
+        quantiles = [np.quantile(load.latencies_s, (0.5, 0.95, 0.99)) for load in loads]
+        spread = (max(rates) - min(rates)) / median(rates) / 2
+        p50, p95, p99 = (1e3 * np.median(quantiles, axis=0)).tolist()
+        return cls(users, median(rates), spread, p50, p95, p99, median(cores), mib)
+
+
+def why_no_more(peak: Measured | None, now: Measured, max_p95_ms: float | None) -> str | None:
+    """Say why a phase is no better than the peak before it, nor more load; None: it is better."""
+    if max_p95_ms is not None and now.p95_ms > max_p95_ms:
+        return f"P95 of {now.p95_ms:.3g} ms with {now.users} users, above {max_p95_ms:g} ms"
+    growth = now.invocations_per_minute / peak.invocations_per_minute - 1 if peak else FLAT
+    return f"flat: {growth:+.1%} invocations with {now.users} users" if growth < FLAT else None
 
 
 class _User:
@@ -37,31 +107,27 @@ class _User:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sent_s = 0.0
-        self._buffer = b""
 
     def send(self, request: bytes) -> None:
+        self._answer = b""
         self.sent_s = time.perf_counter()
         self.socket.sendall(request)
 
-    def receive(self) -> bytes | None:
-        """Return the answer once it is complete."""
-        data = self.socket.recv(_RECEIVE)
-        if not data:
+    def is_answered(self) -> bool:
+        """Receive; InputError when the answer is complete and not what was asked for."""
+        if not (data := self.socket.recv(_RECEIVE)):
             raise UnavailableError("the server closed a connection without an answer")
-        self._buffer += data
-        head, mark, body = self._buffer.partition(b"\r\n\r\n")
+        self._answer += data
+        head, mark, body = self._answer.partition(b"\r\n\r\n")
         if not mark:
-            return None
-        lower = head.lower()
-        at = lower.find(b"content-length:")
-        assert at >= 0, head
-        length = int(lower[at + 15 :].split(b"\r\n", 1)[0])
-        if len(body) < length:
-            return None
-        assert len(body) == length, "one answer for one request"
-        whole, self._buffer = self._buffer, b""
-        return whole
+            return False
+        length = _LENGTH.search(head)
+        if length is not None and len(body) < int(length[1]):
+            return False
+        if length is None or not head.startswith(b"HTTP/1.1 200"):
+            status = head.split(b"\r\n", 1)[0].decode("latin-1")
+            raise InputError(f"a call failed: {status}: {body[:200].decode('utf-8', 'replace')}")
+        return True
 
 
 def request_of(port: int, path: str, content_type: str, body: bytes) -> bytes:
@@ -73,43 +139,32 @@ def request_of(port: int, path: str, content_type: str, body: bytes) -> bytes:
     return head.encode("latin-1") + body
 
 
-def run(
-    port: int, requests: Sequence[bytes], users: int, seconds: float, spawn_per_minute: int = 0
-) -> Load:
-    """Send requests in turn for some seconds; answers after that still count."""
-    poll, by_number = select.epoll(), dict[int, _User]()
-    latencies: list[float] = []
-    failures, first_failure, sent, waiting = 0, b"", 0, 0
-    began_s = now_s = time.perf_counter()
-    end_s = began_s + seconds
-    try:
-        while now_s < end_s or waiting or not sent:
-            wanted = users + int((min(now_s, end_s) - began_s) * spawn_per_minute / 60)
-            for _ in range(wanted - len(by_number)):
+def run(port: int, requests: Sequence[bytes], phase: Phase) -> Load:
+    """Send requests in turn for a phase, one at least; answers after its end still count."""
+    following, waiting, took_s = cycle(requests), 0, 0.0
+    users, latencies = dict[int, _User](), list[float]()
+    began_s = time.perf_counter()
+    with ExitStack() as opened:
+        poll = opened.enter_context(select.epoll())
+        while took_s < phase.seconds or waiting or not latencies:
+            while len(users) < phase.users_after(took_s):
                 user = _User(port)
-                by_number[user.socket.fileno()] = user
-                poll.register(user.socket.fileno(), select.EPOLLIN)
-                user.send(requests[sent % len(requests)])
-                sent, waiting = sent + 1, waiting + 1
-            events = poll.poll(_PATIENCE_S)
-            if not events:
+                opened.callback(user.socket.close)
+                users[user.socket.fileno()] = user
+                poll.register(user.socket, select.EPOLLIN)
+                user.send(next(following))
+                waiting += 1
+            if not (events := poll.poll(_PATIENCE_S)):
                 raise UnavailableError(f"the server did not answer within {_PATIENCE_S:g} s")
             for number, _ in events:
-                user = by_number[number]
-                answer = user.receive()
-                now_s = time.perf_counter()
-                if answer is None:
+                user = users[number]
+                if not user.is_answered():
                     continue
+                now_s = time.perf_counter()
                 latencies.append(now_s - user.sent_s)
-                if not answer.startswith(b"HTTP/1.1 200"):
-                    failures, first_failure = failures + 1, first_failure or answer[:600]
-                if now_s < end_s:
-                    user.send(requests[sent % len(requests)])
-                    sent += 1
+                took_s = now_s - began_s
+                if took_s < phase.seconds:
+                    user.send(next(following))
                 else:
                     waiting -= 1
-    finally:
-        poll.close()
-        for user in by_number.values():
-            user.socket.close()
-    return Load(len(latencies), failures, now_s - began_s, np.array(latencies), first_failure)
+    return Load(took_s, np.array(latencies))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -56,17 +57,16 @@ def read_sample(data: str, model: Mapping[str, Any], exclude: Sequence[str], row
 
 
 def _captured(data: str) -> list[tuple[str, bytes]]:
-    files = (file for file in data_files(data) if file.path.endswith(".jsonl"))
-    texts = (
-        text for one in files for _, text in read_capture_lines(one.system, one.path, one.shown)
+    """Return the bodies of capture files; none where lines are rows."""
+    files = (one for one in data_files(data) if one.path.endswith(".jsonl"))
+    lines = (
+        line for one in files for _, line in read_capture_lines(one.system, one.path, one.shown)
     )
-    try:
-        sides = (read_line(text).request for text in texts if text.strip())
-        return [
-            (one.content_type or "text/csv", one.content) for one in islice(sides, _MOST) if one
-        ]
-    except LineError:
-        return []  # Rows.
+    requests = (read_line(line).request for line in lines if line.strip())
+    with suppress(LineError):
+        sides = [one for one in islice(requests, _MOST) if one is not None]
+        return [(one.content_type or "text/csv", one.content) for one in sides]
+    return []
 
 
 def _body(part: pa.Table) -> bytes:

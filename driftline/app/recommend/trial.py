@@ -1,4 +1,7 @@
-"""Measures configurations of a model on a server of its own: real listener, capture and workers."""
+"""Measures a model in all the ways that it may be served, on a server of its own.
+
+It has the real listener, capture of every request, and workers; candidates take turns on it.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,34 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from driftline.app.client.client import Client
-from driftline.app.recommend.load import Load, request_of, run
-from driftline.app.recommend.phases import LADDER, Measured, Phase, peak, why_last
-from driftline.app.recommend.prices import Cost, Prices, cost_of
+from driftline.app.progress import Advance
+from driftline.app.recommend.load import LADDER, Load, Measured, Phase, request_of, run, why_no_more
 from driftline.app.recommend.sample import Sample
 from driftline.app.up import Supervisor
-from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.errors import (
+    DriftlineError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+    UndecidedError,
+)
+from driftline.serving.hosting.conversion import convert
+from driftline.serving.hosting.formats.table import find_model, model_formats, require_trusted
 from driftline.serving.hosting.usage import Meter, Workers, machine_memory_bytes
 from driftline.settings.settings import load
 
+ONNX = "onnx"
 _WARM_S, _READY_S = 0.5, 120.0
 _LEAST_MB, _MOST_MB = 1024, 6144  # Of a serverless worker.
-_PATH = "/endpoints/candidate/invocations"
+_BUSY_SHARE = 0.2  # More of the machine is somebody else's, and so would be the figures.
+_NAME = "candidate"
 _SETTINGS = """\
 [server]
 port = {port}
@@ -45,7 +57,6 @@ class Plan:
     repetitions: int = 3
     cores: int = 1
     max_p95_ms: float | None = None
-    prices: Prices | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,18 @@ class Candidate:
         alone = " alone" if self.max_batch_requests else ""
         return f"{self.runtime} {self.workers}x{self.threads}{alone}"
 
+    @property
+    def cores(self) -> int:
+        """How many cores it can keep busy at most."""
+        return self.workers * self.threads
+
+    @property
+    def larger(self) -> Candidate | None:
+        """A serverless one with more memory; None: no worker has more."""
+        if self.memory_mb is None or self.memory_mb >= _MOST_MB:
+            return None
+        return replace(self, memory_mb=self.memory_mb + _LEAST_MB)
+
     def resources(self, name: str, **endpoint: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
         """Return what declares it."""
         model: dict[str, Any] = {"path": self.model}
@@ -74,16 +97,30 @@ class Candidate:
             model["environment"] = {"OMP_NUM_THREADS": f"{self.threads}"}
         if self.max_batch_requests is not None:
             model["max_batch_requests"] = self.max_batch_requests
-        endpoint |= {"model": name, "initial_instance_count": self.workers}
-        if self.memory_mb is not None:
-            del endpoint["initial_instance_count"]
-            endpoint["serverless_config"] = {
-                "memory_size_in_mb": self.memory_mb, "max_concurrency": self.workers
-            }  # fmt: skip
+        endpoint["model"] = name
+        if self.memory_mb is None:
+            endpoint["initial_instance_count"] = self.workers
+        else:
+            memory = {"memory_size_in_mb": self.memory_mb, "max_concurrency": self.workers}
+            endpoint["serverless_config"] = memory
         return [
             {"kind": "Model", "name": name, "spec": model},
             {"kind": "Endpoint", "name": name, "spec": endpoint},
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a configuration costs at its peak, and the cheapest machine that is large enough."""
+
+    per_hour: float
+    per_inference: float
+    machine: str
+
+    @property
+    def per_million(self) -> float:
+        """What a million calls cost."""
+        return 1e6 * self.per_inference
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +135,67 @@ class Result:
     cost: Cost | None = None
 
 
-def candidates(files: Sequence[tuple[str, str]], cores: int) -> list[Candidate]:
-    """Return what is tried of models (runtime and file), those with the fewest threads first."""
+def require_idle() -> None:
+    """Refuse a machine on which other work would spoil the figures."""
+    cores, idle_s = os.cpu_count() or 1, _idle_s()
+    time.sleep(1)
+    busy = cores - (_idle_s() - idle_s)
+    if busy > _BUSY_SHARE * cores:
+        raise UndecidedError(
+            f"{busy:.1f} of {cores} cores were busy in the last second, and figures would be too "
+            f"low; expected at most {_BUSY_SHARE:.0%}: stop what runs, or measure all the same by "
+            "--force"
+        )
+
+
+def _idle_s() -> float:
+    """Return how long all cores together have had nothing to do."""
+    return float(Path("/proc/uptime").read_text("ascii").split()[1])
+
+
+def candidates(files: Mapping[str, str], cores: int) -> list[Candidate]:
+    """Return what is tried of files by their runtime, those with the fewest threads first."""
     workers = sorted({*(2**step for step in range(cores.bit_length())), cores})
     sizes = [(one, threads) for one in workers for threads in sorted({1, max(1, cores // one)})]
     sizes.sort(key=lambda size: size[0] * size[1])
     alone = [(*size, 1) for size in sizes if size[1] == 1]
-    found = [Candidate(*file, *size) for file in files for size in (*sizes, *alone)]
-    return [*found, *(Candidate(*file, cores, memory_mb=_LEAST_MB) for file in files)]
+    found = [Candidate(*file, *size) for file in files.items() for size in (*sizes, *alone)]
+    return [*found, *(Candidate(*file, cores, memory_mb=_LEAST_MB) for file in files.items())]
+
+
+def search(
+    model: Path,
+    read: Callable[[Mapping[str, Any]], Sample],
+    plan: Plan,
+    *,
+    trust_pickle: bool,
+    advance: Advance,
+) -> tuple[list[Result], list[str]]:
+    """Measure all candidates of a model; also return why another runtime was not tried.
+
+    ``read`` reads its sample, by the model's description.
+    """
+    stored = find_model(model)
+    require_trusted(stored, trust_pickle=trust_pickle)
+    runtime = next(name for name, one in model_formats().items() if one == stored.format)
+    files, left_out = {runtime: str(stored.path.absolute())}, []
+    with (
+        tempfile.TemporaryDirectory(prefix="driftline-onnx-") as folder,
+        own_server(trust_pickle=trust_pickle) as trial,
+    ):
+        sample = read(trial.describe(files[runtime]))
+        if runtime != ONNX:
+            onnx = str(Path(folder, "model.onnx"))
+            try:
+                convert(stored.path, onnx, sample.table, trust_pickle=trust_pickle)
+                files[ONNX] = onnx
+            except DriftlineError as error:  # The extra is missing, or it answers otherwise.
+                left_out.append(f"{ONNX} is not tried: {error}")
+        results, tried = [], candidates(files, plan.cores)
+        for done, candidate in enumerate(tried):
+            advance(done, len(tried))
+            results.append(trial.measure(candidate, sample, plan))
+    return results, left_out
 
 
 @contextmanager
@@ -143,59 +233,46 @@ class Trial:
         found: dict[str, Any] = self._client.get("Model", "sample")["status"]["description"]
         return found
 
-    def measure(
-        self, candidate: Candidate, sample: Sample, plan: Plan, done: Callable[[], None]
-    ) -> Result:
-        """Raise the load on a candidate while that is of use; ``done``: after each run."""
-        found: list[Measured] = []
-        requests = [request_of(self._port, _PATH, *body) for body in sample.bodies]
-        cold_ms, ended, memory = None, "the last phase", candidate.memory_mb
+    def measure(self, candidate: Candidate, sample: Sample, plan: Plan) -> Result:
+        """Raise the load on a candidate while that is of use."""
+        path = f"/endpoints/{_NAME}/invocations"
+        requests = [request_of(self._port, path, *body) for body in sample.bodies]
+        phases, peak, cold_ms = list[Measured](), None, None
+        ended, memory_mb = "the last phase", candidate.memory_mb
         try:
-            self._client.apply(candidate.resources("candidate", signature=sample.signature))
-            if memory is None:
+            self._client.apply(candidate.resources(_NAME, signature=sample.signature))
+            if memory_mb is None:
                 self._await_workers(candidate.workers)
             else:
-                cold_ms = 1e3 * float(self._load(requests, Phase(1, 0, 0.0)).latencies_s[0])
-            self._load(requests, Phase(1, 0, _WARM_S))
+                first = run(self._port, requests, Phase(1, seconds=0))
+                cold_ms = 1e3 * float(first.latencies_s[0])
+            run(self._port, requests, Phase(1, seconds=_WARM_S))
             for phase in plan.phases:
-                if memory is not None and phase.most_users > candidate.workers:
+                if memory_mb is not None and phase.most_users > candidate.workers:
                     ended = "more users than its concurrency would be refused"
                     break
-                found.append(self._measured(requests, phase, plan.repetitions, done))
-                if why := why_last(found, plan.max_p95_ms):
+                phases.append(self._measured(requests, phase, plan.repetitions))
+                if why := why_no_more(peak, phases[-1], plan.max_p95_ms):
                     ended = why
                     break
+                peak = phases[-1]
         except InputError as error:
             ended = str(error)  # It cannot be served so, or refuses; others may do.
         finally:
             with suppress(NotFoundError):
-                self._client.delete("Endpoint", "candidate")
-        if not found and memory is not None and memory < _MOST_MB:
-            larger = replace(candidate, memory_mb=memory + _LEAST_MB)
-            return self.measure(larger, sample, plan, done)
-        best, cost = peak(found, plan.max_p95_ms), None
-        if best is not None and plan.prices is not None:
-            cost = cost_of(plan.prices, best, candidate.workers * candidate.threads, memory)
-        return Result(candidate, found, best, ended, cold_ms, cost)
+                self._client.delete("Endpoint", _NAME)
+        if cold_ms is None and (larger := candidate.larger) is not None:
+            return self.measure(larger, sample, plan)
+        return Result(candidate, phases, peak, ended, cold_ms)
 
-    def _measured(
-        self, requests: Sequence[bytes], phase: Phase, repetitions: int, done: Callable[[], None]
-    ) -> Measured:
-        loads, cores, mib = [], [], 0.0
+    def _measured(self, requests: Sequence[bytes], phase: Phase, repetitions: int) -> Measured:
+        loads, cores, mib = list[Load](), list[float](), 0.0
         for _ in range(repetitions):
             self._usage()
-            loads.append(self._load(requests, phase))
+            loads.append(run(self._port, requests, phase))
             used, mib = self._usage()
             cores.append(used)
-            done()
         return Measured.of(phase.most_users, loads, cores, mib)
-
-    def _load(self, requests: Sequence[bytes], phase: Phase) -> Load:
-        load = run(self._port, requests, phase.users, phase.seconds, phase.spawn_per_minute)
-        if load.failures:
-            said = load.first_failure.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
-            raise InputError(f"{load.failures:,} of {load.requests:,} calls failed: {said[:200]}")
-        return load
 
     def _usage(self) -> tuple[float, float]:
         """Return the cores that the server used since the last call, and its memory in MiB."""
@@ -204,10 +281,11 @@ class Trial:
         return sum(one.cpu for one in used) / 100, mib
 
     def _await_workers(self, count: int) -> None:
-        end_s = time.monotonic() + _READY_S
-        while time.monotonic() < end_s:
-            (variant,) = self._client.get("Endpoint", "candidate")["status"]["variants"]
-            if variant["instance_count"] >= count:
-                return
+        """Wait for all workers: an endpoint is in service with its first one."""
+        end_s, ready = time.monotonic() + _READY_S, 0
+        while ready < count:
+            if time.monotonic() > end_s:
+                raise UnavailableError(f"{count} workers did not start within {_READY_S:g} s")
             time.sleep(0.05)
-        raise UnavailableError(f"{count} workers did not start within {_READY_S:g} s")
+            (variant,) = self._client.get("Endpoint", _NAME)["status"]["variants"]
+            ready = variant["instance_count"]

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from driftline.app.recommend.findings import Findings
-from driftline.app.recommend.phases import Measured, Phase, peak, why_last
-from driftline.app.recommend.prices import Cost, Prices, cost_of
-from driftline.app.recommend.trial import Candidate, Result, candidates
+from driftline.app.recommend.findings import Instance, Prices, recommend
+from driftline.app.recommend.load import Measured, Phase, why_no_more
+from driftline.app.recommend.trial import Candidate, Cost, Result, candidates
 from driftline.errors import InputError, UndecidedError
 
 PRICES = """
@@ -32,31 +31,28 @@ def phase(users: int, rate: float, p95_ms: float = 5.0, cores: float = 1.0) -> M
     return Measured(users, rate, 0.02, p95_ms / 2, p95_ms, 2 * p95_ms, cores, 300.0)
 
 
-def result(name: str, rate: float, p95_ms: float, *, workers: int = 1, **more) -> Result:
-    found = phase(4, rate, p95_ms, more.pop("cores", 1.0))
-    return Result(Candidate(name, "late.skops", workers), [found], found, "flat", **more)
+def result(name: str, rate: float, *, workers: int = 1, cores: float = 1.0, **more) -> Result:
+    found = phase(4, rate, cores=cores)
+    return Result(Candidate(name, "late.skops", workers, **more), [found], found, "flat")
 
 
 @pytest.mark.parametrize(
-    ("found", "max_p95_ms", "ending", "users"),
+    ("peak", "now", "max_p95_ms", "why"),
     [
         # 5% is growth, a little less is flat: then less load gives as much, and answers sooner.
-        ([phase(1, 1000), phase(2, 1050)], None, None, 2),
-        ([phase(1, 1000), phase(2, 1049)], None, "flat: +4.9% invocations with 2 users", 1),
-        ([phase(1, 1000), phase(2, 1900), phase(4, 1500)], None, "flat: -21.1%", 2),
-        ([phase(1, 1000, 5), phase(2, 1900, 21)], 20.0, "P95 of 21 ms with 2 users, above 20", 1),
-        ([phase(1, 1000, 5), phase(2, 1900, 20)], 20.0, None, 2),
-        ([phase(1, 1000, 30)], 20.0, "P95 of 30 ms", None),
-        ([phase(1, 1000, 30)], None, None, 1),
+        (phase(1, 1000), phase(2, 1050), None, None),
+        (phase(1, 1000), phase(2, 1049), None, "flat: +4.9% invocations with 2 users"),
+        (phase(2, 1900), phase(4, 1500), None, "flat: -21.1%"),
+        (phase(1, 1000, 5), phase(2, 1900, 21), 20.0, "P95 of 21 ms with 2 users, above 20"),
+        (phase(1, 1000, 5), phase(2, 1900, 20), 20.0, None),
+        (None, phase(1, 1000, 30), 20.0, "P95 of 30 ms"),
+        (None, phase(1, 1000, 30), None, None),
     ],
 )
-def test_load_is_raised_until_it_is_flat_or_slow_and_the_peak_is_before(
-    found, max_p95_ms, ending, users
-) -> None:
-    best, why = peak(found, max_p95_ms), why_last(found, max_p95_ms)
+def test_load_is_raised_until_it_is_flat_or_slow(peak, now, max_p95_ms, why) -> None:
+    found = why_no_more(peak, now, max_p95_ms)
 
-    assert (best and best.users) == users
-    assert why is None if ending is None else why is not None and why.startswith(ending)
+    assert found is None if why is None else found is not None and found.startswith(why)
 
 
 def test_phases_are_read_as_users_spawn_and_seconds() -> None:
@@ -68,14 +64,14 @@ def test_phases_are_read_as_users_spawn_and_seconds() -> None:
 
 
 def test_workers_go_up_to_the_cores_and_threads_fill_them() -> None:
-    found = candidates([("skops", "a.skops"), ("onnx", "a.onnx")], 4)
+    found = candidates({"skops": "a.skops", "onnx": "a.onnx"}, 4)
 
     assert [one.name for one in found if one.runtime == "skops"] == [
         "skops 1x1", "skops 2x1", "skops 1x4", "skops 2x2", "skops 4x1",
         "skops 1x1 alone", "skops 2x1 alone", "skops 4x1 alone", "skops serverless 1G",
     ]  # fmt: skip
     assert len(found) == 18
-    assert max(one.workers for one in candidates([("skops", "a.skops")], 3)) == 3
+    assert max(one.workers for one in candidates({"skops": "a.skops"}, 3)) == 3
 
 
 def test_the_cheapest_machine_that_is_large_enough_is_paid_for(tmp_path: Path) -> None:
@@ -83,13 +79,16 @@ def test_the_cheapest_machine_that_is_large_enough_is_paid_for(tmp_path: Path) -
     (tmp_path / "prices.toml").write_text(PRICES)
     prices = Prices.read(tmp_path / "prices.toml")
 
-    assert cost_of(prices, phase(4, 1000, cores=1.9), 1, None) == Cost(0.1, 0.1 / 60_000, "small")
+    def cost(**asked) -> Cost | None:
+        return prices.cost(result("skops", 1000, **asked))
+
+    assert cost(cores=1.9) == Cost(0.1, 0.1 / 60_000, "small")
     # More cores than it has were busy, or are asked for by workers and threads.
-    assert cost_of(prices, phase(4, 1000, cores=2.5), 1, None) == Cost(0.4, 0.4 / 60_000, "large")
-    assert cost_of(prices, phase(4, 1000), 4, None) == Cost(0.4, 0.4 / 60_000, "large")
-    assert cost_of(prices, phase(4, 1000), 9, None) is None
+    assert cost(cores=2.5) == Cost(0.4, 0.4 / 60_000, "large")
+    assert cost(workers=2, threads=2) == Cost(0.4, 0.4 / 60_000, "large")
+    assert cost(workers=9) is None
     # 2 GiB for the 2.5 ms that half of the calls take at most.
-    serverless = cost_of(prices, phase(4, 1000), 2, 2048)
+    serverless = cost(memory_mb=2048)
     assert serverless is not None
     assert serverless.per_inference == pytest.approx(2 * 0.0025 * 0.00002)
     assert serverless.per_hour == pytest.approx(60_000 * serverless.per_inference)
@@ -105,42 +104,44 @@ def test_a_price_table_with_a_fault_is_refused(tmp_path: Path, text: str) -> Non
         Prices.read(tmp_path / "prices.toml")
 
 
-def test_the_front_is_what_no_other_beats_and_most_calls_win() -> None:
-    """Within 5% of the most, fewer threads win."""
-    fast, near = result("fast", 1000, 9, workers=2, cores=2.0), result("near", 960, 8, cores=1.0)
-    slow, quick = result("slow", 500, 9, cores=2.0), result("quick", 400, 2, cores=0.5)
+def test_the_most_calls_win_or_fewer_threads_within_5_percent() -> None:
+    fast, near = result("fast", 1000, workers=2), result("near", 960)
     failed = Result(Candidate("none", "x", 1), [], None, "the model cannot be loaded")
-    found = Findings([fast, near, slow, quick, failed])
+    found = recommend([fast, near, result("alike", 955), result("slow", 900), failed], Prices())
 
-    best, reason = found.best
-
-    assert [one.candidate.runtime for one in found.front] == ["fast", "near", "quick"]
-    assert best is near
-    assert reason == "the most invocations a minute (1,000); within 5% of it is fast 2x1"
-
-
-def test_what_another_one_beats_in_all_is_not_recommended_within_5_percent() -> None:
-    first, better = result("first", 990, 9), result("better", 1000, 8)
-
-    assert Findings([first, better]).best[0] is better
+    assert found.best.candidate.runtime == "near"
+    assert found.reason == (
+        "the most invocations a minute (1,000); within 5% of it is fast 2x1, alike 1x1"
+    )
 
 
 def test_with_prices_the_cheapest_call_wins() -> None:
-    dear = result("dear", 2000, 5, cost=Cost(1.0, 1.0 / 120_000, "large"))
-    cheap = result("cheap", 1000, 6, cost=Cost(0.1, 0.1 / 60_000, "small"))
-    found = Findings([dear, cheap, result("unpriced", 3000, 1)], currency="EUR")
+    machines = [
+        Instance(name=name, cores=cores, memory_gib=8, per_hour=price)
+        for name, cores, price in (("large", 8, 1.0), ("small", 2, 0.1))
+    ]
+    measured = [
+        result("dear", 2000, workers=4), result("cheap", 1000), result("unpriced", 3000, workers=9)
+    ]  # fmt: skip
+    found = recommend(measured, Prices(currency="EUR", instance=machines))
 
-    best, reason = found.best
-
-    assert best is cheap
-    assert reason == "the lowest cost (1.67 EUR a million invocations)"
+    assert found.best.candidate.runtime == "cheap"
+    assert found.reason == "the lowest cost (1.67 EUR a million invocations)"
     document = found.document("late", "late.skops")
     assert document["results"][1]["cost"]["per_hour"] == 0.1
+    assert document["results"][2]["cost"] is None
     assert document["resources"][0]["spec"] == {"path": "late.skops"}
 
 
-def test_without_a_usable_configuration_nothing_is_recommended() -> None:
-    found = Findings([Result(Candidate("skops", "x", 1), [], None, "P95 of 30 ms")])
+def test_a_page_escapes_what_it_shows_and_leaves_out_columns_without_values() -> None:
+    page = recommend([result("<i>", 1000)], Prices(), ["a & b"]).page("<b>")
 
+    assert "<title>&lt;b&gt; " in page
+    assert "<b>&lt;i&gt; 1x1</b>" in page
+    assert "a &amp; b" in page
+    assert "cost/hour" not in page
+
+
+def test_without_a_usable_configuration_nothing_is_recommended() -> None:
     with pytest.raises(UndecidedError, match="skops 1x1: P95 of 30 ms"):
-        found.best  # noqa: B018
+        recommend([Result(Candidate("skops", "x", 1), [], None, "P95 of 30 ms")], Prices())
