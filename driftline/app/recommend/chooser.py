@@ -136,6 +136,7 @@ def _form(answer: Callable[[str], Answered]) -> tuple[Form, str]:
     """Return the form that fits one model, and why."""
     for name, limit, form, why in _RULES:
         said = answer(name)
-        if said is limit if isinstance(limit, bool) else float(said) > limit:
+        applies = said is limit if isinstance(limit, bool) else float(said) > limit
+        if applies:
             return form, why.format(said, limit)
     return "serverless", "calls are rare, and may wait for a start: workers run while they answer"

@@ -243,10 +243,9 @@ class Trial:
             self._client.apply(candidate.resources(_NAME, signature=sample.signature))
             if memory_mb is None:
                 self._await_workers(candidate.workers)
-            else:
-                first = run(self._port, requests, Phase(1, seconds=0))
-                cold_ms = 1e3 * float(first.latencies_s[0])
-            run(self._port, requests, Phase(1, seconds=_WARM_S))
+            warm = run(self._port, requests, Phase(1, seconds=_WARM_S))
+            if memory_mb is not None:
+                cold_ms = 1e3 * float(warm.latencies_s[0])
             for phase in plan.phases:
                 if memory_mb is not None and phase.most_users > candidate.workers:
                     ended = "more users than its concurrency would be refused"
