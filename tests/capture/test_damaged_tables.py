@@ -30,10 +30,11 @@ def test_records_of_a_lost_log_entry_count_against_coverage(tmp_path: Path) -> N
 
     with Installation(tmp_path, is_forked=True) as installation:
         log_records(installation, 5, 25)
-        audit = installation.cli("capture", "audit")
+        audit = installation.cli("capture", "audit", "--full")
         found = installation.get("/api/v1/endpoints/shop/capture")
 
     assert audit.returncode == 1
+    assert "(shop): 1-10" in audit.stdout
     assert (found["missing"], found["requests"]) == (10, 25)
     assert found["coverage"] == 25 / 35
     assert found["last_24_h"]["coverage"] == 25 / 35

@@ -278,6 +278,13 @@ class Installation:
         except httpx.TransportError:
             return False
 
+    def is_up(self) -> bool:
+        """Whether the server is in service now; it may be away."""
+        try:
+            return self.request("GET", "/readyz").is_success
+        except httpx.TransportError:
+            return False
+
     def wait(self, look: Callable[[], T | None], within_s: float = 60.0) -> T:
         """Look again and again until something true is found, and return it."""
         return wait(look, within_s=within_s)

@@ -37,18 +37,22 @@ def test_a_command_of_the_settings_list_is_run_and_no_other(server, declare):
             {"url": "https://hooks.example", "secret": SECRET, "authorization": "Bearer t0ken"},
             ["secret", "authorization"],
         ),
-        ({"url": "https://hooks.slack.example/services/t0ken", "format": "slack"}, ["url"]),
+        ({"url": "https://hooks.slack.example/t0ken?key=t0ken", "format": "slack"}, ["url"]),
         ({"type": "apprise", "url": "pover://t0ken@one"}, ["url"]),
         ({"type": "pagerduty", "routing_key": "t0ken"}, ["routing_key"]),
     ],
 )
-def test_nothing_secret_is_stored_open_shown_or_told_in_a_diff(server, declare, spec, fields):
+def test_nothing_secret_is_stored_open_shown_or_told_in_a_diff(
+    server, declare, caplog, spec, fields
+):
     changed = {
         key: value.replace(SECRET, OTHER).replace("t0ken", "t1ken") for key, value in spec.items()
     }
     specs = (spec, spec, changed, changed | {"labels": 7})
     answers = [server.apply(declare("Channel", "c", **one)) for one in specs]
-    answers += [server.client.get(f"/api/v1/channels{one}") for one in ("", "/c")]
+    answers.append(server.client.post("/api/v1/channels/c/test"))
+    read = ("channels", "channels/c", "channels/c/log", "deliveries", "audit")
+    answers += [server.client.get(f"/api/v1/{one}") for one in read]
     (same,), (change,) = (one.json()["changes"] for one in answers[1:3])
     with server.engine.begin() as connection:
         rows = [
@@ -59,8 +63,16 @@ def test_nothing_secret_is_stored_open_shown_or_told_in_a_diff(server, declare, 
 
     assert (same["action"], change["action"]) == ("unchanged", "update")
     assert change["fields"] == [f"spec.{field}: changed" for field in fields]
-    text = json.dumps(rows, default=str) + "".join(answer.text for answer in answers)
+    text = json.dumps(rows, default=str) + "".join(answer.text for answer in answers) + caplog.text
     assert not [one for one in ("t0ken", "t1ken", SECRET[6:], OTHER[6:]) if one in text]
+
+
+def test_an_address_as_it_is_shown_is_no_address(server, declare):
+    server.apply(declare("Channel", "shown", url="https://hooks.example/t0ken"))
+    spec = server.client.get("/api/v1/channels/shown").json()["spec"]
+
+    assert spec["url"] == "https://hooks.example/***"  # Not even a digest to try guesses against.
+    assert server.apply(declare("Channel", "shown", **spec)).status_code == 400
 
 
 @pytest.mark.parametrize("url", ["pagerdutyy://t0ken", "tgram://", "no scheme"])

@@ -68,6 +68,13 @@ def test_a_weak_secret_is_refused_without_quoting_it(text):
         ({"url": "ftp://hooks.example"}, 'scheme "ftp"'),
         ({"url": "hooks.example/x"}, "expected such as https://host/path"),
         ({"url": "https://user:pass@hooks.example"}, "carries a user or password"),
+        ({"url": "env:AWS_SECRET_ACCESS_KEY"}, "no variable of another name"),
+        ({"url": "file:/etc/hostname"}, "expected"),
+        ({"secret": "env:DRIFTLINE_AUTH__TOKEN"}, "no variable of another name"),
+        ({"secret": "env:driftline_channel_pager"}, "no variable of another name"),
+        ({"secret": "file:/etc/hostname"}, "base64"),
+        ({"options": {"authorization": "env:DRIFTLINE_CHANNEL_"}}, "expected"),
+        ({"type": "pagerduty", "secret": "env:PGPASSWORD"}, "no variable of another name"),
     ],
 )
 def test_a_wrong_channel_is_refused(more, message):

@@ -13,8 +13,6 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from driftline.app.client.connection import refusal
 from driftline.app.exit_codes import exit_code
 from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
-from tests.servers.commands import driftline
-from tests.servers.ports import free_port
 
 
 def refused(status: int, code: str) -> DriftlineError:
@@ -52,14 +50,3 @@ def test_an_output_on_a_full_disk_is_4(tmp_path: Path) -> None:
 
     assert found.returncode == 4
     assert "Traceback" not in found.stderr
-
-
-def test_a_process_of_the_installation_ends_with_the_same_codes(tmp_path: Path) -> None:
-    url = f"postgresql://driftline@127.0.0.1:{free_port()}/driftline"
-    codes = {}
-    for text, code in (("[server]\nnosuch = 1\n", 2), (f'[database]\nurl = "{url}"\n', 4)):
-        file = tmp_path / "driftline.toml"
-        file.write_text(text)
-        codes[driftline("dashboard", "-c", file, cwd=tmp_path).returncode] = code
-
-    assert codes == {2: 2, 4: 4}

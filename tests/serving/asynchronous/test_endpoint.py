@@ -101,11 +101,17 @@ def test_a_body_is_answered_by_a_file_captured_and_told_of(server, client, train
     assert told[0]["responseParameters"]["outputLocation"] == str(file)
 
 
-def test_answers_of_one_name_replace_neither_one_another_nor_the_input(
+def test_an_input_is_of_its_endpoint_and_answers_of_one_name_replace_neither_it_nor_another(
     server, client, folder, until
 ):
     given = folder / "objects" / "flights" / "in.csv"
     given.write_text("UA,EWR,1400,39\n")
+    link = folder / "objects" / "slow" / "link.csv"
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(given)
+    for place in (given, link, link.parent / ".." / "flights" / "in.csv"):
+        refused = ask(server, "slow", **{"x-amzn-sagemaker-inputlocation": str(place)})
+        assert "in none of the data folders" in server.error_of(refused)["message"]
     asked = [client.invoke_async("flights", input_location=str(given), **CSV) for _ in range(2)]
 
     found = [ended(client, "flights", one, until) for one in asked]

@@ -1,7 +1,5 @@
 """Several containers behind one endpoint: named by requests, or one after another."""
 
-import os
-import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -58,18 +56,6 @@ def test_what_a_container_refuses_ends_the_pipeline(server, body, hostname):
 
     assert answer.status_code == 424
     assert server.error_of(answer)["message"].startswith(f'container "{hostname}": ')
-
-
-def test_a_killed_container_is_replaced_and_nothing_is_lost(server, trained):
-    before = len(server.captured("line", "model"))
-    victims = server.worker_ids()
-
-    for victim in victims:
-        os.kill(victim, signal.SIGKILL)
-        answer = server.invoke("line", trained.csv(slice(0, 1)))
-        assert answer.status_code == 200, answer.text
-
-    assert len(server.captured("line", "model")) == before + len(victims) == before + 2
 
 
 def test_a_container_is_followed_when_its_model_changes_and_open_requests_end(

@@ -23,7 +23,6 @@ from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.hosting.variant import VariantRuntime
 from driftline.serving.resources.endpoints import DesiredVariant, Fleet
-from driftline.serving.resources.variant_overrides import override
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 ROW = "UA,EWR,1400,39.02"
@@ -210,26 +209,6 @@ def test_changes_cost_no_request_and_restart_nobody_who_is_still_declared(server
     assert weighted == after == before
     assert set(before) < set(more)
     assert flights.variants().keys() == {"third", "fourth"}
-
-
-def test_what_was_changed_of_a_variant_holds_until_the_endpoint_is_applied_again(
-    server, flights, until
-):
-    flights.put(variant("blue", 1), variant("green", 1))
-    with server.engine.begin() as connection:
-        override(connection, flights.name, "Blue", reason="too busy", instance_count=2)
-        override(connection, flights.name, "blue", reason="moved", weight=0, instance_count=3)
-
-    def state() -> list[tuple[str, float, int]]:
-        found = flights.variants().items()
-        return [(name, one["share"], one["instance_count"]) for name, one in found]
-
-    until(lambda: state() == [("blue", 0.0, 3), ("green", 1.0, 1)])
-    assert {flights.ask().headers[HEADER] for _ in range(20)} == {"green"}
-
-    flights.put(variant("blue", 3), variant("green", 1))
-
-    until(lambda: state() == [("blue", 0.75, 1), ("green", 0.25, 1)])
 
 
 def test_a_request_whose_body_is_late_is_answered_by_the_variant_that_it_began_with(

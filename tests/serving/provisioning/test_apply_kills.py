@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
-import httpx
 import pytest
 
 from tests.kit.data import ORDERS, stream
@@ -54,15 +52,9 @@ def test_a_server_that_is_killed_during_a_load_and_a_fit_is_followed_by_one_that
     shop.kill("server")
     (shop.folder / "open").touch()
 
-    shop.wait(lambda: is_up(shop))
+    shop.wait(shop.is_up)
     for kind, name in (("models", "m"), ("baselines", "b"), ("endpoints", "e")):
         shop.wait(lambda kind=kind, name=name: phase(kind, name) == "Ready")  # type: ignore[misc]
     shop.wait(lambda: shop.is_answering("e", b"1"))
     assert len(shop.get("/api/v1/baselines/b/versions")["items"]) == 1
     assert shop.invoke("e", b"1").text == "loaded"
-
-
-def is_up(shop: Installation) -> bool:
-    with suppress(httpx.TransportError):
-        return shop.request("GET", "/readyz").is_success
-    return False

@@ -49,29 +49,36 @@ def test_what_must_not_be_there_yet_changes_nothing_that_is(
 
 @pytest.fixture
 def endpoint(shared: Any, trained: Any, declare: Any) -> str:
-    pair = [
-        {"variant_name": name, "model_name": "served", "initial_variant_weight": 1}
-        for name in ("blue", "green")
-    ]
-    answer = shared.apply(
-        declare("Model", "served", path=str(trained.file)),
-        declare("EndpointConfig", "served", production_variants=pair),
-        declare("Endpoint", "served", config="served"),
-    )
+    answer = shared.apply(*resources(trained, declare))
     assert answer.status_code == 200, answer.text
     return "/api/v1/endpoints/served"
 
 
-def test_endpoints_go_on_without_their_model_and_config(
-    shared: Any, trained: Any, endpoint: str
+def resources(trained: Any, declare: Any, **config: Any) -> list[dict[str, Any]]:
+    pair = [
+        {"variant_name": name, "model_name": "served", "initial_variant_weight": 1}
+        for name in ("blue", "green")
+    ]
+    return [
+        declare("Endpoint", "served", config="served"),
+        declare("EndpointConfig", "served", production_variants=pair, **config),
+        declare("Model", "served", path=str(trained.file)),
+    ]
+
+
+def test_a_config_never_changes_and_endpoints_go_on_without_it_and_their_model(
+    shared: Any, trained: Any, declare: Any, endpoint: str
 ) -> None:
+    again = shared.apply(*resources(trained, declare)).json()["changes"]
+    changed = shared.apply(*resources(trained, declare, sampling_percentage=50))
     refused = shared.client.delete(f"{MODELS}/served")
     gone = [
         shared.client.delete("/api/v1/endpoint-configs/served"),
         shared.client.delete(f"{MODELS}/served", params={"in_use": True}),
     ]
 
-    assert refused.status_code == 409
+    assert {one["action"] for one in again} == {"unchanged"}
+    assert changed.status_code == refused.status_code == 409
     assert [one.status_code for one in gone] == [204, 204]
     assert shared.invoke("served", trained.csv(slice(2))).status_code == 200
     status = shared.client.get(endpoint).json()["status"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,9 @@ from typer.testing import CliRunner
 
 from driftline.app.cli import build
 from driftline.app.commands.files import read_resources
-from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import InputError
 from tests.alerts.replays import document
 from tests.servers.commands import driftline
-from tests.sinking import sink_all
 
 
 @pytest.mark.parametrize(
@@ -79,33 +75,12 @@ def test_a_file_is_replayed_and_the_exit_code_says_what_was_found(
     assert said in result.stdout
 
 
-def test_an_audit_ends_with_0_where_it_adds_up_1_where_not_and_3_where_tables_cannot_be_read(
-    tmp_path: Path,
-) -> None:
-    """Of an installation in which twenty records were captured and three lost."""
-    root = tmp_path / ".driftline"
-    writer = SpoolWriter(root / "spool")
-    for _ in range(3):
-        writer.count_drop("full", "orders")
-    for _ in range(20):
-        writer.append({"endpoint": "orders"}, status=200, wall_ns=1_700_000_000_000_000_000)
-    writer.close()
-    sink_all(root, root / "spool")
-    table = root / "capture" / "orders"
-    asked = ("capture", "audit", "--full")
-    more = {"cwd": tmp_path, "env": {**os.environ, "DRIFTLINE_STORAGE__ROOT": str(root)}}
+def test_an_audit_ends_with_3_where_tables_cannot_be_read(tmp_path: Path) -> None:
+    log = tmp_path / ".driftline" / "capture" / "orders" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / f"{0:020d}.json").write_text("no log", encoding="ascii")
 
-    good = driftline(*asked, "--json", **more)
-    for file in table.rglob("*.parquet"):
-        file.unlink()
-    bad = driftline(*asked, **more)
-    shutil.rmtree(table / "_delta_log")
-    (table / "_delta_log").mkdir()
-    (table / "_delta_log" / f"{0:020d}.json").write_text("no log", encoding="ascii")
-    unread = driftline(*asked, **more)
+    unread = driftline("capture", "audit", "--full", cwd=tmp_path)
 
-    assert (good.returncode, bad.returncode, unread.returncode) == (0, 1, 3), good.stderr
-    found = json.loads(good.stdout)
-    assert (found["numbers"], found["stored"], found["gaps"]) == (21, 20, 1)
-    assert "(orders): 2-21" in bad.stdout
+    assert unread.returncode == 3
     assert "Traceback" not in unread.stderr
