@@ -1,4 +1,4 @@
-"""HTTP servers of a few lines: a handler that answers in a thread of the test."""
+"""HTTP servers in a thread of the test: a handler of a few lines, or an application."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from driftline.app.listener import Server, listen
+
+PATIENCE_S = 60.0
 
 
 @contextmanager
@@ -20,3 +25,19 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def listening(app: Any, **options: Any) -> Iterator[int]:
+    """Answer with an application as the processes do, until the block ends; give the port."""
+    listener, ready = listen("test", "127.0.0.1", 0), threading.Event()
+    server = Server(app, ready=ready.set, **options)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE_S)
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()

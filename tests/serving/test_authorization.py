@@ -14,6 +14,7 @@ from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.serving.operations.registry import OPERATIONS
 from driftline.serving.operations.resources import Collection
+from tests.capture.events.event_tools import attributes
 from tests.serving.conftest import NOW, resource
 from tests.serving.guarded import FILE_SECRET, bearer, guarded
 
@@ -44,12 +45,12 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def secrets(server):
+    return {role: _token(server, Grant(role, [role])) for role in ROLES}
+
+
+def _token(server, grant):
     with server.engine.begin() as connection:
-        return {role: _token(connection, Grant(role, [role])) for role in ROLES}
-
-
-def _token(connection, grant):
-    _, secret = create(connection, Token, grant, now=NOW, created_by="test")
+        _, secret = create(connection, Token, grant, now=NOW, created_by="test")
     return secret
 
 
@@ -77,23 +78,9 @@ def test_a_route_answers_its_role_and_refuses_all_others(server, secrets, action
         assert answer.status_code not in (401, 500), role
 
 
-def test_a_token_for_one_endpoint_reaches_no_other(server):
-    with server.engine.begin() as connection:
-        secret = _token(connection, Grant("one", ["admin"], ["Flights"]))
-
-    def status(action):
-        return ask(server, action, secret).status_code
-
-    assert status("POST /endpoints/FLIGHTS/invocations") == 404  # Let in: there is none.
-    assert status("POST /endpoints/churn/invocations") == 403
-    # Rows that are sent may be its first.
-    assert status("POST /api/v1/endpoints/flights/capture/lines") == 415
-    assert status("POST /api/v1/endpoints/churn/capture/lines") == 403
-    event = {
-        "ce-id": "1", "ce-specversion": "1.0", "ce-source": "x",
-        "ce-type": "org.kubeflow.serving.inference.request",
-        "ce-inferenceservicename": "churn", "content-type": "application/json",
-    }  # fmt: skip
+def test_events_are_taken_of_the_endpoints_of_a_token(server):
+    secret = _token(server, Grant("one", ["admin"], ["Flights"]))
+    event = attributes("churn")
     assert ask(server, "POST /v1/cloudevents", secret, **event).status_code == 403
     # As KServe's logger makes Basic authentication of a URL with a password.
     url, sent = f"{server.url}/v1/cloudevents?endpoint=", {"content": b"{}", "headers": event}
@@ -102,8 +89,7 @@ def test_a_token_for_one_endpoint_reaches_no_other(server):
 
 
 def test_the_audit_log_shows_changes_reads_of_rows_and_refusals(server, secrets):
-    with server.engine.begin() as connection:
-        curious = _token(connection, Grant("curious", ["viewer"]))
+    curious = _token(server, Grant("curious", ["viewer"]))
     for comment in ("c", "d"):
         applied(server, resource("Silence", "night", **SILENCE | {"comment": comment}))
     ask(server, "DELETE /api/v1/silences/night", FILE_SECRET)
@@ -157,8 +143,7 @@ def scoped(server):
     """Tokens for an endpoint that is not there yet, beside one that is."""
     signature = {"features": [{"name": "x", "column": "feature_x", "type": "double"}]}
     applied(server, resource("Endpoint", "theirs", signature=signature))
-    with server.engine.begin() as connection:
-        return {role: _token(connection, Grant(f"ours-{role}", [role], ["Ours"])) for role in ROLES}
+    return {role: _token(server, Grant(f"ours-{role}", [role], ["Ours"])) for role in ROLES}
 
 
 def applied(server, *resources):

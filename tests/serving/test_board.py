@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import promql_parser
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.serving.metrics.test_exposition import samples_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BOARD = json.loads((DEPLOY / "grafana" / "driftline.json").read_text())
@@ -46,22 +49,33 @@ def selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
 
 
 @pytest.fixture(scope="module")
-def scraped(start, trained, declare, tmp_path_factory) -> set[str]:
-    """Return the names of the series of a running server."""
+def scrape(start, trained, declare, tmp_path_factory) -> httpx.Response:
+    """Return what a server tells that has had some traffic."""
     with start(tmp_path_factory.mktemp("board")) as server:
-        server.apply(
-            declare("Model", "late", path=str(trained.file)),
-            declare("Endpoint", "late", model="late"),
-        ).raise_for_status()
-        assert server.invoke("late", trained.csv(slice(2))).status_code == 200
-        text = server.client.get("/metrics").text
-    found = set(NOT_SCRAPED)
-    for family in text_string_to_metric_families(text):
-        found |= {family.name, f"{family.name}_total"} | {one.name for one in family.samples}
-    return found
+        model = declare("Model", "late", path=str(trained.file))
+        server.must_apply(model, declare("Endpoint", "late", model="late"))
+        for _ in range(3):
+            assert server.invoke("late", trained.csv(slice(2))).status_code == 200
+        server.invoke("late", "<a/>", content_type="text/xml")
+        server.invoke("x" * 50, "1")
+        return server.client.get("/metrics")
 
 
-def test_every_query_asks_for_what_a_scrape_has(scraped):
+def test_traffic_is_counted_by_endpoint_and_status(scrape):
+    assert scrape.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = samples_of(scrape.text)
+    assert found["driftline_invocations_total"] == {
+        ("200", "late"): 3, ("415", "late"): 1, ("404", ""): 1,
+    }  # fmt: skip
+    assert found["driftline_invocation_seconds_count"][("late",)] == 4
+    assert found["driftline_database_up"][()] == 1
+    assert found["driftline_spool_bytes"][()] > 0
+
+
+def test_every_query_asks_for_what_a_scrape_has(scrape):
+    scraped = set(NOT_SCRAPED)
+    for family in text_string_to_metric_families(scrape.text):
+        scraped |= {family.name, f"{family.name}_total"} | {one.name for one in family.samples}
     for title, query in queries():
         plain = re.sub(r"\$(endpoint|monitor)", ".*", query.replace("$__rate_interval", "5m"))
 

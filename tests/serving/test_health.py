@@ -3,7 +3,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -13,9 +12,7 @@ from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
 from tests.servers.postgres import new_sqlite, open_url
-from tests.serving.conftest import settings_of
-
-NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
+from tests.serving.conftest import NOW, settings_of
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """Model files of strangers, which name files of the server."""
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnx.external_data_helper import set_external_data
 
 from driftline.errors import InputError
 from driftline.serving.hosting.formats.model_format import ModelError
@@ -13,9 +13,9 @@ from driftline.serving.hosting.predictor import load_predictor
 def external(location: str) -> TensorProto:
     """Return a tensor of three weights that a model keeps in another file."""
     weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3, 1])
-    weights.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", "0"), ("length", "12")):
-        weights.external_data.append(onnx.StringStringEntryProto(key=key, value=value))
+    weights.raw_data = b" " * 12
+    set_external_data(weights, location, offset=0, length=12)
+    weights.ClearField("raw_data")
     return weights
 
 

@@ -14,7 +14,7 @@ from driftline.capture.labels.labels import label_folder
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import Flag, Kind
 from driftline.capture.tables.dataset import list_endpoints
-from tests.capture.events.event_tools import binary
+from tests.capture.events.event_tools import attributes, binary
 from tests.capture.sagemaker.sagemaker_tools import sample_lines
 from tests.serving.conftest import NOW
 
@@ -131,24 +131,16 @@ def test_what_kserve_sends_becomes_one_record_in_either_order(
     assert found.flags == (Flag.EVENT_TIME_GIVEN if known_as == "Trusted" else 0)
 
 
-def _event(server, name, *, body=b"[1]", **changed):
-    event = {
-        "ce-specversion": "1.0", "ce-source": "x", "ce-id": uuid.uuid4().hex,
-        "ce-type": "org.kubeflow.serving.inference.request", "ce-inferenceservicename": name,
-    }  # fmt: skip
-    return post(server, "/v1/cloudevents?expect=request", body, **event | changed)
+def _event(server, name, *, body=b"[1]"):
+    headers = attributes(name, uuid.uuid4().hex)
+    return server.client.post("/v1/cloudevents?expect=request", content=body, headers=headers)
 
 
-def test_bad_events_are_refused_without_their_payload(server) -> None:
-    for name, wrong in (
-        ("iris", {"ce-id": ""}),
-        ("../../etc", {}),
-        ("iris", {"content-type": "application/cloudevents+json"}),
-    ):
-        answer = _event(server, name, body=b"secret", **wrong)
+def test_an_event_of_no_name_is_refused_without_its_payload(server) -> None:
+    answer = _event(server, "../../etc", body=b"secret")
 
-        assert answer.status_code == 400
-        assert "secret" not in server.error_of(answer)["message"]
+    assert answer.status_code == 400
+    assert "secret" not in server.error_of(answer)["message"]
 
 
 def _lines(server, name: str) -> httpx.Response:

@@ -34,15 +34,7 @@ def scoring(folder, started, **more):
 @pytest.fixture(scope="module")
 def server(start, slow_model, tmp_path_factory):
     with scoring(tmp_path_factory.mktemp("jobs"), start, trust_pickle=True) as found:
-        slow = resource("Model", "slow", path=str(slow_model), trust_pickle=True)
-        answer = found.apply(slow)
-        assert answer.status_code == 200, answer.text
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    with Client(server.url) as found:
+        found.must_apply(resource("Model", "slow", path=str(slow_model), trust_pickle=True))
         yield found
 
 

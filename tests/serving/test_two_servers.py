@@ -2,7 +2,6 @@
 
 import os
 import signal
-from contextlib import ExitStack
 
 import pytest
 import skops.io
@@ -14,19 +13,16 @@ from tests.serving.conftest import resource, running
 ROW = "UA,EWR,2900,39"
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory, postgres):
+@pytest.fixture
+def pair(tmp_path, postgres):
     """Both servers: each with its own spool, on the same database and folder."""
-    name, folder = postgres.new_database(), tmp_path_factory.mktemp("pair")
-    with ExitStack() as stack:
-        for one in ("a", "b"):
-            (folder / one).mkdir()
-        (folder / "a" / "root").mkdir()
-        (folder / "b" / "root").symlink_to(folder / "a" / "root")
-        yield [
-            stack.enter_context(running(folder / one, database=postgres.url(name)))
-            for one in ("a", "b")
-        ]
+    name = postgres.new_database()
+    (tmp_path / "a" / "root").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "root").symlink_to(tmp_path / "a" / "root")
+    one, other = (running(tmp_path / each, database=postgres.url(name)) for each in "ab")
+    with one as first, other as second:
+        yield first, second
     postgres.drop(name)
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["REQUEST", "RESPONSE", "STRUCTURED_REQUEST", "STRUCTURED_RESPONSE", "binary", "parts"]
+__all__ = [
+    "REQUEST", "RESPONSE", "STRUCTURED_REQUEST", "STRUCTURED_RESPONSE", "attributes", "binary",
+    "parts",
+]  # fmt: skip
 
 _HEADERS = (
     "POST /v1/cloudevents{query} HTTP/1.1\r\n"
@@ -35,6 +38,18 @@ _STRUCTURED = (
     _HEADERS + "Content-Type: application/cloudevents+json\r\nAccept-Encoding: gzip\r\n\r\n"
 )
 _ID = "0c3c0f5e-8a3a-4b5e-9a66-2f8a6f5d3b11"
+
+
+def attributes(service: str, event_id: str = _ID) -> dict[str, str]:
+    """Return the headers of a request's event that must be there."""
+    return {
+        "ce-specversion": "1.0",
+        "ce-id": event_id,
+        "ce-source": "http://localhost:9081/",
+        "ce-type": "org.kubeflow.serving.inference.request",
+        "ce-inferenceservicename": service,
+        "content-type": "application/json",
+    }
 
 
 def binary(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -16,7 +14,6 @@ from driftline.access import authentication
 from driftline.access.authentication import KNOWN_S, STALE_S, Authenticator, Gate
 from driftline.access.credentials import Grant, Token, create, find_token, revoke
 from driftline.errors import UnavailableError
-from tests.servers.postgres import new_sqlite, open_url
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 
@@ -45,13 +42,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    found = open_url(new_sqlite(tmp_path))
-    yield found
-    found.dispose()
 
 
 @pytest.fixture

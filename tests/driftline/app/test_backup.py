@@ -9,24 +9,18 @@ from pathlib import Path
 import pytest
 
 from driftline.app.backup import MANIFEST, back_up, restore
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.database.engine import using_database
 from driftline.database.migrations import migrate
 from driftline.errors import InputError
-from driftline.settings.settings import Settings, load
+from driftline.settings.settings import Settings
 from tests.capture.conftest import SIGNATURE, record
+from tests.servers.settings import settings_in
+from tests.sinking import sink_all
 
 
 def tell(_done: int, _total: int | None) -> None:
     """Show nothing."""
-
-
-def settings_in(folder: Path, text: str = "") -> Settings:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "driftline.toml").write_text(text)
-    return load(folder / "driftline.toml", environment={})
 
 
 @pytest.fixture
@@ -38,7 +32,7 @@ def settings(tmp_path: Path) -> Settings:
     writer = SpoolWriter(tmp_path / "captured")
     record(writer, b"1.5,3,UA\n", endpoint="loans")
     writer.close()
-    Sink(found.root, LocalTransport(tmp_path / "captured"), lambda _: SIGNATURE).step()
+    sink_all(found.root, tmp_path / "captured", lambda _: SIGNATURE)
     model = Path(found.root, "models", "loans", "model.skops")
     model.parent.mkdir(parents=True)
     model.write_bytes(b"of a model")

@@ -10,8 +10,9 @@ from driftline.app.doctor import Finding, examine, worst
 from driftline.database.engine import using_database
 from driftline.database.migrations import migrate
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.settings.settings import Settings, load
+from driftline.settings.settings import Settings
 from tests.servers.commands import driftline
+from tests.servers.settings import settings_in
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
@@ -19,9 +20,8 @@ NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """An installation in a folder of its own whose processes do not run."""
-    file = tmp_path / "driftline.toml"
-    file.write_text("[storage]\nroot = 'store'\n[server]\nport = 1\n[dashboard]\nport = 2\n")
-    found = load(file, environment={})
+    text = "[storage]\nroot = 'store'\n[server]\nport = 1\n[dashboard]\nport = 2\n"
+    found = settings_in(tmp_path, text)
     Path(found.root).mkdir(mode=0o700)
     with using_database(found.database_url) as engine:
         migrate(engine)

@@ -17,8 +17,9 @@ import pytest
 import trustme
 
 from driftline.app.client.client import Client
-from driftline.app.listener import MOST_HEAD_BYTES, HTTPProtocol, Server, listen
+from driftline.app.listener import MOST_HEAD_BYTES, HTTPProtocol
 from driftline.errors import UnavailableError
+from tests.servers.answering import listening
 
 # Longer than any wait here is meant to be: a test that fails ends, too.
 PATIENCE_S = 30.0
@@ -31,19 +32,11 @@ TOO_MUCH = b"a" * (MOST_HEAD_BYTES + 1)
 def answering(
     app: Any, *, head_timeout_s: float = 10.0, tls: tuple[Path, Path] | None = None
 ) -> Iterator[int]:
-    """Answer with an application in a thread; yield the port."""
-    listener, ready = listen("test", "127.0.0.1", 0), threading.Event()
-    server = Server(app, lifespan="off", grace_s=1, ready=ready.set, tls=tls)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    usual_s, HTTPProtocol.head_timeout_s = HTTPProtocol.head_timeout_s, head_timeout_s
-    thread.start()
-    try:
-        assert ready.wait(PATIENCE_S)
-        yield listener.getsockname()[1]
-    finally:
-        HTTPProtocol.head_timeout_s = usual_s
-        server.should_exit = True
-        thread.join(PATIENCE_S)
+    """Answer with an application that has no begin and no end; yield the port."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HTTPProtocol, "head_timeout_s", head_timeout_s)
+        with listening(app, lifespan="off", grace_s=1, tls=tls) as port:
+            yield port
 
 
 async def sizes(scope: Any, receive: Any, send: Any) -> None:

@@ -8,22 +8,16 @@ import pytest
 
 from driftline.app.processes import redactor
 from driftline.errors import InputError
-from driftline.settings.settings import Settings, load
+from tests.servers.settings import settings_in
 
 HASH = '[[capture.redact]]\nendpoint = "flights"\nfield = "/a"\naction = "hash"\n'
 KEY = "k1:0123456789abcdef"
 
 
-def _settings(folder: Path, text: str, keys: str = "") -> Settings:
-    path = folder / "driftline.toml"
-    path.write_text(text)
-    return load(path, environment={"DRIFTLINE_CAPTURE__REDACT_KEYS": keys})
-
-
 @pytest.mark.parametrize("keys", ["", "k1", "k 1:0123456789abcdef", "k1:short", f"{KEY},{KEY}"])
 def test_a_bad_or_missing_key_is_refused_without_being_shown(tmp_path: Path, keys: str) -> None:
     with pytest.raises(InputError) as told:
-        redactor(_settings(tmp_path, HASH, keys))
+        redactor(settings_in(tmp_path, HASH, DRIFTLINE_CAPTURE__REDACT_KEYS=keys))
 
     assert "0123456789abcdef" not in str(told.value)
     assert "short" not in str(told.value)
@@ -36,4 +30,4 @@ def test_a_rule_of_no_meaning_is_refused(tmp_path: Path, line: str) -> None:
     text = "\n".join(f"{name} = {value}" for name, value in rule.items())
 
     with pytest.raises(InputError, match=r"driftline\.toml: \[capture\] redact"):
-        _settings(tmp_path, f"[[capture.redact]]\n{text}\n")
+        settings_in(tmp_path, f"[[capture.redact]]\n{text}\n")

@@ -18,6 +18,7 @@ from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
 from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.resources.reach import Reach
+from tests.capture.events.event_tools import attributes
 from tests.capture.sagemaker.sagemaker_tools import sample_lines
 from tests.serving.conftest import NOW, Running, resource, wait_for
 from tests.serving.judged import marked
@@ -42,14 +43,6 @@ REPLAY = {
     "alarm": {**ALARM, "alarm_name": "orders"},
     "start": "2026-01-15T05:50:00Z",
     "end": "2026-01-15T05:52:00Z",
-}
-EVENT = {
-    "ce-specversion": "1.0",
-    "ce-id": "0c3c0f5e-8a3a-4b5e-9a66-2f8a6f5d3b11",
-    "ce-source": "http://localhost:9081/",
-    "ce-type": "org.kubeflow.serving.inference.request",
-    "ce-inferenceservicename": "iris",
-    "content-type": "application/json",
 }
 CSV = {"content-type": "text/csv"}
 
@@ -89,7 +82,7 @@ def populated(folder: Path) -> Iterator[Running]:
         "variant_name": "AllTraffic", "model_name": "flights", "serverless_config": serverless,
     }  # fmt: skip
     with marked(folder, commands={"page": "/bin/cat"}, reach=reach) as server:
-        answer = server.apply(
+        server.must_apply(
             resource("Channel", "pager", type="command", command="page"),
             resource("Alarm", "orders", **ALARM),
             resource("CompositeAlarm", "shop", alarm_rule="ALARM(orders)"),
@@ -102,7 +95,6 @@ def populated(folder: Path) -> Iterator[Running]:
             resource("Endpoint", "nightly", config="nightly", baseline="flights"),
             resource("Silence", "roll-out", matchers=["alarm=orders"], ends_at="2999-01-01"),
         )
-        assert answer.status_code == 200, answer.text
         printed = LogFile(server.context.model_logs_of("flights"), "AllTraffic")
         printed.write(4711, ["loaded 3 lookup tables", "no airport XNA, taking the mean"])
         write_note(server.context.root, document_of(audit(server.context.root, now=lambda: NOW)))
@@ -219,7 +211,7 @@ def _visit_capture(call: Tour) -> None:
     call.api("POST /endpoints/{name}/truth", "flights", content=labels, headers=CSV)
     call.api("GET /endpoints/{name}/truth", "flights")
     call.api("POST /capture/erasures", json={"inference_ids": ["customer-81"], "dry_run": True})
-    call("POST /v1/cloudevents", content=b'{"instances": [[6.8, 2.8]]}', headers=EVENT)
+    call("POST /v1/cloudevents", content=b'{"instances": [[6.8, 2.8]]}', headers=attributes("iris"))
 
 
 def _visit_monitors(call: Tour) -> None:

@@ -9,8 +9,6 @@ import pytest
 from sqlalchemy import select, update
 
 from driftline.alerts import tables as alert_tables
-from driftline.app.client.client import Client
-from driftline.capture.tables.dataset import Dataset
 from driftline.serving import queue_worker
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import async_requests
@@ -35,20 +33,13 @@ def server(start, trained, slow_model, folder):
     ):
         resources = [one for one in trained.flights() if one["kind"] != "Endpoint"]
         topics = {"success_topic": "pager", "error_topic": "pager"}
-        answer = found.apply(
+        found.must_apply(
             *resources,
             resource("Channel", "pager", type="command", command="page", include_values=True),
             resource("Model", "slow", path=str(slow_model), trust_pickle=True),
             endpoint("flights", folder, model="flights", baseline="flights", topics=topics),
             endpoint("slow", folder, model="slow", most=1, topics=topics),
         )
-        assert answer.status_code == 200, answer.text
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    with Client(server.url) as found:
         yield found
 
 
@@ -80,27 +71,6 @@ def messages_of(server, inference_id):
     return [json.loads(body)["data"] for body in bodies if inference_id.encode() in body]
 
 
-def test_a_body_is_answered_by_a_file_captured_and_told_of(server, client, trained, folder, until):
-    accepted = ask(
-        server, "flights", trained.csv(slice(5)), **{"x-amzn-sagemaker-inference-id": "a-5"}
-    )
-
-    assert accepted.status_code == 202, accepted.text
-    assert accepted.json() == {"InferenceId": "a-5"}
-    found = ended(client, "flights", "a-5", until)
-    assert (found["status"], found["failure_reason"]) == ("Completed", None)
-    file = Path(accepted.headers["x-amzn-sagemaker-outputlocation"])
-    assert file.parent == folder / "objects" / "flights"
-    labels = [int(line.split(",")[0]) for line in file.read_text().splitlines()]
-    assert labels == trained.model.predict(trained.inputs[:5]).tolist()
-    server.sink_all()
-    rows = Dataset(str(server.root), "flights").open(None, None).to_table().to_pylist()
-    assert [one["inference_id"] for one in rows if one["inference_id"] == "a-5"] == ["a-5"] * 5
-    told = messages_of(server, "a-5")
-    assert [one["invocationStatus"] for one in told] == ["Completed"]
-    assert told[0]["responseParameters"]["outputLocation"] == str(file)
-
-
 def test_an_input_is_of_its_endpoint_and_answers_of_one_name_replace_neither_it_nor_another(
     server, client, folder, until
 ):
@@ -120,6 +90,9 @@ def test_an_input_is_of_its_endpoint_and_answers_of_one_name_replace_neither_it_
     answers = [Path(one["output_location"]) for one in found]
     assert len({given, *answers}) == 3
     assert given.read_text() == "UA,EWR,1400,39\n"
+    (told,) = messages_of(server, asked[0])
+    assert told["invocationStatus"] == "Completed"
+    assert told["responseParameters"]["outputLocation"] == str(answers[0])
     client.erase(inference_ids=asked[:1])
     assert [one.exists() for one in answers] == [False, True]
 
@@ -174,8 +147,7 @@ def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, c
 
 def test_outputs_go_where_requests_may_write_only(server, folder):
     undeclared = server.apply(endpoint("astray", folder.parent, model="flights"))
-    answer = server.apply(endpoint("astray", folder, model="flights"))
-    assert answer.status_code == 200, answer.text
+    server.must_apply(endpoint("astray", folder, model="flights"))
     (folder / "objects" / "astray").symlink_to(folder.parent)
 
     refused = ask(server, "astray", b"UA,EWR,1,1")

@@ -174,11 +174,7 @@ def archive(trained, tmp_path):
 
 def declared(declare, trained, path, mode="plain"):
     command = [sys.executable, "container.py", mode]
-    return [
-        declare("Model", "flights", path=str(path), command=command),
-        declare("Baseline", "flights", data=str(trained.reference), label="late"),
-        declare("Endpoint", "flights", model="flights", baseline="flights"),
-    ]
+    return [declare("Model", "flights", path=str(path), command=command), *trained.flights()[1:]]
 
 
 def test_a_command_is_applied_invoked_and_captured(
@@ -186,8 +182,7 @@ def test_a_command_is_applied_invoked_and_captured(
 ):
     caplog.set_level("INFO")
     with start(tmp_path, trust_commands=True) as server:
-        answer = server.apply(*declared(declare, trained, archive))
-        assert answer.status_code == 200, answer.text
+        server.must_apply(*declared(declare, trained, archive))
         expected = [str(one) for one in trained.model.predict(trained.inputs)]
 
         for part in (slice(0, 20), slice(20, 40), slice(40, 60)):

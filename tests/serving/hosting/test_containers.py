@@ -6,47 +6,41 @@ import pytest
 import skops.io
 
 from tests.serving.conftest import make_frame, make_model, resource
-from tests.serving.hosting.formats.archives import pack
+from tests.serving.hosting.formats.archives import coded
 
 # Reads CSV, answers JSON: what the next one gets is not what the caller sent.
 PREPARE = r"""
 import csv, io, json, pathlib, time
-
-def model_fn(model_dir):
-    return model_dir
-
-def transform_fn(model, body, content_type, accept):
-    assert content_type == "text/csv", content_type
-    if body.startswith("refuse"):
-        raise ValueError("no such carrier")
-    if body.startswith("garble"):
-        return "not for scoring", "text/plain"
-    if body.startswith("wait"):
-        folder = pathlib.Path(body.removeprefix("wait "))
-        (folder / "begun").touch()
-        while not (folder / "open").exists():
-            time.sleep(0.01)
-        body = "UA,EWR,1400,39.02"
-    rows = [[a, b, float(c), float(d or "nan")] for a, b, c, d in csv.reader(io.StringIO(body))]
-    return json.dumps(rows).replace("NaN", "null"), "application/json"
+assert content_type == "text/csv", content_type
+if body.startswith("refuse"):
+    raise ValueError("no such carrier")
+if body.startswith("garble"):
+    return "not for scoring", "text/plain"
+if body.startswith("wait"):
+    folder = pathlib.Path(body.removeprefix("wait "))
+    (folder / "begun").touch()
+    while not (folder / "open").exists():
+        time.sleep(0.01)
+    body = "UA,EWR,1400,39.02"
+rows = [[a, b, float(c), float(d or "nan")] for a, b, c, d in csv.reader(io.StringIO(body))]
+return json.dumps(rows).replace("NaN", "null"), "application/json"
 """
 
 
 @pytest.fixture(scope="module")
 def server(start, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("containers")
-    archive = pack(folder / "prepare.tar.gz", {"code/inference.py": PREPARE})
+    archive = coded(folder / "prepare.tar.gz", PREPARE)
     named = (("first", "prepare"), ("last", "score"))
     line = [{"container_hostname": name, "model_name": model} for name, model in named]
     with start(folder, trust_pickle=True) as found:
-        answer = found.apply(
+        found.must_apply(
             resource("Model", "prepare", path=str(archive)),
             resource("Model", "score", path=str(trained.file)),
             resource("Baseline", "flights", data=str(trained.reference), label="late"),
             resource("Model", "line", mode="Serial", containers=line),
             resource("Endpoint", "line", model="line", baseline="flights"),
         )
-        assert answer.status_code == 200, answer.text
         yield found
 
 

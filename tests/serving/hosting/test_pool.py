@@ -1,20 +1,18 @@
 import asyncio
-import importlib
 import os
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
 
-import joblib
 import pytest
 
 from driftline.serving.hosting import child
 from driftline.serving.hosting.admission import BusyError, Limits, TimedOutError
-from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
-from driftline.serving.hosting.pool import NoWorkerError, Pool, describe_model
+from driftline.serving.hosting.child import Child, WorkerLostError
+from driftline.serving.hosting.pool import NoWorkerError, Pool
 from driftline.serving.hosting.worker_output import LogFile, read_lines
 from driftline.serving.resources.worker_spec import WorkerSpec
-from tests.serving.conftest import MODULES
+from tests.serving.conftest import saved
 from tests.serving.hosting.processes import is_running
 
 
@@ -90,8 +88,8 @@ def test_more_open_requests_than_the_limit_are_told_to_come_again(slow):
     assert [reply.status for reply in replies] == [200] * 20
 
 
-def test_requests_that_wait_are_predicted_together_and_answered_apart(slow_model, tmp_path):
-    joblib.dump(importlib.import_module("slow_model").Counting().fit(), tmp_path / "c.joblib")
+def test_requests_that_wait_are_predicted_together_and_answered_apart(tmp_path):
+    spec = WorkerSpec(str(saved("slow_model", "Counting", tmp_path)), trust_pickle=True)
 
     async def act(pool):
         asked = ask(pool, b"0.3")
@@ -101,7 +99,7 @@ def test_requests_that_wait_are_predicted_together_and_answered_apart(slow_model
         asked += ask(pool, *[b"0\n" * 2] * 4)
         return await asyncio.gather(*asked)
 
-    replies = run(WorkerSpec(str(tmp_path / "c.joblib"), trust_pickle=True), Limits(), act)
+    replies = run(spec, Limits(), act)
 
     answers = [reply.body.split() for reply in replies if reply.status == 200]
     assert [len(answer) for answer in answers] == [1, *[2] * 8]
@@ -139,10 +137,8 @@ def test_a_hung_worker_is_ended_and_who_comes_just_behind_is_answered_by_the_nex
     ],
 )
 def test_what_a_model_started_ends_with_its_worker(how, error, tmp_path, monkeypatch, until):
-    monkeypatch.syspath_prepend(MODULES)
     monkeypatch.setattr(child, "STOP_GRACE_S", 0.5)
-    model = importlib.import_module("forking_model").Forking("fork").fit()
-    joblib.dump(model, tmp_path / "m.joblib")
+    spec = WorkerSpec(str(saved("forking_model", "Forking", tmp_path)), trust_pickle=True)
 
     async def act(pool):
         (worker,) = ids(pool)
@@ -159,7 +155,6 @@ def test_what_a_model_started_ends_with_its_worker(how, error, tmp_path, monkeyp
             await asyncio.to_thread(until, lambda: not is_running(started))
         return started, worker
 
-    spec = WorkerSpec(str(tmp_path / "m.joblib"), trust_pickle=True)
     for process in run(spec, Limits(timeout_s=60), act):
         until(lambda process=process: not is_running(process))
 
@@ -222,14 +217,6 @@ def test_a_pool_that_is_made_smaller_while_it_starts_is_started(slow):
     assert asyncio.run(act()).status == 200
 
 
-def test_a_model_that_cannot_be_served_or_is_too_slow_to_load_is_refused(slow, tmp_path):
-    (tmp_path / "m.skops").write_bytes(b"no")
-
-    for spec, timeout_s in ((WorkerSpec(str(tmp_path / "m.skops")), 30), (slow, 0)):
-        with pytest.raises(LoadError):
-            asyncio.run(describe_model(spec, timeout_s=timeout_s))
-
-
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
@@ -240,10 +227,8 @@ def test_a_model_that_cannot_be_served_or_is_too_slow_to_load_is_refused(slow, t
         ),
     ],
 )
-def test_a_model_says_how_many_threads_and_requests_together(tmp_path, monkeypatch, more, expected):
-    monkeypatch.syspath_prepend(MODULES)
-    file = tmp_path / "counting.joblib"
-    joblib.dump(importlib.import_module("counting_model").CountingModel(), file)
+def test_a_model_says_how_many_threads_and_requests_together(tmp_path, more, expected):
+    file = saved("counting_model", "CountingModel", tmp_path)
 
     async def act(pool):
         return [await one for one in ask(pool, b"1", b"2", b"3")]

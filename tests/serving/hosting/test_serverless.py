@@ -5,26 +5,21 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.serving.conftest import resource
-from tests.serving.hosting.formats.archives import pack
+from tests.serving.hosting.formats.archives import coded
 
 # Its requests say what to do: wait for a file, or nothing; the process answers.
-WORK = r"""
+WORK = """
 import os, threading
-
-def model_fn(model_dir):
-    return model_dir
-
-def transform_fn(model, body, content_type, accept):
-    what, _, value = body.partition(" ")
-    while what == "until" and not os.path.exists(value):
-        threading.Event().wait(0.01)
-    return str(os.getpid()), "text/plain"
+what, _, value = body.partition(" ")
+while what == "until" and not os.path.exists(value):
+    threading.Event().wait(0.01)
+return str(os.getpid()), "text/plain"
 """
 
 
 @pytest.fixture
 def archive(tmp_path):
-    return pack(tmp_path / "work.tar.gz", {"code/inference.py": WORK})
+    return coded(tmp_path / "work.tar.gz", WORK)
 
 
 def works(archive, **serverless):
@@ -92,15 +87,11 @@ def test_idle_workers_end_and_provisioned_ones_stay(start, archive, tmp_path, un
         until(lambda: server.worker_ids() == [])
 
 
+ONES = "import numpy as np; return np.ones({} << 17)"
 LARGE = """
 import numpy as np
-
-def model_fn(model_dir):
-    return np.ones({loaded} << 17)
-
-def transform_fn(model, body, content_type, accept):
-    np.ones(int(body) << 17)
-    return "taken", "text/plain"
+np.ones(int(body) << 17)
+return "taken", "text/plain"
 """
 TOO_SMALL = "the model needs more memory than 1024 MB"
 
@@ -109,8 +100,7 @@ def test_only_requests_and_models_that_need_more_memory_than_the_models_are_refu
     start, tmp_path
 ):
     def takes(loaded):
-        code = LARGE.replace("{loaded}", str(loaded))
-        path = pack(tmp_path / f"{loaded}.tar.gz", {"code/inference.py": code})
+        path = coded(tmp_path / f"{loaded}.tar.gz", LARGE, ONES.format(loaded))
         return [
             resource("Model", "work", path=str(path), memory_size_in_mb=1024),
             resource("Endpoint", "work", model="work"),

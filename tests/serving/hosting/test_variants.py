@@ -14,6 +14,7 @@ import skops.io
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier
 
 from driftline.capture.tap.target import CaptureTarget
@@ -49,14 +50,6 @@ def served(*weights: float) -> ServedEndpoint:
 )
 def test_a_variant_of_weight_0_is_never_drawn_and_there_is_always_one(weights, draw):
     assert served(*weights).by_weight(draw).desired.weight > 0
-
-
-def test_requests_are_dealt_by_weight():
-    draws = np.linspace(0, 1, 1000, endpoint=False)
-
-    chosen = Counter(served(9, 0, 1).by_weight(draw).desired.name for draw in draws)
-
-    assert chosen == {"0": 900, "2": 100}
 
 
 def test_a_new_fleet_is_asked_on_a_server_once_all_of_its_variants_can_answer():
@@ -105,22 +98,19 @@ def test_a_new_fleet_is_asked_on_a_server_once_all_of_its_variants_can_answer():
 def server(start, trained, slow_model, declare, tmp_path_factory):
     """Run a server of two models alike, one that is always wrong, a quick and a slow one."""
     folder = tmp_path_factory.mktemp("variants")
-    again, wrong = (skops.io.loads(skops.io.dumps(trained.model), trusted=[]) for _ in range(2))
     models = {
-        "green": again,
-        "wrong": wrong.fit(trained.inputs, 1 - trained.frame["late"]),
+        "wrong": clone(trained.model).fit(trained.inputs, 1 - trained.frame["late"]),
         "quick": DecisionTreeClassifier().fit(np.array([[0.0], [1.0]]), [0, 1]),
     }
-    files = {"blue": trained.file, "slow": slow_model}
+    files = {"blue": trained.file, "green": trained.file, "slow": slow_model}
     for name, model in models.items():
         files[name] = folder / f"{name}.skops"
         skops.io.dump(model, files[name])
     with start(folder, trust_pickle=True) as found:
-        answer = found.apply(
+        found.must_apply(
             *(declare("Model", name, path=str(path)) for name, path in files.items()),
             declare("Baseline", "flights", data=str(trained.reference), label="late"),
         )
-        assert answer.status_code == 200, answer.text
         yield found
 
 
@@ -142,8 +132,7 @@ class Endpoint:
     def put(self, *variants: dict[str, Any], **more: Any) -> None:
         """Declare its variants."""
         spec = {"production_variants": list(variants), "baseline": "flights", **more}
-        answer = self._server.apply(self._declare("Endpoint", self.name, **spec))
-        assert answer.status_code == 200, answer.text
+        self._server.must_apply(self._declare("Endpoint", self.name, **spec))
 
     def ask(self, row: Any = ROW, **headers: str) -> httpx.Response:
         return self._server.invoke(self.name, row, **headers)

@@ -1,20 +1,18 @@
 """What workers print: by lines, as text, not without end, in files that go with their endpoint."""
 
 import asyncio
-import importlib
 import io
 import logging
 import math
 import stat
 
-import joblib
 import pytest
 
 from driftline.serving.hosting import worker_output
 from driftline.serving.hosting.child import Child, WorkerLostError
 from driftline.serving.hosting.worker_output import LARGEST_BYTES, LogFile, OutputReader, read_lines
 from driftline.serving.resources.worker_spec import WorkerSpec
-from tests.serving.conftest import MODULES
+from tests.serving.conftest import saved
 
 SPEC = WorkerSpec("", name="scoring")
 
@@ -111,11 +109,10 @@ def test_files_lie_in_their_folder_and_nothing_is_written_after_they_were_delete
 
 
 def test_whatever_a_worker_prints_until_it_dies_is_logged_as_its_models(
-    folder, tmp_path, monkeypatch, caplog, capfd, until
+    folder, tmp_path, caplog, capfd, until
 ):
-    monkeypatch.syspath_prepend(MODULES)
-    joblib.dump(importlib.import_module("printing_model").Printing().fit(), tmp_path / "m.joblib")
-    spec = WorkerSpec(str(tmp_path / "m.joblib"), trust_pickle=True, name="loud")
+    file = saved("printing_model", "Printing", tmp_path)
+    spec = WorkerSpec(str(file), trust_pickle=True, name="loud")
 
     async def act():
         worker = await Child.start(spec, timeout_s=60)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import joblib
 import pyarrow as pa
 import pytest
 
@@ -18,7 +17,7 @@ from driftline.serving.hosting.asked_models import open_model
 from driftline.serving.hosting.worker_process import PASSED_ON, WorkerProcess, fork_server
 from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.servers.commands import talking
-from tests.serving.conftest import MODULES
+from tests.serving.conftest import MODULES, saved
 
 
 def parent_of(process: int) -> int:
@@ -121,10 +120,9 @@ def test_a_model_finds_no_secret_in_its_process(halves, tmp_path, monkeypatch):
     done = subprocess.run(search, input=" ".join(halves), capture_output=True, text=True)
     assert int(done.stdout) >= 2  # What looks for it finds it where it is.
     monkeypatch.syspath_prepend(MODULES)
-    searching = importlib.import_module("searching_model").Searching(*halves).fit()
-    joblib.dump(searching, tmp_path / "m.joblib")
+    file = saved("searching_model", "Searching", tmp_path, *halves)
 
-    with open_model(tmp_path / "m.joblib", trust_pickle=True) as model:
+    with open_model(file, trust_pickle=True) as model:
         # It looks, and tells how often it found the secret.
         assert model(pa.table({"_c0": [0.0]})).tolist() == [0.0]
 

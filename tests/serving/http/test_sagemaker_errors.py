@@ -10,7 +10,7 @@ import pytest
 from driftline.loopback import refuse
 from driftline.serving.http.sagemaker_errors import SageMakerErrors, with_original
 from tests.serving.conftest import NOW, resource
-from tests.serving.hosting.formats.archives import pack
+from tests.serving.hosting.formats.archives import coded
 
 MODEL_ERROR = {"Message", "OriginalStatusCode", "OriginalMessage", "LogStreamArn"}
 # Refuses, fails or ends as the body tells it to, and hands on anything else.
@@ -22,19 +22,15 @@ class Refused(Exception):
         super().__init__("no odd rows")
         self.status_code = status_code
 
-def model_fn(model_dir):
-    return model_dir
-
-def transform_fn(model, body, content_type, accept):
-    if body == "raise":
-        raise ValueError("no such airport")
-    if body == "end":
-        os._exit(3)
-    if body == "split":
-        return "1", "text/csv\\r\\nx-injected: 1"
-    if body.isdigit():
-        raise Refused(int(body))
-    return body, content_type
+if body == "raise":
+    raise ValueError("no such airport")
+if body == "end":
+    os._exit(3)
+if body == "split":
+    return "1", "text/csv\\r\\nx-injected: 1"
+if body.isdigit():
+    raise Refused(int(body))
+return body, content_type
 """
 # Requests by what the model does with them: caller's errors, server's errors.
 ASKED = {"422": (1, 0), "400": (1, 0), "503": (0, 1), "raise": (0, 1), "ok": (0, 0), "end": (0, 1)}
@@ -97,7 +93,7 @@ def total(server, name, dimensions):
 
 
 def test_a_server_answers_so_and_counts_the_models_own_status(start, tmp_path):
-    model = pack(tmp_path / "model.tar.gz", {"code/inference.py": CODE})
+    model = coded(tmp_path / "model.tar.gz", CODE)
     containers = [{"container_hostname": name, "model_name": "odd"} for name in ("a", "b")]
     with start(tmp_path, trust_pickle=True) as server:
         applied = server.apply(

@@ -34,28 +34,6 @@ def context(start, tmp_path):
         yield server.context
 
 
-def test_traffic_is_counted_by_endpoint_and_status(start, trained, declare, tmp_path):
-    with start(tmp_path) as server:
-        server.apply(
-            declare("Model", "late", path=str(trained.file)),
-            declare("Endpoint", "late", model="late"),
-        ).raise_for_status()
-        for _ in range(3):
-            assert server.invoke("late", trained.csv(slice(2))).status_code == 200
-        server.invoke("late", "<a/>", content_type="text/xml")
-        server.invoke("x" * 50, "1")
-        response = server.client.get("/metrics")
-
-    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
-    found = samples_of(response.text)
-    assert found["driftline_invocations_total"] == {
-        ("200", "late"): 3, ("415", "late"): 1, ("404", ""): 1,
-    }  # fmt: skip
-    assert found["driftline_invocation_seconds_count"][("late",)] == 4
-    assert found["driftline_database_up"][()] == 1
-    assert found["driftline_spool_bytes"][()] > 0
-
-
 def test_series_are_capped_with_firing_alarms_first_and_totals_are_never_cut(context):
     with context.engine.begin() as connection:
         for name, state in {"a": "OK", "b": "INSUFFICIENT_DATA", "z": "ALARM"}.items():

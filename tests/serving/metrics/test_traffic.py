@@ -50,6 +50,23 @@ async def run_while(
         await task
 
 
+def let_pass(
+    counted: Traffic, clock: Clock, work: Callable[[], object] = lambda: None, minutes: int = 1
+) -> None:
+    """Look at the workers, do some work, let minutes pass, and write what is known of them."""
+
+    async def pass_() -> None:
+        await counted._sample()
+        work()
+        for _ in range(minutes):
+            clock.advance(minutes=1)
+            await counted._sample()
+            await counted._sample()  # Twice in a minute is as once.
+        await counted._write(None)
+
+    asyncio.run(pass_())
+
+
 def test_each_minute_is_told_with_its_errors_and_times(engine: Engine) -> None:
     clock = Clock(NOW)
     counted = Traffic(engine, clock, CollectorRegistry())
@@ -112,13 +129,7 @@ def test_of_a_minute_in_which_a_server_began_it_tells_no_share_of_a_worker(engin
     workers = [Workers("flights", "all", [os.getpid()])]
     counted = Traffic(engine, clock, CollectorRegistry(), lambda: workers)
 
-    async def over_two_minutes() -> None:
-        for _ in range(3):
-            await counted._sample()
-            clock.time += timedelta(minutes=1)
-        await counted._write(None)
-
-    asyncio.run(over_two_minutes())
+    let_pass(counted, clock, minutes=2)
 
     assert [*read(engine, "InvocationsPerInstance")] == [1]
 
@@ -134,16 +145,11 @@ def test_what_workers_use_is_told_of_the_minute_that_is_over(
     ]
     counted = Traffic(engine, clock, CollectorRegistry(), lambda: workers)
 
-    async def over_a_minute() -> None:
-        await counted._sample()
+    def work() -> None:
         counted.observe(ok()._replace(status=500, variant="canary"), 0.01)
         counted.observe(Answered(429, "flights", "canary"), 0.01)
-        clock.time += timedelta(minutes=1)
-        await counted._sample()
-        await counted._sample()
-        await counted._write(None)
 
-    asyncio.run(over_a_minute())
+    let_pass(counted, clock, work)
 
     named = {**FLIGHTS, **({"ContainerName": container} if container else {})}
     for name in ("CPUUtilization", "MemoryUtilization"):
@@ -171,16 +177,12 @@ def test_of_two_fleets_a_worker_s_share_is_of_both_together_and_of_each(engine: 
     ]
     counted = Traffic(engine, clock, CollectorRegistry(), lambda: workers)
 
-    async def over_a_minute() -> None:
-        await counted._sample()
+    def work() -> None:
         counted._count_open()
         for fleet in ["old"] * 18 + ["new"] * 2:
             counted.observe(ok()._replace(fleet=fleet), 0.01)
-        clock.time += timedelta(minutes=1)
-        await counted._sample()
-        await counted._write(None)
 
-    asyncio.run(over_a_minute())
+    let_pass(counted, clock, work)
 
     def of(name: str, statistic: str) -> list[float]:
         fleets = [{}, {"EndpointConfigName": "old"}, {"EndpointConfigName": "new"}]

@@ -7,7 +7,7 @@ FOLDER = "tests/serving/provisioning/"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Run these tests on PostgreSQL in a full run alone: test_work_once.py is always run on it."""
+    """Run these tests on PostgreSQL in a full run alone; test_queue.py is always run on it."""
     for item in items:
         if item.nodeid.startswith(FOLDER) and item.get_closest_marker("postgres"):
             item.add_marker(pytest.mark.full)

@@ -1,8 +1,6 @@
-import argparse
 import shutil
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +13,7 @@ from driftline.alerts import tables as alerts_tables
 from driftline.monitors import tables as monitors_tables
 from driftline.serving import tables as serving_tables
 from driftline.serving.resources.artifacts import model_digest
+from tests.kit.resources import alarm_on
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -26,20 +25,13 @@ def everything(trained, declare):
         *trained.flights(),
         declare("Channel", "pager", url="https://pager.example/hook", secret=SECRET),
         declare("Monitor", "flights-quality", endpoint="flights", baseline="flights"),
-        declare("Alarm", "flights: broken / input", **alarm_spec()),
+        alarm(),
     ]
 
 
-def alarm_spec(**changes):
-    return {
-        "monitor": "Flights-Quality",
-        "metric_name": "pages",
-        "evaluation_periods": 1,
-        "threshold": 0,
-        "comparison_operator": "GreaterThanThreshold",
-        "alarm_actions": ["pager"],
-        **changes,
-    }
+def alarm(**changes):
+    name = "flights: broken / input"
+    return alarm_on("Flights-Quality", "pager", name=name, **{"metric_name": "pages", **changes})
 
 
 def state_of(server):
@@ -126,10 +118,10 @@ def test_an_error_in_the_last_resource_changes_nothing(shared, everything):
     before = state_of(shared)
 
     for wrong in (
-        {**last, "spec": alarm_spec(period=45)},
+        alarm(period=45),
         {**last, "kind": "Modle"},
         {**last, "kind": "Model", "spec": {"path": "model.skops"}},
-        {**last, "spec": alarm_spec(alarm_actions=["pagr"])},
+        alarm(alarm_actions=["pagr"]),
         {"kind": "CompositeAlarm", "name": "any", "spec": {"alarm_rule": "ALARM(gone)"}},
     ):
         for dry_run in (True, False):
@@ -154,25 +146,6 @@ def test_what_does_not_fit_what_is_ready_is_refused_before_anything_is_stored(
     assert {one.status_code for one in refused} == {400}
     assert all('Monitor "bad"' in shared.error_of(one)["message"] for one in refused)
     assert state_of(shared) == before
-
-
-def test_pickles_are_refused_and_foreign_types_fail(shared, trained, declare, tmp_path):
-    joblib.dump(trained.model, tmp_path / "m.joblib")
-    skops.io.dump(argparse.Namespace(a=1), tmp_path / "foreign.skops")
-    before = state_of(shared)
-
-    pickle = shared.apply(declare("Model", "p", path=str(tmp_path / "m.joblib")))
-    unchanged = state_of(shared)
-    foreign = shared.apply(declare("Model", "f", path=str(tmp_path / "foreign.skops")))
-    shown = shared.client.get("/api/v1/models/f").json()["status"]
-    gone = shared.client.delete("/api/v1/models/f")
-
-    assert pickle.status_code == foreign.status_code == 400
-    assert "[serving] trust_pickle = true" in shared.error_of(pickle)["message"]
-    assert "argparse.Namespace" in shared.error_of(foreign)["message"]
-    assert unchanged == before
-    assert (shown["phase"], "argparse.Namespace" in shown["reason"]) == ("Failed", True)
-    assert gone.status_code == 204
 
 
 def test_an_update_says_what_changes_and_a_new_model_takes_over(shared, trained, declare, tmp_path):
@@ -233,8 +206,7 @@ def test_a_monitor_whose_positive_class_nobody_knows_fails_with_the_question(
     pd.DataFrame({"truth": truth, "said": said}).to_parquet(tmp_path / "r.parquet")
     given = {"data": str(tmp_path / "r.parquet"), "label": "truth", "prediction": "said"}
     endpoint = declare("Endpoint", name, baseline=name)
-    watched = declare("Monitor", name, endpoint=name, baseline=name)
-    watched["spec"]["kind"] = "model-quality"
+    watched = declare("Monitor", name, endpoint=name, baseline=name, kind="model-quality")
 
     refused = shared.apply(declare("Baseline", name, **given), endpoint, watched)
     told = shared.apply(declare("Baseline", name, **given, positive="a"), watched)

@@ -8,24 +8,11 @@ import pytest
 
 from tests.kit.data import ORDERS, stream
 from tests.kit.installation import Installation
-from tests.serving.hosting.formats.archives import pack
+from tests.serving.hosting.formats.archives import coded
+from tests.serving.provisioning.test_controllers import LOADS, WAITS
 
 # Waits for the lease of the server that was killed to run out.
 pytestmark = pytest.mark.slow
-
-MODEL = """
-import time
-from pathlib import Path
-
-def model_fn(model_dir):
-    Path("{folder}", "loading").touch()
-    while not Path("{folder}", "open").exists():
-        time.sleep(0.05)
-    return model_dir
-
-def transform_fn(model, body, content_type, accept):
-    return "loaded", "text/plain"
-"""
 
 
 def test_a_server_that_is_killed_during_a_load_and_a_fit_is_followed_by_one_that_does_both(
@@ -35,9 +22,13 @@ def test_a_server_that_is_killed_during_a_load_and_a_fit_is_followed_by_one_that
     shop = install(settings, words=("--only", "server"), is_forked=True)
     reference = shop.folder / "reference.csv"
     stream(ORDERS, rows=200_000, seed=1).to_csv(reference, index=False)
-    code = {"code/inference.py": MODEL.format(folder=shop.folder)}
+    model = coded(
+        shop.folder / "m.tar.gz",
+        'return "loaded", "text/plain"',
+        LOADS + WAITS.format(gate=shop.folder),
+    )
     resources = [
-        {"kind": "Model", "name": "m", "spec": {"path": str(pack(shop.folder / "m.tar.gz", code))}},
+        {"kind": "Model", "name": "m", "spec": {"path": str(model)}},
         {"kind": "Endpoint", "name": "e", "spec": {"model": "m"}},
         {"kind": "Baseline", "name": "b", "spec": {"data": str(reference)}},
     ]

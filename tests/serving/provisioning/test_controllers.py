@@ -13,22 +13,14 @@ from driftline.serving.provisioning import controllers
 from driftline.serving.provisioning.making import in_thread
 from driftline.serving.resources import store
 from tests.serving.conftest import make_frame, make_model, resource
-from tests.serving.hosting.formats.archives import pack
+from tests.serving.hosting.formats.archives import coded
 
-ANSWERS = """
-import threading
-from pathlib import Path
-
-def model_fn(model_dir):
-    {begin}
-    return model_dir
-
-def transform_fn(model, body, content_type, accept):
-    return "{name}", "text/plain"
+LOADS = "import threading; from pathlib import Path\n"
+WAITS = """
+Path("{gate}", "loading").touch()
+while not Path("{gate}", "open").exists():
+    threading.Event().wait(0.05)
 """
-WAITS = """Path("{gate}", "loading").touch()
-    while not Path("{gate}", "open").exists():
-        threading.Event().wait(0.05)"""
 
 
 @pytest.fixture
@@ -47,8 +39,7 @@ def gate(tmp_path):
 
 def model(folder, name, says, begin="pass"):
     """Return a model that answers with a word, once it is loaded."""
-    code = ANSWERS.format(begin=begin, name=says)
-    file = pack(folder / f"{says}.tar.gz", {"code/inference.py": code})
+    file = coded(folder / f"{says}.tar.gz", f'return "{says}", "text/plain"', LOADS + begin)
     return resource("Model", name, path=str(file))
 
 

@@ -11,6 +11,7 @@ from driftline.serving.resources.artifacts import data_fingerprint
 from driftline.serving.resources.reach import Reach
 from driftline.settings.settings import load
 from driftline.storage import open_uri, use_options
+from tests.servers.settings import settings_in
 
 
 @pytest.fixture
@@ -119,9 +120,8 @@ def test_a_pipe_is_no_data(data):
 
 
 def test_the_installations_keys_database_and_spool_are_secrets(tmp_path):
-    file = tmp_path / "driftline.toml"
-    file.write_text("[storage]\nroot = 'store'\n[serving]\ndata_dirs = ['data']\n")
-    made = reach_of(load(file, environment={}))
+    text = "[storage]\nroot = 'store'\n[serving]\ndata_dirs = ['data']\n"
+    made = reach_of(settings_in(tmp_path, text))
 
     assert made.folders == (str(tmp_path / "data"), str(tmp_path / "store" / "s3"))
     for name in (

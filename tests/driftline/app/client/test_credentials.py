@@ -13,8 +13,8 @@ from driftline.access.tokens import new_secret, token_of_file
 from driftline.app.client.client import Client
 from driftline.app.client.connection import find_token
 from driftline.errors import ForbiddenError
-from driftline.settings.settings import Settings, load
 from tests.servers.answering import served
+from tests.servers.settings import settings_in
 
 OWN = "dl_of-the-settings-of-this-test-0000000000000"
 SECRET = new_secret()
@@ -42,16 +42,10 @@ def guarded() -> Iterator[str]:
         yield found
 
 
-def settings(folder: Path, text: str) -> Settings:
-    file = folder / "driftline.toml"
-    file.write_text(text)
-    return load(file, environment={})
-
-
 def test_a_notebook_beside_the_settings_needs_no_token(
     guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = settings(tmp_path, f"[server]\nport = {guarded.rpartition(':')[2]}\n")
+    found = settings_in(tmp_path, f"[server]\nport = {guarded.rpartition(':')[2]}\n")
     found.token_file.parent.mkdir()
     found.token_file.write_text(SECRET)
     found.token_file.chmod(0o600)
@@ -95,11 +89,11 @@ def test_a_token_goes_to_the_settings_server_and_where_it_is_set_nowhere_in_the_
     tmp_path: Path, server: str, shown: str
 ) -> None:
     hosts = '[auth]\nhosts = ["Drift.example.org"]\n'
-    found = settings(tmp_path, hosts)
+    found = settings_in(tmp_path, hosts)
     own = token_of_file(found.token_file)
     assert find_token(server, found) == (own if shown == "always" else None)
 
-    found = settings(tmp_path, f'{hosts}token = "{OWN}"\n')
+    found = settings_in(tmp_path, f'{hosts}token = "{OWN}"\n')
     if shown == "never":
         with pytest.raises(ForbiddenError) as error:
             find_token(server, found)

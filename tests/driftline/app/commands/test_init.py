@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
@@ -14,6 +12,7 @@ from typer.testing import CliRunner, Result
 from driftline.app.cli import build
 from driftline.errors import ConflictError
 from driftline.serving.resources.resources import parse_resources
+from tests.kit.data import ORDERS, fit, labelled, stream
 
 ROLES = (
     "--label", "late", "--prediction", "predicted_late", "--probability", "score",
@@ -24,18 +23,11 @@ ROLES = (
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a table that has a column for every role."""
-    random, rows = np.random.default_rng(7), 2_000
-    km = random.gamma(3, 2, rows).round(1)
-    frame = pd.DataFrame(
-        {
-            "order_id": [f"A-{n}" for n in range(rows)],
-            "ordered_at": pd.date_range("2026-01-01", periods=rows, freq="17min"),
-            "km": km,
-            "country": random.choice(["FR", "DE"], rows),
-            "late": km + random.normal(0, 2, rows) > 8,
-            "score": (1 / (1 + np.exp(8 - km))).round(4),
-            "predicted_late": km > 8,
-        }
+    orders = labelled(stream(ORDERS, rows=2_000, start="2026-01-01", every="17min"))
+    frame = orders.rename(columns={"time": "ordered_at", "city": "country"}).assign(
+        order_id=[f"A-{n}" for n in range(2_000)],
+        score=fit(orders).predict_proba(orders[["km", "rain_mm"]])[:, 1].round(4),
+        predicted_late=lambda rows: rows["score"] > 0.5,
     )
     frame.to_csv(tmp_path / "My Orders.csv", index=False)
     monkeypatch.chdir(tmp_path)

@@ -4,6 +4,7 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from textwrap import dedent, indent
 from typing import Any
 
 import skops.io
@@ -21,6 +22,17 @@ def pack(archive: Path, members: dict[str, bytes | str | tarfile.TarInfo]) -> Pa
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return archive
+
+
+def coded(archive: Path, answer: str, load: str = "pass") -> Path:
+    """Write a model of code: what is done with model, body, content_type and accept, and before."""
+    functions = {"model_fn(model_dir)": f"{load}\nreturn model_dir",
+                 "transform_fn(model, body, content_type, accept)": answer}  # fmt: skip
+    code = "".join(
+        f"def {head}:\n{indent(dedent(lines).strip(), '    ')}\n"
+        for head, lines in functions.items()
+    )
+    return pack(archive, {"code/inference.py": code})
 
 
 def member(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:

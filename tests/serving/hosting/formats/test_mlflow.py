@@ -9,7 +9,6 @@ from sklearn.linear_model import LogisticRegression
 
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import load_model, load_predictor
-from tests.serving.hosting.formats.mlflow_models import save
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # As in a worker.
 RANDOM = np.random.default_rng(3)
@@ -21,6 +20,20 @@ MODELS = {
     "lightgbm": lambda: lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(ROWS, LATE),
 }
 COLUMNS = {"b": ROWS["b"].to_numpy(), "a": ROWS["a"].to_numpy()}  # In another order.
+
+
+def save(flavor, model, folder, rows, answers=None):
+    """Save a model by the real library; rows and answers give its signature."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    module = __import__(f"mlflow.{flavor}", fromlist=[flavor])
+    names = {"pyfunc": "python_model", "sklearn": "sk_model", "xgboost": "xgb_model"}
+    # Else each folder has a process that imports all again, to see what the model needs.
+    given = {"signature": infer_signature(rows, answers), "pip_requirements": []}
+    module.save_model(path=str(folder), **{names.get(flavor, "lgb_model"): model}, **given)
+    assert mlflow.active_run() is None
+    return folder
 
 
 @pytest.mark.parametrize("flavor", MODELS)

@@ -19,10 +19,7 @@ from sklearn.tree import DecisionTreeRegressor
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.skops import read
 from tests.serving.hosting.formats.archives import pack_zip, parts_of
-
-RANDOM = np.random.default_rng(3)
-ROWS = RANDOM.uniform(0.1, 1, size=(60, 4))
-CLASSES = RANDOM.integers(0, 3, 60)
+from tests.serving.hosting.formats.test_skops import CLASSES, ROWS
 
 
 def edited(file, model, field, change):

@@ -54,12 +54,11 @@ def stores(start, declare, trained, tmp_path, prefix):
             settings = {key: given.pop(key) for key in SERVERS if key in given}
             server = opened.enter_context(start(tmp_path / "server", **settings))
             model = {"mode": "MultiModel", "model_data_prefix": str(prefix), **given}
-            answer = server.apply(
+            server.must_apply(
                 declare("Model", "stores", **model),
                 declare("Baseline", "stores", data=str(trained.reference), label="late"),
                 declare("Endpoint", "stores", model="stores", baseline="stores"),
             )
-            assert answer.status_code == 200, answer.text
             return server
 
         begin.stop = opened.close  # For who looks at what is left.

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
-import numpy as np
 import pytest
 
 from driftline.baseline import store as baselines
 from driftline.serving.provisioning import controllers
 from driftline.serving.resources import store
+from tests.serving.conftest import resource
+from tests.serving.judged import marked
 
-DAY = datetime(2026, 1, 14, tzinfo=UTC)
-PATH, MONITOR = "/api/v1/baselines/flights", "/api/v1/monitors/follows"
-SPAN = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T06:00:00Z"}
+PATH, MONITOR = "/api/v1/baselines/flights", "/api/v1/monitors/second"
+SPAN = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-13T06:00:00Z"}
 
 
 @pytest.fixture(scope="module")
-def server(start, trained, declare, tmp_path_factory):
-    """Return a server with three days of captured requests, of which some carriers are new.
-
-    One monitor follows the baseline, and one is pinned.
-    """
-    with start(tmp_path_factory.mktemp("versions"), now=lambda: DAY + timedelta(days=3)) as found:
-        answer = found.apply(
-            *trained.flights(trust_event_time=True),
-            declare("Monitor", "follows", endpoint="flights", baseline="flights"),
-            declare("Monitor", "stays", endpoint="flights", baseline="flights@1"),
-        )
-        assert answer.status_code == 200, answer.text
-        rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
-        found.send_hours(rows, DAY, 72)
+def server(tmp_path_factory):
+    """Return a server of which one monitor follows the baseline, and one is pinned."""
+    with marked(tmp_path_factory.mktemp("versions")) as found:
+        watched = {"endpoint": "flights", "baseline": "flights@1"}
+        found.must_apply(resource("Monitor", "stays", **watched))
+        assert found.client.delete("/api/v1/monitors/quality").status_code == 204
         yield found
 
 
@@ -49,7 +39,7 @@ def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
     first, _ = before = in_use(server)
     made = post(server, f"{PATH}/versions", {"endpoint": "flights", **SPAN})
     between = in_use(server)
-    again = {"monitor": "follows", **SPAN, "promote": True}
+    again = {"monitor": "second", **SPAN, "promote": True}
     promoted = post(server, f"{PATH}/versions", again)
     after = in_use(server)
     back = post(server, f"{PATH}/promote", {"version": first})
@@ -57,7 +47,7 @@ def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
 
     assert (made["row_count"], promoted["number"]) == (600, made["number"])
     assert (between, after) == (before, [made["version"], first])
-    assert (back["before"], back["monitors"]) == (made["version"], ["follows"])
+    assert (back["before"], back["monitors"]) == (made["version"], ["second"])
     assert in_use(server) == before
     assert wrong.status_code == 404
     noted = server.client.get("/api/v1/audit", params={"target": "Baseline/flights"}).json()
@@ -71,9 +61,9 @@ def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
 
 def test_a_baseline_is_made_of_a_monitors_rows_and_used_from_then_on(server):
     first = in_use(server)[0]
-    refused = server.client.post(f"{MONITOR}/baseline", json={**SPAN, "to": "2026-01-14T02:00:00Z"})
-    made = post(server, f"{MONITOR}/baseline", {**SPAN, "to": "2026-01-17T00:00:00Z"})
-    day = {"from": "2026-01-16T00:00:00Z", "to": "2026-01-17T00:00:00Z"}
+    refused = server.client.post(f"{MONITOR}/baseline", json={**SPAN, "to": "2026-01-12T02:00:00Z"})
+    made = post(server, f"{MONITOR}/baseline", {**SPAN, "to": "2026-01-15T00:00:00Z"})
+    day = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
     ran = post(server, f"{MONITOR}/run", day)
     post(server, f"{PATH}/promote", {"version": first})
 
