@@ -113,32 +113,6 @@ def test_nothing_is_left_of_it_however_it_ends(how, launch, until):
     until(lambda: not any(map(is_running, processes)))
 
 
-SERVER = """
-import asyncio, json, math
-from driftline.serving.hosting.child import Child
-from driftline.serving.resources.worker_spec import WorkerSpec
-
-async def act():
-    child = await Child.start(WorkerSpec(**SPEC), timeout_s=60)
-    daemon = await child.ask("text/csv", "", b"fork", math.inf)
-    who = await child.ask("text/csv", "", b"who", math.inf)
-    print(child.process_id, json.loads(who.body)["pid"], int(daemon.body), flush=True)
-    await asyncio.Event().wait()
-
-asyncio.run(act())
-"""
-
-
-def test_nothing_is_left_of_it_when_the_server_is_killed(launch, until):
-    code = SERVER.replace("SPEC", repr(asdict(launch("stubborn"))))
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as server:
-        processes = [int(word) for word in server.stdout.readline().split()]
-        assert list(map(is_running, processes)) == [True] * 3
-        server.kill()
-
-    until(lambda: not any(map(is_running, processes)))
-
-
 def test_what_cannot_be_run_is_refused(launch):
     with pytest.raises(LoadError):
         asyncio.run(with_child(launch(command=("no-such-program",)), None))
