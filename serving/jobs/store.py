@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from driftline.capture.erasure.clearing import ERASED
+from driftline.database.dialects import upsert
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.resources import echo
@@ -53,12 +54,13 @@ def create_job(
     connection: Connection, kind: JobKind, name: str, now: datetime, **values: object
 ) -> Job:
     """Store a new job, with its spec and what else it needs; JobExistsError when there is one."""
-    key = _key(kind, name)
-    if connection.scalar(select(_jobs.key).where(_jobs.key == key)) is not None:
+    row = {"key": _key(kind, name), "kind": kind, "name": name, "status": "InProgress"}
+    new = upsert(connection, jobs).values(**row, created_at=now, next_attempt_at=now, **values)
+    stored = new.on_conflict_do_nothing().returning(*_shown.selected_columns)
+    found = connection.execute(stored).one_or_none()
+    if found is None:
         raise JobExistsError(f'{kind} job "{name}" exists already; choose another name')
-    row = {"key": key, "kind": kind, "name": name, "created_at": now, "next_attempt_at": now}
-    connection.execute(insert(jobs).values(row | {"status": "InProgress"} | values))
-    return get_job(connection, kind, name)
+    return _job(found)
 
 
 def get_job(connection: Connection, kind: JobKind, name: str) -> Job:

@@ -12,12 +12,13 @@ from driftline.serving.jobs.store import (
 )
 from driftline.serving.resources import echo
 from driftline.serving.tables import job_queue
-from tests.servers.postgres import BOTH
+from tests.servers.postgres import both_databases
+from tests.together import together
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("backend", BOTH)
+@both_databases
 def test_names_and_what_clients_said_are_each_kinds_own(engine):
     with engine.begin() as connection:
         for kind in ("transform", "processing"):
@@ -39,3 +40,18 @@ def test_names_and_what_clients_said_are_each_kinds_own(engine):
             {"of": "processing"}
         ]
         assert echo.get(connection, "ProcessingJob", "nightly") == {"RoleArn": "processing"}
+
+
+@both_databases
+def test_of_those_who_take_a_name_at_once_one_gets_it(engine):
+    def create():
+        try:
+            with engine.begin() as connection:
+                return create_job(connection, "processing", "nightly", NOW, spec={})
+        except JobExistsError:
+            return None
+
+    (made,) = filter(None, together(*[create] * 4))
+
+    with engine.connect() as connection:
+        assert made == get_job(connection, "processing", "NIGHTLY")
