@@ -117,6 +117,21 @@ def answers_of_config(text: str | bytes, columns: Callable[[], Collection[str]])
     return Roles(prediction=label, probability=() if probability is None else (probability,))
 
 
+def model_of_config(text: str | bytes) -> str | None:
+    """Return the name of the model whose predictions SHAP values explain; None without the method.
+
+    A configuration that names an endpoint, or nothing, for the method is refused.
+    """
+    found = _parsed(text)
+    methods, predictor = found.get("methods"), found.get("predictor")
+    if not isinstance(methods, dict) or "shap" not in methods:
+        return None
+    name = predictor.get("model_name") if isinstance(predictor, dict) else None
+    if not isinstance(name, str):
+        raise InputError(f"methods shap without predictor.model_name; {EXPECTED}")
+    return name
+
+
 def _answer(value: object, known: Collection[str]) -> str | None:
     """Return a prediction's column by its index, its name or the last name of its path."""
     text = "" if value is None or isinstance(value, bool) else str(value).strip()

@@ -101,10 +101,10 @@ jobs = Table(
     Column("spec", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
-    # Of a transform job: the declared model as it was when the job was created.
+    # The declared model that it asks, as it was when the job was created.
     Column("model", JSON),
-    # Its files, in the order in which they are scored, as found when it began: path and output of
-    # each. Null: not looked for yet.
+    # Of a transform job: its files in the order in which they are scored, as found when it began,
+    # path and output of each. Null: not looked for yet.
     Column("inputs", JSON),
     Column("file_count", Integer),
     Column("files_done", Integer, nullable=False, server_default="0"),  # The first so many.

@@ -16,6 +16,7 @@ from driftline.serving.resources.worker_spec import WorkerSpec
 class PinnedModel(BaseModel):
     """A declared model as it was at one moment; later ones change nothing."""
 
+    name: str
     file: str  # Relative to the storage root.
     digest: str
     trust_pickle: bool
@@ -32,7 +33,9 @@ class PinnedModel(BaseModel):
         if command_of(made["spec"])[0] is not None:
             raise InputError(f'model "{name}" is a command; expected one of a file or folder')
         # What else it was made of is left out.
-        return cls.model_validate({**made, "environment": environment_of(made["spec"]), **more})
+        return cls.model_validate(
+            {**made, "name": name, "environment": environment_of(made["spec"]), **more}
+        )
 
     def worker(self, name: str, context: ServerContext) -> WorkerSpec:
         """Return what its process is started with; ``name``: for the log."""

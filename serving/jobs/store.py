@@ -41,8 +41,8 @@ class Job(BaseModel):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    model: dict[str, Any] | None  # That it asks, as it was when the job was created.
     # Of a transform job; the count is None before its files are looked for.
-    model: dict[str, Any] | None
     file_count: int | None
     files_done: int
     record_count: int

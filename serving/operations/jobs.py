@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import Body
 from sqlalchemy import Connection
@@ -77,12 +76,7 @@ def create_transform_job(
 
     Example: driftline job create march.yaml
     """
-
-    def pin(connection: Connection) -> Mapping[str, object]:
-        store.hold_all(connection)  # So that no model is removed that was just chosen.
-        return {"model": _pinned(connection, spec).model_dump()}
-
-    return _created(DescribedJob, services, spec, pin)
+    return _created(DescribedJob, services, spec)
 
 
 @operation(
@@ -126,7 +120,8 @@ def create_processing_job(
     """Make a baseline of files, or check files against one, in the background.
 
     `environment` is what SageMaker's images `sagemaker-model-monitor-analyzer` and
-    `sagemaker-clarify-processing` take; the documents are those that they write.
+    `sagemaker-clarify-processing` take; the documents are those that they write. The model that
+    Clarify's configuration names is the declared one of this moment.
 
     Example: driftline processing create baseline.yaml
     """
@@ -167,16 +162,17 @@ def stop_processing_job(services: Services, name: ProcessingName) -> DescribedPr
 
 
 def _created(
-    described: type[Described], services: Services, spec: TransformJobSpec | ProcessingJobSpec,
-    more: Callable[[Connection], Mapping[str, object]] = lambda _connection: {},
-) -> Described:  # fmt: skip
+    described: type[Described], services: Services, spec: TransformJobSpec | ProcessingJobSpec
+) -> Described:
     context = services.context
     for place in spec.places:
         context.reach.check_data(place)
     context.reach.check_output(spec.output)
-    now, document = context.lease_clock(), spec.model_dump(mode="json")
+    now, asked = context.lease_clock(), spec.asked()
+    values: dict[str, object] = {"spec": spec.model_dump(mode="json")}
     with context.engine.begin() as connection:
-        values = {"spec": document, **more(connection)}
+        if asked is not None:
+            values["model"] = _pinned(connection, *asked).model_dump()
         job = stored_jobs.create_job(connection, spec.kind, spec.name, now, **values)
     services.jobs.look()
     return _shown(described, job)
@@ -219,13 +215,13 @@ def _shown(described: type[Described], job: Job) -> Described:
     return described.model_validate(known)
 
 
-def _pinned(connection: Connection, spec: TransformJobSpec) -> PinnedModel:
+def _pinned(connection: Connection, kind: Literal["Model", "Endpoint"], name: str) -> PinnedModel:
     """Return the model of a job, with the signature by which it reads records, if there is one."""
-    if spec.model_name is not None:
-        made = store.get_ready(connection, "Model", spec.model_name).made
-        return PinnedModel.of(spec.model_name, made)
-    assert spec.endpoint_name is not None
-    endpoint = running_endpoint(store.get_ready(connection, "Endpoint", spec.endpoint_name))
+    store.hold_all(connection)  # So that no model is removed that was just chosen.
+    found = store.get_ready(connection, kind, name)
+    if kind == "Model":
+        return PinnedModel.of(name, found.made)
+    endpoint = running_endpoint(found)
     variants = variants_of(endpoint.spec)
     if not variants:
         raise InputError(
@@ -233,6 +229,6 @@ def _pinned(connection: Connection, spec: TransformJobSpec) -> PinnedModel:
             "expected model_name"
         )
     # Several: the one that answers most requests.
-    name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
+    model = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
     answers = {key: endpoint.made.get(key) for key in ("signature", "positive")}
-    return PinnedModel.of(name, models_of(endpoint)[name.casefold()].made, **answers)
+    return PinnedModel.of(model, models_of(endpoint)[model.casefold()].made, **answers)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pyarrow import fs
 from pydantic import Field, model_validator
 
+from driftline.baseline.clarify import model_of_config
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
 from driftline.formats.location import locate
@@ -125,6 +126,13 @@ class ProcessingJobSpec(Spec):
     def input(self, name: str) -> str:
         """Return the place of an input."""
         return next(one.s3_uri for one in self.processing_inputs if one.name == name)
+
+    def asked(self) -> tuple[Literal["Model"], str] | None:
+        """Return what answers, which Clarify's configuration names; None where nothing is asked."""
+        if self.analyzer != "clarify":
+            return None
+        name = model_of_config(self.analysis_config())
+        return None if name is None else ("Model", name)
 
     def analysis_config(self) -> bytes:
         """Return Clarify's configuration, a file or in the folder that an input names."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +10,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
+from driftline.baseline.clarify import (
+    answers_of_config,
+    headers_of_config,
+    model_of_config,
+    roles_of_config,
+)
 from driftline.baseline.scripting import script_in
 from driftline.baseline.store import ANALYSIS, CONSTRAINTS, STATISTICS, Baseline
-from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.formats.location import locate
 from driftline.formats.source import Files, open_source
@@ -29,7 +32,6 @@ from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.jobs.pinned_model import PinnedModel
 from driftline.serving.jobs.run import HeldJob
 from driftline.serving.processing.definition import ProcessingJobSpec, prefixed
-from driftline.serving.resources import store
 
 Documents = Mapping[str, str]
 _GIVEN = {"baseline_constraints": CONSTRAINTS, "baseline_statistics": STATISTICS}
@@ -43,7 +45,7 @@ def analyze(held: HeldJob) -> str:
     context.reach.check_output(spec.output)
     with _interruptible(spec.max_runtime_in_seconds):
         if spec.analyzer == "clarify":
-            documents, count = _clarified(spec, context), 0
+            documents, count = _clarified(spec, held), 0
         else:
             documents, count = _monitored(spec, context)
         held.keep()  # Else another process has the job, and this one writes nothing.
@@ -108,7 +110,7 @@ def _known(spec: ProcessingJobSpec) -> Baseline:
         return Baseline.load(folder)
 
 
-def _clarified(spec: ProcessingJobSpec, context: ServerContext) -> Documents:
+def _clarified(spec: ProcessingJobSpec, held: HeldJob) -> Documents:
     """Return analysis.json, of the groups and of the model that Clarify's configuration names."""
     config = spec.analysis_config()
     rows = Files(prefixed(spec.data), names=headers_of_config(config))
@@ -116,12 +118,8 @@ def _clarified(spec: ProcessingJobSpec, context: ServerContext) -> Documents:
     if not roles.has_predictions:
         roles = roles.over(answers_of_config(config, lambda: tuple(open_source(rows).schema.names)))
     fitted = Baseline.of(rows, roles, compat=True)
-    asked = json.loads(config)
-    if "shap" in (asked.get("methods") or {}):
-        name = (asked.get("predictor") or {}).get("model_name")
-        if not isinstance(name, str):
-            raise InputError("analysis_config: methods shap without predictor.model_name")
-        with _asked(name, roles.positives, context) as predict:
+    if (name := model_of_config(config)) is not None:
+        with _asked(name, roles.positives, held) as predict:
             fitted = explain_reference(open_source(rows), fitted, predict)
     found = complete(replace(fitted, documents={}), compat=True).documents.get(ANALYSIS)
     if found is None:
@@ -132,11 +130,16 @@ def _clarified(spec: ProcessingJobSpec, context: ServerContext) -> Documents:
 
 
 @contextmanager
-def _asked(name: str, positives: tuple[str, ...], context: ServerContext) -> Iterator[AskedModel]:
-    with read_connection(context.engine) as connection:
-        made = store.get_ready(connection, "Model", name).made
-    model = PinnedModel.of(name, made, positive=positives[0] if positives else None)
-    worker = model.worker(name, context)
+def _asked(name: str, positives: tuple[str, ...], held: HeldJob) -> Iterator[AskedModel]:
+    pinned = held.job.model or {}
+    if pinned.get("name") != name:
+        raise InputError(
+            f'analysis_config: its model was not "{name}" when the job was created; create another '
+            "job"
+        )
+    positive = positives[0] if positives else None
+    model = PinnedModel.model_validate({**pinned, "positive": positive})
+    worker = model.worker(name, held.context)
     with AskedModels() as models:
         try:
             yield AskedModel(models, worker, model.digest)

@@ -104,14 +104,13 @@ def models_of(endpoint: store.Stored) -> dict[str, store.Stored]:
 
 
 def needed_models(connection: Connection) -> set[str]:
-    """Return the folders of the models that are declared, or run, or are scored with."""
+    """Return the folders of the models that are declared, or run, or that jobs ask."""
     models = store.list_kind(connection, "Model")
     folders = {model_folder(row.name, row.content["digest"]) for row in models if row.content}
     for endpoint in store.list_kind(connection, "Endpoint"):
         models += models_of(endpoint).values()
-    is_scoring = jobs.c.kind == "transform", jobs.c.ended_at.is_(None)
-    running = connection.execute(select(jobs.c.model).where(*is_scoring)).scalars()
-    made = [*running, *(model.made for model in models)]
+    asked = connection.scalars(select(jobs.c.model).where(jobs.c.ended_at.is_(None)))
+    made = [*filter(None, asked), *(model.made for model in models)]
     return folders | {one["file"].rpartition("/")[0] for one in made if "file" in one}
 
 

@@ -132,6 +132,13 @@ class TransformJobSpec(Spec):
         """The folder of the outputs."""
         return self.transform_output.s3_output_path
 
+    def asked(self) -> tuple[Literal["Model", "Endpoint"], str]:
+        """Return what answers."""
+        if self.model_name is not None:
+            return "Model", self.model_name
+        assert self.endpoint_name is not None
+        return "Endpoint", self.endpoint_name
+
     @property
     def input_format(self) -> JobFormat | None:
         """How the files are written."""

@@ -186,7 +186,8 @@ class OperationCalls(ServerCalls):
         """Make a baseline of files, or check files against one, in the background.
         
         `environment` is what SageMaker's images `sagemaker-model-monitor-analyzer` and
-        `sagemaker-clarify-processing` take; the documents are those that they write.
+        `sagemaker-clarify-processing` take; the documents are those that they write. The model that
+        Clarify's configuration names is the declared one of this moment.
         """
 
     def processing_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., limit: int | None = ...) -> list[Json]:
