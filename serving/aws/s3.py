@@ -9,12 +9,12 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from email.utils import formatdate
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree.ElementTree import Element, ParseError, fromstring, tostring
 
@@ -22,12 +22,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from driftline.access.signature import CHAIN_KEY
-from driftline.errors import DriftlineError, InputError, UnavailableError
-from driftline.formats.location import Location, locate
+from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
+from driftline.formats.location import Location
 from driftline.loopback import Receive, Scope, Send
 from driftline.serving.aws.errors import wire_error
-from driftline.serving.aws.s3_body import receive_body
-from driftline.serving.aws.s3_buckets import Buckets, commit, delete, etag_of, groups_of, info_of
+from driftline.serving.aws.s3_body import CHECKSUM, receive_body
+from driftline.serving.aws.s3_buckets import (
+    Buckets,
+    Upload,
+    commit,
+    delete,
+    etag_of,
+    groups_of,
+    info_of,
+    open_object,
+)
 from driftline.serving.aws.served import WireError
 from driftline.serving.context import ServerContext
 from driftline.serving.operations.authorization import AuditLog, authorize
@@ -55,7 +64,7 @@ class S3Request(Request):
 
     buckets: Buckets
     place: Location  # Of the object.
-    upload: Path  # The folder of an upload in parts.
+    upload: Upload
     file: Path  # With the body of a PUT or POST.
 
     def __init__(self, scope: Scope, receive: Receive, hosts: re.Pattern[str]) -> None:
@@ -110,7 +119,10 @@ class S3:
                 buckets.place, request.bucket, request.key, is_written=is_written
             )
         if "uploadId" in request.query_params:
-            request.upload = buckets.upload(request.query_params["uploadId"])
+            name = request.query_params["uploadId"]
+            request.upload = await asyncio.to_thread(
+                buckets.upload, name, request.bucket, request.key
+            )
         if request.method not in ("PUT", "POST"):
             return await asyncio.to_thread(operation.function, request)
         with buckets.new_file() as request.file:
@@ -167,12 +179,13 @@ def _list_objects(request: S3Request) -> Response:
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     start = query.get("marker" if is_first else "start-after", "")
     token = query.get("continuation-token", "")
-    limit, after = min(_number(query.get("max-keys", "1000")), _PAGE_MAX), unquote(token) or start
+    limit = min(_number(query.get("max-keys", "1000"), least=0), _PAGE_MAX)
+    after = unquote(token) or start
     groups = groups_of(
         request.buckets.keys(request.bucket, prefix, after), prefix, delimiter, after
     )
     page = list(islice(groups, limit))
-    is_truncated = next(groups, None) is not None
+    is_truncated = bool(page) and next(groups, None) is not None
 
     def shown(key: str) -> str:
         return quote(key) if "encoding-type" in query else key
@@ -198,19 +211,22 @@ def _list_objects(request: S3Request) -> Response:
 
 def _get_object(request: S3Request) -> Response:
     """Send an object, or a range of it; of HEAD its headers."""
-    info = info_of(request.place)
-    if request.headers.get("if-match", "*") not in ("*", etag_of(info)):
-        raise WireError("PreconditionFailed", "The object has another ETag.", 412)
-    first, end, head = _span(request.headers.get("range", ""), info.size)
-    headers = {
-        **head, "etag": etag_of(info), "content-length": str(end - first),
-        "content-type": mimetypes.guess_type(request.key)[0] or "binary/octet-stream",
-        "last-modified": formatdate(info.mtime.timestamp(), usegmt=True),
-    }  # fmt: skip
-    status = 206 if head else 200
-    if request.method == "HEAD":
-        return Response(None, status, headers)
-    return StreamingResponse(_blocks(request.place.open_seekable(), first, end), status, headers)
+    source, info = open_object(request.place)
+    with ExitStack() as opened:
+        opened.enter_context(source)
+        if request.headers.get("if-match", "*") not in ("*", etag_of(info)):
+            raise WireError("PreconditionFailed", "The object has another ETag.", 412)
+        first, end, head = _span(request.headers.get("range", ""), info.size)
+        headers = {
+            **head, "etag": etag_of(info), "content-length": str(end - first),
+            "content-type": mimetypes.guess_type(request.key)[0] or "binary/octet-stream",
+            "last-modified": formatdate(info.mtime.timestamp(), usegmt=True),
+        }  # fmt: skip
+        status = 206 if head else 200
+        if request.method == "HEAD":
+            return Response(None, status, headers)
+        opened.pop_all()
+    return StreamingResponse(_blocks(source, first, end), status, headers)
 
 
 def _put_object(request: S3Request) -> Response:
@@ -241,38 +257,52 @@ def _delete_objects(request: S3Request) -> Response:
 
 
 def _create_upload(request: S3Request) -> Response:
-    upload = {"Bucket": request.bucket, "Key": request.key, "UploadId": request.buckets.begin()}
+    name = request.buckets.begin(request.bucket, request.key)
+    upload = {"Bucket": request.bucket, "Key": request.key, "UploadId": name}
     return _xml("InitiateMultipartUploadResult", upload)
 
 
 def _upload_part(request: S3Request) -> Response:
-    part = locate(request.upload / str(_number(request.query_params["partNumber"])))
+    request.upload.require_open()
+    part = request.upload.part(_number(request.query_params["partNumber"]))
     return Response(headers={"etag": commit(request.file, part, is_new=False)})
 
 
 def _complete_upload(request: S3Request) -> Response:
     """Put the parts of an upload together, by number and ETag."""
+    if any(CHECKSUM.match(name) for name in request.headers):
+        message = "A checksum of the whole is not served of an upload in parts, only of each part."
+        raise WireError("NotImplemented", message, 501)
     parts = [
         (_number(part.findtext("{*}PartNumber", "")), part.findtext("{*}ETag", "").strip('"'))
         for part in _document(request).findall("{*}Part")
     ]
     if not parts or [number for number, _ in parts] != sorted(dict(parts)):
         raise WireError("InvalidPartOrder", "Name one part or more, in ascending order.")
-    with request.file.open("wb") as target:
-        for number, etag in parts:
-            part = request.upload / str(number)
-            if not part.is_file() or etag_of(info_of(locate(part))).strip('"') != etag:
-                raise WireError("InvalidPart", f"Part {number} is not there, or has another ETag.")
-            with part.open("rb") as source:
-                shutil.copyfileobj(source, target, _BLOCK)
-    etag = commit(request.file, request.place, is_new=request.is_new)
-    shutil.rmtree(request.upload, ignore_errors=True)
+    etag = request.upload.etag
+    if not etag:
+        with request.file.open("wb") as target:
+            for number, expected in parts:
+                _append_part(target, request.upload.part(number), expected)
+        etag = commit(request.file, request.place, is_new=request.is_new)
+        request.upload.complete(etag)
     answer = {"Bucket": request.bucket, "Key": request.key, "ETag": etag}
     return _xml("CompleteMultipartUploadResult", answer)
 
 
+def _append_part(target: BinaryIO, part: Location, expected: str) -> None:
+    with suppress(WireError, NotFoundError):
+        if etag_of(info_of(part)).strip('"') == expected:
+            with part.open_seekable() as source:
+                shutil.copyfileobj(source, target, _BLOCK)
+            return
+    number = part.path.rpartition("/")[2]
+    raise WireError("InvalidPart", f"Part {number} is not there, or has another ETag.")
+
+
 def _abort_upload(request: S3Request) -> Response:
-    shutil.rmtree(request.upload, ignore_errors=True)
+    request.upload.require_open()
+    request.upload.abort()
     return Response(status_code=204)
 
 
@@ -318,9 +348,9 @@ def _operation_of(request: S3Request) -> Operation:
     return Operation(request.method, path, *route)
 
 
-def _number(text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
-        raise InputError(f'"{text[:20]}"; expected a whole number above 0')
+def _number(text: str, least: int = 1) -> int:
+    if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text) or int(text) < least:
+        raise InputError(f'"{text[:20]}"; expected a whole number from {least} on')
     return int(text)
 
 

@@ -18,6 +18,11 @@ _HEAD = re.compile(rb"(?:\r\n)?([0-9a-fA-F]{1,10})(?:;chunk-signature=([0-9a-f]{
 _HEAD_MAX, _TRAILERS_MAX = 100, 4096
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _SIGNED = "x-amz-content-sha256"
+_MEND = (
+    "upload with --checksum-algorithm CRC32 (ChecksumAlgorithm), or set the client's "
+    "request_checksum_calculation = when_required."
+)
+CHECKSUM = re.compile("x-amz-checksum-(?!algorithm|type|mode)")
 Pieces = Generator[None, bytes, None]
 
 
@@ -33,7 +38,8 @@ class _Crc32:
         return self._value.to_bytes(4, "big")
 
 
-# Of a whole body, by the header or the trailer that holds them.
+# Of a whole body, by the header or the trailer that holds them. Too slow in Python are CRC-32C and
+# CRC-64, AWS CLI 2's own choice.
 _DIGESTS: dict[str, Any] = {
     _SIGNED: hashlib.sha256,
     "x-amz-checksum-sha256": hashlib.sha256,
@@ -64,9 +70,14 @@ def receive_body(
         for digest in digests.values():
             digest.update(piece)
 
+    is_signed = chain is not None and word.removesuffix(TRAILER) == SIGNED_CHUNKS
+    unknown = [n for n in (*headers, trailer) if CHECKSUM.match(n) and n not in _DIGESTS]
+    # What a signature's SHA-256 proves needs no second proof: so it is over plain HTTP.
+    if unknown and _SIGNED not in expected and not is_signed:
+        message = f"{unknown[0][:80]} cannot be verified here: {_MEND}"
+        raise WireError("NotImplemented", message, 501)
     is_packed = not word and "aws-chunked" in headers.get("content-encoding", "")
     if is_packed or word.startswith("STREAMING-"):
-        is_signed = chain is not None and word.removesuffix(TRAILER) == SIGNED_CHUNKS
         trailers = yield from _chunks(write, chain if is_signed else None, word.endswith(TRAILER))
         expected = trailers | expected
     else:

@@ -5,29 +5,34 @@ Where the storage is a bucket itself, its S3 holds the objects, within the folde
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from pyarrow import fs
 
-from driftline.errors import ForbiddenError, InputError
+from driftline.errors import ForbiddenError, InputError, NotFoundError
 from driftline.formats.location import Location, locate
 from driftline.serving.aws.served import WireError
 from driftline.serving.context import ServerContext
 from driftline.serving.resources.reach import is_below
-from driftline.storage import is_bucket_name, own_object
+from driftline.storage import is_bucket_name, is_remote, own_object
 
 # S3's limits of a key; of one part of it, which is the name of a file.
 _KEY_MAX, _NAME_MAX = 1024, 255
-# Uploads in parts that nobody has completed are forgotten.
+# Uploads in parts are forgotten, be they completed or not.
 _ABANDONED_S = 7 * 86_400.0
+# In the folder of one: the ETag of what was completed of it, nothing before.
+_ETAG = "etag"
 Key = tuple[str, fs.FileInfo]
 
 
@@ -38,7 +43,9 @@ class Buckets:
         self._reach = context.reach
         self._root, self._folder = context.settings.root, context.settings.buckets_dir
         # Beside the buckets, so that a whole file is moved there at once; no bucket has its name.
-        self._uploads = (self._folder or context.local_dir / "s3") / ".uploads"
+        beside = context.local_dir if is_remote(self._root) else Path(self._root)
+        self._new_files = beside / "s3" / ".uploads"
+        self._uploads = f"{self._root}/s3/.uploads"
 
     def list(self) -> list[Path]:
         """Return the folders of the own buckets."""
@@ -102,24 +109,66 @@ class Buckets:
     @contextmanager
     def new_file(self) -> Iterator[Path]:
         """Yield where a file grows that is not whole yet; gone at the end unless it was moved."""
-        self._uploads.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=self._uploads) as folder:
+        self._new_files.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self._new_files) as folder:
             yield Path(folder, "file")
 
-    def begin(self) -> str:
+    def begin(self, bucket: str, key: str) -> str:
         """Begin an upload in parts; return its id."""
-        self._uploads.mkdir(parents=True, exist_ok=True)
-        for folder in self._uploads.iterdir():
-            with suppress(FileNotFoundError):  # Another request has removed it just now.
-                if folder.stat().st_mtime < time.time() - _ABANDONED_S:
-                    shutil.rmtree(folder, ignore_errors=True)
-        return Path(mkdtemp(dir=self._uploads)).name
+        for folder in {str(self._new_files), self._uploads}:
+            remove_abandoned(locate(folder))
+        name = uuid.uuid4().hex
+        (self._upload_of(name, bucket, key) / _ETAG).write(b"")
+        return name
 
-    def upload(self, name: str) -> Path:
-        """Return the folder of an upload in parts."""
-        if not re.fullmatch(r"[a-z0-9_]{1,40}", name) or not (self._uploads / name).is_dir():
-            raise WireError("NoSuchUpload", "The specified upload does not exist.", 404)
-        return self._uploads / name
+    def upload(self, name: str, bucket: str, key: str) -> Upload:
+        """Return an upload in parts that was begun for this very key."""
+        try:
+            return Upload(self._upload_of(name, bucket, key))
+        except NotFoundError:
+            raise WireError("NoSuchUpload", "The specified upload does not exist.", 404) from None
+
+    def _upload_of(self, name: str, bucket: str, key: str) -> Location:
+        # Under another key the same id names another folder, which is not there.
+        return locate(self._uploads) / sha256(f"{bucket}/{key}\n{name}".encode()).hexdigest()
+
+
+class Upload:
+    """An upload in parts: a folder of the storage root, where any server finds it."""
+
+    def __init__(self, folder: Location) -> None:
+        self._folder = folder
+        self.etag = (folder / _ETAG).read().decode()
+
+    def require_open(self) -> None:
+        """Refuse an upload that was completed."""
+        if self.etag:
+            raise WireError("NoSuchUpload", "The specified upload is completed.", 404)
+
+    def part(self, number: int) -> Location:
+        """Return where a part is, or would be."""
+        return self._folder / "parts" / str(number)
+
+    def complete(self, etag: str) -> None:
+        """Keep the ETag, for a client that asks again because the answer was lost."""
+        (self._folder / _ETAG).write(etag.encode())
+        (self._folder / "parts").remove()
+
+    def abort(self) -> None:
+        """Forget an upload, with its parts."""
+        self._folder.remove()
+
+
+def remove_abandoned(place: Location) -> None:
+    """Remove each folder here whose files are all too old."""
+    newest: dict[str, float] = {}
+    for info in place.listing(recursive=True, allow_not_found=True):
+        if info.is_file:
+            name = info.path.removeprefix(f"{place.path}/").partition("/")[0]
+            newest[name] = max(newest.get(name, 0.0), info.mtime.timestamp())
+    for name, timestamp in newest.items():
+        if timestamp < time.time() - _ABANDONED_S:
+            (place / name).remove()
 
 
 def info_of(place: Location) -> fs.FileInfo:
@@ -128,6 +177,21 @@ def info_of(place: Location) -> fs.FileInfo:
     if not info.is_file or place.path.endswith("/"):
         raise WireError("NoSuchKey", "The specified key does not exist.", 404)
     return info
+
+
+def open_object(place: Location) -> tuple[Any, fs.FileInfo]:
+    """Open an object; return size and time, too: of what was opened, if it is replaced now."""
+    info = info_of(place)
+    if not place.is_local:
+        return place.open_seekable(), info
+    try:
+        source = Path(place.path).open("rb")  # noqa: SIM115 - closed by who sends it.
+    except FileNotFoundError as error:
+        raise WireError("NoSuchKey", "The specified key does not exist.", 404) from error
+    status = os.fstat(source.fileno())
+    return source, fs.FileInfo(
+        place.path, fs.FileType.File, mtime_ns=status.st_mtime_ns, size=status.st_size
+    )
 
 
 def etag_of(info: fs.FileInfo) -> str:

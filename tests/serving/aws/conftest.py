@@ -11,7 +11,14 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.serving.conftest import Running
+from driftline.app.reach import reach as reach_of
+from driftline.loopback import Receive, Scope, Send
+from driftline.serving.aws.s3 import S3
+from driftline.serving.context import ServerContext
+from driftline.serving.operations.authorization import AuditLog
+from driftline.settings.settings import Settings
+from tests.servers.postgres import new_sqlite, open_url
+from tests.serving.conftest import NOW, Running, listening
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -31,6 +38,26 @@ def client_of(url: str, service: str, **config: Any) -> Any:
     """Return a client of a service; it tries nothing twice, so a failure shows at once."""
     usual = {"retries": {"total_max_attempts": 1}, "read_timeout": 60}
     return session().client(service, endpoint_url=url, config=Config(**{**usual, **config}))
+
+
+@contextlib.contextmanager
+def serve_s3(settings: Settings) -> Iterator[int]:
+    """Serve S3 alone; return its port."""
+    folder = settings.local_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    engine = open_url(new_sqlite(folder))
+    context = ServerContext(
+        settings=settings, engine=engine, now=lambda: NOW, reach=reach_of(settings)
+    )
+    s3 = S3(context, AuditLog(context))
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await s3(scope, receive, send)
+
+    with listening(serve) as port:
+        yield port
+    engine.dispose()
 
 
 @pytest.fixture(scope="module")

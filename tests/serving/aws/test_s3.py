@@ -4,27 +4,27 @@ import asyncio
 import base64
 import hashlib
 import http.client
-import threading
+import os
 import zlib
-from pathlib import Path
+from contextlib import suppress
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from pyarrow import fs
 
 from driftline.access.principal import CURRENT, Principal
-from driftline.app.listener import Server, listen
 from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.serving.aws.s3 import S3
-from driftline.serving.aws.s3_buckets import Buckets
 from driftline.serving.context import ServerContext
 from driftline.serving.operations.authorization import AuditLog
 from driftline.serving.resources.reach import Reach
 from driftline.storage import use_options
 from tests.servers.postgres import new_sqlite, open_url
-from tests.serving.conftest import NOW, settings_of, wait_for
+from tests.serving.aws.conftest import serve_s3
+from tests.serving.conftest import NOW, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +32,10 @@ def place(tmp_path_factory):
     """Serve S3 alone; return its folder of buckets, and its port."""
     folder = tmp_path_factory.mktemp("s3")
     settings = settings_of(folder, hosts=["driftline.corp.example", "corp.example"])
-    engine = open_url(new_sqlite(folder))
-    context = ServerContext(settings=settings, engine=engine, now=lambda: NOW)
-    s3 = S3(context, AuditLog(context))
-
-    async def serve(scope, receive, send):
-        if scope["type"] == "http":
-            await s3(scope, receive, send)
-
-    listener = listen("test", "127.0.0.1", 0)
-    server = Server(serve)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    wait_for(lambda: server.started)
     use_options({}, settings.buckets_dir)
-    yield settings.buckets_dir, listener.getsockname()[1]
+    with serve_s3(settings) as port:
+        yield settings.buckets_dir, port
     use_options({})
-    server.should_exit = True
-    thread.join(60)
-    engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +191,7 @@ def test_files_are_uploaded_in_parts_and_deleted(s3, place, tmp_path):
     assert [one["Key"] for one in answer["Deleted"]] == ["big/file", "no"]
     assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [("a//b", "InvalidArgument")]
     assert s3.list_objects_v2(Bucket="mybucket", Prefix="big/")["KeyCount"] == 0
-    assert list((place[0] / ".uploads").iterdir()) == []
+    assert list((place[0] / ".uploads").glob("*/parts")) == []
 
 
 def test_an_object_is_put_once_where_that_is_asked_for(s3):
@@ -275,13 +260,82 @@ def test_a_list_follows_no_link(place, s3):
     assert listed("links/in/round/in/") == []
 
 
-def test_an_upload_begins_while_others_end(place, monkeypatch):
-    context = ServerContext(settings=settings_of(place[0].parents[1]), engine=None, now=lambda: NOW)
-    buckets = Buckets(context)
-    gone = place[0] / ".uploads" / "gone"
-    monkeypatch.setattr(Path, "iterdir", lambda _: iter([gone]))
+def test_an_upload_is_one_of_the_key_that_it_was_begun_for(s3):
+    begun = s3.create_multipart_upload(Bucket="mybucket", Key="parts/of/one")
+    about = {"Bucket": "mybucket", "Key": "parts/of/one", "UploadId": begun["UploadId"]}
+    other = {**about, "Key": "parts/of/another"}
+    part = s3.upload_part(**about, PartNumber=1, Body=b"1")
+    whole = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
 
-    assert buckets.upload(buckets.begin()).is_dir()
+    with pytest.raises(s3.exceptions.NoSuchUpload):
+        s3.upload_part(**other, PartNumber=1, Body=b"2")
+    with pytest.raises(s3.exceptions.NoSuchUpload):
+        s3.complete_multipart_upload(**other, MultipartUpload=whole)
+    with pytest.raises(s3.exceptions.NoSuchUpload):
+        s3.abort_multipart_upload(**other)
+
+    with pytest.raises(ClientError, match="only of each part"):
+        s3.complete_multipart_upload(
+            **about, MultipartUpload=whole, ChecksumCRC64NVME="AAAAAAAAAAA="
+        )
+
+    done = s3.complete_multipart_upload(**about, MultipartUpload=whole)
+    assert done["ETag"] == s3.head_object(Bucket="mybucket", Key="parts/of/one")["ETag"]
+    s3.put_object(Bucket="mybucket", Key="parts/of/one", Body=b"later")
+    # A client asks again whose first answer was lost.
+    assert s3.complete_multipart_upload(**about, MultipartUpload=whole)["ETag"] == done["ETag"]
+    assert s3.get_object(Bucket="mybucket", Key="parts/of/one")["Body"].read() == b"later"
+    with pytest.raises(s3.exceptions.NoSuchUpload):
+        s3.upload_part(**about, PartNumber=2, Body=b"2")
+
+
+def test_an_upload_is_forgotten_a_week_after_its_last_part(s3, place):
+    def begin():
+        begun = s3.create_multipart_upload(Bucket="mybucket", Key="weeks")
+        about = {"Bucket": "mybucket", "Key": "weeks", "UploadId": begun["UploadId"]}
+        s3.upload_part(**about, PartNumber=1, Body=b"1")
+        return about
+
+    def make_old(files):
+        for file in files:
+            os.utime(file, (0, 0))
+
+    uploads = place[0] / ".uploads"
+    begin()
+    make_old([file for file in uploads.rglob("*") if file.is_file()])
+    running = begin()
+    make_old(uploads.glob("*/etag"))
+    begin()
+
+    assert len(list(uploads.glob("*/parts/1"))) == 2
+    s3.upload_part(**running, PartNumber=2, Body=b"2")
+
+
+def test_an_object_has_the_etag_of_its_content_though_it_is_replaced_now(s3, place, monkeypatch):
+    file = place[0] / "mybucket" / "replaced"
+    s3.put_object(Bucket="mybucket", Key="replaced", Body=b"old")
+    (file.parent / "next").write_bytes(b"new")
+
+    class Replacing(fs.LocalFileSystem):
+        def get_file_info(self, paths):
+            infos = super().get_file_info(paths)
+            with suppress(FileNotFoundError):
+                (file.parent / "next").replace(file)
+            return infos
+
+    monkeypatch.setattr(fs, "LocalFileSystem", Replacing)
+    found = s3.get_object(Bucket="mybucket", Key="replaced")
+
+    assert found["Body"].read() == b"new"
+    assert found["ETag"] == s3.head_object(Bucket="mybucket", Key="replaced")["ETag"]
+
+
+def test_a_list_of_no_keys_is_empty(s3):
+    s3.put_object(Bucket="mybucket", Key="zero", Body=b"")
+
+    found = s3.list_objects_v2(Bucket="mybucket", Prefix="zero", MaxKeys=0)
+
+    assert (found["KeyCount"], found["IsTruncated"]) == (0, False)
 
 
 def framed(*parts, trailer=""):
@@ -313,6 +367,31 @@ def test_chunks_are_put_together_and_held_against_their_trailer(place):
         assert status == 400, wrong
         assert code in body, (wrong, body)
     assert not (place[0] / "mybucket/wrong").exists()
+
+
+def test_a_checksum_is_verified_or_refused(place):
+    """CRC-64 is AWS CLI 2's own choice; over plain HTTP it signs the body's SHA-256 as well."""
+    digest, crc = hashlib.sha256(b"this").hexdigest(), base64.b64encode(bytes(8)).decode()
+    chunked = {
+        "content_encoding": "aws-chunked", "x_amz_trailer": "x-amz-checksum-crc64nvme",
+        "x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    }  # fmt: skip
+    refused = {
+        "header": raw(place[1], "PUT", "/mybucket/crc", b"this", x_amz_checksum_crc32c=crc[:8]),
+        "trailer": raw(
+            place[1], "PUT", "/mybucket/crc",
+            framed(b"this", trailer=f"x-amz-checksum-crc64nvme:{crc}\r\n"), **chunked,
+        ),
+    }  # fmt: skip
+
+    for status, _, body in refused.values():
+        assert status == 501
+        assert b"request_checksum_calculation = when_required" in body
+    assert not (place[0] / "mybucket/crc").exists()
+    signed = {"x_amz_checksum_crc64nvme": crc, "x_amz_content_sha256": digest}
+    assert raw(place[1], "PUT", "/mybucket/crc", b"this", **signed)[0] == 200
+    assert raw(place[1], "PUT", "/mybucket/crc", b"that", **signed)[0] == 400
+    assert (place[0] / "mybucket/crc").read_bytes() == b"this"
 
 
 def test_a_body_must_be_the_one_that_was_signed(place):

@@ -1,5 +1,7 @@
 """S3 where the storage is a bucket: of what the server's keys open, only what settings name."""
 
+from contextlib import ExitStack
+
 import pytest
 from pyarrow import fs
 
@@ -9,6 +11,7 @@ from driftline.formats.location import Location
 from driftline.serving.aws.s3_buckets import Buckets, keys_of
 from driftline.serving.context import ServerContext
 from driftline.storage import use_options
+from tests.serving.aws.conftest import client_of, serve_s3
 from tests.serving.conftest import NOW, settings_of
 
 
@@ -81,3 +84,38 @@ def test_the_storage_root_within_a_data_folder_is_not_served(remote):
     ):
         with pytest.raises(ForbiddenError, match="installation itself"):
             refused()
+
+
+@pytest.mark.s3
+def test_an_upload_in_parts_goes_through_any_server(s3_root, s3_server, tmp_path):
+    bucket, out = s3_root.split("/")[2], f"{s3_root.removesuffix('store')}out"
+    halves = [b"a" * (5 << 20), b"b"]
+
+    def serve(name):
+        folder = tmp_path / name
+        settings = settings_of(folder, s3_root, data_dirs=[out], output_dirs=[out])
+        return client_of(f"http://127.0.0.1:{servers.enter_context(serve_s3(settings))}", "s3")
+
+    with ExitStack() as servers:
+        first, second = serve("first"), serve("second")
+        begun = first.create_multipart_upload(Bucket=bucket, Key="out/model")
+        about = {"Bucket": bucket, "Key": "out/model", "UploadId": begun["UploadId"]}
+        parts = [
+            {"PartNumber": number, "ETag": server.upload_part(
+                **about, PartNumber=number, Body=half)["ETag"]}
+            for number, (server, half) in enumerate(zip((second, first), halves, strict=True), 1)
+        ]  # fmt: skip
+        for server in (second, first):  # Where the first answer was lost.
+            server.complete_multipart_upload(**about, MultipartUpload={"Parts": parts})
+        found = first.get_object(Bucket=bucket, Key="out/model")["Body"].read()
+        dropped = second.create_multipart_upload(Bucket=bucket, Key="out/model")["UploadId"]
+        about["UploadId"] = dropped
+        first.upload_part(**about, PartNumber=1, Body=b"a")
+        first.abort_multipart_upload(**about)
+        with pytest.raises(second.exceptions.NoSuchUpload):
+            second.upload_part(**about, PartNumber=1, Body=b"a")
+
+    root = fs.FileSelector(s3_root.removeprefix("s3://"), recursive=True)
+    left = [info.base_name for info in s3_server.filesystem().get_file_info(root) if info.is_file]
+    assert found == b"".join(halves)
+    assert left == ["etag"]
