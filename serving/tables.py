@@ -82,7 +82,7 @@ scaling_activities = Table(
     Index(None, "ended_at"),
 )
 
-# What clients of AWS said of resources and jobs, and are shown again (echo.py).
+# What clients of AWS said of resources, and are shown again (echo.py).
 echo = Table(
     "serving_echo",
     metadata,
@@ -99,6 +99,8 @@ jobs = Table(
     Column("kind", String(16), nullable=False),
     Column("name", String(63), nullable=False),
     Column("spec", JSON, nullable=False),
+    # What a client of AWS said of it, and is shown again; {} of one that no such client created.
+    Column("said", JSON, nullable=False, default={}),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     # The declared model that it asks, as it was when the job was created.

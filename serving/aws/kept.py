@@ -1,4 +1,4 @@
-"""What functions of the wire keep beside a resource or a job, to show it again (echo.py)."""
+"""What functions of the wire keep beside a resource, to show it again (echo.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from driftline.database.engine import read_connection
 from driftline.serving.aws.served import Wire
 from driftline.serving.resources import echo
 
@@ -20,16 +19,6 @@ async def keep(wire: Wire, kind: str, name: str, document: Mapping[str, Any]) ->
 async def forget(wire: Wire, kind: str, name: str) -> None:
     """Forget what is kept of what is no declared resource; of those it goes with them."""
     await asyncio.to_thread(_change, wire, echo.remove, kind, name)
-
-
-async def kept(wire: Wire, kind: str, name: str) -> dict[str, Any]:
-    """Return what is kept; {} where nothing is."""
-
-    def get() -> dict[str, Any]:
-        with read_connection(wire.services.context.engine) as connection:
-            return echo.get(connection, kind, name)
-
-    return await asyncio.to_thread(get)
 
 
 def _change(wire: Wire, function: Callable[..., None], *given: object) -> None:

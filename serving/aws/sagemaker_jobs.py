@@ -11,17 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+from sqlalchemy import Connection
+
 from driftline.alerts.documents import from_aws, to_aws
 from driftline.errors import NotFoundError
-from driftline.serving.aws.kept import arn_of, keep, kept
+from driftline.serving.aws.kept import arn_of
 from driftline.serving.aws.lists import Summary, listed
 from driftline.serving.aws.monitoring_definitions import ANALYZERS, analyzer_of
 from driftline.serving.aws.ours import every
 from driftline.serving.aws.sagemaker_monitoring import EXECUTION, executed
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves_each
-from driftline.serving.jobs.store import JobExistsError
+from driftline.serving.jobs.store import JobExistsError, get_job
 from driftline.serving.operations import jobs
 from driftline.serving.operations.jobs import DescribedJob, DescribedProcessingJob
+from driftline.serving.operations.services import Services
 from driftline.serving.processing.definition import LONGEST_S, Channel
 from driftline.serving.transform.definition import TransformJobSpec
 
@@ -133,14 +137,14 @@ async def create_job(kind: str, wire: Wire, given: Given) -> Answer:
     name = given[f"{kind}JobName"]
     arn = arn_of(wire, f"{kind}Job", name)
     try:
-        await wire.ask(_KINDS[kind].create, spec=_KINDS[kind].spec(given))
+        spec, said = _KINDS[kind].spec(given), to_jsonable_python(given)
+        await wire.ask(_KINDS[kind].create, spec=spec, said=said)
     except JobExistsError:
         raise WireError(
             "ResourceInUse",
             "Job name must be unique within an AWS account and region, and a job with this name "
             f"already exists ({arn})",
         ) from None
-    await keep(wire, f"{kind}Job", name, given)
     return {f"{kind}JobArn": arn}
 
 
@@ -152,9 +156,18 @@ async def describe_job(kind: str, wire: Wire, given: Given) -> Answer:
         if kind == "Processing" and EXECUTION.fullmatch(name):
             job, said = await executed(wire, name)
         else:
-            job = await wire.ask(_KINDS[kind].describe, name=name)
-            said = await kept(wire, f"{kind}Job", name)
+            job, said = await _described(kind, wire, name)
     return {**_shown(kind, wire, job), **_KINDS[kind].members(job), **said}
+
+
+async def _described(kind: str, wire: Wire, name: str) -> tuple[Any, Answer]:
+    """Return a job, and what the client said that created it."""
+
+    def read(_services: Services, connection: Connection) -> tuple[Any, Answer]:
+        job = _KINDS[kind].describe(connection, name)
+        return job, get_job(connection, job.kind, name).said
+
+    return await wire.asking.read(_KINDS[kind].describe, read, name=name)
 
 
 @serves_each("sagemaker.Stop{}Job", _KINDS)

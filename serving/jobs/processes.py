@@ -12,7 +12,7 @@ from sqlalchemy import Row, select
 
 from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
-from driftline.serving.jobs.store import JobKind, drop_ended_jobs
+from driftline.serving.jobs.store import JobKind
 from driftline.serving.queue_worker import PAUSE_S, QueueWorker
 from driftline.serving.tables import job_queue, jobs
 
@@ -49,10 +49,6 @@ class JobProcesses(QueueWorker):
         is_asked = jobs.c.status == "Stopping", jobs.c.key.in_(list(self._running))
         with read_connection(self._context.engine) as connection:
             return list(connection.scalars(select(jobs.c.key).where(*is_asked)))
-
-    def _upkeep(self) -> None:
-        with self._context.engine.begin() as connection:
-            drop_ended_jobs(connection, self._now() - self._kept)
 
     async def _work(self, row: Row[Any]) -> None:
         if row.status == "Stopping":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,6 @@ from driftline.capture.erasure.clearing import ERASED
 from driftline.database.dialects import upsert
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
-from driftline.serving.resources import echo
 from driftline.serving.tables import job_queue, jobs
 from driftline.validation import nearest
 
@@ -36,6 +36,7 @@ class Job(BaseModel):
     kind: JobKind
     name: str
     spec: dict[str, Any]  # Of the form of its kind.
+    said: dict[str, Any]  # By the client of AWS that created it.
     status: JobStatus
     failure_reason: str | None
     created_at: datetime
@@ -96,17 +97,10 @@ def stop_job(connection: Connection, kind: JobKind, name: str) -> Job:
     return job
 
 
-def drop_ended_jobs(connection: Connection, before: datetime) -> None:
-    """Delete jobs that ended before a time, and what clients of AWS said of them."""
-    rows = connection.execute(select(_jobs.kind, _jobs.name).where(_jobs.ended_at < before))
-    for kind, name in rows.all():
-        echo.remove(connection, echo_kind(kind), name)
-    job_queue.drop_ended(connection, before)
-
-
-def echo_kind(kind: JobKind) -> str:
-    """Return the name under which it is kept what clients of AWS said of a job."""
-    return f"{kind.title()}Job"
+def say(connection: Connection, kind: JobKind, name: str, said: Mapping[str, Any]) -> None:
+    """Store what clients of AWS say of a job, in the place of what they said before."""
+    of = update(jobs).where(_jobs.key == _key(kind, name))
+    connection.execute(of.values(said=said))
 
 
 def clear_reasons(connection: Connection, endpoint: str | None, *, dry_run: bool) -> int:

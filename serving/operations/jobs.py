@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Body
 from sqlalchemy import Connection
@@ -26,6 +27,8 @@ from driftline.serving.transform.definition import TransformJobSpec
 
 Name = Annotated[str, "The job's name; `driftline job list` shows it."]
 ProcessingName = Annotated[str, "The job's name; `driftline processing list` shows it."]
+# What a client of AWS said of a job, to be shown again.
+Said = Mapping[str, Any] | None
 Status = Annotated[JobStatus | None, "Only those in this status."]
 
 
@@ -67,6 +70,7 @@ Described = TypeVar("Described", DescribedJob, DescribedProcessingJob)
 def create_transform_job(
     services: Services,
     spec: Annotated[TransformJobSpec, Body(description="CreateTransformJob's fields.")],
+    said: Said = None,
 ) -> DescribedJob:
     """Score files by a model, or as an endpoint does, in the background.
 
@@ -76,7 +80,7 @@ def create_transform_job(
 
     Example: driftline job create march.yaml
     """
-    return _created(DescribedJob, services, spec)
+    return _created(DescribedJob, services, spec, said)
 
 
 @operation(
@@ -116,6 +120,7 @@ def stop_transform_job(services: Services, name: Name) -> DescribedJob:
 def create_processing_job(
     services: Services,
     spec: Annotated[ProcessingJobSpec, Body(description="What is analyzed, and how.")],
+    said: Said = None,
 ) -> DescribedProcessingJob:
     """Make a baseline of files, or check files against one, in the background.
 
@@ -125,7 +130,7 @@ def create_processing_job(
 
     Example: driftline processing create baseline.yaml
     """
-    return _created(DescribedProcessingJob, services, spec)
+    return _created(DescribedProcessingJob, services, spec, said)
 
 
 @operation(
@@ -162,14 +167,15 @@ def stop_processing_job(services: Services, name: ProcessingName) -> DescribedPr
 
 
 def _created(
-    described: type[Described], services: Services, spec: TransformJobSpec | ProcessingJobSpec
-) -> Described:
+    described: type[Described], services: Services, spec: TransformJobSpec | ProcessingJobSpec,
+    said: Said,
+) -> Described:  # fmt: skip
     context = services.context
     for place in spec.places:
         context.reach.check_data(place)
     context.reach.check_output(spec.output)
     now, asked = context.lease_clock(), spec.asked()
-    values: dict[str, object] = {"spec": spec.model_dump(mode="json")}
+    values: dict[str, object] = {"spec": spec.model_dump(mode="json"), "said": said or {}}
     with context.engine.begin() as connection:
         if asked is not None:
             values["model"] = _pinned(connection, *asked).model_dump()

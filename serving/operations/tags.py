@@ -1,19 +1,23 @@
-"""Tags as clients of AWS set them: of resources, and of jobs that those clients made."""
+"""Tags as clients of AWS set them: of resources and of jobs."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, get_args
 
 from pydantic import Field
 from sqlalchemy import Connection
 
 from driftline.errors import InputError, NotFoundError
+from driftline.serving.jobs import store as job_store
+from driftline.serving.jobs.store import JobKind
 from driftline.serving.operations.registry import operation
 from driftline.serving.resources import echo, store
 from driftline.serving.resources.specs import KINDS
 
 TAGS_MAX = 50  # SageMaker's.
 _MEMBER = "Tags"
+_JOBS: Mapping[str, JobKind] = {f"{kind.title()}Job": kind for kind in get_args(JobKind)}
 _Key = Annotated[str, Field(min_length=1, max_length=128)]
 _Value = Annotated[str, Field(max_length=256)]
 TaggedKind = Annotated[str, Field(max_length=63, description="A kind of resource, or of job.")]
@@ -41,11 +45,17 @@ def change_aws_tags(
     if len(tags) > TAGS_MAX:
         raise InputError(f'{kind} "{name}": {len(tags)} tags; expected {TAGS_MAX} at most')
     written = [{"Key": key, "Value": value} for key, value in tags.items()]
-    echo.put(connection, kind, name, {**said, _MEMBER: written})
+    document = {**said, _MEMBER: written}
+    if kind in _JOBS:
+        job_store.say(connection, _JOBS[kind], name, document)
+    else:
+        echo.put(connection, kind, name, document)
     return tags
 
 
 def _said(connection: Connection, kind: str, name: str) -> echo.Document:
+    if kind in _JOBS:
+        return job_store.get_job(connection, _JOBS[kind], name).said
     said = echo.get(connection, kind, name)
     for known in KINDS:
         if known == kind:

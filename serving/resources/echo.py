@@ -1,4 +1,4 @@
-"""What clients of AWS said of a resource or a job, and are shown again: tags, roles, networks.
+"""What clients of AWS said of a resource, and are shown again: tags, roles, networks.
 
 Of a kind of ours, or of AWS's where we have none. What is kept of a declared resource is deleted
 with it. Nothing here changes what a resource does.

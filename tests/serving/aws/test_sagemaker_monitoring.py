@@ -681,6 +681,10 @@ def test_files_are_scored_by_a_transform_job(sagemaker, s3, trained):
     found = sagemaker.describe_transform_job(TransformJobName="score-1")
 
     assert {key: found[key] for key in job} == job
+    arn, tags = found["TransformJobArn"], [{"Key": "team", "Value": "ml"}]
+    sagemaker.add_tags(ResourceArn=arn, Tags=tags)
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == tags
+    assert sagemaker.describe_transform_job(TransformJobName="score-1")["ModelName"] == "late"
     assert found["TransformJobStatus"] == "Completed", found.get("FailureReason")
     assert len(read(s3, "s3://mybucket/scores/a.csv.out").splitlines()) == 20
     listed = sagemaker.list_transform_jobs()["TransformJobSummaries"]

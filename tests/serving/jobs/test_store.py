@@ -6,11 +6,9 @@ from driftline.serving.jobs.store import (
     JobExistsError,
     clear_reasons,
     create_job,
-    drop_ended_jobs,
     get_job,
     list_jobs,
 )
-from driftline.serving.resources import echo
 from driftline.serving.tables import job_queue
 from tests.servers.postgres import both_databases
 from tests.together import together
@@ -22,8 +20,7 @@ NOW = datetime(2026, 1, 15, tzinfo=UTC)
 def test_names_and_what_clients_said_are_each_kinds_own(engine):
     with engine.begin() as connection:
         for kind in ("transform", "processing"):
-            create_job(connection, kind, "Nightly", NOW, spec={"of": kind})
-            echo.put(connection, f"{kind.title()}Job", "Nightly", {"RoleArn": kind})
+            create_job(connection, kind, "Nightly", NOW, spec={"of": kind}, said={"RoleArn": kind})
         with pytest.raises(JobExistsError):
             create_job(connection, "transform", "nightly", NOW, spec={})
     (row,) = job_queue.claim(engine, "one", NOW, 1, job_queue.table.c.kind == "transform")
@@ -32,14 +29,12 @@ def test_names_and_what_clients_said_are_each_kinds_own(engine):
         assert clear_reasons(connection, None, dry_run=False) == 1
         assert "secret" not in get_job(connection, "transform", "nightly").failure_reason
 
-        drop_ended_jobs(connection, NOW + timedelta(days=1))
+        job_queue.drop_ended(connection, NOW + timedelta(days=1))
 
         assert list_jobs(connection, "transform", limit=2) == []
-        assert echo.get(connection, "TransformJob", "nightly") == {}
-        assert [job.spec for job in list_jobs(connection, "processing", limit=2)] == [
-            {"of": "processing"}
-        ]
-        assert echo.get(connection, "ProcessingJob", "nightly") == {"RoleArn": "processing"}
+        assert create_job(connection, "transform", "nightly", NOW, spec={}).said == {}
+        (other,) = list_jobs(connection, "processing", limit=2)
+        assert (other.spec, other.said) == ({"of": "processing"}, {"RoleArn": "processing"})
 
 
 @both_databases
