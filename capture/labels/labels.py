@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.capture.tables.storage import list_folders
-from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
+from driftline.capture.tables.table import FILE, DeltaFolder, WatermarkMovedError
 from driftline.errors import InputError
 from driftline.formats.arrow_types import UTC_MICROSECONDS
 
@@ -88,16 +88,16 @@ def put(
     endpoint: str,
     labels: pa.Table,
     now: Callable[[], datetime],
-    mark: tuple[str, int] | None = None,
+    file: str | None = None,
 ) -> LabelCounts:
     """Store labels, all in one commit; the last one of a row wins.
 
     Rows may come after their labels, so only windows show whether a label belongs to a captured
-    row; labels of any age are stored. ``mark``: a watermark that moves in the same commit; where it
-    stands there already, these labels are stored.
+    row; labels of any age are stored. ``file``: what names the file that they are all of. The same
+    commit notes that it was read, without labels too; of a file that was, nothing is stored again.
     """
     labelled, received, empty = _checked(labels)
-    if not labelled.num_rows:
+    if not labelled.num_rows and file is None:
         return LabelCounts(received, 0, 0, empty)
     slots = _slots(labelled)
     at = _last_of_each(slots)
@@ -113,11 +113,14 @@ def put(
         folder.catch_up()
         moment = now().astimezone(UTC)
         number = folder.watermark(_LOADS) + 1 + bool(lost.num_rows)
-        if mark is not None and folder.watermark(mark[0]) >= mark[1]:
-            return LabelCounts(received, 0, 0, empty)
+        marks = {_LOADS: number}
+        if file is not None:
+            if folder.watermark(FILE + file):
+                return LabelCounts(received, 0, 0, empty)
+            marks[FILE + file] = int(moment.timestamp() * 1000)
         rows = [_stamped(lost, moment, number - 1), _stamped(last, moment, number)]
         try:
-            folder.append(pa.concat_tables(rows), {_LOADS: number, **dict([mark] if mark else [])})
+            folder.append(pa.concat_tables(rows), marks)
         except WatermarkMovedError:
             # Another load came in between and has this number.
             continue

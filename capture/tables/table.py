@@ -11,6 +11,7 @@ import hashlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote
@@ -41,7 +42,11 @@ _ATTEMPTS = 5
 # all rows count as new. With a commit each ten seconds it is some 9,000 of them.
 _LOG_RETENTION = "delta.logRetentionDuration"
 _LOG_KEPT = "interval 24 hours"
-
+# Watermarks whose names begin so are of files that are read once. The table forgets them some time
+# after the moment that they say, in milliseconds of UTC; the others never.
+FILE = "file/"
+FILES_KEPT = timedelta(days=400)
+_MARK_RETENTION = "delta.setTransactionRetentionDuration"
 
 _Entry = tuple[int | None, int | None] | bytes
 
@@ -271,7 +276,10 @@ class DeltaFolder:
             partition_by=[self.partition] if self.partition else None,
             commit_properties=CommitProperties(
                 custom_metadata=dict(metadata or {}),
-                app_transactions=[Transaction(name, at) for name, at in watermarks.items()],
+                app_transactions=[
+                    Transaction(name, at, at if name.startswith(f"s/{FILE}") else None)
+                    for name, at in watermarks.items()
+                ],
             ),
             post_commithook_properties=self._hooks,
         )
@@ -424,7 +432,10 @@ class DeltaFolder:
                 schema,
                 mode="ignore",
                 partition_by=parts,
-                configuration={_LOG_RETENTION: _LOG_KEPT},
+                configuration={
+                    _LOG_RETENTION: _LOG_KEPT,
+                    _MARK_RETENTION: f"interval {FILES_KEPT.days} days",
+                },
                 storage_options=self._options,
             )
         except CommitFailedError:

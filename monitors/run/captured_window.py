@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from driftline.baseline.store import Baseline
+from driftline.capture.labels.ground_truth import load_ground_truth
 from driftline.capture.labels.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.errors import InputError
@@ -30,6 +31,7 @@ from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.derived_predictions import with_predictions
 from driftline.roles import Roles
 from driftline.signature import Signature
+from driftline.storage import storage_error
 
 # SageMaker's own text.
 NO_DATA = "Job inputs had no data"
@@ -147,6 +149,18 @@ def answer_columns(signature: Signature, baseline: Baseline) -> list[str]:
     labels = labels_of(baseline)
     names = [one.name for one in signature.outputs] + ([labels.name] if labels else [])
     return [*dict.fromkeys(names)]
+
+
+def load_labels(
+    root: str, definition: MonitorDefinition, since: datetime, now: Callable[[], datetime]
+) -> None:
+    """Load ground truth files that came for windows from a moment on, where the monitor has any."""
+    if definition.labels is None:
+        return
+    try:
+        load_ground_truth(root, definition.endpoint, definition.labels, since, now)
+    except OSError as error:
+        raise storage_error(definition.labels, error) from error
 
 
 def labels_of(reference: Baseline) -> Labels | None:

@@ -26,7 +26,6 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.baseline.cache import BaselineCache
-from driftline.capture.labels.ground_truth import load_ground_truth
 from driftline.capture.windows.window import Window
 from driftline.database.disconnects import FailedPasses, is_disconnect
 from driftline.database.engine import read_connection
@@ -38,6 +37,7 @@ from driftline.monitors.executions import Execution
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run import asked_windows, lease, revisit
 from driftline.monitors.run.asked_windows import AskedWindow
+from driftline.monitors.run.captured_window import load_labels
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import RETENTION
 from driftline.monitors.run.status import LONGEST_REST, MonitorState, MonitorStates
@@ -153,7 +153,9 @@ class Scheduler:
         if is_over and state.asked_for is None:
             return
         is_wanted = state.is_asked(moment) or self._is_due(state, moment)
-        self._load_labels(state, moment, is_wanted=is_wanted)
+        if is_wanted or not self._has_loaded(definition, moment):
+            window = state.next_window()
+            self._load_labels(definition, moment if window is None else window.start)
         if not is_wanted and not self._is_touched(state, moment):
             return
         is_captured = definition.source is None
@@ -196,20 +198,16 @@ class Scheduler:
             if self._has_lease:
                 lease.release(self.engine, definition.name, self.owner)
 
-    def _load_labels(self, state: MonitorState, moment: datetime, *, is_wanted: bool) -> None:
-        """Load the ground truth files that came, before a run and every now and then."""
-        definition, window = state.definition, state.next_window()
+    def _has_loaded(self, definition: MonitorDefinition, moment: datetime) -> bool:
+        """Return whether ground truth files were looked for a short while ago."""
         looked_at = self._labelled_at.get(definition.name)
-        rests = looked_at is not None and looked_at <= moment < looked_at + self.revisit_after
-        if definition.labels is None or (rests and not is_wanted):
-            return
-        self._labelled_at[definition.name] = moment
-        since = moment if window is None else window.start
+        return looked_at is not None and looked_at <= moment < looked_at + self.revisit_after
+
+    def _load_labels(self, definition: MonitorDefinition, since: datetime) -> None:
+        self._labelled_at[definition.name] = self.lease_clock()
         try:
-            load_ground_truth(
-                self.root, definition.endpoint, definition.labels, since, self.lease_clock
-            )
-        except (DriftlineError, OSError) as error:
+            load_labels(self.root, definition, since, self.lease_clock)
+        except DriftlineError as error:
             self._count(definition, error)
 
     def _take_turn(
@@ -306,6 +304,8 @@ class Scheduler:
         definition, moment = state.definition, self.lease_clock()
         with read_connection(self.engine) as connection:
             found = asked_windows.list_asked(connection, definition.name, moment, WINDOWS_PER_TURN)
+        if found:  # The oldest comes first, and may begin before the schedule's next window.
+            self._load_labels(definition, found[0].window_start)
         for asked in found:
             if stop.is_set():
                 return

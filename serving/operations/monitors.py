@@ -44,6 +44,7 @@ from driftline.monitors.run.backfill import (
     queue,
 )
 from driftline.monitors.run.cancel import Cancelled, Pending, cancel, pending
+from driftline.monitors.run.captured_window import load_labels
 from driftline.monitors.run.contributing_rows import (
     ContributingRows,
     open_contributing_rows,
@@ -109,8 +110,9 @@ def run_monitor(
 
     Example: driftline monitor run flights-data-quality --from 2026-11-18 --to 2026-11-19
     """
-    definition = declared_monitor(services.context, name)
-    window = _span(start, end) or last_window(definition, services.context.now())
+    context, definition = services.context, declared_monitor(services.context, name)
+    window = _span(start, end) or last_window(definition, context.now())
+    load_labels(context.root, definition, window.start, context.lease_clock)
     return EndedExecution.of(run(services.job(definition, window)))
 
 
@@ -130,6 +132,7 @@ def backfill_monitor(
     if missed.windows:
         expect_history(context.engine, definition)
         job = services.job(definition, missed.windows[0])
+        load_labels(context.root, definition, missed.windows[0].start, context.lease_clock)
         for window in missed.windows:
             ran.append(run(replace(job, window=window)))
             if time.monotonic() >= ends_at:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -20,10 +20,11 @@ from driftline.baseline.store import Baseline
 from driftline.capture.labels.labels import label_folder
 from driftline.capture.labels.labels import put as put_labels
 from driftline.capture.spool.frame import Flag
+from driftline.capture.windows.window import Window
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution
-from driftline.monitors.run import lease, revisit, scheduler
+from driftline.monitors.run import asked_windows, lease, revisit, scheduler
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
 from tests.clock import Clock
@@ -202,8 +203,7 @@ def test_ground_truth_files_are_loaded_before_a_run_and_later_on(
     with house.begin() as connection:
         put_definition(connection, quality, START)
 
-    def upload(name: str) -> None:
-        moment = clock() - timedelta(hours=1)
+    def upload(name: str, moment: datetime) -> None:
         file = place / f"{moment:%Y/%m/%d/%H}/{name}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
         data = {"groundTruthData": {"data": "1", "encoding": "CSV"}}
@@ -215,14 +215,20 @@ def test_ground_truth_files_are_loaded_before_a_run_and_later_on(
         return set() if rows is None else set(rows.to_table()["key"].to_pylist())
 
     looking = Scheduler(house, root, lambda _: reference.signature, now=clock, revisit_s=REVISIT_S)
-    upload("first")
+    upload("first", clock() - timedelta(hours=1))
     looking.step()
     before = loaded()
     clock.advance(seconds=REVISIT_S)
-    upload("second")
+    upload("second", clock() - timedelta(hours=1))
+    looking.step()
+    with house.begin() as connection:  # A window that the schedule has not.
+        asked = Window(START - 30 * DAY, START - 29 * DAY)
+        asked_windows.ask(connection, "quality", [asked], by="ada", now=clock())
+    upload("third", asked.start)
+    clock.advance(seconds=1)
     looking.step()
 
-    assert (before, loaded()) == ({"first"}, {"first", "second"})
+    assert (before, loaded()) == ({"first"}, {"first", "second", "third"})
 
 
 def test_the_one_run_of_now_waits_for_requests_that_nobody_could_decode_before(

@@ -614,12 +614,13 @@ def test_quality_and_bias_are_watched_on_an_endpoint(server, sagemaker, s3, trai
             "scored", trained.csv(rows), x_amzn_sagemaker_inference_id=f"batch-{at}"
         )
         assert answer.status_code == 200
-        given = [
-            {"id": f"batch-{at}", "row_index": row, "label": int(one)}
-            for row, one in enumerate(labels[rows])
-        ]
-        sent = server.client.post("/api/v1/endpoints/scored/truth", json=given)
-        assert sent.status_code < 300, sent.text
+        data = ",".join(str(int(one)) for one in labels[rows])
+        given = {
+            "groundTruthData": {"data": data, "encoding": "CSV"},
+            "eventMetadata": {"eventId": f"batch-{at}"}, "eventVersion": "0",
+        }  # fmt: skip
+        key = f"truth/{NOW:%Y/%m/%d/%H}/{at}.jsonl"
+        s3.put_object(Bucket="mybucket", Key=key, Body=json.dumps(given))
     server.sink_all()
     window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
     for name, check in (("by-quality", "accuracy"), ("by-bias", "bias_drift_check")):
