@@ -179,8 +179,9 @@ async def _change(
         asked = {"if_match": stored["etag"]}
     else:
         endpoint, variant = _named(given)
-        name = f"{endpoint}-{variant}"
-        name = name if len(name) <= _NAME_MAX else str(policy_id(name, "name"))
+        # Endpoint and variant alone would be one name for "a-b" and "c", and for "a" and "b-c".
+        digest = policy_id(given["ResourceId"], "name").hex[:8]
+        name = f"{endpoint}-{variant}"[: _NAME_MAX - 1 - len(digest)] + f"-{digest}"
         resource = {"name": name, "spec": {"endpoint": endpoint, "variant": variant}, "tags": {}}
         asked = {"if_none_match": "*"}
     for field, value in spec.items():

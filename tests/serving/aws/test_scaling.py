@@ -147,6 +147,29 @@ def test_an_alarm_of_cloudwatch_scales_by_the_arn_of_a_policy(
     scaling.deregister_scalable_target(**PLACE)
 
 
+def test_names_that_read_alike_together_are_of_two_targets(scaling, wire_server):
+    variants = {"a-b": "c", "a": "b-c"}
+    for endpoint, variant in variants.items():
+        served = [{"variant_name": variant, "model_name": "flights"}]
+        wire_server.must_apply(resource("Endpoint", endpoint, production_variants=served))
+    places = [{**PLACE, "ResourceId": f"endpoint/{a}/variant/{b}"} for a, b in variants.items()]
+
+    for most, place in enumerate(places, 2):
+        scaling.register_scalable_target(**place, MinCapacity=1, MaxCapacity=most)
+
+    asked = {key: PLACE[key] for key in ("ServiceNamespace", "ScalableDimension")}
+    found = scaling.describe_scalable_targets(**asked)["ScalableTargets"]
+    assert {one["ResourceId"]: one["MaxCapacity"] for one in found} == {
+        place["ResourceId"]: most for most, place in enumerate(places, 2)
+    }
+    names = [
+        one["name"] for one in wire_server.client.get("/api/v1/scaling-policies").json()["items"]
+    ]
+    assert all(name.startswith("a-b-c-") for name in names)
+    for endpoint in variants:
+        assert wire_server.client.delete(f"/api/v1/endpoints/{endpoint}").status_code == 204
+
+
 def test_targets_have_tags(scaling):
     arn = scaling.register_scalable_target(
         **PLACE, MinCapacity=1, MaxCapacity=2, Tags={"team": "ops", "tier": "1"}
