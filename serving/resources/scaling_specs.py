@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from driftline.alerts.math.query import read_dimensions
+from driftline.alerts.math.query import MetricQuery, read_dimensions
 from driftline.local_time import find_zone
 from driftline.monitors.schedule import EXPRESSION, RATE, Schedule, ScheduleError
 from driftline.serving.resources.spec import Moment, Name, Spec, require_distinct
 
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)\)\Z", re.IGNORECASE)
 COOLDOWN_S = 300  # SageMaker's default.
+PERIOD_S = 60  # Of the metrics that policies track.
 # Of a variant with instances, and of a serverless one.
 DIMENSIONS = (
     "sagemaker:variant:DesiredInstanceCount",
@@ -53,6 +54,17 @@ class PredefinedMetric(Spec):
     predefined_metric_type: Literal[*PREDEFINED]  # type: ignore[valid-type] # the table's keys
 
 
+def _queries(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write metric math in the one form that is stored, whichever it is given in."""
+    return [
+        # Expressions have the period of their metrics.
+        MetricQuery.from_dict(
+            one if {"expression", "Expression"} & one.keys() else {"period": PERIOD_S, **one}
+        ).as_dict()
+        for one in given
+    ]
+
+
 class CustomizedMetric(Spec):
     """Any metric, or metric math, in CloudWatch's fields."""
 
@@ -63,7 +75,7 @@ class CustomizedMetric(Spec):
     ] = {}
     statistic: str | None = None
     unit: str | None = None
-    metrics: list[dict[str, Any]] | None = None
+    metrics: Annotated[list[dict[str, Any]], AfterValidator(_queries)] | None = None
 
 
 class TargetTracking(Spec):

@@ -21,6 +21,7 @@ from driftline.serving.resources.endpoint_specs import INSTANCES_MAX, variants_o
 from driftline.serving.resources.resources import ResourceError
 from driftline.serving.resources.scaling_specs import (
     DIMENSIONS,
+    PERIOD_S,
     PREDEFINED,
     Policy,
     ScalingPolicySpec,
@@ -29,7 +30,6 @@ from driftline.serving.resources.scaling_specs import (
 from driftline.serving.scaling.decision import LOW_SHARE
 
 ALARMS = "TargetTracking-endpoint/"  # How the names of these alarms begin.
-_PERIOD_S = 60
 # Comparison, threshold as a share of the target, and periods, as AWS has them.
 _SIDES = {
     "High": ("GreaterThanThreshold", 1.0, 3),
@@ -73,19 +73,13 @@ def _metric(spec: ScalingPolicySpec, rule: TargetTracking) -> dict[str, Any]:
         return {
             "namespace": "AWS/SageMaker", "metric_name": name, "statistic": statistic,
             "dimensions": {"EndpointName": spec.endpoint, "VariantName": spec.variant},
-            "period": _PERIOD_S,
+            "period": PERIOD_S,
         }  # fmt: skip
     given = rule.customized_metric_specification
     assert given is not None
     if given.metrics is None:
-        return {**given.model_dump(exclude_none=True), "period": _PERIOD_S}
-    # Expressions have the period of their metrics.
-    return {
-        "metrics": [
-            one if {"expression", "Expression"} & one.keys() else {"period": _PERIOD_S, **one}
-            for one in given.metrics
-        ]
-    }
+        return {**given.model_dump(exclude_none=True), "period": PERIOD_S}
+    return {"metrics": given.metrics}
 
 
 def is_managed(connection: Connection, name: str) -> bool:

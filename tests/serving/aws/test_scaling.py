@@ -170,6 +170,27 @@ def test_names_that_read_alike_together_are_of_two_targets(scaling, wire_server)
         assert wire_server.client.delete(f"/api/v1/endpoints/{endpoint}").status_code == 204
 
 
+def test_metric_math_is_shown_as_amazon_spells_it_however_it_was_declared(scaling, wire_server):
+    metric = {
+        "Namespace": "N", "MetricName": "m", "Dimensions": [{"Name": "EndpointName", "Value": "f"}]
+    }  # fmt: skip
+    math = [
+        {"Id": "m1", "MetricStat": {"Metric": metric, "Stat": "Sum"}, "ReturnData": False},
+        {"Id": "e1", "Expression": "m1 / 2", "Label": "half", "ReturnData": True},
+    ]
+    rule = {"target_value": 7.0, "customized_metric_specification": {"metrics": math}}
+    policy = {"policy_name": "math", "target_tracking_scaling_policy_configuration": rule}
+
+    wire_server.must_apply(
+        resource("ScalingPolicy", "math", endpoint="flights", max_capacity=2, policies=[policy])
+    )
+
+    (found,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    shown = found["TargetTrackingScalingPolicyConfiguration"]["CustomizedMetricSpecification"]
+    assert shown["Metrics"] == math
+    scaling.deregister_scalable_target(**PLACE)
+
+
 def test_targets_have_tags(scaling):
     arn = scaling.register_scalable_target(
         **PLACE, MinCapacity=1, MaxCapacity=2, Tags={"team": "ops", "tier": "1"}
