@@ -72,11 +72,14 @@ def retained(row: store.Stored) -> dict[str, Any]:
     current = {one.key[1]: one for one in list_desired(row)}
     if "DataCaptureConfig" not in excluded and "sampling_percentage" in running:
         spec["sampling_percentage"] = running["sampling_percentage"]
-    variants = []
+    variants, may_rest = [], spec.get("async_inference_config") is not None
     for variant in spec["production_variants"]:
         old, kept = current.get(variant["variant_name"].casefold()), {}
         for word, field, name in _RETAINED:
             if old is not None and word not in excluded and field in variant:  # Of counts, not all.
                 kept[field] = getattr(old, name)
+        # Provisioned concurrency is no such count, and only asynchronous variants may rest at 0.
+        if old is not None and (old.serverless or (old.instance_count == 0 and not may_rest)):
+            kept.pop("initial_instance_count", None)
         variants.append({**variant, **kept})
     return {**spec, "production_variants": variants}

@@ -22,7 +22,7 @@ from driftline.serving.resources.deployments import (
     taken_back,
 )
 from driftline.serving.resources.endpoint_specs import ServedEndpoint
-from driftline.serving.resources.fleets import list_fleets
+from driftline.serving.resources.fleets import list_fleets, retained
 from driftline.serving.resources.model_specs import FileModel
 from driftline.serving.resources.store import Stored, get, put_row
 
@@ -299,3 +299,32 @@ def test_a_label_is_of_one_fleet_also_of_a_new_version_of_a_model(generation, la
 
     assert [one.is_new for one in fleets] == [False, True]
     assert [one.label for one in fleets] == labels
+
+
+COUNT = {"initial_instance_count": 4}
+LATER = {"async_inference_config": {"output_config": {"s3_output_path": "answers"}}}
+ON_DEMAND = {"serverless_config": {"memory_size_in_mb": 1024, "max_concurrency": 9}}
+
+
+@pytest.mark.parametrize(
+    ("old", "count", "new", "expected"),
+    [
+        (COUNT, 3, {}, 3),
+        (COUNT | LATER, 0, LATER, 0),
+        (COUNT | LATER, 0, {}, 4),  # Nothing would answer.
+        (ON_DEMAND, 3, {}, 4),  # Provisioned concurrency, which is no such count.
+    ],
+)
+def test_a_count_is_retained_where_the_new_variant_may_have_it(old, count, new, expected):
+    model = {"spec": FileModel(path="m").model_dump(), "file": "m/1", "trust_pickle": False}
+    made = {
+        "spec": ServedEndpoint(model="m", **old).model_dump(mode="json"),
+        "models": {"m": {"name": "m", "made": model}},
+        "overrides": {"alltraffic": {"instance_count": count}},
+    }
+    wanted = ServedEndpoint(model="m", **COUNT, **new, retain_all_variant_properties=True)
+    row = Stored("Endpoint", "flights", None, {}, wanted.model_dump(mode="json"), made)
+
+    (variant,) = retained(row)["production_variants"]
+
+    assert variant["initial_instance_count"] == expected
