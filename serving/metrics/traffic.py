@@ -215,16 +215,17 @@ class Traffic:
         try:
             while True:
                 await asyncio.sleep(_LOOK_S)
-                self._count_open()
-                await self._sample()
-                await self._write(int(self._now().timestamp() // 60))
+                # Read once: a minute that ends meanwhile is written with its workers, next time.
+                minute = int(self._now().timestamp() // 60)
+                self._count_open(minute)
+                await self._sample(minute)
+                await self._write(minute)
         finally:
             # What was counted so far is told even if the minute is not over.
             await asyncio.shield(self._write(None))
 
-    def _count_open(self) -> None:
+    def _count_open(self, minute: int) -> None:
         """Note, each second, how many requests are open for a worker; scaling goes by it."""
-        minute = int(self._now().timestamp() // 60)
         counts: defaultdict[_Key, Counts[str]] = defaultdict(Counts)
         for one in self._workers():
             for fleet in () if one.container else {"", one.fleet}:
@@ -243,9 +244,8 @@ class Traffic:
                 share = min(1.0, count["open"] / count["provisioned"])
                 found.note("ServerlessProvisionedConcurrencyUtilization", float(f"{share:.3g}"))
 
-    async def _sample(self) -> None:
+    async def _sample(self, minute: int) -> None:
         """Look once a minute at the workers, and what they used in the minute before."""
-        minute = int(self._now().timestamp() // 60)
         if minute == self._sampled:
             return
         self._sampled = minute
@@ -266,7 +266,8 @@ class Traffic:
 
     async def _write(self, before: int | None) -> None:
         """Write the minutes before one; None: all."""
-        minutes = {key: self._minutes.pop(key) for key in [*self._minutes] if key[0] != before}
+        over = [key for key in self._minutes if before is None or key[0] < before]
+        minutes = {key: self._minutes.pop(key) for key in over}
         for minute in minutes.values():
             minute.end()
         if minutes:

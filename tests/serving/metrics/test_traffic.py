@@ -50,18 +50,22 @@ async def run_while(
         await task
 
 
+def minute_of(clock: Clock) -> int:
+    return int(clock().timestamp() // 60)
+
+
 def let_pass(
     counted: Traffic, clock: Clock, work: Callable[[], object] = lambda: None, minutes: int = 1
 ) -> None:
     """Look at the workers, do some work, let minutes pass, and write what is known of them."""
 
     async def pass_() -> None:
-        await counted._sample()
+        await counted._sample(minute_of(clock))
         work()
         for _ in range(minutes):
             clock.advance(minutes=1)
-            await counted._sample()
-            await counted._sample()  # Twice in a minute is as once.
+            await counted._sample(minute_of(clock))
+            await counted._sample(minute_of(clock))  # Twice in a minute is as once.
         await counted._write(None)
 
     asyncio.run(pass_())
@@ -134,6 +138,27 @@ def test_of_a_minute_in_which_a_server_began_it_tells_no_share_of_a_worker(engin
     assert [*read(engine, "InvocationsPerInstance")] == [1]
 
 
+def test_a_minute_that_ends_while_workers_are_looked_at_is_told_as_a_whole(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic, "_LOOK_S", 0.005)
+    clock = Clock(NOW)
+
+    def workers() -> list[Workers]:
+        """Answer a call in each half of a minute, and let that pass."""
+        counted.observe(ok(), 0.01)
+        clock.advance(seconds=30)
+        return [Workers("flights", "all", [os.getpid()])]
+
+    counted = Traffic(engine, clock, CollectorRegistry(), workers)
+    asyncio.run(run_while(counted, lambda: None, lambda: clock() >= NOW + timedelta(minutes=6)))
+
+    shares = read(engine, "InvocationsPerInstance")
+    assert [(shares[minute].sum, shares[minute].sample_count) for minute in (1, 2, 3)] == [
+        (2.0, 2.0)
+    ] * 3
+
+
 @pytest.mark.parametrize("container", ["", "first"])
 def test_what_workers_use_is_told_of_the_minute_that_is_over(
     engine: Engine, container: str
@@ -178,7 +203,7 @@ def test_of_two_fleets_a_worker_s_share_is_of_both_together_and_of_each(engine: 
     counted = Traffic(engine, clock, CollectorRegistry(), lambda: workers)
 
     def work() -> None:
-        counted._count_open()
+        counted._count_open(minute_of(clock))
         for fleet in ["old"] * 18 + ["new"] * 2:
             counted.observe(ok()._replace(fleet=fleet), 0.01)
 
