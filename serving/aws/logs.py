@@ -126,7 +126,8 @@ async def _streams(wire: Wire, group: str) -> list[str]:
     found = await declared(wire, "endpoints", endpoint) if endpoint != group else None
     if found is None:
         raise _missing("group")
-    return [one["name"] for one in found["status"]["variants"]]
+    # While two fleets run, both have a variant of the name; their lines are one stream.
+    return [*dict.fromkeys(one["name"] for one in found["status"]["variants"])]
 
 
 async def _page(wire: Wire, given: Given, **asked: Any) -> Page[LogLine]:  # noqa: ANN401 - a list's

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from driftline.serving.hosting.worker_output import LogFile
 from tests.serving.aws.conftest import ACCOUNT, REGION, WireClient
-from tests.serving.conftest import Running, Trained
+from tests.serving.conftest import Running, Trained, resource
 
 GROUP = "/aws/sagemaker/Endpoints/flights"
 STREAM = {"logGroupName": GROUP, "logStreamName": "AllTraffic"}
@@ -61,6 +61,30 @@ def test_a_reader_comes_to_an_end_where_the_lines_end(logs: Any) -> None:
     assert [one["message"] for one in last["events"]] == found[-2:]
     assert [one["message"] for one in before["events"]] == found[-4:-2]
     assert logs.get_log_events(**STREAM, endTime=1)["events"] == []
+
+
+def test_while_two_fleets_run_their_variant_is_one_stream(
+    logs: Any, wire_server: Running, until: Any
+) -> None:
+    traffic = {"type": "ALL_AT_ONCE", "wait_interval_in_seconds": 600}
+    deployed = {"blue_green_update_policy": {"traffic_routing_configuration": traffic}}
+    variant = {"variant_name": "AllTraffic", "model_name": "flights"}
+    endpoint = resource(
+        "Endpoint", "two", production_variants=[variant], deployment_config=deployed
+    )
+    wire_server.must_apply(endpoint)
+    variant["initial_variant_weight"] = 2
+    wire_server.client.post("/api/v1/apply", json={"resources": [endpoint]})
+
+    def variants() -> list[str]:
+        status = wire_server.client.get("/api/v1/endpoints/two").json()["status"]
+        return [one["name"] for one in status["variants"]]
+
+    until(lambda: variants() == ["AllTraffic"] * 2)
+    streams = logs.describe_log_streams(logGroupName=GROUP.replace("flights", "two"))
+
+    assert [one["logStreamName"] for one in streams["logStreams"]] == ["AllTraffic"]
+    assert wire_server.client.delete("/api/v1/endpoints/two").status_code == 204
 
 
 def test_lines_are_found_by_words(logs: Any) -> None:
