@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -129,6 +130,19 @@ def test_an_error_in_the_last_resource_changes_nothing(shared, everything):
 
             assert answer.status_code == 400
             assert state_of(shared) == before
+
+
+def test_a_pickle_is_refused_before_anything_is_stored(shared, trained, declare, tmp_path):
+    joblib.dump(trained.model, tmp_path / "m.joblib")
+    good = declare("Channel", "beside", url="https://pager.example/hook")
+    pickle = declare("Model", "pickle", path=str(tmp_path / "m.joblib"))
+    before = state_of(shared)
+
+    refused = [shared.apply(good, pickle, dry_run=dry_run) for dry_run in (True, False)]
+
+    assert {one.status_code for one in refused} == {400}
+    assert all("trust_pickle = true" in shared.error_of(one)["message"] for one in refused)
+    assert state_of(shared) == before
 
 
 @pytest.mark.parametrize("wrong", [{"rules": ["nosuch > 3"]}, {"baseline": "fits@99"}])
