@@ -1,6 +1,6 @@
 """Who may ask what: the role of each operation, and the endpoints of its caller.
 
-The caller is known already (driftline/access/gate.py).
+The caller is known already (driftline/access/authentication.py).
 """
 
 from __future__ import annotations

@@ -118,14 +118,14 @@ def decide(
 
 def _wish(capacity: Capacity, signal: Signal, now: datetime) -> int | None:
     """Return the capacity that one policy wants; None where nothing fires for it."""
-    found = _wanted(capacity.count, signal)
+    found = _scaled(capacity.count, signal)
     is_out = found is not None and found > capacity.count
     if is_out and _lasts(capacity.scale_out_cooldown_until, now):
-        return max(capacity.count, _wanted(capacity.changed_from, signal) or 0)
+        return max(capacity.count, _scaled(capacity.changed_from, signal) or 0)
     return found
 
 
-def _wanted(count: int, signal: Signal) -> int | None:
+def _scaled(count: int, signal: Signal) -> int | None:
     """Return the capacity that a policy wants in place of one."""
     rule, value = signal.policy.rule, signal.value
     if value is None:
