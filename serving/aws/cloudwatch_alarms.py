@@ -15,10 +15,20 @@ from driftline.alerts.alarms.records import HistoryItem, MetricAlarm
 from driftline.alerts.documents import from_aws, to_aws
 from driftline.alerts.errors import AlarmError
 from driftline.errors import InputError
-from driftline.serving.aws.ours import declared, every, page_of, token_for
+from driftline.serving.aws.ours import (
+    apply_declared,
+    as_read,
+    declared,
+    every,
+    page_of,
+    reads_again,
+    token_for,
+)
 from driftline.serving.aws.scaling import arn_of
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves, serves_each
 from driftline.serving.operations import alarms, resources
+from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.resources.store import ChangedError
 
 _KINDS = {"MetricAlarm": "metric", "CompositeAlarm": "composite"}
 _TYPES = {kind: name for name, kind in _KINDS.items()}
@@ -37,6 +47,7 @@ _OURS = ("severity", "evaluation_range")
 
 
 @serves_each("cloudwatch.Put{}", _PUT)
+@reads_again
 async def put(what: str, wire: Wire, given: Given) -> Answer:
     """Put an alarm or a mute rule."""
     kind, spec = _PUT[what], spec_from_aws(given)
@@ -46,16 +57,19 @@ async def put(what: str, wire: Wire, given: Given) -> Answer:
         # Tags are those of the creation; TagResource changes them.
         resource |= {"owner": old["owner"], "tags": old["tags"]}
         spec |= {key: old["spec"][key] for key in _OURS if old["spec"].get(key) is not None}
-    await apply(wire, resource)
+    await apply(wire, Declaration(resource, as_read(old)))
     return {}
 
 
-async def apply(wire: Wire, resource: Mapping[str, Any], edition: str | None = None) -> None:
+async def apply(wire: Wire, declaration: Declaration) -> None:
     """Apply one resource; of what is wrong with it the sentence begins as CloudWatch's does."""
     try:
-        await wire.ask(resources.apply, resources=[resource], if_match=edition)
+        await apply_declared(wire, declaration)
+    except ChangedError:
+        raise
     except InputError as error:
-        own = rf'(Alarm|CompositeAlarm|Silence|alarm|silence) "{re.escape(resource["name"])}": '
+        name = re.escape(declaration.document["name"])
+        own = rf'(Alarm|CompositeAlarm|Silence|alarm|silence) "{name}": '
         raise WireError("ValidationError", re.sub(f"^({own})+", "", str(error))) from error
 
 

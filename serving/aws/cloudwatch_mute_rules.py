@@ -9,9 +9,17 @@ from typing import Any
 from driftline.alerts.documents import from_aws, time_of, to_aws
 from driftline.alerts.notify.silence import Silence
 from driftline.serving.aws.cloudwatch_alarms import COLLECTIONS, alarm_arn, apply
-from driftline.serving.aws.ours import changed, declared, delete_declared, every
+from driftline.serving.aws.ours import (
+    as_read,
+    changed,
+    declared,
+    delete_declared,
+    every,
+    reads_again,
+)
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
+from driftline.serving.provisioning.apply import Declaration
 
 _ARN = re.compile(r"arn:[^:]*:cloudwatch:[^:]*:[^:]*:(?P<kind>alarm|alarm-mute-rule):(?P<name>.+)")
 _MISSING = "ResourceNotFoundException"
@@ -79,12 +87,13 @@ async def list_tags_for_resource(wire: Wire, given: Given) -> Answer:
 
 @serves("cloudwatch.TagResource")
 @serves("cloudwatch.UntagResource")
+@reads_again
 async def change_tags(wire: Wire, given: Given) -> Answer:
     """Add tags to an alarm or a mute rule, or change them, or take them away."""
     found = await _tagged(wire, given)
     tags = {**found["tags"], **from_aws(given).get("tags", {})}
     left = {key: tags[key] for key in tags if key not in given.get("TagKeys", ())}
-    await apply(wire, {**changed(found), "tags": left}, found["etag"])
+    await apply(wire, Declaration({**changed(found), "tags": left}, as_read(found)))
     return {}
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,9 +15,17 @@ from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, NotFoundError
 from driftline.formats.location import locate
 from driftline.formats.source import Files, open_source
-from driftline.serving.aws.kept import arn_of, forget, keep
 from driftline.serving.aws.lists import listed
-from driftline.serving.aws.ours import declared, delete_declared, every
+from driftline.serving.aws.ours import (
+    apply_declared,
+    arn_of,
+    as_read,
+    declared,
+    delete_declared,
+    every,
+    forget,
+    reads_again,
+)
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves_each
 from driftline.serving.operations.jobs import (
     DescribedProcessingJob,
@@ -33,6 +42,7 @@ from driftline.serving.processing.schedules import (
     roles_given,
     roles_spec,
 )
+from driftline.serving.provisioning.apply import Declaration
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import models_of
 from driftline.serving.resources.specs import baseline_and_pin
@@ -49,6 +59,7 @@ _INVALID = "ValidationException"
 
 
 @serves_each("sagemaker.Create{}", _KINDS)
+@reads_again
 async def create_definition(sort: str, wire: Wire, given: Given) -> Answer:
     """Declare the Baseline of a definition, and keep the rest beside it."""
     await wire.asking.require(apply, "admin")  # Before files are read for them.
@@ -57,10 +68,8 @@ async def create_definition(sort: str, wire: Wire, given: Given) -> Answer:
     if before is not None and _is_definition(before, sort):
         text = f"Job definition {arn_of(wire, sort, name)} already exists"
         raise WireError("ResourceInUse", text)
-    baseline = await baseline_of(wire, name, monitoring_job(_KINDS[sort], given), sort)
-    known = {"if_none_match": "*"} if before is None else {"if_match": before["etag"]}
-    await wire.ask(apply, resources=[baseline], **known)
-    await keep(wire, "Baseline", name, given)
+    baseline = await baseline_of(wire, name, before, monitoring_job(_KINDS[sort], given), sort)
+    await apply_declared(wire, replace(baseline, said=given))
     return {"JobDefinitionArn": arn_of(wire, sort, name)}
 
 
@@ -143,9 +152,13 @@ def analyzer_of(uri: str) -> Analyzer:
     )
 
 
-async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> Json:
-    """Return the Baseline of a monitoring job: its documents, and the rows they were made of."""
-    before = await declared(wire, "baselines", name)
+async def baseline_of(
+    wire: Wire, name: str, before: Json | None, job: Job, sort: str
+) -> Declaration:
+    """Return the Baseline of a monitoring job: its documents, and the rows they were made of.
+
+    ``before``: what there is of the name; it must still be so.
+    """
     if before is not None and not brought(before, sort):
         raise WireError(
             "ResourceInUse",
@@ -188,7 +201,8 @@ async def baseline_of(wire: Wire, name: str, job: Job, sort: str) -> Json:
         if config is not None and job.kind == "attribution":
             spec["model"] = (json.loads(config).get("predictor") or {}).get("model_name")
     spec |= await asyncio.to_thread(_answers, wire, job, spec, positions)
-    return {"kind": "Baseline", "name": name, "spec": spec, "tags": {_MADE_FOR: sort}}
+    baseline = {"kind": "Baseline", "name": name, "spec": spec, "tags": {_MADE_FOR: sort}}
+    return Declaration(baseline, as_read(before))
 
 
 async def _baselining(wire: Wire, job: Job, places: Sequence[str]) -> DescribedProcessingJob | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -14,11 +17,17 @@ from driftline.serving.operations import resources
 from driftline.serving.operations.registry import Json
 from driftline.serving.operations.resources import Collection
 from driftline.serving.operations.services import Services
+from driftline.serving.provisioning.apply import Declaration
 from driftline.serving.resources import echo, store
+from driftline.serving.resources.specs import Kind
+
+_TRIES = 10  # Each is another's change that succeeded, or a name that something else has.
+Asked = ParamSpec("Asked")
+Answered = TypeVar("Answered")
 
 
 async def declared(wire: Wire, collection: Collection, name: str) -> Json | None:
-    """Return a resource, its ETag as "etag" and what clients of AWS said of it as "said".
+    """Return a resource, its edition as "edition" and what clients of AWS said of it as "said".
 
     None where there is none of the name.
     """
@@ -29,7 +38,7 @@ async def declared(wire: Wire, collection: Collection, name: str) -> Json | None
             return None
         shown = vars(resources.show(services, connection, row))
         said = echo.get(connection, row.kind, row.name)
-        return {**shown, "etag": f'"{row.edition}"', "said": said}
+        return {**shown, "edition": row.edition, "said": said}
 
     return await wire.asking.read(resources.get_resource, read, collection=collection, name=name)
 
@@ -40,27 +49,65 @@ def changed(resource: Json, **fields: object) -> Json:
     return {**own, "spec": {**resource["spec"], **fields}}
 
 
+def as_read(resource: Mapping[str, Any] | None) -> frozenset[str]:
+    """Return the condition that a resource still is as `declared` returned it, or still is not."""
+    return store.ABSENT if resource is None else frozenset([resource["edition"]])
+
+
+async def apply_declared(wire: Wire, *declarations: Declaration) -> None:
+    """Apply resources, and keep what was said of them, all or nothing."""
+    await wire.asking.act(
+        resources.apply, lambda services: resources.apply_declarations(services, declarations)
+    )
+
+
+def reads_again(
+    function: Callable[Asked, Awaitable[Answered]],
+) -> Callable[Asked, Awaitable[Answered]]:
+    """Begin a function anew where a resource that it applies was changed after it had read it."""
+
+    @wraps(function)
+    async def call(*given: Asked.args, **named: Asked.kwargs) -> Answered:
+        for _ in range(_TRIES - 1):
+            with suppress(store.ChangedError):
+                return await function(*given, **named)
+        return await function(*given, **named)
+
+    return call
+
+
 async def delete_declared(wire: Wire, collection: Collection, name: str) -> None:
     """Delete a resource, if there is one of the name."""
     with suppress(NotFoundError):
         await wire.ask(resources.delete_resource, collection=collection, name=name)
 
 
+@reads_again
 async def amend(
     wire: Wire, collection: Collection, name: str, change: Callable[[Json], Mapping[str, object]]
 ) -> bool:
-    """Change the fields of a resource that a function of its spec returns; False: there is none.
+    """Change the fields of a resource that a function of its spec returns; False: there is none."""
+    if (resource := await declared(wire, collection, name)) is None:
+        return False
+    if fields := change(resource["spec"]):
+        await apply_declared(wire, Declaration(changed(resource, **fields), as_read(resource)))
+    return True
 
-    Where somebody else changes it meanwhile it is read again, so that nothing is lost.
-    """
-    while (resource := await declared(wire, collection, name)) is not None:
-        if not (fields := change(resource["spec"])):
-            return True
-        with suppress(store.ChangedError):
-            known = resource["etag"]
-            await wire.ask(resources.apply, resources=[changed(resource, **fields)], if_match=known)
-            return True
-    return False
+
+async def forget(wire: Wire, kind: Kind, name: str) -> None:
+    """Forget what clients of AWS said of a resource that stays."""
+
+    def remove() -> None:
+        with wire.services.context.engine.begin() as connection:
+            store.hold_all(connection)
+            echo.remove(connection, kind, name)
+
+    await asyncio.to_thread(remove)
+
+
+def arn_of(wire: Wire, kind: str, name: str) -> str:
+    """Return the ARN of what SageMaker's API calls a DataQualityJobDefinition, say."""
+    return wire.arn("sagemaker", re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower(), name)
 
 
 async def every(wire: Wire, operation: Callable[..., Any], **asked: Any) -> list[Any]:  # noqa: ANN401

@@ -31,19 +31,18 @@ from driftline.serving.aws.hosting_forms import (
     model_members,
     model_resources,
 )
-from driftline.serving.aws.kept import arn_of, keep
 from driftline.serving.aws.lists import listed
-from driftline.serving.aws.ours import declared
+from driftline.serving.aws.ours import apply_declared, arn_of, as_read, declared, reads_again
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves, serves_each
 from driftline.serving.operations.resources import (
     Collection,
-    apply,
     delete_resource,
     endpoint_state,
     list_resources,
 )
 from driftline.serving.operations.services import Services
 from driftline.serving.operations.variants import change_variants
+from driftline.serving.provisioning.apply import Declaration
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_and_shadows
 from driftline.serving.resources.model_specs import containers_of
@@ -85,16 +84,17 @@ async def create_endpoint(wire: Wire, given: Given) -> Answer:
 
 
 async def _create(wire: Wire, kind: Kind, said: Given, resources: list[Document]) -> Answer:
-    """Declare resources that must be new, and keep what was said of the last."""
+    """Declare resources that must be new, with what was said of the last."""
     name = said[f"{kind}Name"]
+    *parts, last = resources
+    new = [Declaration(one, store.ABSENT) for one in parts]
     try:
-        await wire.ask(apply, resources=resources, if_none_match="*")
+        await apply_declared(wire, *new, Declaration(last, store.ABSENT, said))
     except ConflictError:
         if await declared(wire, _COLLECTIONS[kind], name) is None:
             raise
         text = f"Cannot create already existing {_named(wire, kind, name)}."
         raise WireError(INVALID, text) from None
-    await keep(wire, kind, name, said)
     return {f"{kind}Arn": arn_of(wire, kind, name)}
 
 
@@ -156,6 +156,7 @@ def _shown(wire: Wire, found: Given, members: Given) -> Answer:
 
 
 @serves("sagemaker.UpdateEndpoint")
+@reads_again
 async def update_endpoint(wire: Wire, given: Given) -> Answer:
     """Have an endpoint name another configuration; what it had answers until that is ready."""
     found = await _settled(wire, given["EndpointName"])
@@ -163,9 +164,8 @@ async def update_endpoint(wire: Wire, given: Given) -> Answer:
     spec = {key: found["spec"][key] for key in _ENDPOINT_FIELDS if key in found["spec"]}
     spec |= {**deployment_fields(given, found["spec"]), "config": config["name"]}
     resource = {key: found[key] for key in ("kind", "name", "owner", "tags")} | {"spec": spec}
-    await wire.ask(apply, resources=[resource], if_match=found["etag"])
-    said = {**found["said"], **_with_capture(given, config)}
-    await keep(wire, "Endpoint", found["name"], said)
+    said = _with_capture(given, config)
+    await apply_declared(wire, Declaration(resource, as_read(found), said))
     return {"EndpointArn": arn_of(wire, "Endpoint", found["name"])}
 
 

@@ -16,10 +16,9 @@ from sqlalchemy import Connection
 
 from driftline.alerts.documents import from_aws, to_aws
 from driftline.errors import NotFoundError
-from driftline.serving.aws.kept import arn_of
 from driftline.serving.aws.lists import Summary, listed
 from driftline.serving.aws.monitoring_definitions import ANALYZERS, analyzer_of
-from driftline.serving.aws.ours import every
+from driftline.serving.aws.ours import arn_of, every
 from driftline.serving.aws.sagemaker_monitoring import EXECUTION, executed
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves_each
 from driftline.serving.jobs.store import JobExistsError, get_job

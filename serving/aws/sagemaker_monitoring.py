@@ -15,10 +15,19 @@ from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.executions import COMPLETED, STOPPED, VIOLATED, EndedExecution
 from driftline.monitors.kind import kind_named
 from driftline.monitors.run.described import output_of
-from driftline.serving.aws.kept import arn_of, keep
 from driftline.serving.aws.lists import Summary, listed
 from driftline.serving.aws.monitoring_definitions import baseline_of, brought, definition
-from driftline.serving.aws.ours import amend, changed, declared, delete_declared, every
+from driftline.serving.aws.ours import (
+    amend,
+    apply_declared,
+    arn_of,
+    as_read,
+    changed,
+    declared,
+    delete_declared,
+    every,
+    reads_again,
+)
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves, serves_each
 from driftline.serving.operations.alarms import alarm_history
 from driftline.serving.operations.jobs import DescribedProcessingJob
@@ -27,7 +36,8 @@ from driftline.serving.operations.registry import Json
 from driftline.serving.operations.resources import apply, delete_resource, list_resources
 from driftline.serving.processing.definition import Channel
 from driftline.serving.processing.schedules import KINDS, monitor_spec, monitoring_job
-from driftline.serving.resources.specs import baseline_and_pin
+from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.resources.specs import MonitorSpec, baseline_and_pin
 
 # The processing job that a run of a monitor is: the end of its window, and its id.
 EXECUTION = re.compile(r"model-monitoring-\d{12}-([0-9a-f]{32})")
@@ -48,9 +58,18 @@ _SCRIPTS = {
     "RecordPreprocessorSourceUri": "preprocess",
     "PostAnalyticsProcessorSourceUri": "postprocess",
 }
+# What a Monitor has where its schedule does not say.
+_DEFAULTS = {
+    field: MonitorSpec.model_fields[field].default
+    for field in (
+        "data_analysis_start_time", "data_analysis_end_time", "timeout_s", "delay_s",
+        *_SCRIPTS.values(),
+    )
+}  # fmt: skip
 
 
 @serves("sagemaker.CreateMonitoringSchedule")
+@reads_again
 async def create_schedule(wire: Wire, given: Given) -> Answer:
     """Declare a Monitor, and the Alarm on its violations."""
     await wire.asking.require(apply, "admin")  # Before files are read for them.
@@ -58,34 +77,37 @@ async def create_schedule(wire: Wire, given: Given) -> Answer:
     if await declared(wire, "monitors", name) is not None:
         text = f"Monitoring Schedule with name {name} already exists"
         raise WireError("ResourceInUse", text)
-    resources = await _resources(wire, given)
-    if resources[-1]["spec"]["schedule"] != "NOW":  # One run has no periods.
+    needed, spec = await _monitored(wire, given)
+    if spec["schedule"] != "NOW":  # One run has no periods.
         alarm = {
             "monitor": name, "metric_name": "violations", "statistic": "Maximum",
             "threshold": 0.0, "comparison_operator": "GreaterThanThreshold",
             "evaluation_periods": 1, "datapoints_to_alarm": 1, "treat_missing_data": "ignore",
         }  # fmt: skip
-        resources.append({"kind": "Alarm", "name": _ALARM + name, "spec": alarm})
-    return await _declare(wire, resources, given)
+        needed.append(Declaration({"kind": "Alarm", "name": _ALARM + name, "spec": alarm}))
+    spec["compat"] = kind_named(spec["kind"]).compat_evaluation is not None
+    monitor = {"kind": "Monitor", "name": name, "spec": spec}
+    return await _declare(wire, given, needed, monitor, None)
 
 
 @serves("sagemaker.UpdateMonitoringSchedule")
+@reads_again
 async def update_schedule(wire: Wire, given: Given) -> Answer:
-    """Declare a Monitor otherwise; one that is stopped stays so, and tags stay."""
+    """Change of a Monitor what its schedule says; all else of it stays."""
     await wire.asking.require(apply, "admin")
     monitor = await _schedule(wire, given["MonitoringScheduleName"])
-    resources = await _resources(wire, given)
-    resources[-1]["spec"]["paused"] = monitor["spec"]["paused"]
-    return await _declare(wire, resources, {**given, "Tags": monitor["said"].get("Tags")})
+    needed, fields = await _monitored(wire, given)
+    return await _declare(wire, given, needed, changed(monitor, **fields), monitor)
 
 
-async def _resources(wire: Wire, given: Given) -> list[Json]:
-    """Return what a schedule is made of, its Monitor last."""
+async def _monitored(wire: Wire, given: Given) -> tuple[list[Declaration], Json]:
+    """Return what the Monitor of a schedule needs, and the fields that its schedule says."""
     name, config = given["MonitoringScheduleName"], given["MonitoringScheduleConfig"]
-    kind, resources = config.get("MonitoringType", "DataQuality"), []
+    kind, needed = config.get("MonitoringType", "DataQuality"), []
     if (inline := config.get("MonitoringJobDefinition")) is not None:
         job, baseline = monitoring_job(kind, inline), name
-        resources.append(await baseline_of(wire, baseline, job, _SCHEDULE))
+        before = await declared(wire, "baselines", baseline)
+        needed.append(await baseline_of(wire, baseline, before, job, _SCHEDULE))
     else:
         baseline = config.get("MonitoringJobDefinitionName", "")
         found = await definition(wire, f"{kind}JobDefinition", baseline)
@@ -103,10 +125,10 @@ async def _resources(wire: Wire, given: Given) -> list[Json]:
                 "are sent",
             )
         # Its columns are then those of the baseline: nobody else says what they are.
-        resources.append(changed(endpoint, baseline=baseline))
-    spec = {
+        needed.append(Declaration(changed(endpoint, baseline=baseline), as_read(endpoint)))
+    return needed, {
+        **_DEFAULTS,
         **monitor_spec(config, job, job.input["EndpointName"], baseline),
-        "compat": kind_named(job.kind).compat_evaluation is not None,
         "output": job.output,
         "labels": (job.inputs.get("GroundTruthS3Input") or {}).get("S3Uri"),
         **{
@@ -115,16 +137,15 @@ async def _resources(wire: Wire, given: Given) -> list[Json]:
             if key in job.application
         },
     }
-    return [*resources, {"kind": "Monitor", "name": name, "spec": spec}]
 
 
-async def _declare(wire: Wire, resources: list[Json], given: Given) -> Answer:
-    """Apply what a schedule is made of, and keep what was said of which Monitor."""
-    name = given["MonitoringScheduleName"]
-    await wire.ask(apply, resources=resources)
-    (monitor,) = (one["spec"] for one in resources if one["kind"] == "Monitor")
-    await keep(wire, "Monitor", name, {**given, _SAID_OF: [monitor[key] for key in _WATCHED]})
-    return {"MonitoringScheduleArn": arn_of(wire, _SCHEDULE, name)}
+async def _declare(
+    wire: Wire, given: Given, needed: list[Declaration], monitor: Json, before: Json | None
+) -> Answer:
+    """Apply a Monitor and what it needs, with what was said of which Monitor."""
+    said = {**given, _SAID_OF: [monitor["spec"][key] for key in _WATCHED]}
+    await apply_declared(wire, *needed, Declaration(monitor, as_read(before), said))
+    return {"MonitoringScheduleArn": arn_of(wire, _SCHEDULE, given["MonitoringScheduleName"])}
 
 
 @serves_each("sagemaker.{}MonitoringSchedule", ("Start", "Stop"))

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from driftline.alerts.documents import from_aws, to_aws
-from driftline.serving.aws.ours import declared, every
+from driftline.serving.aws.ours import apply_declared, as_read, declared, every, reads_again
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations.resources import (
     Collection,
     StoredResource,
-    apply,
     delete_resource,
     list_resources,
 )
 from driftline.serving.operations.scaling import ScalingActivity, scaling_activities
+from driftline.serving.provisioning.apply import Declaration
 from driftline.serving.resources.scaling_specs import (
     DIMENSIONS,
     Policy,
@@ -24,13 +24,12 @@ from driftline.serving.resources.scaling_specs import (
     ScheduledAction,
 )
 from driftline.serving.resources.spec import Spec
-from driftline.serving.resources.store import ChangedError
 from driftline.serving.scaling.policies import alarms_of, policy_id
 
 _SERVICE = "application-autoscaling"
 _COLLECTION: Collection = "scaling-policies"
 _RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
-_PAGE, _TRIES, _NAME_MAX = 50, 5, 63
+_PAGE, _NAME_MAX = 50, 63
 # What names the items of the lists of a spec, and what of one stays where a put leaves it out.
 _KEYS = {"policies": "policy_name", "scheduled_actions": "scheduled_action_name"}
 _STAYS = ("schedule", "timezone", "scalable_target_action")
@@ -165,8 +164,9 @@ async def _registered(wire: Wire, given: Given) -> StoredResource:
     raise WireError("ObjectNotFoundException", text)
 
 
+@reads_again
 async def _change(
-    wire: Wire, given: Given, spec: Given, tags: Given | None = None, *, tries: int = _TRIES
+    wire: Wire, given: Given, spec: Given, tags: Given | None = None
 ) -> StoredResource:
     """Change fields, items and tags of a target; return what is stored.
 
@@ -176,25 +176,19 @@ async def _change(
     stored = await declared(wire, _COLLECTION, found[0].name) if found else None
     if stored is not None:
         resource = {key: stored[key] for key in ("name", "owner", "spec", "tags")}
-        asked = {"if_match": stored["etag"]}
     else:
         endpoint, variant = _named(given)
         # Endpoint and variant alone would be one name for "a-b" and "c", and for "a" and "b-c".
         digest = policy_id(given["ResourceId"], "name").hex[:8]
         name = f"{endpoint}-{variant}"[: _NAME_MAX - 1 - len(digest)] + f"-{digest}"
         resource = {"name": name, "spec": {"endpoint": endpoint, "variant": variant}, "tags": {}}
-        asked = {"if_none_match": "*"}
     for field, value in spec.items():
         key, old = _KEYS.get(field), resource["spec"].get(field, ())
         resource["spec"][field] = value if key is None else _items(old, key, value)
     labels = {**resource["tags"], **(tags or {})}
     resource["tags"] = {key: text for key, text in labels.items() if text is not None}
-    try:
-        await wire.ask(apply, resources=[{"kind": "ScalingPolicy", **resource}], **asked)
-    except ChangedError:  # Two clients at once: what the other one changed is kept.
-        if tries <= 1:
-            raise
-        return await _change(wire, given, spec, tags, tries=tries - 1)
+    policy = {"kind": "ScalingPolicy", **resource}
+    await apply_declared(wire, Declaration(policy, as_read(stored)))
     return await _registered(wire, given)
 
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from driftline.alerts.alarms.actions import channel_of
-from driftline.serving.aws.ours import changed, declared, delete_declared, every
+from driftline.serving.aws.ours import (
+    apply_declared,
+    as_read,
+    changed,
+    declared,
+    delete_declared,
+    every,
+    reads_again,
+)
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
 from driftline.serving.operations.registry import Json
+from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.resources.store import ABSENT
 
 
 @serves("sns.CreateTopic")
+@reads_again
 async def create_topic(wire: Wire, given: Given) -> Answer:
     """Declare a channel that sends nowhere yet, or return the topic of the one that is there."""
     arn = _arn(wire, given["Name"])
@@ -17,11 +28,12 @@ async def create_topic(wire: Wire, given: Given) -> Answer:
         tags = {one["Key"]: one["Value"] for one in given.get("Tags", ())}
         # Of a type that sends nowhere.
         new = {"kind": "Channel", "name": _name(arn), "tags": tags, "spec": {"type": "none"}}
-        await wire.ask(resources.apply, resources=[new], if_none_match="*")
+        await apply_declared(wire, Declaration(new, ABSENT))
     return {"TopicArn": arn}
 
 
 @serves("sns.Subscribe")
+@reads_again
 async def subscribe(wire: Wire, given: Given) -> Answer:
     """Have a topic's channel post to a URL, in SNS's form; nobody has to confirm it."""
     topic, protocol = given["TopicArn"], given["Protocol"]
@@ -41,7 +53,7 @@ async def subscribe(wire: Wire, given: Given) -> Answer:
         )
     spec = {"type": "webhook", "format": "sns", "url": given.get("Endpoint", "")}
     again = {**changed(found), "spec": spec}
-    await wire.ask(resources.apply, resources=[again], if_match=found["etag"])
+    await apply_declared(wire, Declaration(again, as_read(found)))
     return {"SubscriptionArn": f"{topic}:driftline"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, TypeVar
@@ -52,6 +52,13 @@ class Asking:
         """Read what an operation would show by another function, for whoever may ask that."""
         async with self._noted(_operation_of(function), given):
             return await asyncio.to_thread(self._read, read)
+
+    async def act(
+        self, function: Callable[..., Any], act: Callable[[Services], Awaitable[Read]]
+    ) -> Read:
+        """Do what an operation does by another function, for whoever may ask that."""
+        async with self._noted(_operation_of(function), {}):
+            return await act(self._services)
 
     def _read(self, read: Callable[[Services, Connection], Read]) -> Read:
         with read_connection(self._services.context.engine) as connection:

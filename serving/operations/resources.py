@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
@@ -34,7 +34,7 @@ from driftline.serving.operations.registry import (
     plain,
 )
 from driftline.serving.operations.services import Services
-from driftline.serving.provisioning.apply import Applied
+from driftline.serving.provisioning.apply import Applied, Declaration
 from driftline.serving.resources import store
 from driftline.serving.resources.deployments import active_deployment, last_deployment
 from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
@@ -97,9 +97,17 @@ async def apply(
     known = _editions(if_match) if if_none_match is None else store.ABSENT
     if known and len(resources) != 1:
         raise InputError(f"If-Match with {len(resources)} resources; expected one")
-    if any(one.get("kind") != "Silence" for one in resources):
+    declarations = [Declaration(one, known) for one in resources]
+    return await apply_declarations(services, declarations, dry_run=dry_run)
+
+
+async def apply_declarations(
+    services: Services, declarations: Sequence[Declaration], *, dry_run: bool = False
+) -> Applied:
+    """Apply resources, each on a condition of its own, for whoever may."""
+    if any(one.document.get("kind") != "Silence" for one in declarations):
         require("admin")
-    return await services.applier.apply(resources, dry_run=dry_run, known=known)
+    return await services.applier.apply(declarations, dry_run=dry_run)
 
 
 @operation("GET /{collection}", role="viewer")

@@ -39,31 +39,28 @@ def change_aws_tags(
     remove: Annotated[list[_Key] | None, "Keys of tags to remove."] = None,
 ) -> dict[str, str]:
     """Change the tags that clients of AWS see, as AddTags and DeleteTags do."""
+    store.hold_all(connection)  # Others may change or delete it, or what is kept of it.
     said = _said(connection, kind, name)
     tags = {key: one for key, one in _tags(said).items() if key not in (remove or ())}
     tags |= add or {}
     if len(tags) > TAGS_MAX:
         raise InputError(f'{kind} "{name}": {len(tags)} tags; expected {TAGS_MAX} at most')
     written = [{"Key": key, "Value": value} for key, value in tags.items()]
-    document = {**said, _MEMBER: written}
     if kind in _JOBS:
-        job_store.say(connection, _JOBS[kind], name, document)
+        job_store.say(connection, _JOBS[kind], name, {**said, _MEMBER: written})
     else:
-        echo.put(connection, kind, name, document)
+        echo.put(connection, kind, name, {_MEMBER: written})
     return tags
 
 
 def _said(connection: Connection, kind: str, name: str) -> echo.Document:
     if kind in _JOBS:
         return job_store.get_job(connection, _JOBS[kind], name).said
-    said = echo.get(connection, kind, name)
     for known in KINDS:
         if known == kind:
             store.get(connection, known, name)
-            return said
-    if not said:
-        raise NotFoundError(f'{kind} "{name[:80]}" does not exist')
-    return said
+            return echo.get(connection, known, name)
+    raise NotFoundError(f'{kind} "{name[:80]}" does not exist')
 
 
 def _tags(said: echo.Document) -> dict[str, str]:

@@ -33,7 +33,7 @@ from driftline.serving.provisioning.files import look_at
 from driftline.serving.provisioning.making import make_endpoint, make_monitor, obstacle
 from driftline.serving.provisioning.plan import Action, Change, Key, apply_defaults, make_plan
 from driftline.serving.provisioning.targets import require_targets
-from driftline.serving.resources import store
+from driftline.serving.resources import echo, store
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
@@ -56,6 +56,20 @@ _DELETE: Mapping[Kind, Callable[[Connection, str, datetime], object]] = {
     "Channel": delete_channel,
     "Silence": expire_silence,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A resource to apply: on what condition, and what a client of AWS said of it."""
+
+    document: Mapping[str, Any]
+    known: frozenset[str] | None = None  # The editions that it may have before; None: any.
+    said: Mapping[str, Any] | None = None  # Members that are kept beside it (echo.py).
+
+    @property
+    def key(self) -> Key:
+        """The resource's kind and name, of a document whose form is right."""
+        return self.document["kind"], self.document["name"]
 
 
 @dataclass(frozen=True)
@@ -96,18 +110,17 @@ class Applier:
 
     async def apply(
         self,
-        documents: Sequence[object],
+        declarations: Sequence[Declaration],
         *,
         dry_run: bool,
-        known: frozenset[str] | None = None,
     ) -> Applied:
         """Store declared resources, or only say what that would change.
 
-        ``known``: the editions that each resource may have before; None: any. Returns the changes,
-        and what becomes ready, or fails, after it was stored.
+        Returns the changes, and what becomes ready, or fails, after it was stored.
         """
         context = self._context
-        resources = await asyncio.to_thread(self._filled, parse_resources(documents))
+        parsed = parse_resources(one.document for one in declarations)
+        resources = await asyncio.to_thread(self._filled, parsed)
         for resource in resources:
             _check(resource)
         allowed = context.settings.notify.allow_networks
@@ -116,7 +129,7 @@ class Applier:
         contents = {(one.kind, one.key): await look_at(one, context) for one in resources}
         await asyncio.to_thread(self._require_fit, resources, contents)
         changes, pending = await asyncio.to_thread(
-            self._store, resources, contents, known, dry_run=dry_run
+            self._store, resources, contents, declarations, dry_run=dry_run
         )
         if not dry_run:
             self._controllers.wake()
@@ -180,7 +193,7 @@ class Applier:
         self,
         resources: Sequence[Resource],
         contents: Contents,
-        known: frozenset[str] | None,
+        declarations: Sequence[Declaration],
         *,
         dry_run: bool,
     ) -> tuple[list[Change], list[Stored]]:
@@ -189,12 +202,15 @@ class Applier:
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             changes = make_plan(connection, resources, contents)
-            for resource in resources:
-                store.require_edition(connection, resource.kind, resource.name, known)
+            for declared in declarations:
+                store.require_edition(connection, *declared.key, declared.known)
             changed = [one for one in changes if one.action != "unchanged"]
             alarms = [one.resource.name for one in changed if one.resource.kind in ALARM_KINDS]
             if alarms:  # In the order of locks that all who change several keep.
                 hold_for_change(connection, alarms)
+            for declared in declarations:
+                if declared.said is not None:
+                    echo.put(connection, *declared.key, declared.said)
             composites = []
             for one in changed:
                 definition = self._put(connection, one, lease)

@@ -1,7 +1,7 @@
 """What clients of AWS said of a resource, and are shown again: tags, roles, networks.
 
-Of a kind of ours, or of AWS's where we have none. What is kept of a declared resource is deleted
-with it. Nothing here changes what a resource does.
+It is deleted with the resource. Nothing here changes what a resource does. Writers hold all
+resources (`store.hold_all`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, select
 
+from driftline.database.dialects import upsert
 from driftline.serving.resources.resources import ALARM_KINDS
 from driftline.serving.tables import echo
 
@@ -21,10 +22,11 @@ _GET, _REMOVE = select(echo.c.document).where(*_IS_OF), delete(echo).where(*_IS_
 
 
 def put(connection: Connection, kind: str, name: str, document: Mapping[str, Any]) -> None:
-    """Keep a document, in the place of the last; times in it become text."""
-    remove(connection, kind, name)
-    values = {"kind": kind, "key": _key(kind, name), "document": to_jsonable_python(document)}
-    connection.execute(insert(echo).values(values))
+    """Keep a document beside the members that are kept already; times in it become text."""
+    members = {**get(connection, kind, name), **to_jsonable_python(document)}
+    values = {"document": members}
+    new = upsert(connection, echo).values(kind=kind, key=_key(kind, name), **values)
+    connection.execute(new.on_conflict_do_update(index_elements=["kind", "key"], set_=values))
 
 
 def get(connection: Connection, kind: str, name: str) -> Document:

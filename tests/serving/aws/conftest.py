@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -16,6 +17,7 @@ from driftline.loopback import Receive, Scope, Send
 from driftline.serving.aws.s3 import S3
 from driftline.serving.context import ServerContext
 from driftline.serving.operations.authorization import AuditLog
+from driftline.serving.provisioning.apply import Applier
 from driftline.settings.settings import Settings
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, Running, listening
@@ -91,3 +93,19 @@ def wire_client(wire_server: Running) -> Iterator[WireClient]:
         yield lambda service, **config: clients.enter_context(
             contextlib.closing(client_of(wire_server.url, service, **config))
         )
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Return what does something once, after the next request has read what it then applies."""
+    apply = Applier.apply
+
+    def interrupt(change: Callable[[], object]) -> None:
+        async def first(*given: Any, **named: Any) -> Any:
+            monkeypatch.setattr(Applier, "apply", apply)
+            await asyncio.to_thread(change)
+            return await apply(*given, **named)
+
+        monkeypatch.setattr(Applier, "apply", first)
+
+    return interrupt

@@ -394,6 +394,20 @@ def test_tags_and_switches_of_an_alarm_outlive_a_new_put(client: Any, wire_serve
         client.list_tags_for_resource(ResourceARN=f"{arn}2")
 
 
+def test_an_alarm_that_is_changed_while_it_is_put_keeps_that(
+    client: Any, wire_server: Running, meanwhile: Any
+) -> None:
+    client.put_metric_alarm(AlarmName="shared", **ALARM)
+    arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:shared"
+    tags = [{"Key": "tier", "Value": "1"}]
+
+    meanwhile(lambda: client.tag_resource(ResourceARN=arn, Tags=tags))
+    client.put_metric_alarm(AlarmName="shared", **{**ALARM, "Threshold": 7.0})
+
+    declared = wire_server.client.get("/api/v1/alarms/shared").json()
+    assert (declared["tags"], declared["spec"]["threshold"]) == ({"tier": "1"}, 7.0)
+
+
 def test_a_detector_is_put_described_and_deleted(client: Any, wire_server: Running) -> None:
     subject = {**METRIC, "Dimensions": NORTH, "Stat": "Sum"}
     ranges = [{"StartTime": NOW - timedelta(days=2), "EndTime": NOW - timedelta(days=1)}]

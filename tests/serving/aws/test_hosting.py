@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
 from driftline.serving.provisioning import deploying
+from driftline.serving.provisioning.apply import Applier
 from driftline.serving.resources.reach import Reach
 from driftline.storage import use_options
 from tests.serving.aws.conftest import ACCOUNT, REGION, client_of
@@ -345,6 +346,48 @@ def test_nothing_that_exists_is_created_again(client: Any, model: str, trained: 
         for noun, arn in (("model", "model/late"),
                           ("endpoint configuration", "endpoint-config/twice"))
     ]  # fmt: skip
+
+
+def test_what_was_said_is_stored_with_the_resource_that_it_is_of(
+    client: Any, trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the server is killed once a request has stored something."""
+    apply = Applier.apply
+
+    async def killed(*given: Any, **named: Any) -> None:
+        await apply(*given, **named)
+        raise RuntimeError("killed")
+
+    given: dict[str, Any] = {
+        "ModelName": "half", "ExecutionRoleArn": ROLE, "Tags": [{"Key": "team", "Value": "a"}],
+        "PrimaryContainer": {"ModelDataUrl": str(trained.file)},
+    }  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(Applier, "apply", killed)
+        refusal(client.create_model, **given)
+
+    shown = client.describe_model(ModelName="half")
+    tags = client.list_tags(ResourceArn=shown["ModelArn"])["Tags"]
+    assert (shown.get("ExecutionRoleArn"), tags) == (ROLE, given["Tags"])
+
+
+def test_tags_that_are_added_while_an_endpoint_is_updated_stay(
+    client: Any, model: str, meanwhile: Any
+) -> None:
+    for name in ("tagged", "tagged-2"):
+        one = {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}
+        client.create_endpoint_config(
+            EndpointConfigName=name, ProductionVariants=[variant("one", model, **one)]
+        )
+    arn = client.create_endpoint(EndpointName="tagged", EndpointConfigName="tagged")["EndpointArn"]
+    client.get_waiter("endpoint_in_service").wait(EndpointName="tagged", WaiterConfig={"Delay": 1})
+    tags = [{"Key": "team", "Value": "a"}]
+
+    meanwhile(lambda: client.add_tags(ResourceArn=arn, Tags=tags))
+    client.update_endpoint(EndpointName="tagged", EndpointConfigName="tagged-2")
+
+    assert client.list_tags(ResourceArn=arn)["Tags"] == tags
+    assert client.describe_endpoint(EndpointName="tagged")["EndpointArn"] == arn
 
 
 def test_what_would_answer_otherwise_is_refused(client: Any, model: str, trained: Any) -> None:

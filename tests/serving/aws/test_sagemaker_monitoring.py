@@ -503,6 +503,67 @@ def test_a_baseline_of_others_is_neither_replaced_nor_deleted(server, sagemaker,
     assert (shown["generation"], shown["tags"]) == (1, {})
 
 
+def test_what_others_change_while_a_schedule_is_declared_is_kept(
+    server, sagemaker, baseline, meanwhile
+):
+    watched = resource("Endpoint", "busy", model="late")
+    server.must_apply(watched)
+    inputs = {"EndpointInput": {"EndpointName": "busy", "LocalPath": f"{INPUT}/endpoint"}}
+    job = {
+        "BaselineConfig": {"BaseliningJobName": "base-1"}, "MonitoringInputs": [inputs],
+        "MonitoringOutputConfig": {"MonitoringOutputs": [{"S3Output": {
+            "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
+        }}]},
+        "MonitoringResources": {"ClusterConfig": CLUSTER}, "RoleArn": ROLE,
+        "MonitoringAppSpecification": {"ImageUri": IMAGE},
+    }  # fmt: skip
+    daily = {"MonitoringType": "DataQuality", "MonitoringJobDefinition": job}
+    hourly = {**daily, "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"}}
+
+    def create(config):
+        return sagemaker.create_monitoring_schedule(
+            MonitoringScheduleName="busy", MonitoringScheduleConfig=config
+        )
+
+    # Of two who create one name, one does.
+    meanwhile(lambda: create(hourly))
+    with pytest.raises(sagemaker.exceptions.ResourceInUse):
+        create(daily)
+    assert _settled(sagemaker, "busy")["MonitoringScheduleConfig"] == hourly
+    sagemaker.delete_monitoring_schedule(MonitoringScheduleName="busy")
+
+    # The endpoint, which is given the columns of the baseline.
+    server.must_apply(watched)
+    meanwhile(lambda: server.must_apply({**watched, "tags": {"team": "a"}}))
+    made = create(daily)
+    endpoint = server.client.get("/api/v1/endpoints/busy").json()
+    assert (endpoint["tags"], endpoint["spec"].get("baseline")) == ({"team": "a"}, "busy")
+
+    # The Monitor, of which a schedule says a part.
+    monitor = server.client.get("/api/v1/monitors/busy").json()
+    ours = {"priority": 3, "false_alarms_per_year": 2.0, "compat": False}
+    spec = {**monitor["spec"], **ours, "timeout_s": 60.0}
+    own = {"kind": "Monitor", "name": "busy", "owner": "ops", "tags": {"tier": "1"}, "spec": spec}
+    server.must_apply(own)
+    tags, arn = [{"Key": "team", "Value": "ml"}], made["MonitoringScheduleArn"]
+
+    def change():
+        sagemaker.add_tags(ResourceArn=arn, Tags=tags)
+        sagemaker.stop_monitoring_schedule(MonitoringScheduleName="busy")
+
+    meanwhile(change)
+    sagemaker.update_monitoring_schedule(
+        MonitoringScheduleName="busy", MonitoringScheduleConfig=hourly
+    )
+    shown = server.client.get("/api/v1/monitors/busy").json()
+    default = {"timeout_s": 86_400.0}  # StoppingCondition says it, or nobody.
+    hours = {"schedule": "cron(0 * ? * * *)", "paused": True}
+    assert shown["spec"] == {**spec, **default, **hours}
+    assert (shown["owner"], shown["tags"]) == ("ops", {"tier": "1"})
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == tags
+    assert _settled(sagemaker, "busy")["MonitoringScheduleConfig"] == hourly
+
+
 def test_quality_and_bias_have_baselines_too(sagemaker, s3, trained):
     frame = trained.frame.assign(
         prediction=trained.model.predict(trained.inputs),
