@@ -81,7 +81,7 @@ def roles_given(
         if role == "threshold":
             spec[role] = float(value)
         else:
-            (positions if str(value).isdigit() else spec)[role] = str(value)
+            (positions if str(value).isdecimal() else spec)[role] = str(value)
     problem = job.application.get("ProblemType") or environment.get("problem_type")
     if problem in PROBLEMS:
         spec["problem"] = PROBLEMS[problem]

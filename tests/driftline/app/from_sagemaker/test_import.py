@@ -11,6 +11,7 @@ from driftline.app.cli import build
 from driftline.app.from_sagemaker.descriptions import Places, read_descriptions
 from driftline.app.from_sagemaker.mapping import Importer
 from driftline.errors import ConflictError
+from driftline.serving.processing.schedules import monitoring_job, roles_given
 from driftline.serving.resources.resources import parse_resources
 
 
@@ -163,3 +164,10 @@ def test_the_command_writes_a_file_once(saved: Path, monkeypatch, capsys) -> Non
     assert "next: driftline apply -f churn.yaml" in capsys.readouterr().out
     with pytest.raises(ConflictError):
         build("import")(asked, standalone_mode=False)
+
+
+def test_a_name_of_a_raised_digit_is_no_position() -> None:
+    job = monitoring_job("DataQuality", {"DataQualityJobInput": {"EndpointInput": {}}})
+    environment = {"inference_attribute": "²", "probability_attribute": "2"}
+
+    assert roles_given(job, environment, None) == ({"prediction": "²"}, {"probability": "2"})
