@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, Self
 from sqlalchemy import (
     Connection,
     Engine,
+    RowMapping,
     Select,
     delete,
     insert,
@@ -187,6 +188,7 @@ def list_executions(
     statuses: Sequence[Status] = (),
     start: datetime | None = None,
     end: datetime | None = None,
+    only_current: bool = False,
     after: Place | None = None,
     limit: int,
 ) -> list[Execution]:
@@ -202,13 +204,20 @@ def list_executions(
         query = query.where(table.window_start >= start)
     if end is not None:
         query = query.where(table.window_start < end)
+    if only_current:
+        query = query.where(table.is_current)
     query = query.order_by(*(one.desc() for one in order)).limit(limit)
     return select_executions(connection, query)
 
 
 def select_executions(connection: Connection, query: Select[Any]) -> list[Execution]:
     """Return the executions that a query of `COLUMNS` selects."""
-    return [Execution(**one) for one in connection.execute(query).mappings()]
+    return [execution_of(row) for row in connection.execute(query).mappings()]
+
+
+def execution_of(row: RowMapping) -> Execution:
+    """Return the execution of a row that holds `COLUMNS`."""
+    return Execution(**{column.name: row[column.name] for column in COLUMNS})
 
 
 def require_storage(engine: Engine, root: str) -> None:

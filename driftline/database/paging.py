@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 from pydantic_core import to_json
-from sqlalchemy import Column, ColumnElement, literal, true, tuple_
+from sqlalchemy import ColumnElement, literal, true, tuple_
 
 from driftline.errors import InputError
 
@@ -24,7 +24,7 @@ _FIELDS = {
 
 
 def is_behind(
-    place: Place | None, columns: Sequence[Column[object]], *, descending: bool = False
+    place: Place | None, columns: Sequence[ColumnElement[Any]], *, descending: bool = False
 ) -> ColumnElement[bool]:
     """Select the rows behind a place in the order of these columns; all, where it is None."""
     if place is None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, String
+
+from driftline.database.paging import is_behind
 from driftline.serving.aws.served import Answer, Given, Wire
 
 Summary = dict[str, Any]
@@ -28,6 +32,32 @@ def listed(
         descending=given.get("SortOrder", "Descending") == "Descending",
     )  # fmt: skip
     return {member: page, "NextToken": token}
+
+
+def read_page(
+    connection: Connection, wire: Wire, given: Given, query: Select[Any],
+    columns: Mapping[str, ColumnElement[Any]], key: Column[str], *, order: str = "CreationTime",
+) -> tuple[list[RowMapping], str | None]:  # fmt: skip
+    """Return one page of the rows that a query selects, and the token of the next page.
+
+    ``columns``: of the members that requests sort by, and bound the times of; ``key`` tells rows
+    apart that are alike there; ``order``: as of `listed`.
+    """
+    order_by = [columns[given.get("SortBy", order)].label("order"), key.label("tie")]
+    by, limit = [one.element for one in order_by], wire.limit(given, 10)
+    descending = given.get("SortOrder", "Descending") == "Descending"
+    place = wire.after(given, str if isinstance(by[0].type, String) else datetime, str)
+    query = query.add_columns(*order_by).where(is_behind(place, by, descending=descending))
+    for time in _TIMES:
+        if (after := given.get(f"{time}After")) is not None:
+            query = query.where(columns[time] >= after)
+        if (before := given.get(f"{time}Before")) is not None:
+            query = query.where(columns[time] <= before)
+    query = query.order_by(*(one.desc() if descending else one.asc() for one in by))
+    rows = connection.execute(query.limit(limit + 1)).mappings().all()
+    page = list(rows[:limit])
+    is_last = len(rows) <= limit
+    return page, None if is_last else wire.token(given, (page[-1]["order"], page[-1]["tie"]))
 
 
 def _fits(given: Given, one: Summary, name: str, equals: Mapping[str, str]) -> bool:

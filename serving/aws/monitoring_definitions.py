@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from sqlalchemy import Connection, func, select
+
 from driftline.baseline.clarify import headers_of_config, roles_of_config
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, NotFoundError
@@ -34,6 +36,7 @@ from driftline.serving.operations.jobs import (
 )
 from driftline.serving.operations.registry import Json
 from driftline.serving.operations.resources import apply, list_resources
+from driftline.serving.operations.services import Services
 from driftline.serving.processing.definition import LONGEST_DOCUMENT, Analyzer, prefixed
 from driftline.serving.processing.schedules import (
     KINDS,
@@ -46,6 +49,7 @@ from driftline.serving.provisioning.apply import Declaration
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import models_of
 from driftline.serving.resources.specs import baseline_and_pin
+from driftline.serving.tables import jobs
 
 _KINDS = {f"{kind}JobDefinition": kind for kind in KINDS}
 # Our analyzers, and the images whose work they do.
@@ -214,8 +218,15 @@ async def _baselining(wire: Wire, job: Job, places: Sequence[str]) -> DescribedP
             return None
         return by_name
     folders = {one.rpartition("/")[0] for one in places}
-    jobs = [one for one in await every(wire, processing_jobs) if one.output in folders]
-    return max(jobs, key=lambda one: one.creation_time, default=None)
+
+    def read(_services: Services, connection: Connection) -> DescribedProcessingJob | None:
+        output = jobs.c.spec["processing_outputs", 0, "s3_uri"].as_string()
+        wrote = jobs.c.kind == "processing", func.rtrim(output, "/").in_(folders)
+        last = select(jobs.c.name).where(*wrote).order_by(jobs.c.created_at.desc()).limit(1)
+        name = connection.scalar(last)
+        return None if name is None else processing_job(connection, name)
+
+    return await wire.asking.read(processing_jobs, read)
 
 
 def _answers(

@@ -12,22 +12,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func
 
 from driftline.alerts.documents import from_aws, to_aws
 from driftline.errors import NotFoundError
-from driftline.serving.aws.lists import Summary, listed
+from driftline.serving.aws.lists import Summary, read_page
 from driftline.serving.aws.monitoring_definitions import ANALYZERS, analyzer_of
-from driftline.serving.aws.ours import arn_of, every
+from driftline.serving.aws.ours import arn_of
 from driftline.serving.aws.sagemaker_monitoring import EXECUTION, executed
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves_each
-from driftline.serving.jobs.store import JobExistsError, get_job
+from driftline.serving.jobs.store import JobExistsError, get_job, job_of, select_jobs
 from driftline.serving.operations import jobs
 from driftline.serving.operations.jobs import DescribedJob, DescribedProcessingJob
 from driftline.serving.operations.services import Services
 from driftline.serving.processing.definition import LONGEST_S, Channel
+from driftline.serving.tables import jobs as stored
 from driftline.serving.transform.definition import TransformJobSpec
 
+_table = stored.c
+_COLUMNS = {
+    "Name": _table.name,
+    "Status": _table.status,
+    "CreationTime": _table.created_at,
+    "LastModifiedTime": func.coalesce(_table.ended_at, _table.started_at, _table.created_at),
+}
 _CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge"}
 
 
@@ -110,6 +118,7 @@ def _transform_members(job: DescribedJob) -> Answer:
 class _Kind:
     """A kind of job: our operations, what a Create gives as our spec, and the other way."""
 
+    described: Any  # The class of its jobs as they are shown.
     create: Callable[..., Any]
     describe: Callable[..., Any]
     stop: Callable[..., Any]
@@ -120,10 +129,12 @@ class _Kind:
 
 _KINDS = {
     "Processing": _Kind(
+        DescribedProcessingJob,
         jobs.create_processing_job, jobs.processing_job, jobs.stop_processing_job,
         jobs.processing_jobs, _processing_spec, _processing_members,
     ),
     "Transform": _Kind(
+        DescribedJob,
         jobs.create_transform_job, jobs.transform_job, jobs.stop_transform_job,
         jobs.transform_jobs, _transform_spec, _transform_members,
     ),
@@ -181,11 +192,20 @@ async def stop_job(kind: str, wire: Wire, given: Given) -> Answer:
 @serves_each("sagemaker.List{}Jobs", _KINDS)
 async def list_jobs(kind: str, wire: Wire, given: Given) -> Answer:
     """List jobs; runs of monitors are listed by ListMonitoringExecutions."""
-    found = [_shown(kind, wire, job) for job in await every(wire, _KINDS[kind].list)]
-    return listed(
-        wire, given, found, f"{kind}JobSummaries", name=f"{kind}JobName",
-        equals={"StatusEquals": f"{kind}JobStatus"},
-    )  # fmt: skip
+    described = _KINDS[kind].described
+    query = select_jobs(described.kind)
+    if (part := given.get("NameContains")) is not None:
+        query = query.where(func.lower(_table.name).contains(part.lower(), autoescape=True))
+    if (status := given.get("StatusEquals")) is not None:
+        query = query.where(_table.status == status)
+
+    def read(_services: Services, connection: Connection) -> Answer:
+        rows, token = read_page(connection, wire, given, query, _COLUMNS, _table.key)
+        shown = [_shown(kind, wire, jobs.shown(described, job_of(row))) for row in rows]
+        return {f"{kind}JobSummaries": shown, "NextToken": token}
+
+    found: Answer = await wire.asking.read(_KINDS[kind].list, read)
+    return found
 
 
 def _shown(kind: str, wire: Wire, job: DescribedJob | DescribedProcessingJob) -> Summary:

@@ -11,11 +11,23 @@ import uuid
 from contextlib import suppress
 from datetime import UTC
 
-from driftline.errors import ConflictError, NotFoundError
-from driftline.monitors.executions import COMPLETED, STOPPED, VIOLATED, EndedExecution
+from sqlalchemy import Connection, case, select
+
+from driftline.errors import ConflictError
+from driftline.monitors import tables
+from driftline.monitors.executions import (
+    COLUMNS,
+    COMPLETED,
+    STOPPED,
+    VIOLATED,
+    EndedExecution,
+    Execution,
+    execution_of,
+    list_executions,
+)
 from driftline.monitors.kind import kind_named
 from driftline.monitors.run.described import output_of
-from driftline.serving.aws.lists import Summary, listed
+from driftline.serving.aws.lists import Summary, listed, read_page
 from driftline.serving.aws.monitoring_definitions import baseline_of, brought, definition
 from driftline.serving.aws.ours import (
     amend,
@@ -34,6 +46,7 @@ from driftline.serving.operations.jobs import DescribedProcessingJob
 from driftline.serving.operations.monitors import execution, executions
 from driftline.serving.operations.registry import Json
 from driftline.serving.operations.resources import apply, delete_resource, list_resources
+from driftline.serving.operations.services import Services
 from driftline.serving.processing.definition import Channel
 from driftline.serving.processing.schedules import KINDS, monitor_spec, monitoring_job
 from driftline.serving.provisioning.apply import Declaration
@@ -44,6 +57,15 @@ EXECUTION = re.compile(r"model-monitoring-\d{12}-([0-9a-f]{32})")
 # SageMaker's limit of a FailureReason.
 _REASON_CHARACTERS = 1024
 _SCHEDULE = "MonitoringSchedule"
+_table = tables.executions.c
+# As SageMaker has it: whatever has no verdict is "Failed".
+_STATUS = case((_table.status.in_((COMPLETED, VIOLATED, STOPPED)), _table.status), else_="Failed")
+_COLUMNS = {
+    "Status": _STATUS,
+    "ScheduledTime": _table.window_end,
+    "CreationTime": _table.started_at,
+    "LastModifiedTime": _table.finished_at,
+}
 _ALERT, _ALARM = "violations", "monitoring-alert/"
 # What of a Monitor its schedule's configuration says, and where it is kept with that.
 _WATCHED, _SAID_OF = ("kind", "endpoint", "baseline", "schedule"), "said-of"
@@ -178,7 +200,7 @@ async def delete_schedule(wire: Wire, given: Given) -> Answer:
 async def describe_schedule(wire: Wire, given: Given) -> Answer:
     """Return a schedule, its status and its last execution."""
     monitor = await _schedule(wire, given["MonitoringScheduleName"])
-    summary, runs = _schedule_summary(wire, monitor), await _runs(wire, monitor)
+    summary, last = _schedule_summary(wire, monitor), await _last_run(wire, monitor)
     said, spec, reason = monitor["said"], monitor["spec"], monitor["status"]["reason"]
     config = {
         **{key: summary[key] for key in ("MonitoringJobDefinitionName", "MonitoringType")},
@@ -190,7 +212,7 @@ async def describe_schedule(wire: Wire, given: Given) -> Answer:
         **summary,
         "MonitoringScheduleConfig": config,
         "FailureReason": reason and reason[:_REASON_CHARACTERS],
-        "LastMonitoringExecutionSummary": runs[0] if runs else None,
+        "LastMonitoringExecutionSummary": last,
     }
 
 
@@ -202,6 +224,21 @@ async def list_schedules(wire: Wire, given: Given) -> Answer:
         wire, given, shown, "MonitoringScheduleSummaries", name="MonitoringScheduleName",
         equals={**_EQUALS, "StatusEquals": "MonitoringScheduleStatus"},
     )  # fmt: skip
+
+
+async def _last_run(wire: Wire, monitor: Json) -> Summary | None:
+    """Return the run of a monitor's newest window whose results stand."""
+    name, definition_name = monitor["name"], _definition_name(monitor)
+
+    def read(_services: Services, connection: Connection) -> list[Execution]:
+        return list_executions(connection, name, only_current=True, limit=1)
+
+    found = await wire.asking.read(executions, read, name=name)
+    return _execution_summary(wire, found[0], definition_name) if found else None
+
+
+def _definition_name(monitor: Json) -> str:
+    return baseline_and_pin(monitor["spec"]["baseline"])[0]
 
 
 async def _schedule(wire: Wire, name: str) -> Json:
@@ -231,7 +268,7 @@ def _schedule_summary(wire: Wire, monitor: Json) -> Summary:
         "LastModifiedTime": monitor["updated_at"],
         "MonitoringScheduleStatus": status if phase == "Ready" else phase,
         "EndpointName": spec["endpoint"],
-        "MonitoringJobDefinitionName": baseline_and_pin(spec["baseline"])[0],
+        "MonitoringJobDefinitionName": _definition_name(monitor),
         "MonitoringType": _TYPES.get(spec["kind"]),
     }
 
@@ -241,27 +278,27 @@ async def list_monitoring_executions(wire: Wire, given: Given) -> Answer:
     """List runs of one monitor or of all, the newest window first."""
     name = given.get("MonitoringScheduleName")
     monitors = await _schedules(wire) if name is None else [await _schedule(wire, name)]
-    shown = [one for monitor in monitors for one in await _runs(wire, monitor)]
-    return listed(
-        wire, given, shown, "MonitoringExecutionSummaries", name="ProcessingJobArn",
-        equals={**_EQUALS, "StatusEquals": "MonitoringExecutionStatus"}, order="ScheduledTime",
-    )  # fmt: skip
+    of = {one["name"]: _definition_name(one) for one in monitors}
+    asked = given.get("MonitoringJobDefinitionName")
+    names = [one for one, definition_name in of.items() if asked in (None, definition_name)]
+    query = select(*COLUMNS).where(_table.monitor.in_(names), _table.is_current)
+    for column, value in (
+        (_table.endpoint, given.get("EndpointName")), (_STATUS, given.get("StatusEquals")),
+        (_table.kind, KINDS.get(given.get("MonitoringTypeEquals", ""))),
+    ):  # fmt: skip
+        query = query if value is None else query.where(column == value)
+
+    def read(_services: Services, connection: Connection) -> Answer:
+        rows, token = read_page(
+            connection, wire, given, query, _COLUMNS, _table.id, order="ScheduledTime"
+        )
+        shown = [_execution_summary(wire, one, of[one.monitor]) for one in map(execution_of, rows)]
+        return {"MonitoringExecutionSummaries": shown, "NextToken": token}
+
+    return await wire.asking.read(executions, read, name=name or "")
 
 
-async def _runs(wire: Wire, monitor: Json) -> list[Summary]:
-    """Return the runs of a monitor whose results stand, the newest window first."""
-    runs = []
-    with suppress(NotFoundError):  # It is not made yet.
-        runs = await every(wire, executions, name=monitor["name"])
-    definition_name = baseline_and_pin(monitor["spec"]["baseline"])[0]
-    return [
-        {**_execution_summary(wire, one), "MonitoringJobDefinitionName": definition_name}
-        for one in runs
-        if one.is_current
-    ]
-
-
-def _execution_summary(wire: Wire, one: EndedExecution) -> Summary:
+def _execution_summary(wire: Wire, one: Execution, definition_name: str | None = None) -> Summary:
     """Return an execution as SageMaker does.
 
     It has no "NoData" or "InsufficientData": both are "Failed", with the reason, because a window
@@ -280,6 +317,7 @@ def _execution_summary(wire: Wire, one: EndedExecution) -> Summary:
         "EndpointName": one.endpoint or None,
         "FailureReason": None if is_known else reason[:_REASON_CHARACTERS],
         "MonitoringType": _TYPES.get(one.kind),
+        "MonitoringJobDefinitionName": definition_name,
     }
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, RowMapping, Select, select, update
 
 from driftline.capture.erasure.clearing import ERASED
 from driftline.database.dialects import upsert
@@ -58,20 +58,20 @@ def create_job(
     row = {"key": _key(kind, name), "kind": kind, "name": name, "status": "InProgress"}
     new = upsert(connection, jobs).values(**row, created_at=now, next_attempt_at=now, **values)
     stored = new.on_conflict_do_nothing().returning(*_shown.selected_columns)
-    found = connection.execute(stored).one_or_none()
+    found = connection.execute(stored).mappings().one_or_none()
     if found is None:
         raise JobExistsError(f'{kind} job "{name}" exists already; choose another name')
-    return _job(found)
+    return job_of(found)
 
 
 def get_job(connection: Connection, kind: JobKind, name: str) -> Job:
     """Return a job; NotFoundError, with the nearest name, when there is none of it."""
-    row = connection.execute(_shown.where(_jobs.key == _key(kind, name))).one_or_none()
+    row = connection.execute(_shown.where(_jobs.key == _key(kind, name))).mappings().one_or_none()
     if row is None:
         names = connection.execute(select(_jobs.name).where(_jobs.kind == kind)).scalars()
         near = nearest(name, names) or "there is none yet"
         raise NotFoundError(f'{kind} job "{name}" does not exist; {near}')
-    return _job(row)
+    return job_of(row)
 
 
 def list_jobs(
@@ -80,11 +80,16 @@ def list_jobs(
 ) -> list[Job]:  # fmt: skip
     """Return jobs, the newest first; those behind a place of that order."""
     order = [_jobs.created_at, _jobs.key]
-    query = _shown.where(_jobs.kind == kind, is_behind(after, order, descending=True))
+    query = select_jobs(kind).where(is_behind(after, order, descending=True))
     if status is not None:
         query = query.where(_jobs.status == status)
     rows = connection.execute(query.order_by(*(one.desc() for one in order)).limit(limit))
-    return [_job(row) for row in rows]
+    return [job_of(row) for row in rows.mappings()]
+
+
+def select_jobs(kind: JobKind) -> Select[Any]:
+    """Return the query of all jobs of a kind, each of whose rows `job_of` reads."""
+    return _shown.where(_jobs.kind == kind)
 
 
 def stop_job(connection: Connection, kind: JobKind, name: str) -> Job:
@@ -121,5 +126,6 @@ def _key(kind: JobKind, name: str) -> str:
     return f"{kind}/{name.casefold()}"
 
 
-def _job(row: Row[tuple[Any, ...]]) -> Job:
-    return Job.model_validate(dict(row._mapping))
+def job_of(row: RowMapping) -> Job:
+    """Return the job of a row."""
+    return Job.model_validate(dict(row))

@@ -181,18 +181,18 @@ def _created(
             values["model"] = _pinned(connection, *asked).model_dump()
         job = stored_jobs.create_job(connection, spec.kind, spec.name, now, **values)
     services.jobs.look()
-    return _shown(described, job)
+    return shown(described, job)
 
 
 def _stopped(described: type[Described], services: Services, name: str) -> Described:
     with services.context.engine.begin() as connection:
         job = stored_jobs.stop_job(connection, described.kind, name)
     services.jobs.look()
-    return _shown(described, job)
+    return shown(described, job)
 
 
 def _job(described: type[Described], connection: Connection, name: str) -> Described:
-    return _shown(described, stored_jobs.get_job(connection, described.kind, name))
+    return shown(described, stored_jobs.get_job(connection, described.kind, name))
 
 
 def _page(
@@ -201,10 +201,11 @@ def _page(
     found = stored_jobs.list_jobs(
         connection, described.kind, status=status, after=page.after(datetime, str), limit=page.count
     )
-    return page.of(found, lambda one: (one.created_at, one.key), partial(_shown, described))
+    return page.of(found, lambda one: (one.created_at, one.key), partial(shown, described))
 
 
-def _shown(described: type[Described], job: Job) -> Described:
+def shown(described: type[Described], job: Job) -> Described:
+    """Return a stored job as those see it who may look."""
     progress = None
     if job.file_count is not None:
         progress = JobProgress(job.file_count, job.files_done, job.record_count)
