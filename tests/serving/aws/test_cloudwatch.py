@@ -376,11 +376,15 @@ def test_unknown_names_are_told_as_cloudwatch_does(client: Any) -> None:
         client.delete_alarms(AlarmNames=["nobody"])
 
 
-def test_tags_and_switches_of_an_alarm_outlive_a_new_put(client: Any, wire_server: Running) -> None:
+def test_tags_and_switches_of_an_alarm_outlive_a_new_put(
+    client: Any, wire_server: Running, meanwhile: Any
+) -> None:
     client.put_metric_alarm(AlarmName="tagged", Tags=[{"Key": "team", "Value": "a"}], **ALARM)
     arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:tagged"
-    client.tag_resource(ResourceARN=arn, Tags=[{"Key": "tier", "Value": "1"}])
+    new = [{"Key": "tier", "Value": "1"}]
     client.put_metric_alarm(AlarmName="tagged", Tags=[{"Key": "x", "Value": "y"}], **ALARM)
+    # Another client's change at the same time stays, too.
+    meanwhile(lambda: client.tag_resource(ResourceARN=arn, Tags=new))
     client.untag_resource(ResourceARN=arn, TagKeys=["team"])
     client.disable_alarm_actions(AlarmNames=["tagged"])
 

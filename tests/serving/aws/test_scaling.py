@@ -191,15 +191,19 @@ def test_metric_math_is_shown_as_amazon_spells_it_however_it_was_declared(scalin
     scaling.deregister_scalable_target(**PLACE)
 
 
-def test_targets_have_tags(scaling):
+def test_targets_have_tags_which_clients_may_change_at_once(scaling, meanwhile):
     arn = scaling.register_scalable_target(
         **PLACE, MinCapacity=1, MaxCapacity=2, Tags={"team": "ops", "tier": "1"}
     )["ScalableTargetARN"]
 
     scaling.tag_resource(ResourceARN=arn, Tags={"team": "data"})
+    meanwhile(lambda: scaling.tag_resource(ResourceARN=arn, Tags={"stage": "test"}))
     scaling.untag_resource(ResourceARN=arn, TagKeys=["tier"])
 
-    assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"team": "data"}
+    assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {
+        "team": "data",
+        "stage": "test",
+    }
     scaling.deregister_scalable_target(**PLACE)
 
 
