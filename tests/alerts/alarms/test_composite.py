@@ -16,7 +16,7 @@ WAITS = {"actions_suppressor_wait_period": 60, "actions_suppressor_extension_per
 
 
 def test_the_documented_example_is_read():
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    block, _ = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     found = yaml.safe_load(block)
     rule = found["spec"]["alarm_rule"].strip()
 
