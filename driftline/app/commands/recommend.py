@@ -80,7 +80,7 @@ def recommend(
         lines.append(f"make it by: driftline model convert {model} {file} --reference {sample}")
     if report is not None:
         report.write_text(found.page(f"{name}: how it is served best"), "utf-8")
-    document = found.document(name, file)
+    document = found.document(name, str(Path(file).absolute()))
     declared = yaml.safe_dump_all(document["resources"], sort_keys=False).rstrip()
     return Answer(document, [*(Table(*one) for one in found.tables()), "", *lines, "", declared])
 
