@@ -121,13 +121,12 @@ def test_readers_see_committed_states_while_others_write_and_rewrite(tmp_path: P
                 running.enter_context(reading(folder, kind, tmp_path / kind))
             for kind in kinds:
                 wait(lambda kind=kind: (tmp_path / kind).read_bytes(), within_s=180)
-            for number in range(1, REQUESTS):
-                record(number)
-                if number % 100 == 0:
-                    shop.captured("orders", number)
-            wanted = f"{2 * REQUESTS} {REQUESTS}"
-            for kind in kinds:
-                wait(lambda kind=kind: wanted in (tmp_path / kind).read_text(), within_s=180)
+            for count in range(2, REQUESTS + 1):
+                record(count - 1)
+                if count % 50 == 0:  # Each reader is to see states in between.
+                    for kind in kinds:
+                        seen, file = f"{2 * count} {count}", tmp_path / kind
+                        wait(lambda seen=seen, file=file: seen in file.read_text(), within_s=180)
             wait(lambda: files(folder) <= 4, within_s=120)  # All others were put together.
     for kind in kinds:
         found = lines(tmp_path / kind)
