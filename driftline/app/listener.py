@@ -42,16 +42,18 @@ class _JoinedWrites:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
         self._held: list[bytes] = []
+        self._held_bytes = 0
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else a transport has
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Hold what is small until the end of the turn."""
+        """Hold it until the end of the turn, while that is little."""
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held.append(data)
-        if len(data) > _MOST_HELD_BYTES:
+        self._held_bytes += len(data)
+        if self._held_bytes > _MOST_HELD_BYTES:
             self._flush()
 
     def close(self) -> None:
@@ -61,7 +63,7 @@ class _JoinedWrites:
 
     def _flush(self) -> None:
         if self._held:
-            held, self._held = self._held, []
+            held, self._held, self._held_bytes = self._held, [], 0
             self._transport.write(b"".join(held))
 
 
