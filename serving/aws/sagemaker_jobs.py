@@ -218,7 +218,7 @@ def _shown(kind: str, wire: Wire, job: DescribedJob | DescribedProcessingJob) ->
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Say that there is no such job as the service does: clients take this for "not there"."""
+    """Refuse an unknown job as the service does: clients take this for "not there"."""
     try:
         yield
     except NotFoundError:

@@ -144,6 +144,8 @@ class Controllers:
         except Exception as error:  # noqa: BLE001 - what is not known is a fault of ours, and said.
             with suppress(SQLAlchemyError):
                 await asyncio.to_thread(self._fail, row, error)
+                if row.kind == "Endpoint":
+                    await self._reconciler.refresh()
 
     def _ended(self, row: Stored, _task: object) -> None:
         del self._tasks[_key(row)]
