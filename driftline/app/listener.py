@@ -103,12 +103,10 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
-        came = self._pending
         self._stop_waiting()
-        if came > MOST_HEAD_BYTES:  # Some of it may be the body's.
-            size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
-            if size > MOST_HEAD_BYTES:
-                raise ValueError(size)  # httptools makes it an error of the request.
+        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        if size > MOST_HEAD_BYTES:
+            raise ValueError(size)  # httptools makes it an error of the request.
         super().on_headers_complete()
         self.headers = []  # What comes from now on are trailers, which nobody is told.
 

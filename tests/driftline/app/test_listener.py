@@ -109,6 +109,14 @@ def test_a_head_above_the_bound_is_refused(port: int, sent: bytes, cut: bool) ->
     assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] in ([b"400"], [])
 
 
+def test_the_bound_holds_for_a_head_that_comes_with_another_request(port: int) -> None:
+    first = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    found = answer(port, first + get(*(b"X%d: %b" % (at, b"a" * 1000) for at in range(70))))
+
+    assert b"200" not in found.partition(b"HTTP/1.1 400")[2]
+    assert found.count(b"HTTP/1.1 200") <= 1
+
+
 def test_a_trailer_is_no_header(port: int) -> None:
     trailer = b"X-Forwarded-User: root"
     without, with_one = (
