@@ -70,7 +70,8 @@ class Pair:
 
     def captured(self) -> pd.DataFrame:
         """Wait until all that was answered is in the table; return it."""
-        wait(lambda: set(self.sent) <= set(self.first.table("orders")["event_id"]), every_s=0.5)
+        sent = self.sent
+        wait(lambda: {*sent} <= {*self.first.table("orders").get("event_id", ())}, every_s=0.5)
         return self.first.table("orders")
 
 

@@ -58,7 +58,13 @@ def test_a_model_that_crashes_or_never_starts_takes_no_server_out_of_service(
             resources = declared(tmp_path, "later")
             server.client.post("/api/v1/apply", json={"resources": resources}).raise_for_status()
             assert hanging.wait(60)
-            samples = server.client.get("/metrics?of=server").text.splitlines()
+            samples: list[str] = []
+
+            def is_measured() -> bool:  # It is started again now and then.
+                samples[:] = server.client.get("/metrics?of=server").text.splitlines()
+                return 'driftline_endpoint_ready{endpoint="brittle"} 0.0' in samples
+
+            until(is_measured)
             codes = {server.invoke("steady", "1").status_code for _ in range(10)}
             codes |= {server.client.get("/readyz").status_code for _ in range(10)}
         finally:
