@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from driftline.errors import InputError, UnavailableError
+from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.validation import nearest
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _check_endpoint(endpoint: str, *, is_open: bool) -> None:
 def use_options(options: Mapping[str, object], buckets: Path | None = None) -> None:
     """Open buckets with these options in this process; the rest is found as AWS's tools do.
 
-    ``buckets``: a folder with one for each bucket of this installation's own, before all others.
+    ``buckets``: a folder with one for each bucket of this installation; there are no others then.
     """
     _options[0], _buckets[0] = check_options(options), buckets
 
@@ -101,12 +101,17 @@ def is_bucket_name(name: str) -> bool:
 
 def own_object(where: str) -> Path | None:
     """Return the file of a URI in a bucket of this installation; None of everything else."""
+    if _buckets[0] is None or not where.startswith("s3://"):
+        return None
     bucket, _, key = where.removeprefix("s3://").partition("/")
-    if _buckets[0] is None or not where.startswith("s3://") or not is_bucket_name(bucket):
-        return None
     folder = _buckets[0] / bucket
-    if not folder.is_dir():
-        return None
+    if not is_bucket_name(bucket) or not folder.is_dir():
+        check_uri(where)
+        # To look for it at AWS would take long, and may find somebody else's.
+        raise NotFoundError(
+            f'{where}: this installation has no bucket "{bucket}"; create it, or name the S3 that '
+            'has it in [storage] options, such as region = "eu-west-1" for AWS'
+        )
     path = folder / key.lstrip("/")
     if ".." in key.split("/") or "\0" in key or not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{where}: leaves its bucket; expected a key below it")

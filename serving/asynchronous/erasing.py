@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from driftline.alerts.notify.erasing import clear_told
 from driftline.capture.erasure.clearing import ClearedRequests
 from driftline.database.dialects import write_anew
 from driftline.database.engine import read_connection
-from driftline.formats.location import locate
+from driftline.errors import NotFoundError
+from driftline.formats.location import Location, locate
 from driftline.serving.asynchronous.outcome import message_number
 from driftline.serving.jobs.store import clear_reasons
 from driftline.serving.tables import async_requests, jobs
@@ -91,12 +93,16 @@ def remove_files(engine: Engine, now: datetime) -> None:
         rows = connection.execute(select(async_requests).where(*is_erased)).all()
     for row in rows:
         for where in (row.output_location, row.failure_location):
-            place = locate(where)
-            place.remove_file()
-            if place.is_local:
-                path = Path(place.path)
-                for part in path.parent.glob(f".{glob.escape(path.name)}.{_WRITING}"):
-                    part.unlink(missing_ok=True)
+            with suppress(NotFoundError):  # The file is gone with its bucket.
+                _remove_file(locate(where))
         ended = update(async_requests).where(_table.id == row.id, *is_erased, is_over)
         with engine.begin() as connection:
             connection.execute(ended.values(ended_at=now, lease_owner=None, lease_until=None))
+
+
+def _remove_file(place: Location) -> None:
+    place.remove_file()
+    if place.is_local:
+        path = Path(place.path)
+        for part in path.parent.glob(f".{glob.escape(path.name)}.{_WRITING}"):
+            part.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from driftline.formats.location import Location, locate
 from driftline.serving.aws.served import WireError
 from driftline.serving.context import ServerContext
 from driftline.serving.resources.reach import is_below
-from driftline.storage import is_bucket_name, is_remote, own_object
+from driftline.storage import is_bucket_name, is_remote
 
 # S3's limits of a key; of one part of it, which is the name of a file.
 _KEY_MAX, _NAME_MAX = 1024, 255
@@ -80,7 +80,7 @@ class Buckets:
             if not any(f"{uri}/".startswith(f"s3://{name}/") for uri in named):
                 message = "not a bucket of [serving] data_dirs or output_dirs"
                 raise ForbiddenError(f"s3://{name}: {message}")
-        elif own_object(f"s3://{name}") is None:
+        elif not is_bucket_name(name) or not (self._folder / name).is_dir():
             raise WireError("NoSuchBucket", "The specified bucket does not exist.", 404)
 
     def place(self, bucket: str, key: str, *, is_written: bool = False) -> Location:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from driftline.errors import InputError
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+from pyarrow import fs
+
+from driftline.app.commands.options import open_places
+from driftline.errors import InputError, NotFoundError
+from driftline.formats.parquet.files import delta_dataset
 from driftline.storage import check_uri, delta_options, open_uri, storage_error, use_options
 
 KEYS = {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "very-secret-word"}
@@ -96,3 +103,47 @@ def test_a_token_of_the_environment_is_not_sent_with_keys_of_others(
 
     use_options(PLACE | KEYS | {"session_token": "own"})
     assert (delta_options("s3://bucket/folder") or {})["aws_session_token"] == "own"
+
+
+@pytest.mark.parametrize("bucket", ["mybuckets", "my", "No Bucket", ".."])
+def test_a_bucket_that_is_not_here_is_refused_without_a_look_at_aws(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mybucket").mkdir()
+    monkeypatch.setattr(fs, "resolve_s3_region", lambda _: pytest.fail("asked AWS"))
+    use_options({}, tmp_path)
+
+    for url in ("", "https://127.0.0.1:1"):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        with pytest.raises(NotFoundError, match=r"create it, or .* in \[storage\] options"):
+            open_uri(f"s3://{bucket}/model.tar.gz")
+
+
+def test_a_delta_table_in_an_own_bucket_is_read_where_it_lies(tmp_path: Path) -> None:
+    write_deltalake(tmp_path / "mybucket" / "rows", pa.table({"a": [1, 2]}))
+    use_options({}, tmp_path)
+
+    found = delta_dataset("s3://mybucket/rows")
+
+    assert found is not None
+    assert found.count_rows() == 2
+
+
+@pytest.mark.parametrize("made", [".driftline/s3", "driftline.toml", ""])
+def test_a_command_opens_the_buckets_of_the_installation_that_is_there(
+    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    if made.endswith("s3"):
+        (tmp_path / made).mkdir(parents=True)
+    elif made:
+        (tmp_path / made).touch()
+
+    open_places("s3://mybucket/x")
+
+    if made:
+        with pytest.raises(NotFoundError):
+            open_uri("s3://mybucket/x")
+    else:
+        assert open_uri("s3://mybucket/x")[0].region == "eu-west-1"

@@ -272,7 +272,10 @@ def open_places(*places: str | None, config_file: Path | None = None) -> None:
     """Have buckets among these opened with the options of the settings."""
     if any(place and is_remote(place) for place in places):
         settings = load_settings(config_file)
-        use_options(settings.storage.options, settings.buckets_dir)
+        buckets = settings.buckets_dir
+        # Where no installation is, it is AWS's environment that says where buckets are.
+        is_installed = settings.file or (buckets and buckets.is_dir())
+        use_options(settings.storage.options, buckets if is_installed else None)
 
 
 def _length(text: str) -> timedelta | None:

@@ -201,7 +201,8 @@ def delta_dataset(path: str | os.PathLike[str]) -> ds.Dataset | None:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    shown = os.fspath(path)
+    # Of an own bucket it is the folder.
+    shown = place.path if place.is_local else os.fspath(path)
     try:
         table = DeltaTable(shown, storage_options=delta_options(shown))
     except (DeltaError, OSError) as error:

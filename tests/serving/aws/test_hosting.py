@@ -610,6 +610,10 @@ def test_a_model_and_rows_are_uploaded_and_answers_downloaded(
 ) -> None:
     use_options({}, server.context.settings.buckets_dir)  # As the server's process does.
     later = {"OutputConfig": {"S3OutputPath": "s3://shop/answers"}}
+    elsewhere = refusal(
+        client.create_model, ModelName="elsewhere",
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://nowhere/late.skops"},
+    )  # fmt: skip
     with contextlib.closing(client_of(server.url, "s3")) as s3:
         s3.create_bucket(Bucket="shop")
         s3.upload_file(str(trained.file), "shop", "models/late.skops")
@@ -628,6 +632,7 @@ def test_a_model_and_rows_are_uploaded_and_answers_downloaded(
         s3.download_file("shop", key, str(tmp_path / "answers.csv"))
     use_options({})
 
+    assert 'no bucket "nowhere"' in elsewhere[1]
     assert len((tmp_path / "answers.csv").read_text().split()) == 2
 
 
