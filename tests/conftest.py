@@ -67,9 +67,11 @@ TOGETHER = {
         "tests/journeys/test_redaction.py",
         "tests/journeys/test_two_servers.py",
     ),
+    "hosting": ("tests/serving/aws/hosting/",),
     "installed": ("tests/capture/installed/",),
     # Of one server that has judged three days, each file has a copy.
     "interface": ("tests/serving/api/",),
+    "monitoring": ("tests/serving/aws/monitoring/",),
     "s3": (
         "tests/baseline/test_remote_inputs.py",
         "tests/capture/sagemaker/test_transfer_s3.py",

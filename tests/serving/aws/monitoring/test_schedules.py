@@ -1,160 +1,24 @@
-"""The SageMaker SDK's monitor flow, call by call (reference/aws-api.md, section 9.1)."""
+"""Schedules of the SageMaker SDK, call by call (reference/aws-api.md, section 9.1)."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from io import BytesIO
 
 import pytest
 from botocore.exceptions import ClientError
 
-from driftline.baseline.store import Baseline
-from driftline.serving.resources.reach import Reach
-from driftline.storage import use_options
-from tests.servers.commands import ForkedJob
-from tests.serving.aws.conftest import ACCOUNT, REGION, client_of
-from tests.serving.conftest import NOW, resource, settings_of, wait_for
-
-ROLE = "arn:aws:iam::123456789012:role/monitor"
-IMAGE = f"468650794304.dkr.ecr.{REGION}.amazonaws.com/sagemaker-model-monitor-analyzer"
-CLARIFY = f"131013547314.dkr.ecr.{REGION}.amazonaws.com/sagemaker-clarify-processing:1.0"
-CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30}
-INPUT, OUTPUT = "/opt/ml/processing/input", "/opt/ml/processing/output"
-# Of a baseline's lines, which have the label first, and of captured ones.
-SCRIPT = """
-def preprocess_handler(record):
-    is_line = isinstance(record, str)
-    text = record[record.index(",") + 1:] if is_line else record.endpoint_input.data
-    rows = [line.split(",") for line in text.strip().splitlines()]
-    return [{"by": carrier, "km": 2 * float(distance)} for carrier, _, distance, _ in rows]
-"""
-
-
-@pytest.fixture(scope="module")
-def server(start, trained, tmp_path_factory):
-    """Run a server with own buckets, and processes for its jobs."""
-    folder = tmp_path_factory.mktemp("sdk")
-    (folder / "scripts").mkdir()
-    (folder / "scripts" / "rows.py").write_text(SCRIPT)
-    settings = settings_of(folder)
-    (folder / "driftline.toml").write_text(
-        f'[storage]\nroot = "{folder / "root"}"\n'
-        f'[scheduler]\nscripts_dir = "{folder / "scripts"}"\n'
-    )
-    use_options({}, settings.buckets_dir)
-
-    def begin(kind, job, owner):
-        return ForkedJob(folder / "driftline.toml", kind, job, owner)
-
-    scripts = str(folder / "scripts")
-    with start(folder, reach=Reach(own=(folder,)), start_job=begin, scripts_dir=scripts) as found:
-        url = found.engine.url.render_as_string(hide_password=False)
-        with (folder / "driftline.toml").open("a") as file:
-            file.write(f'[database]\nurl = "{url}"\n')
-        model = resource("Model", "late", path=str(trained.file))
-        endpoint = resource("Endpoint", "ep", model="late")
-        assert found.apply(model, endpoint).status_code == 200
-        yield found
-    use_options({})
-
-
-@pytest.fixture(scope="module")
-def sagemaker(server):
-    return client_of(server.url, "sagemaker")
-
-
-@pytest.fixture(scope="module")
-def s3(server):
-    found = client_of(server.url, "s3")
-    found.create_bucket(Bucket="mybucket")
-    return found
-
-
-def read(s3, uri):
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
-
-
-def csv_of(frame):
-    text = BytesIO()
-    frame.to_csv(text, index=False)
-    return text.getvalue()
-
-
-def ended(sagemaker, name):
-    found = {}
-
-    def has_ended():
-        found.update(sagemaker.describe_processing_job(ProcessingJobName=name))
-        return found["ProcessingJobStatus"] not in ("InProgress", "Stopping")
-
-    wait_for(has_ended)
-    return found
-
-
-def process(sagemaker, name, data, *, image=IMAGE, **environment):
-    """Create a processing job as the SDK's suggest_baseline does."""
-    source = f"{INPUT}/baseline_dataset_input"
-    return sagemaker.create_processing_job(
-        ProcessingJobName=name,
-        ProcessingInputs=[{
-            "InputName": "baseline_dataset_input",
-            "AppManaged": False,
-            "S3Input": {
-                "S3Uri": data, "LocalPath": source, "S3DataType": "S3Prefix", "S3InputMode": "File",
-                "S3DataDistributionType": "FullyReplicated", "S3CompressionType": "None",
-            },
-        }],
-        ProcessingOutputConfig={"Outputs": [{
-            "OutputName": "monitoring_output", "AppManaged": False,
-            "S3Output": {
-                "S3Uri": f"s3://mybucket/{name}", "LocalPath": OUTPUT,
-                "S3UploadMode": "EndOfJob",
-            },
-        }]},
-        ProcessingResources={"ClusterConfig": CLUSTER},
-        StoppingCondition={"MaxRuntimeInSeconds": 1800},
-        AppSpecification={"ImageUri": image},
-        Environment={
-            "output_path": OUTPUT, "publish_cloudwatch_metrics": "Disabled",
-            "dataset_format": json.dumps(
-                {"csv": {"header": True, "output_columns_position": "START"}}
-            ),
-            "dataset_source": source, **environment,
-        },
-        RoleArn=ROLE,
-        Tags=[{"Key": "team", "Value": "ml"}],
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def baseline(sagemaker, s3, trained):
-    """Suggest a baseline of data quality; return the finished job."""
-    frame = trained.frame[["late", "carrier", "origin", "distance", "temp"]]
-    s3.put_object(Bucket="mybucket", Key="base/base.csv", Body=csv_of(frame))
-    answer = process(sagemaker, "base-1", "s3://mybucket/base")
-    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:processing-job/base-1"
-    assert answer["ProcessingJobArn"] == arn
-    return ended(sagemaker, "base-1")
-
-
-def test_a_baseline_is_suggested_with_the_files_of_compat(server, sagemaker, s3, baseline):
-    known = Baseline.of("s3://mybucket/base/base.csv", _no_roles(), compat=True)
-
-    assert baseline["ProcessingJobStatus"] == "Completed", baseline.get("FailureReason")
-    assert baseline["ExitMessage"].startswith("Completed: ")
-    assert baseline["RoleArn"] == ROLE
-    assert baseline["Environment"]["publish_cloudwatch_metrics"] == "Disabled"
-    assert read(s3, "s3://mybucket/base-1/statistics.json") == known.statistics.to_json()
-    assert read(s3, "s3://mybucket/base-1/constraints.json") == known.constraints.to_json()
-    listed = sagemaker.list_processing_jobs(NameContains="base", StatusEquals="Completed")
-    assert "base-1" in [one["ProcessingJobName"] for one in listed["ProcessingJobSummaries"]]
-
-
-def _no_roles():
-    from driftline.roles import Roles
-
-    return Roles()
+from tests.serving.aws.monitoring.conftest import (
+    CLARIFY,
+    CLUSTER,
+    IMAGE,
+    INPUT,
+    OUTPUT,
+    ROLE,
+    ended,
+    process,
+    read,
+)
+from tests.serving.conftest import NOW, resource, wait_for
 
 
 def test_a_schedule_runs_from_definition_to_violations(server, sagemaker, s3, baseline, trained):
@@ -299,44 +163,6 @@ def _stopped_and_deleted(sagemaker):
     sagemaker.delete_data_quality_job_definition(JobDefinitionName="dq-definition")
     with pytest.raises(sagemaker.exceptions.ResourceNotFound):
         sagemaker.describe_data_quality_job_definition(JobDefinitionName="dq-definition")
-
-
-def test_rows_are_checked_against_documents_by_a_job(sagemaker, s3, baseline, trained):
-    """As the SDK's QualityCheckStep does."""
-    frame = trained.frame[["late", "carrier", "origin", "distance", "temp"]].assign(carrier="XX")
-    s3.put_object(Bucket="mybucket", Key="today/today.csv", Body=csv_of(frame))
-    sagemaker.create_processing_job(
-        ProcessingJobName="check-1",
-        ProcessingInputs=[
-            {"InputName": name, "S3Input": {
-                "S3Uri": uri, "LocalPath": f"{INPUT}/{name}", "S3DataType": "S3Prefix",
-            }}
-            for name, uri in (
-                ("baseline_dataset_input", "s3://mybucket/today"),
-                ("constraints", "s3://mybucket/base-1/constraints.json"),
-                ("statistics", "s3://mybucket/base-1/"),
-            )
-        ],
-        ProcessingOutputConfig={"Outputs": [{"OutputName": "monitoring_output", "S3Output": {
-            "S3Uri": "s3://mybucket/check-1", "LocalPath": OUTPUT, "S3UploadMode": "EndOfJob",
-        }}]},
-        ProcessingResources={"ClusterConfig": CLUSTER},
-        AppSpecification={"ImageUri": IMAGE},
-        RoleArn=ROLE,
-        Environment={
-            "dataset_source": f"{INPUT}/baseline_dataset_input", "output_path": OUTPUT,
-            "dataset_format": '{"csv": {"header": true}}',
-            "baseline_constraints": f"{INPUT}/constraints",
-            "baseline_statistics": f"{INPUT}/statistics/statistics.json",
-        },
-    )  # fmt: skip
-
-    job = ended(sagemaker, "check-1")
-
-    assert job["ProcessingJobStatus"] == "Completed", job.get("FailureReason")
-    assert job["ExitMessage"].startswith("CompletedWithViolations: ")
-    violations = json.loads(read(s3, "s3://mybucket/check-1/constraint_violations.json"))
-    assert {one["feature_name"] for one in violations["violations"]} == {"carrier"}
 
 
 def test_edited_documents_alone_are_a_baseline(server, sagemaker, s3, baseline, trained):
@@ -564,58 +390,7 @@ def test_what_others_change_while_a_schedule_is_declared_is_kept(
     assert _settled(sagemaker, "busy")["MonitoringScheduleConfig"] == hourly
 
 
-def test_quality_and_bias_have_baselines_too(sagemaker, s3, trained):
-    frame = trained.frame.assign(
-        prediction=trained.model.predict(trained.inputs),
-        score=trained.model.predict_proba(trained.inputs)[:, 1],
-    )
-    s3.put_object(Bucket="mybucket", Key="scored/scored.csv", Body=csv_of(frame))
-    rows = csv_of(frame).partition(b"\n")[2]  # Their names are in the configuration.
-    s3.put_object(Bucket="mybucket", Key="plain/rows.csv", Body=rows)
-    config = {
-        "dataset_type": "text/csv", "headers": list(frame.columns), "label": "late",
-        "label_values_or_threshold": [1], "predicted_label_headers": None,
-        "facet": [{"name_or_index": "origin", "value_or_threshold": ["EWR"]}],
-        "methods": {"pre_training_bias": {"methods": "all"}},
-    }  # fmt: skip
-    s3.put_object(
-        Bucket="mybucket", Key="config/analysis_config.json", Body=json.dumps(config).encode()
-    )
-    process(
-        sagemaker, "quality-1", "s3://mybucket/scored", analysis_type="MODEL_QUALITY",
-        problem_type="BinaryClassification", ground_truth_attribute="late",
-        inference_attribute="prediction", probability_attribute="score",
-    )  # fmt: skip
-    sagemaker.create_processing_job(
-        ProcessingJobName="bias-1",
-        ProcessingInputs=[
-            {"InputName": name, "S3Input": {
-                "S3Uri": f"s3://mybucket/{key}", "LocalPath": f"{INPUT}/{name}",
-                "S3DataType": "S3Prefix",
-            }}
-            for name, key in (
-                ("dataset", "plain/rows.csv"), ("analysis_config", "config/analysis_config.json")
-            )
-        ],
-        ProcessingOutputConfig={"Outputs": [{"OutputName": "analysis_result", "S3Output": {
-            "S3Uri": "s3://mybucket/bias-1", "LocalPath": OUTPUT, "S3UploadMode": "EndOfJob",
-        }}]},
-        ProcessingResources={"ClusterConfig": CLUSTER},
-        AppSpecification={"ImageUri": CLARIFY},
-        RoleArn=ROLE,
-    )  # fmt: skip
-
-    quality, bias = ended(sagemaker, "quality-1"), ended(sagemaker, "bias-1")
-
-    assert quality["ProcessingJobStatus"] == "Completed", quality.get("FailureReason")
-    constraints = json.loads(read(s3, "s3://mybucket/quality-1/constraints.json"))
-    assert "auc" in constraints["binary_classification_constraints"]
-    assert bias["ProcessingJobStatus"] == "Completed", bias.get("FailureReason")
-    analysis = json.loads(read(s3, "s3://mybucket/bias-1/analysis.json"))
-    assert "origin" in analysis["pre_training_bias_metrics"]["facets"]
-
-
-def test_quality_and_bias_are_watched_on_an_endpoint(server, sagemaker, s3, trained):
+def test_quality_and_bias_are_watched_on_an_endpoint(server, sagemaker, s3, scored, trained):
     """Of one endpoint; what names its columns is the baseline of the first schedule."""
     model = {"endpoint": "scored", "quality": "quality-definition", "bias": "bias-definition"}
     made = server.apply(resource("Endpoint", "scored", model="late"))
@@ -693,68 +468,3 @@ def test_quality_and_bias_are_watched_on_an_endpoint(server, sagemaker, s3, trai
     assert {one["MonitoringType"] for one in found["MonitoringExecutionSummaries"]} == {
         "ModelQuality", "ModelBias",
     }  # fmt: skip
-
-
-def test_what_cannot_be_done_is_refused_in_a_sentence(sagemaker, s3, baseline):
-    def refused(call, **given):
-        with pytest.raises(ClientError) as caught:
-            call(**given)
-        return caught.value.response["Error"]
-
-    other = refused(
-        lambda: process(sagemaker, "other", "s3://mybucket/base", image="123.dkr.ecr/mine:1")
-    )
-    twice = refused(lambda: process(sagemaker, "base-1", "s3://mybucket/base"))
-    missing = refused(sagemaker.describe_processing_job, ProcessingJobName="none")
-    outside = refused(lambda: process(sagemaker, "outside", "s3://mybucket/x/../../y"))
-    stopped = refused(sagemaker.stop_processing_job, ProcessingJobName="base-1")
-
-    assert other["Code"] == "ValidationException"
-    assert "runs no containers" in other["Message"]
-    assert twice["Code"] == "ResourceInUse"
-    assert missing == {
-        "Code": "ValidationException",
-        "Message": "Could not find requested job with name: none",
-    }
-    assert outside["Code"] == "ValidationException"
-    assert stopped["Code"] == "ValidationException"
-    process(sagemaker, "empty", "s3://mybucket/nothing-there")
-    assert ended(sagemaker, "empty")["ProcessingJobStatus"] == "Failed"
-
-
-def test_files_are_scored_by_a_transform_job(sagemaker, s3, trained):
-    s3.put_object(Bucket="mybucket", Key="batch/a.csv", Body=trained.csv(slice(0, 20)).encode())
-    job = {
-        "TransformJobName": "score-1", "ModelName": "late",
-        "TransformInput": {
-            "DataSource": {
-                "S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://mybucket/batch/"}
-            },
-            "ContentType": "text/csv", "SplitType": "Line",
-        },
-        "TransformOutput": {"S3OutputPath": "s3://mybucket/scores", "AssembleWith": "Line"},
-        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
-    }  # fmt: skip
-
-    sagemaker.create_transform_job(**job)
-    sagemaker.get_waiter("transform_job_completed_or_stopped").wait(
-        TransformJobName="score-1", WaiterConfig={"Delay": 1, "MaxAttempts": 90}
-    )
-    found = sagemaker.describe_transform_job(TransformJobName="score-1")
-
-    assert {key: found[key] for key in job} == job
-    arn, tags = found["TransformJobArn"], [{"Key": "team", "Value": "ml"}]
-    sagemaker.add_tags(ResourceArn=arn, Tags=tags)
-    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == tags
-    assert sagemaker.describe_transform_job(TransformJobName="score-1")["ModelName"] == "late"
-    assert found["TransformJobStatus"] == "Completed", found.get("FailureReason")
-    assert len(read(s3, "s3://mybucket/scores/a.csv.out").splitlines()) == 20
-    listed = sagemaker.list_transform_jobs()["TransformJobSummaries"]
-    assert [one["TransformJobName"] for one in listed] == ["score-1"]
-    assert found["MaxPayloadInMB"] == 6
-    for more in (
-        {"DataCaptureConfig": {"DestinationS3Uri": "s3://mybucket/captured"}},
-        {"Environment": {"MODE": "fast"}},
-    ):
-        with pytest.raises(ClientError, match=next(iter(more))):
-            sagemaker.create_transform_job(**{**job, "TransformJobName": "score-2"}, **more)
