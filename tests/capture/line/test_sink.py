@@ -120,6 +120,30 @@ def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
     assert (counts.requests, counts.faults) == (20, 1)
 
 
+def test_a_record_that_memory_did_not_suffice_for_waits_and_is_read_later(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    drain: Callable[..., Sink],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(records: Records, signature: Signature | None) -> Decoded:
+        if signature is not None:
+            raise MemoryError
+        return decode(records, signature)
+
+    write(SpoolWriter(spool_dir))
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "decode", full)
+        with pytest.raises(MemoryError):
+            drain()
+    drain()
+
+    data = Dataset(root, "flights").open()
+    assert data is not None
+    assert data.to_table(["parse_error"])["parse_error"].to_pylist() == [None]
+
+
 def test_a_decoder_fault_counts_against_coverage_everywhere(
     root: str,
     spool_dir: Path,
