@@ -68,10 +68,12 @@ class Evaluator:
     def run(self, stop: threading.Event) -> None:
         """Evaluate until told to stop; a failed pass is counted, logged and tried again."""
         while not stop.is_set():
+            wait_s = self._poll_s
             # What stops it would silence every alarm.
             with self.failures.noted(Exception):
                 self.step()
-            stop.wait(self._wait_s())
+                wait_s = self._wait_s()
+            stop.wait(wait_s)
 
     def step(self) -> list[StateChange]:
         """Judge all that is due; return the changes in the order found."""
@@ -91,11 +93,7 @@ class Evaluator:
 
     def _wait_s(self) -> float:
         """Return the time until the next pass: a tick of the clock is not slept over."""
-        try:
-            now = self._now()
-        except Exception:  # noqa: BLE001 - an injected clock may be away; the next pass tells
-            return self._poll_s
-        settled = now - timedelta(seconds=self._settle_s)
+        settled = self._now() - timedelta(seconds=self._settle_s)
         left = (next_tick(settled, _SHORTEST_CADENCE_S) - settled).total_seconds()
         return min(self._poll_s, max(left, 0.0) + 0.001)
 

@@ -98,7 +98,8 @@ class Deliverer:
                     await self._begin(sender, in_flight, claims)
                     if resent is None or resent.done():
                         before, resent = resent, asyncio.create_task(asyncio.to_thread(self.resend))
-                        await (before or asyncio.sleep(0))
+                        if before is not None:
+                            before.result()  # It raises what went wrong.
                 except Exception as error:  # noqa: BLE001 - what stops it would silence every alarm
                     self.failures.failed(error)
                 if not claims:

@@ -12,6 +12,7 @@ docs/why/attribution.md (which method for which model).
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
 
 TREES, LINEAR = "tree_path_dependent", "linear"
 # Steps of a pipeline that treat each column by itself and keep their order and number.
@@ -123,7 +126,10 @@ def shap_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign objec
         error = np.abs(values.sum(axis=2) + base - expected).max()
         is_additive = error <= ROUNDING * (1.0 + np.abs(expected).max())
         return OwnMethod(TREES, units, contribute) if is_additive else None
-    except Exception:  # noqa: BLE001 - whatever shap says; permutations go all the same.
+    except Exception as error:  # noqa: BLE001 - whatever shap says; permutations go all the same.
+        log.info(
+            "%s is not explained by its trees error=%s", type(model).__name__, type(error).__name__
+        )
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from driftline.monitors.kinds.attribution.asking import (
     taking_tables,
 )
 from driftline.monitors.kinds.attribution.importance import UNKNOWN
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,9 @@ def _answers(own: OwnMethod, estimator: Any) -> bool:  # noqa: ANN401 - foreign 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # A model that knows names misses them here.
             own.contribute(rows, rows)
-    except Exception:  # noqa: BLE001 - whatever the library says; permutations go all the same.
+    except Exception as error:  # noqa: BLE001 - whatever the library says; permutations go all the same.
+        log.info(
+            "%s is not explained by its trees error=%s", type(last).__name__, type(error).__name__
+        )
         return False
     return True
