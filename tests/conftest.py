@@ -212,7 +212,7 @@ def _usual(items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Ite
 
 
 def _places(items: list[pytest.Item]) -> dict[Path, float]:
-    """Say where each file stands: of several workers each takes the next one.
+    """Return where each file stands: of several workers each takes the next one.
 
     Groups of files come first, since one worker has each. Journeys mostly wait, others compute: so
     they are spread over the first part of the others, and neither cores are idle nor does one

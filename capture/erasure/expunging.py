@@ -81,7 +81,7 @@ def matching(
 
 @contextmanager
 def _overtaken(folder: DeltaFolder) -> Iterator[None]:
-    """Say that a file is gone, whose rows another rewrite may have moved to a new one."""
+    """Report that a file is gone, whose rows another rewrite may have moved to a new one."""
     try:
         yield
     except FileNotFoundError as error:

@@ -273,7 +273,7 @@ def _read_secret(file: Path, where: str) -> str:
 def _sentence(
     error: ErrorDetails, values: Mapping[str, Any], sources: Mapping[str, str]
 ) -> InputError:
-    """Say which setting is wrong, where it was set, and what was expected."""
+    """Return the error: which setting is wrong, where it was set, and what was expected."""
     section, key, *_ = *map(str, error["loc"]), ""
     name = f"{section}.{key}"
     where = next((at for one, at in sources.items() if f"{one}.".startswith(name)), "settings")

@@ -163,7 +163,7 @@ class _Command:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _tell_end(self) -> None:
-        """Tell the server when the command ends by itself."""
+        """Report to the server that the command has ended by itself."""
         code = self._process.wait()
         with self._sending, suppress(OSError):
             send_last(self._link, pack({"lost": self._problem or f"the command {ended(code)}"}))

@@ -147,7 +147,7 @@ class _Answering(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = answer  # noqa: N815 - the names of http.server
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write nothing."""
 
 
 PAGE = b"<html><body>Welcome</body></html>"

@@ -138,7 +138,7 @@ class Endpoint:
         return self._server.invoke(self.name, row, **headers)
 
     def variants(self) -> dict[str, dict[str, Any]]:
-        """Tell how each variant fares."""
+        """Return how each variant fares."""
         status = self._server.client.get(f"/api/v1/endpoints/{self.name}").json()["status"]
         return {one["name"]: one for one in status["variants"]}
 

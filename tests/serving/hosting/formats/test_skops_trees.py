@@ -103,7 +103,7 @@ def test_neighbours_are_found_in_the_rows_whatever_the_nodes_of_their_tree_say(a
 
 
 def longer(parts):
-    """Give the Mersenne Twister more words than it has, and stand between them."""
+    """Write more words into the Mersenne Twister than it has, and stand between them."""
     for name in parts.keys() - {"schema.json"}:
         content = io.BytesIO()
         np.save(content, np.zeros(1000, np.uint32))
