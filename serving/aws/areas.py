@@ -4,6 +4,7 @@
 from driftline.serving.aws import (
     cloudwatch,
     cloudwatch_alarms,
+    cloudwatch_dashboards,
     cloudwatch_mute_rules,
     identity,
     logs,

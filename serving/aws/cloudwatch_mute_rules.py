@@ -1,4 +1,4 @@
-"""CloudWatch's mute rules, our silences with a schedule; and tags of these and of alarms."""
+"""CloudWatch's mute rules, our silences with a schedule; tags of these, alarms and dashboards."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from driftline.serving.aws.ours import (
 )
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
+from driftline.serving.operations.tags import aws_tags, change_aws_tags
 from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.resources.echo import DASHBOARD
 
+_DASHBOARD = re.compile(r"arn:[^:]*:cloudwatch:[^:]*:[^:]*:dashboard/(.+)")
 _ARN = re.compile(r"arn:[^:]*:cloudwatch:[^:]*:[^:]*:(?P<kind>alarm|alarm-mute-rule):(?P<name>.+)")
 _MISSING = "ResourceNotFoundException"
 
@@ -81,7 +84,9 @@ def _rule(wire: Wire, found: Mapping[str, Any]) -> Answer | None:
 
 @serves("cloudwatch.ListTagsForResource")
 async def list_tags_for_resource(wire: Wire, given: Given) -> Answer:
-    """List the tags of an alarm or a mute rule."""
+    """List the tags of an alarm, a mute rule or a dashboard."""
+    if (found := _DASHBOARD.fullmatch(given["ResourceARN"])) is not None:
+        return to_aws({"tags": await wire.ask(aws_tags, kind=DASHBOARD, name=found[1])})
     return to_aws({"tags": (await _tagged(wire, given))["tags"]})
 
 
@@ -89,9 +94,14 @@ async def list_tags_for_resource(wire: Wire, given: Given) -> Answer:
 @serves("cloudwatch.UntagResource")
 @reads_again
 async def change_tags(wire: Wire, given: Given) -> Answer:
-    """Add tags to an alarm or a mute rule, or change them, or take them away."""
+    """Add tags to an alarm, a mute rule or a dashboard, or change them, or take them away."""
+    added = from_aws(given).get("tags", {})
+    if (dashboard := _DASHBOARD.fullmatch(given["ResourceARN"])) is not None:
+        asked = {"kind": DASHBOARD, "name": dashboard[1], "remove": given.get("TagKeys")}
+        await wire.ask(change_aws_tags, **asked, add=added)
+        return {}
     found = await _tagged(wire, given)
-    tags = {**found["tags"], **from_aws(given).get("tags", {})}
+    tags = {**found["tags"], **added}
     left = {key: tags[key] for key in tags if key not in given.get("TagKeys", ())}
     await apply(wire, Declaration({**changed(found), "tags": left}, as_read(found)))
     return {}
@@ -100,7 +110,8 @@ async def change_tags(wire: Wire, given: Given) -> Answer:
 async def _tagged(wire: Wire, given: Given) -> dict[str, Any]:
     if (arn := _ARN.fullmatch(given["ResourceARN"])) is None:
         raise WireError(
-            "InvalidParameterValue", "ResourceARN; expected that of an alarm or an alarm mute rule"
+            "InvalidParameterValue",
+            "ResourceARN; expected that of an alarm, an alarm mute rule or a dashboard",
         )
     for kind in ("Alarm", "CompositeAlarm") if arn["kind"] == "alarm" else ("Silence",):
         if (found := await declared(wire, COLLECTIONS[kind], arn["name"])) is not None:

@@ -1,4 +1,4 @@
-"""Tags as clients of AWS set them: of resources and of jobs."""
+"""Tags as clients of AWS set them: of resources, jobs and dashboards."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ def _said(connection: Connection, kind: str, name: str) -> echo.Document:
         if known == kind:
             store.get(connection, known, name)
             return echo.get(connection, known, name)
+    if kind == echo.DASHBOARD and (said := echo.get(connection, kind, name)):
+        return said
     raise NotFoundError(f'{kind} "{name[:80]}" does not exist')
 
 

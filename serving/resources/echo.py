@@ -1,7 +1,7 @@
 """What clients of AWS said of a resource, and are shown again: tags, roles, networks.
 
 It is deleted with the resource. Nothing here changes what a resource does. Writers hold all
-resources (`store.hold_all`).
+resources (`store.hold_all`). CloudWatch's dashboards are kept here, and are resources nowhere else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from driftline.serving.resources.resources import ALARM_KINDS
 from driftline.serving.tables import echo
 
 Document = dict[str, Any]
+DASHBOARD = "Dashboard"
 _IS_OF = echo.c.kind == bindparam("of_kind"), echo.c.key == bindparam("of_key")
 _GET, _REMOVE = select(echo.c.document).where(*_IS_OF), delete(echo).where(*_IS_OF)
 
@@ -40,4 +41,4 @@ def remove(connection: Connection, kind: str, name: str) -> None:
 
 
 def _key(kind: str, name: str) -> str:
-    return name if kind in ALARM_KINDS else name.casefold()
+    return name if kind in (*ALARM_KINDS, DASHBOARD) else name.casefold()

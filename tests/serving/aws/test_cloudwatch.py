@@ -537,6 +537,60 @@ def test_data_put_an_alarm_into_its_states_as_time_goes_by(
     assert [(one["channel"], one["state"]) for one in sent] == [("on-call", "ALARM")]
 
 
+DASHBOARD = {"widgets": [{"type": "text", "properties": {"markdown": "Ümläut <&>"}}]}
+
+
+def test_a_dashboard_comes_back_as_it_was_put(client: Any) -> None:
+    body = json.dumps(DASHBOARD, indent=2)
+    for name in ("Sales", "sales", "sales-2"):
+        put = client.put_dashboard(
+            DashboardName=name, DashboardBody=body, Tags=[{"Key": "team", "Value": name}]
+        )
+        assert put["DashboardValidationMessages"] == []
+    client.put_dashboard(DashboardName="sales", DashboardBody='{"widgets": []}')
+    arn = f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/Sales"
+    client.tag_resource(ResourceARN=arn, Tags=[{"Key": "tier", "Value": "1"}])
+    client.untag_resource(ResourceARN=arn, TagKeys=["team"])
+
+    found = client.get_dashboard(DashboardName="Sales")
+    listed = client.list_dashboards(DashboardNamePrefix="sales")["DashboardEntries"]
+    tags = [
+        client.list_tags_for_resource(ResourceARN=one)["Tags"]
+        for one in (arn, listed[0]["DashboardArn"])
+    ]
+    client.delete_dashboards(DashboardNames=["Sales", "sales", "never"])
+
+    assert (found["DashboardBody"], found["DashboardArn"]) == (body, arn)
+    about = [(one["DashboardName"], one["Size"], one["LastModified"]) for one in listed]
+    assert about == [("sales", 15, NOW), ("sales-2", len(body), NOW)]
+    assert tags == [[{"Key": "tier", "Value": "1"}], [{"Key": "team", "Value": "sales"}]]
+    left = client.list_dashboards()["DashboardEntries"]
+    assert [one["DashboardName"] for one in left] == ["sales-2"]
+    with pytest.raises(client.exceptions.ResourceNotFound) as gone:
+        client.get_dashboard(DashboardName="Sales")
+    assert gone.value.response["Error"]["QueryErrorCode"] == "DashboardNotFoundError"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "told"),
+    [
+        ("sales", "no JSON", "must be a valid JSON object"),
+        ("sales", "[" * 100_000, "must be a valid JSON object"),
+        ("sales", "[]", "must be a valid JSON object"),
+        ("sales", "{}", "required property 'widgets'"),
+        ("sales", '{"widgets": {}}', "required property 'widgets'"),
+        ("the sales", '{"widgets": []}', "DashboardName"),
+    ],
+)
+def test_a_body_that_is_no_dashboard_is_refused(
+    client: Any, name: str, body: str, told: str
+) -> None:
+    code, message = refused(client.put_dashboard, DashboardName=name, DashboardBody=body)
+
+    assert code == "InvalidParameterInput"
+    assert told in message
+
+
 @pytest.mark.full
 @pytest.mark.s3
 def test_moto_answers_the_same(client: Any, s3_server: Any) -> None:
@@ -572,12 +626,17 @@ def test_moto_answers_the_same(client: Any, s3_server: Any) -> None:
             MetricDataQueries=[{"Id": "a", "MetricStat": stat}], **SPAN, ScanBy="TimestampAscending"
         )["MetricDataResults"]
         (shown,) = one.describe_alarms(AlarmNames=["moto"])["MetricAlarms"]
+        one.put_dashboard(DashboardName="moto", DashboardBody=json.dumps(DASHBOARD))
+        dashboard = one.get_dashboard(DashboardName="moto")
+        (entry,) = one.list_dashboards(DashboardNamePrefix="moto")["DashboardEntries"]
+        one.delete_dashboards(DashboardNames=["moto"])
         answers.append(
             (
                 sorted(points["Datapoints"], key=lambda point: point["Timestamp"]),
                 (result["Timestamps"], result["Values"], result["StatusCode"]),
                 {key: value for key, value in shown.items() if key not in rest},
                 one.list_metrics(Namespace="Moto")["Metrics"][0],
+                (json.loads(dashboard["DashboardBody"]), entry["DashboardName"], entry["Size"]),
             )
         )
         one.delete_alarms(AlarmNames=["moto"])
