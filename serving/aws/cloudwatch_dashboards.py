@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
-from driftline.access.audit import record
 from driftline.alerts.documents import time_of
+from driftline.serving.aws.ours import change_said
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
-from driftline.serving.resources import echo, store
+from driftline.serving.resources import echo
 from driftline.serving.resources.echo import DASHBOARD
 from driftline.serving.tables import echo as table
 
@@ -29,7 +27,9 @@ async def put_dashboard(wire: Wire, given: Given) -> Answer:
     if fault := _fault(name, body):
         raise WireError("DashboardInvalidInputError", fault)
     document = {**given, "Size": len(body.encode()), "LastModified": wire.now}
-    await _change(wire, "put", [name], lambda held, one: echo.put(held, DASHBOARD, one, document))
+    await change_said(
+        wire, "put", DASHBOARD, [name], lambda held, one: echo.put(held, DASHBOARD, one, document)
+    )
     return {"DashboardValidationMessages": []}
 
 
@@ -66,22 +66,11 @@ async def list_dashboards(wire: Wire, given: Given) -> Answer:
 @serves("cloudwatch.DeleteDashboards")
 async def delete_dashboards(wire: Wire, given: Given) -> Answer:
     """Delete dashboards; names that none has are passed over, as AWS does."""
-    names = given["DashboardNames"]
-    await _change(wire, "delete", names, lambda held, one: echo.remove(held, DASHBOARD, one))
+    await change_said(
+        wire, "delete", DASHBOARD, given["DashboardNames"],
+        lambda held, one: echo.remove(held, DASHBOARD, one),
+    )  # fmt: skip
     return {}
-
-
-async def _change(
-    wire: Wire, action: str, names: Sequence[str], change: Callable[[Connection, str], None]
-) -> None:
-    def work() -> None:
-        with wire.services.context.engine.begin() as connection:
-            store.hold_all(connection)
-            for name in names:
-                change(connection, name)
-                record(connection, action, f"{DASHBOARD}/{name}", wire.now)
-
-    await wire.asking.act(resources.apply, lambda _: asyncio.to_thread(work))
 
 
 def _fault(name: str, body: str) -> str:

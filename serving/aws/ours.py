@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from driftline.access.audit import record
 from driftline.errors import NotFoundError
 from driftline.serving.aws.served import Given, Wire
 from driftline.serving.operations import resources
@@ -92,6 +93,25 @@ async def amend(
     if fields := change(resource["spec"]):
         await apply_declared(wire, Declaration(changed(resource, **fields), as_read(resource)))
     return True
+
+
+async def change_said(
+    wire: Wire, action: str, kind: str, names: Sequence[str],
+    change: Callable[[Connection, str], None],
+) -> None:  # fmt: skip
+    """Change what clients of AWS said of some names, all or nothing, and note it in the audit log.
+
+    For whoever may apply, as an operator.
+    """
+
+    def work() -> None:
+        with wire.services.context.engine.begin() as connection:
+            store.hold_all(connection)
+            for name in names:
+                change(connection, name)
+                record(connection, action, f"{kind}/{name}", wire.now)
+
+    await wire.asking.act(resources.apply, lambda _: asyncio.to_thread(work))
 
 
 async def forget(wire: Wire, kind: Kind, name: str) -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
+from sqlalchemy import Connection
+
 from driftline.alerts.alarms.actions import channel_of
+from driftline.alerts.documents import from_aws, to_aws
+from driftline.errors import NotFoundError
 from driftline.serving.aws.ours import (
     apply_declared,
     as_read,
+    change_said,
     changed,
     declared,
     delete_declared,
@@ -15,8 +23,15 @@ from driftline.serving.aws.ours import (
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
 from driftline.serving.operations.registry import Json
+from driftline.serving.operations.tags import aws_tags, change_aws_tags
 from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.resources import echo, store
 from driftline.serving.resources.store import ABSENT
+
+_KEPT = re.compile(
+    "DisplayName|Policy|DeliveryPolicy|KmsMasterKeyId|TracingConfig|"
+    "[A-Za-z]+Feedback(RoleArn|SampleRate)"
+)
 
 
 @serves("sns.CreateTopic")
@@ -25,10 +40,10 @@ async def create_topic(wire: Wire, given: Given) -> Answer:
     """Declare a channel that sends nowhere yet, or return the topic of the one that is there."""
     arn = _arn(wire, given["Name"])
     if await _channel(wire, arn) is None:
-        tags = {one["Key"]: one["Value"] for one in given.get("Tags", ())}
+        said = {"Tags": given.get("Tags", []), "Attributes": _kept(given.get("Attributes", {}))}
         # Of a type that sends nowhere.
-        new = {"kind": "Channel", "name": _name(arn), "tags": tags, "spec": {"type": "none"}}
-        await apply_declared(wire, Declaration(new, ABSENT))
+        new = {"kind": "Channel", "name": _name(arn), "spec": {"type": "none"}}
+        await apply_declared(wire, Declaration(new, ABSENT, said))
     return {"TopicArn": arn}
 
 
@@ -44,7 +59,7 @@ async def subscribe(wire: Wire, given: Given) -> Answer:
             "declare a Channel of that name (docs/channels.md)",
         )
     if (found := await _channel(wire, topic)) is None:
-        raise WireError("NotFound", "Topic does not exist")
+        raise _missing()
     if found["spec"]["type"] != "none":
         raise WireError(
             "InvalidParameter",
@@ -65,11 +80,72 @@ async def list_topics(wire: Wire, given: Given) -> Answer:
     return {"Topics": [{"TopicArn": _arn(wire, name)} for name in names], "NextToken": token}
 
 
+@serves("sns.GetTopicAttributes")
+async def get_topic_attributes(wire: Wire, given: Given) -> Answer:
+    """Return what clients said of a topic, and whether it has its subscription."""
+    if (found := await _channel(wire, given["TopicArn"])) is None:
+        raise _missing()
+    count = "0" if found["spec"]["type"] == "none" else "1"
+    known = {"TopicArn": given["TopicArn"], "Owner": wire.account, "SubscriptionsConfirmed": count}
+    none = dict.fromkeys(("SubscriptionsPending", "SubscriptionsDeleted"), "0")
+    return {"Attributes": {**found["said"].get("Attributes", {}), **known, **none}}
+
+
+@serves("sns.SetTopicAttributes")
+async def set_topic_attributes(wire: Wire, given: Given) -> Answer:
+    """Keep an attribute of a topic, which changes nothing here."""
+    new = _kept({given["AttributeName"]: given.get("AttributeValue", "")})
+
+    def put(connection: Connection, name: str) -> None:
+        if store.find(connection, "Channel", name) is None:
+            raise _missing()
+        before = echo.get(connection, "Channel", name).get("Attributes", {})
+        echo.put(connection, "Channel", name, {"Attributes": {**before, **new}})
+
+    await change_said(wire, "update", "Channel", [_name(given["TopicArn"])], put)
+    return {}
+
+
+@serves("sns.ListTagsForResource")
+async def list_tags_for_resource(wire: Wire, given: Given) -> Answer:
+    """List the tags that clients of AWS gave a topic."""
+    return to_aws({"tags": await _ask(wire, aws_tags, given)})
+
+
+@serves("sns.TagResource")
+@serves("sns.UntagResource")
+async def change_tags(wire: Wire, given: Given) -> Answer:
+    """Add tags to a topic, or change them, or take them away."""
+    add, remove = from_aws(given).get("tags"), given.get("TagKeys")
+    await _ask(wire, change_aws_tags, given, add=add, remove=remove)
+    return {}
+
+
+async def _ask(wire: Wire, function: Any, given: Given, **asked: object) -> dict[str, str]:  # noqa: ANN401 - an operation's
+    try:
+        name = _name(given["ResourceArn"])
+        tags: dict[str, str] = await wire.ask(function, kind="Channel", name=name, **asked)
+    except NotFoundError:
+        raise WireError("ResourceNotFound", "Resource does not exist") from None
+    return tags
+
+
 @serves("sns.DeleteTopic")
 async def delete_topic(wire: Wire, given: Given) -> Answer:
     """Delete a channel; a topic that is not there is deleted already."""
     await delete_declared(wire, "channels", _name(given["TopicArn"]))
     return {}
+
+
+def _kept(attributes: Given) -> Given:
+    """Return attributes that change nothing here; refuse those of topics of another kind."""
+    if others := [name for name in attributes if not _KEPT.fullmatch(name)]:
+        raise WireError("InvalidParameter", f"Invalid parameter: AttributeName {others[0][:80]}")
+    return attributes
+
+
+def _missing() -> WireError:
+    return WireError("NotFound", "Topic does not exist")
 
 
 async def _channel(wire: Wire, arn: str) -> Json | None:

@@ -20,6 +20,7 @@ from driftline.serving.operations.authorization import AuditLog
 from driftline.serving.provisioning.apply import Applier
 from driftline.settings.settings import Settings
 from tests.servers.postgres import new_sqlite, open_url
+from tests.servers.s3 import S3Server
 from tests.serving.conftest import NOW, Running, listening
 
 REGION = "eu-west-1"
@@ -40,6 +41,16 @@ def client_of(url: str, service: str, **config: Any) -> Any:
     """Return a client of a service; it tries nothing twice, so a failure shows at once."""
     usual = {"retries": {"total_max_attempts": 1}, "read_timeout": 60}
     return session().client(service, endpoint_url=url, config=Config(**{**usual, **config}))
+
+
+def moto_of(server: S3Server, service: str) -> Any:
+    """Return a client of a service of moto's, which has more than S3."""
+    keys = server.environment
+    return boto3.client(
+        service, endpoint_url=server.url, region_name=REGION,
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -6,14 +6,13 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import botocore.model
 import pytest
 from botocore.exceptions import ClientError
 from pydantic.alias_generators import to_snake
 
 from driftline.alerts.evaluation.evaluator import Evaluator
-from tests.serving.aws.conftest import ACCOUNT, REGION, WireClient
+from tests.serving.aws.conftest import ACCOUNT, REGION, WireClient, moto_of
 from tests.serving.conftest import NOW, Running, resource
 
 METRIC = {"Namespace": "Shop", "MetricName": "Orders"}
@@ -598,12 +597,7 @@ def test_moto_answers_the_same(client: Any, s3_server: Any) -> None:
 
     It shows an empty list of metric math, and a metric once for each datapoint; AWS does not.
     """
-    keys = s3_server.environment
-    moto = boto3.client(
-        "cloudwatch", endpoint_url=s3_server.url, region_name=REGION,
-        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
+    moto = moto_of(s3_server, "cloudwatch")
     data = [
         {
             "MetricName": "Same", "Value": value, "Unit": "Seconds",

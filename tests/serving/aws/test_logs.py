@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from driftline.serving.hosting.worker_output import LogFile
-from tests.serving.aws.conftest import ACCOUNT, REGION, WireClient
+from tests.servers.s3 import S3Server
+from tests.serving.aws.conftest import ACCOUNT, REGION, WireClient, moto_of
 from tests.serving.conftest import Running, Trained, resource
 
 GROUP = "/aws/sagemaker/Endpoints/flights"
@@ -115,7 +116,6 @@ def test_a_topic_is_a_channel_that_an_alarm_can_name(
 
     channel = wire_server.client.get(declared).json()
     assert (channel["spec"]["type"], channel["spec"]["format"]) == ("webhook", "sns")
-    assert channel["tags"] == {"a": "b"}
     assert sns.create_topic(Name="drift_alerts")["TopicArn"] == arn
     listed = [one["TopicArn"].rpartition(":")[2] for one in sns.list_topics()["Topics"]]
     assert listed == ["drift-alerts"]
@@ -125,3 +125,58 @@ def test_a_topic_is_a_channel_that_an_alarm_can_name(
     sns.delete_topic(TopicArn=arn)
     with pytest.raises(sns.exceptions.NotFoundException):
         sns.subscribe(**asked)
+
+
+def spoken_of(sns: Any) -> str:
+    """Create a topic, change what is said of it, and return its ARN."""
+    arn: str = sns.create_topic(
+        Name="spoken_of", Attributes={"DisplayName": "On call"}, Tags=[{"Key": "a", "Value": "b"}]
+    )["TopicArn"]
+    sns.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue='{"Id":"<&>"}')
+    sns.tag_resource(ResourceArn=arn, Tags=[{"Key": "c", "Value": "d"}])
+    sns.untag_resource(ResourceArn=arn, TagKeys=["a"])
+    return arn
+
+
+def test_a_topic_shows_what_was_said_of_it(wire_client: WireClient, wire_server: Running) -> None:
+    """As Terraform's aws_sns_topic asks for it, before and after the channel has its URL."""
+    sns = wire_client("sns")
+    arn = spoken_of(sns)
+    sns.subscribe(TopicArn=arn, Protocol="https", Endpoint="https://hooks.example/services/secret")
+    sns.set_topic_attributes(TopicArn=arn, AttributeName="DisplayName", AttributeValue="On duty")
+
+    attributes = sns.get_topic_attributes(TopicArn=arn)["Attributes"]
+    tags = sns.list_tags_for_resource(ResourceArn=arn)["Tags"]
+
+    assert attributes == {
+        "TopicArn": arn, "Owner": ACCOUNT, "DisplayName": "On duty", "Policy": '{"Id":"<&>"}',
+        "SubscriptionsConfirmed": "1", "SubscriptionsPending": "0", "SubscriptionsDeleted": "0",
+    }  # fmt: skip
+    assert tags == [{"Key": "c", "Value": "d"}]
+    noted = wire_server.client.get("/api/v1/audit").json()["items"]
+    assert ("update", "Channel/spoken-of") in {(one["action"], one["target"]) for one in noted}
+    with pytest.raises(sns.exceptions.InvalidParameterException):
+        sns.set_topic_attributes(TopicArn=arn, AttributeName="FifoTopic", AttributeValue="true")
+    sns.delete_topic(TopicArn=arn)
+    for function in (
+        lambda: sns.get_topic_attributes(TopicArn=arn),
+        lambda: sns.set_topic_attributes(TopicArn=arn, AttributeName="DisplayName"),
+    ):
+        with pytest.raises(sns.exceptions.NotFoundException):
+            function()
+    with pytest.raises(sns.exceptions.ResourceNotFoundException):
+        sns.tag_resource(ResourceArn=arn, Tags=[])
+
+
+@pytest.mark.full
+@pytest.mark.s3
+def test_moto_says_the_same_of_a_topic(wire_client: WireClient, s3_server: S3Server) -> None:
+    ours, theirs = (
+        (one.get_topic_attributes(TopicArn=arn)["Attributes"],
+         one.list_tags_for_resource(ResourceArn=arn)["Tags"])
+        for one in (wire_client("sns"), moto_of(s3_server, "sns"))
+        for arn in [spoken_of(one)]
+    )  # fmt: skip
+
+    assert ours[1] == theirs[1]
+    assert ours[0] == {key: theirs[0][key] for key in ours[0]}
