@@ -1,4 +1,4 @@
-"""CloudWatch's metrics and detectors of anomalies, over our own operations on them."""
+"""CloudWatch's metrics and detectors of anomalies, and SageMaker's metrics, over our operations."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from driftline.serving.aws.ours import every, page_of, token_for
 from driftline.serving.aws.served import Answer, Given, Wire, serves
 from driftline.serving.operations import alarms, metrics
 
+_TRIALS = "/aws/sagemaker/TrialComponents"
 _DETECTOR_TYPES = {"SINGLE_METRIC": False, "METRIC_MATH": True}
 
 
@@ -27,6 +28,17 @@ async def put_metric_data(wire: Wire, given: Given) -> Answer:
         idempotency_key=wire.call,
     )  # fmt: skip
     return {}
+
+
+@serves("sagemaker-metrics.BatchPutMetrics")
+async def batch_put_metrics(wire: Wire, given: Given) -> Answer:
+    """Add metrics of a trial component as datapoints; of a step its time alone is kept."""
+    dimensions = [{"Name": "TrialComponentName", "Value": given["TrialComponentName"]}]
+    data = [
+        {key: one[key] for key in ("MetricName", "Timestamp", "Value")} | {"Dimensions": dimensions}
+        for one in given["MetricData"]
+    ]
+    return await put_metric_data(wire, {"Namespace": _TRIALS, "MetricData": data})
 
 
 @serves("cloudwatch.ListMetrics")

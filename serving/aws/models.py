@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 Value = Any
 
 # By what the protocols name them: the header X-Amz-Target or a path of CBOR, and Version of a form.
+# SageMaker Metrics is named by its paths alone.
 TARGETS = {
     "AnyScaleFrontendService": "application-autoscaling",
     "GraniteServiceVersion20100801": "cloudwatch",
     "Logs_20140328": "logs",
     "SageMaker": "sagemaker",
+    "SageMakerMetrics": "sagemaker-metrics",
 }
 VERSIONS = {"2010-03-31": "sns", "2010-08-01": "cloudwatch", "2011-06-15": "sts"}
 SERVICES = tuple(sorted({*TARGETS.values(), *VERSIONS.values()}))

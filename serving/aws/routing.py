@@ -31,8 +31,8 @@ _CBOR_PATH = re.compile(r"(?:/[^/]+)?/service/([^/]+)/operation/([^/]+)")
 _PREFIXES = frozenset({*SERVICES, "monitoring", S3, ""})
 # Answered, and refused, on routes of their own (serving/http).
 INVOCATION = re.compile(r"/endpoints/[^/]+/(async-)?invocations(-response-stream)?")
-# Of SageMaker Metrics, which is not served.
-_METRICS = frozenset({"/BatchPutMetrics", "/BatchGetMetrics"})
+# Of SageMaker Metrics; no page of another site can send a PUT.
+_METRICS = frozenset({("PUT", "/BatchPutMetrics"), ("POST", "/BatchGetMetrics")})
 # A link to a page of ours leads there, whatever stands behind its "?".
 _PAGES = re.compile(r"/(?:docs|openapi\.json|healthz|readyz|ui/.*|api/v1/.*)")
 # What no page of another site can send with a form; behind a gate everybody is somebody.
@@ -82,7 +82,7 @@ def protocol_of(scope: Scope, headers: Headers) -> Protocol | None:
     if credential is not None and credential.service == S3:
         is_link = CREDENTIAL_KEY not in scope and "authorization" not in headers
         return None if is_link and _PAGES.fullmatch(path) else "rest-xml"
-    if path in _METRICS:
+    if (scope["method"], path) in _METRICS:
         return "rest-json"
     return "rest-xml" if credential is None and CALL_ID in headers else None
 
@@ -103,9 +103,10 @@ def asked_for(scope: Scope, protocol: Protocol, headers: Headers, body: bytes) -
         matched = _CBOR_PATH.fullmatch(scope["path"])
         assert matched is not None
         named, operation = matched.groups()
+    elif protocol == "rest-json":
+        named, operation = "SageMakerMetrics", scope["path"][1:]
     else:
-        asked = scope["path"][1:] if protocol == "rest-json" else headers["x-amz-target"]
-        named, _, operation = asked.rpartition(".")
+        named, _, operation = headers["x-amz-target"].rpartition(".")
     if named not in services:
         raise not_served(f'{operation[:80]} of "{named[:80]}"')
     return Asked(protocol, services[named], operation, form)

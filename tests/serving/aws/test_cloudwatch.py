@@ -73,6 +73,30 @@ def test_what_is_put_comes_back_as_statistics_and_math(client: Any) -> None:
     assert result["StatusCode"] == "Complete"
 
 
+def test_metrics_of_a_trial_component_are_datapoints(client: Any, wire_client: WireClient) -> None:
+    start = NOW - timedelta(minutes=5)
+    about = {"MetricName": "loss", "Timestamp": start}
+    metrics = wire_client("sagemaker-metrics")
+    put = metrics.batch_put_metrics(
+        TrialComponentName="trial-1",
+        MetricData=[{**about, "Value": 0.5, "Step": 1}, {**about, "Value": 0.25, "Step": 2}],
+    )
+    code, told = refused(
+        metrics.batch_put_metrics, TrialComponentName="trial-1",
+        MetricData=[{**about, "Value": float("nan")}],
+    )  # fmt: skip
+
+    (point,) = client.get_metric_statistics(
+        Namespace="/aws/sagemaker/TrialComponents", MetricName="loss", **SPAN, Period=60,
+        Dimensions=[{"Name": "TrialComponentName", "Value": "trial-1"}],
+        Statistics=["SampleCount", "Minimum"],
+    )["Datapoints"]  # fmt: skip
+
+    assert put.get("Errors", []) == []
+    assert (point["SampleCount"], point["Minimum"]) == (2.0, 0.25)
+    assert (code, "Value" in told) == ("ValidationException", True)
+
+
 def test_a_large_put_comes_packed_and_metrics_are_listed_page_by_page(client: Any) -> None:
     data = [{"MetricName": f"m{number}", "Value": number} for number in range(700)]
     client.put_metric_data(Namespace="Many", MetricData=data)

@@ -258,7 +258,7 @@ def test_every_protocol_refuses_what_is_not_served(app: App, service: str) -> No
 
 @pytest.mark.parametrize(
     ("service", "name"),
-    [("sagemaker-metrics", "BatchPutMetrics"), ("events", "PutRule"), ("ec2", "DescribeRegions")],
+    [("sagemaker-metrics", "BatchGetMetrics"), ("events", "PutRule"), ("ec2", "DescribeRegions")],
 )
 def test_a_service_that_is_not_served_is_refused_like_an_operation(
     app: App, service: str, name: str
