@@ -28,7 +28,7 @@ from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
 from driftline.stats.day_scores import DaySums, StepScores
 
-PROFILE_FORMAT = 8
+PROFILE_FORMAT = 9
 KEY = b"driftline.profile"
 
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")

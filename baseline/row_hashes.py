@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from driftline.baseline.predicate import UNFIT
 from driftline.formats.arrow_types import plain_array
 from driftline.formats.coercion import coerce, is_missing
-from driftline.formats.hashing import hash_ends, hash_integers, hash_numbers, hash_texts
+from driftline.formats.hashing import hash_integers, hash_numbers, hash_texts
 
 NO_VALUE = np.uint64(0x9E3779B97F4A7C15)
 
@@ -65,7 +65,7 @@ def fast_hashes(batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
     for column in columns:
         array = plain_array(batch.column(column))
         if pa.types.is_string(array.type):
-            hashes = hash_ends(array)
+            hashes = hash_texts(array)
         elif pa.types.is_floating(array.type):
             numbers = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
             hashes = hash_numbers(np.nan_to_num(numbers, nan=0.0))

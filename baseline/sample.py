@@ -40,7 +40,7 @@ ALL = np.iinfo(np.uint64).max
 KEY = b"driftline.sample"
 # The hashes of all text columns' words, in the first row.
 WORDS = "words"
-SAMPLE_FORMAT = 4
+SAMPLE_FORMAT = 5
 ORDER, PRIORITY, HOURS, TRAIT = "\0order", "\0priority", "\0hours", "\0trait "
 
 

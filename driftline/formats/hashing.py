@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
@@ -12,20 +13,8 @@ import pyarrow.compute as pc
 WRITTEN_NUMBERS = 32
 # Bytes of a word.
 WORD = 8
-# Longer texts, in bytes, are hashed one at a time; shorter ones so many together, whose state of
-# four words each stays in a processor's cache.
+# Longer texts, in bytes, are hashed one at a time.
 LONG_TEXT = 256
-CACHED_TEXTS = 1 << 14
-# The start of SipHash, mixed with the key that pandas takes.
-SIP_KEY = (0x3736353433323130, 0x3635343332313938)
-SIP_START = tuple(
-    np.uint64(start ^ key)
-    for start, key in zip(
-        (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573),
-        SIP_KEY * 2,
-        strict=True,
-    )
-)
 
 
 def hash_numbers(values: np.ndarray) -> np.ndarray:
@@ -46,90 +35,27 @@ def _mixed(bits: np.ndarray) -> np.ndarray:
 
 
 def hash_texts(values: pa.StringArray) -> np.ndarray:
-    """Hash texts to 64 bits, the same on every machine: SipHash-2-4, then mixed once more.
-
-    The hashes of ``pandas.util.hash_array``, which profiles have kept from the first; its import
-    alone takes as long as two million of these. It hashes long texts, one at a time.
-    """
-    if not len(values):
-        return np.empty(0, np.uint64)
+    """Hash texts to 64 bits, word by word; a null as an empty text."""
     texts = pc.fill_null(values, "")
     words, starts, lengths = _words(texts)
     order = np.argsort(-lengths, kind="stable")
-    found = np.empty(len(texts), np.uint64)
     long = np.count_nonzero(lengths > LONG_TEXT)
-    if long:
-        import pandas as pd
-
-        objects = texts.take(pa.array(order[:long])).to_numpy(zero_copy_only=False)
-        found[order[:long]] = pd.util.hash_array(objects, categorize=False)
-    for at in range(long, len(order), CACHED_TEXTS):
-        rows = order[at : at + CACHED_TEXTS]
-        found[rows] = _mixed(_siphash(words, starts[rows], lengths[rows]))
+    found = np.empty(len(texts), np.uint64)
+    found[order[:long]] = [
+        int.from_bytes(blake2b(text, digest_size=WORD).digest(), "little")
+        for text in texts.take(pa.array(order[:long])).cast(pa.binary()).to_pylist()
+    ]
+    starts, lengths = starts[order[long:]], lengths[order[long:]]
+    hashes = lengths.astype(np.uint64)  # Of the longest first: the shorter ones end before them.
+    for place in range(0, int(lengths[0]) if len(lengths) else 0, WORD):
+        left = lengths[: np.count_nonzero(lengths > place)] - place
+        # Of a shorter rest, the bytes of the next text are shifted out.
+        shift = (np.maximum(WORD - left, 0) * 8).astype(np.uint64)
+        hashes[: len(left)] = _mixed(
+            hashes[: len(left)] ^ (words[starts[: len(left)] + place] << shift)
+        )
+    found[order[long:]] = _mixed(hashes)
     return found
-
-
-def _siphash(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Hash texts, the longest first, by SipHash-2-4 (Aumasson and Bernstein, 2012)."""
-    state = tuple(np.full(len(starts), start) for start in SIP_START)
-    whole = lengths // WORD
-    for place in range(int(whole[0])):
-        rows = slice(np.count_nonzero(whole > place))
-        _compress(tuple(each[rows] for each in state), words[starts[rows] + WORD * place])
-    bits = (lengths % WORD * 8).astype(np.uint64)
-    rest = words[starts + whole * WORD] & ((np.uint64(1) << bits) - np.uint64(1))
-    _compress(state, rest | lengths.astype(np.uint64) << np.uint64(56))
-    np.bitwise_xor(state[2], np.uint64(0xFF), out=state[2])
-    _sip_rounds(state, 4)
-    return state[0] ^ state[1] ^ state[2] ^ state[3]
-
-
-def _compress(state: tuple[np.ndarray, ...], word: np.ndarray) -> None:
-    np.bitwise_xor(state[3], word, out=state[3])
-    _sip_rounds(state, 2)
-    np.bitwise_xor(state[0], word, out=state[0])
-
-
-def _sip_rounds(state: tuple[np.ndarray, ...], count: int) -> None:
-    v0, v1, v2, v3 = state
-    for _ in range(count):
-        v0 += v1
-        _rotate(v1, 13)
-        v1 ^= v0
-        _rotate(v0, 32)
-        v2 += v3
-        _rotate(v3, 16)
-        v3 ^= v2
-        v0 += v3
-        _rotate(v3, 21)
-        v3 ^= v0
-        v2 += v1
-        _rotate(v1, 17)
-        v1 ^= v2
-        _rotate(v2, 32)
-
-
-def _rotate(bits: np.ndarray, count: int) -> None:
-    high = bits >> np.uint64(64 - count)
-    bits <<= np.uint64(count)
-    bits |= high
-
-
-def hash_ends(values: pa.StringArray) -> np.ndarray:
-    """Hash texts by their length and eight bytes each of their start and their end, as uint64.
-
-    Half the time of `hash_texts`; texts that differ elsewhere have one hash. Hashes are the same on
-    every machine; a null has some hash, too.
-    """
-    words, starts, lengths = _words(values)
-    beyond = np.maximum(WORD - lengths, 0)
-    shift = np.minimum(beyond * 8, 63).astype(np.uint64)
-    found = lengths.astype(np.uint64)
-    # Of a shorter text, the bytes of the next one are shifted out.
-    for last in (0, lengths - WORD):
-        word = words[starts + np.maximum(last, 0)] << shift
-        found = found * np.uint64(0x9E3779B97F4A7C15) + np.where(beyond < WORD, word, 0)
-    return _mixed(found)
 
 
 def _words(values: pa.StringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

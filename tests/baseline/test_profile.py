@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from driftline.baseline.column_cells import column_cells
 from driftline.baseline.profile import Profile
-from driftline.errors import InputError
 from driftline.signature import Column, Signature
 
 SIGNATURE = Signature(
@@ -129,11 +128,3 @@ def test_columns_that_never_came_and_columns_nobody_knows_are_named():
     assert profile.missing == ("k", "c", "b", "t")
     assert profile.extra == ("new",)
     assert profile.columns["k"].missing_count == 1
-
-
-def test_a_profile_of_a_newer_format_is_refused():
-    table = Profile.empty(SIGNATURE).to_arrow()
-    newer = table.replace_schema_metadata({b"driftline.profile": b'{"format": 9}'})
-
-    with pytest.raises(InputError, match="profile format 9"):
-        Profile.from_arrow(newer)

@@ -75,12 +75,12 @@ def test_other_bytes_are_refused(data):
         Profile.from_bytes(data)
 
 
-@pytest.mark.parametrize("version", [7, 9])
+@pytest.mark.parametrize("version", [8, 10])
 def test_another_format_is_refused_with_one_sentence(version):
     notes = json.dumps({"format": version, "row_count": 0})
     other = to_sealed(small_profile().to_arrow().replace_schema_metadata({KEY: notes}))
 
-    with pytest.raises(InputError, match=f"profile format {version}; this driftline reads 8: "):
+    with pytest.raises(InputError, match=f"profile format {version}; this driftline reads 9: "):
         Profile.from_bytes(other)
 
 
@@ -100,7 +100,7 @@ def test_tables_with_a_wrong_inside_are_refused():
     for broken in (
         table.drop_columns(["sketch"]),
         table.set_column(0, "row_count", pa.array(["x"] * 4)),
-        table.replace_schema_metadata({b"driftline.profile": b'{"format": 8}'}),
+        table.replace_schema_metadata({b"driftline.profile": b'{"format": 9}'}),
         table.replace_schema_metadata({b"driftline.profile": b"[]"}),
         table.replace_schema_metadata({b"driftline.profile": b"no json"}),
     ):
