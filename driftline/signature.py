@@ -50,6 +50,8 @@ class Column:
     classes: tuple[str, ...] | None = None
     # Where earlier versions stored it as another type in the capture table, newest first.
     former: tuple[str, ...] = ()
+    # Its name where it is captured, if a reader has another (`Signature.read_by`).
+    captured_as: str | None = None
     # In the data and for the model, where it was declared categorical and is judged as text.
     data_type: ColumnType | None = None
     # Why the values are not judged, where the column is neither id, time nor excluded.
@@ -61,6 +63,11 @@ class Column:
     def sent_type(self) -> ColumnType:
         """The type of the values in the data and for the model."""
         return self.data_type or self.type
+
+    @property
+    def captured_name(self) -> str:
+        """The name under which values that do not fit are kept in the capture table."""
+        return self.captured_as or self.name
 
     def as_dict(self) -> dict[str, Any]:
         """Return the column as JSON takes it, without what is unset."""
@@ -117,6 +124,43 @@ class Signature:
     def as_sent(self) -> Signature:
         """Return the signature with the types that values have in the data and for the model."""
         return replace(self, features=tuple(column.as_sent() for column in self.features))
+
+    def read_by(self, reference: Signature) -> Signature:
+        """Return the signature with its outputs named as a reference names them.
+
+        An output is the reference's of its name, or else the only other one of its role. A single
+        prediction and a single probability are one value. What the reference does not know gets
+        another name where the reference has a column of that name, such as the label.
+        """
+        known = {one.name for one in reference.outputs}
+        left = [one for one in reference.outputs if self.get(one.name) not in self.outputs]
+        own = [one for one in self.outputs if one.name not in known]
+        is_alone = {len(self.outputs), len(reference.outputs)} == {1}
+        taken = {one.name for one in (*reference.columns, *self.columns)}
+
+        def named(output: Column) -> Column:
+            if output not in own:
+                return output
+            alike = [one for one in left if one.role == output.role]
+            if len(alike) == 1 == [one.role for one in own].count(output.role):
+                return replace(output, name=alike[0].name, captured_as=output.captured_name)
+            if is_alone and {left[0].role, output.role} == {"prediction", "probability"}:
+                return replace(
+                    left[0], column=f"{output.column}_as_{left[0].role}",
+                    former=(output.column, *output.former), captured_as=output.captured_name,
+                )  # fmt: skip
+            if reference.get(output.name) is None:
+                return output
+            name = free_name(output.role, taken)
+            return replace(output, name=name, captured_as=output.captured_name)
+
+        outputs = tuple(map(named, self.outputs))
+        names = {one.name for one in outputs}
+        # An endpoint's own label is no input, and may have the name of a reader's prediction.
+        features = tuple(
+            one for one in self.features if one.role == "feature" or one.name not in names
+        )
+        return replace(self, features=features, outputs=outputs)
 
     def as_captured(self) -> Signature:
         """Return the signature by which requests and answers of an app are read.

@@ -75,6 +75,7 @@ def rows_like(
     signature: Signature,
 ) -> Source:
     """Open an endpoint's captured rows of a time span, with a baseline's columns."""
+    signature = signature.read_by(baseline.signature)
     names = captured_like(signature, baseline)
     return captured_rows(root, endpoint, names, window, signature)
 
@@ -107,6 +108,7 @@ def new_normal(
 ) -> Baseline:
     """Return a version of a baseline with an annotated feature as captured; do not store it."""
     known = store.get(root, definition.baseline, definition.baseline_version)
+    signature = signature.read_by(known.signature)
     if annotation.feature is None:
         raise InputError(
             'a mark as "new-normal" names no feature; expected the one whose baseline is made '

@@ -136,6 +136,7 @@ class WindowRead:
     target_model: str | None = None
     _labels: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
     _former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    _renamed: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Return the rows, sorted; each call begins anew. One day at a time is held in memory."""
@@ -158,6 +159,11 @@ class WindowRead:
         """Return the same rows without some of the signature's columns."""
         kept = self._of(tuple(column for column in self._columns if column[0] not in names))
         return replace(kept, left_out=self.left_out | set(names))
+
+    def filled(self, name: str, other: Column) -> WindowRead:
+        """Return the same rows with a column that has another's values where it has none."""
+        former = {**self._former, name: (other.column, *other.former)}
+        return replace(self, _former=former, _renamed={**self._renamed, other.captured_name: name})
 
     def only(self, names: Sequence[str]) -> WindowRead:
         """Return the same rows with nothing but some columns of the capture table."""
@@ -183,6 +189,8 @@ class WindowRead:
         columns = {column: rows[column].take(order) for column in present_columns}
         if day in self._labels:
             columns[_LABEL] = self._labels[day]
+        if self._renamed and UNFIT in columns:
+            columns[UNFIT] = pa.chunked_array([_with_names(columns[UNFIT], self._renamed)])
         for name, column, kind in self._columns:
             if name in self._former:
                 olds = [columns[old] for old in self._former[name] if old in columns]
@@ -244,6 +252,7 @@ def read_window(
     empty = WindowRead(
         window, 0, 0, 0, 0, 0, "", schema, data, wanted, left_out=left_out, variant=variant,
         shadows=shadows, target_model=target_model, _former=former,
+        _renamed={one.captured_as: one.name for one in signature.outputs if one.captured_as},
     )  # fmt: skip
     counted = _counted(empty, records, answered, usable, late_after or window.end)
     assert dataset.table is not None
@@ -280,7 +289,8 @@ def was_answered(
         if first.head(1).num_rows:
             return True
     kept = data.to_table([UNFIT], filter=is_within(window.start, window.end) & usable)[UNFIT]
-    return any(column.name in chunk.keys.to_pylist() for chunk in kept.chunks if len(chunk.keys))
+    name = column.captured_name
+    return any(name in chunk.keys.to_pylist() for chunk in kept.chunks if len(chunk.keys))
 
 
 def _counted(
@@ -336,6 +346,14 @@ def _labelled(
             for day, start, end in zip(days.values.to_pylist(), [0, *ends], ends, strict=False)
         },
     )
+
+
+def _with_names(entries: pa.ChunkedArray, names: Mapping[str, str]) -> pa.MapArray:
+    """Return maps of unfit values with some of their keys renamed."""
+    maps = entries.combine_chunks()
+    keys = maps.keys.dictionary_encode()
+    renamed = pa.array([names.get(one, one) for one in keys.dictionary.to_pylist()], pa.string())
+    return pa.MapArray.from_arrays(maps.offsets, renamed.take(keys.indices), maps.items)
 
 
 _UNPARSED = int(Flag.REQUEST_UNPARSED | Flag.RESPONSE_UNPARSED)

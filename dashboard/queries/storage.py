@@ -328,10 +328,7 @@ class Storage:
     def signature_of(self, line: views.MonitorLine) -> Signature:
         """Return a monitor's columns: those of its baseline, with what its endpoint answers."""
         own, declared = self.outline_of(line).signature, self._signature_of(line.endpoint)
-        if own.outputs or declared is None:
-            return own
-        free = [one for one in declared.outputs if own.get(one.name) is None]
-        return replace(own, outputs=tuple(free))
+        return own if declared is None else replace(own, outputs=declared.read_by(own).outputs)
 
     def answers_of(self, line: views.MonitorLine) -> list[str]:
         """Name what the model answered and what came true: predictions, probabilities, labels."""

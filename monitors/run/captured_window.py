@@ -51,7 +51,7 @@ def read_captured(
 
     Rows captured after the delay count as late. A table has the signature of its baseline.
     """
-    signature = signature or baseline.signature
+    signature = (signature or baseline.signature).read_by(baseline.signature)
     columns = [
         *ROW_IDS,
         *definition.kind_value.columns(signature, baseline),
@@ -94,6 +94,7 @@ def read_whole(
     Conditions in ``looked_at`` find the request's id and time under the user's own names, too.
     """
     # A label that the signature of an app of somebody else's names is not captured, but loaded.
+    signature = signature.read_by(baseline.signature)
     names = [one.name for one in (*signature.inputs, *signature.outputs)]
     labels = labels_of(baseline)
     if labels and (labels.name in names or labels.name not in (columns or [labels.name])):

@@ -1,7 +1,7 @@
-"""Derives predictions of an endpoint that answers with probabilities alone, as its reference does.
+"""Reads what an endpoint that answers with probabilities alone left out.
 
-A model that answers ``predict_proba`` has no prediction by design. Where one came within the month
-before, its absence is a fault.
+A model that answers ``predict_proba`` has no prediction by design, and it is derived as the
+reference does. Where one came within the month before, its absence is a fault.
 """
 
 from __future__ import annotations
@@ -74,9 +74,11 @@ def with_predictions(
     Predictions that cannot be derived are left out, as in a reference without them.
     """
     roles = None if baseline.outcomes is None else baseline.outcomes.roles
+    outputs = {output.name: output for output in signature.outputs}
+    if roles is not None and roles.prediction is None and len(roles.probability) == 1:
+        return _with_probability(read, root, endpoint, signature, roles.probability[0])
     if roles is None or roles.prediction is None or not roles.probability:
         return read
-    outputs = {output.name: output for output in signature.outputs}
     prediction = outputs.get(roles.prediction)
     named = {prediction.name, *roles.probability} if prediction is not None else set()
     chance = outputs.get(roles.probability[-1])
@@ -102,6 +104,26 @@ def with_predictions(
         note=f"{prediction.name} is derived, for the endpoint answers with probabilities alone: "
         f"{how}",
     )
+
+
+def _with_probability(
+    read: WindowRead, root: str, endpoint: str, signature: Signature, name: str
+) -> WindowRead:
+    """Return a window whose probability is the first output, if that alone was ever answered.
+
+    A single value is captured as the first output, whatever the reader takes it for.
+    """
+    chance = signature.get(name)
+    if chance is None or chance not in signature.outputs[1:] or name not in read.schema.names:
+        return read
+    first = signature.outputs[0]
+    since = read.window.start - LOOK_BACK
+    if was_answered(root, endpoint, read, chance, since):
+        return read
+    if not was_answered(root, endpoint, read, first, read.window.start):
+        return read
+    note = f"{name} is the single value that the endpoint answers"
+    return replace(read.filled(name, first), note=note)
 
 
 def prediction_rule(baseline: Baseline, roles: Roles) -> PredictionRule | None:

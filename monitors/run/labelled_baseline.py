@@ -69,6 +69,7 @@ def read_labelled(
     target_model: str | None = None,
 ) -> WindowRead:
     """Open what an endpoint captured of the columns that a baseline has, with labels."""
+    signature = signature.read_by(baseline.signature)
     columns = [*captured_like(signature, baseline), EVENT_TIME]
     read = read_window(
         root, endpoint, window, signature, columns=columns, labels=labels_of(baseline),

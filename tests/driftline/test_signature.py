@@ -44,6 +44,49 @@ def test_two_columns_of_one_name_are_refused() -> None:
         )
 
 
+def signature_of(features: dict[str, str], outputs: dict[str, str]) -> Signature:
+    """Return a signature of columns' roles, by their names."""
+    return Signature(*(
+        tuple(Column(name, f"{kind}_{name}", "double", role) for name, role in columns.items())
+        for kind, columns in (("feature", features), ("answer", outputs))
+    ))  # fmt: skip
+
+
+LABEL = {"late": "label"}
+
+
+@pytest.mark.parametrize(
+    ("captured", "label", "read", "expected"),
+    [
+        ({"late": "prediction"}, LABEL, {"said": "prediction"}, {"said": "late"}),
+        ({"late": "prediction"}, LABEL, {}, {"prediction": "late"}),
+        ({"late": "prediction"}, LABEL, {"p": "probability"}, {"p": "late"}),
+        ({"p": "probability"}, {}, {"late": "prediction"}, {"late": "p"}),
+        (
+            {"late": "prediction", "p": "probability"}, LABEL,
+            {"said": "prediction", "score": "probability"}, {"said": "late", "score": "p"},
+        ),
+        # Which of two is meant, nobody knows.
+        ({"a": "prediction", "b": "prediction"}, {}, {"c": "prediction"}, {"a": "a", "b": "b"}),
+        (
+            {"a": "prediction", "b": "prediction"}, {},
+            {"a": "prediction", "c": "prediction"}, {"a": "a", "c": "b"},
+        ),
+        ({"low": "quantile"}, {}, {"said": "prediction"}, {"low": "low"}),
+    ],
+)  # fmt: skip
+def test_outputs_have_the_names_of_who_reads_them(
+    captured: dict[str, str], label: dict[str, str], read: dict[str, str], expected: dict[str, str]
+) -> None:
+    own, reference = signature_of({"temp": "feature"}, captured), signature_of(label, read)
+
+    found = own.read_by(reference)
+
+    assert {one.name: one.captured_name for one in found.outputs} == expected
+    assert found.read_by(reference) == found
+    assert own.read_by(own) == own
+
+
 @given(st.lists(st.text(), max_size=20))
 def test_columns_never_collide(names: list[str]) -> None:
     columns = column_names(names)

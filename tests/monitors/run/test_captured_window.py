@@ -23,6 +23,7 @@ from driftline.monitors.kinds.catalog import with_quality
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE as QUALITY_METRICS
 from driftline.monitors.run.captured_window import NO_LABELS, read_captured
 from driftline.monitors.run.execution import Job, run
+from driftline.signature import Column
 from tests.monitors.conftest import DAY, START, append_day
 from tests.servers.postgres import both_databases, both_in_full
 
@@ -188,6 +189,32 @@ def test_derived_predictions_are_those_that_the_references_model_would_have_made
         sum(a != b for a, b in zip(read.table()["said"].to_pylist(), expected, strict=True)) <= 1
     )
     assert judge_day(engine, root, baseline, 0, "data-quality").violation_count == 0
+
+
+@pytest.mark.parametrize("answered", ["late", "late and probability"])
+def test_a_single_value_is_the_probability_unless_one_is_answered_beside_it(
+    root: str, answered: str
+) -> None:
+    reference = {name: one for name, one in answers(1, 4_000).items() if name != "said"}
+    baseline = Baseline.fit(
+        pa.table(reference), label="late", probability="chance", problem="binary"
+    )
+    outputs = (
+        Column("late", "prediction", "int64", "prediction", classes=("0", "1")),
+        Column("probability", "probability", "double", "probability"),
+    )
+    signature = replace(baseline.signature, features=baseline.signature.inputs, outputs=outputs)
+    rows = answers(2, ROWS)
+    rows["probability"] = np.where(rows["said"], rows["chance"], None)
+    append_day(root, signature, 0, {"temp": rows["temp"], **{
+        name: rows[name] for name in answered.split(" and ")
+    }})  # fmt: skip
+    definition = MonitorDefinition("daily", "flights", "flights", kind="model-quality")
+
+    read = read_captured(root, definition, WINDOW, signature, baseline)
+
+    expected = rows["late" if answered == "late" else "probability"].tolist()
+    assert read.table()["chance"].to_pylist() == expected
 
 
 @both_in_full

@@ -43,7 +43,9 @@ def server(start, trained, tmp_path_factory):
         return ForkedJob(folder / "driftline.toml", kind, job, owner)
 
     scripts = str(folder / "scripts")
-    with start(folder, reach=Reach(own=(folder,)), start_job=begin, scripts_dir=scripts) as found:
+    with start(
+        folder, reach=Reach(own=(folder,)), start_job=begin, scripts_dir=scripts, trust_pickle=True
+    ) as found:
         url = found.engine.url.render_as_string(hide_password=False)
         with (folder / "driftline.toml").open("a") as file:
             file.write(f'[database]\nurl = "{url}"\n')
@@ -85,6 +87,17 @@ def ended(sagemaker, name):
         return found["ProcessingJobStatus"] not in ("InProgress", "Stopping")
 
     wait_for(has_ended)
+    return found
+
+
+def settled(sagemaker, name):
+    found = {}
+
+    def has_settled():
+        found.update(sagemaker.describe_monitoring_schedule(MonitoringScheduleName=name))
+        return found["MonitoringScheduleStatus"] != "Pending"
+
+    wait_for(has_settled)
     return found
 
 

@@ -8,7 +8,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.serving.aws.monitoring.conftest import (
-    CLARIFY,
     CLUSTER,
     IMAGE,
     INPUT,
@@ -17,8 +16,9 @@ from tests.serving.aws.monitoring.conftest import (
     ended,
     process,
     read,
+    settled,
 )
-from tests.serving.conftest import NOW, resource, wait_for
+from tests.serving.conftest import NOW, resource
 
 
 def test_a_schedule_runs_from_definition_to_violations(server, sagemaker, s3, baseline, trained):
@@ -55,7 +55,7 @@ def test_a_schedule_runs_from_definition_to_violations(server, sagemaker, s3, ba
     for tagged in (arn, made["MonitoringScheduleArn"]):
         sagemaker.add_tags(ResourceArn=tagged, Tags=tags)
         assert sagemaker.list_tags(ResourceArn=tagged)["Tags"] == tags
-    schedule = _settled(sagemaker, "watch")
+    schedule = settled(sagemaker, "watch")
     described = sagemaker.describe_data_quality_job_definition(JobDefinitionName="dq-definition")
 
     assert arn.endswith(":data-quality-job-definition/dq-definition")
@@ -101,17 +101,6 @@ def test_a_schedule_runs_from_definition_to_violations(server, sagemaker, s3, ba
     _stopped_and_deleted(sagemaker)
 
 
-def _settled(sagemaker, name):
-    found = {}
-
-    def is_settled():
-        found.update(sagemaker.describe_monitoring_schedule(MonitoringScheduleName=name))
-        return found["MonitoringScheduleStatus"] != "Pending"
-
-    wait_for(is_settled)
-    return found
-
-
 def _stopped_while_another_client_changes_it(server, sagemaker):
     """Neither change is lost, whichever comes first."""
     api = server.client
@@ -133,15 +122,15 @@ def _stopped_while_another_client_changes_it(server, sagemaker):
         found = api.get("/api/v1/monitors/watch").json()
         assert (found["tags"], found["spec"]["paused"]) == ({"turn": str(turn)}, turn % 2 == 0)
     sagemaker.start_monitoring_schedule(MonitoringScheduleName="watch")
-    config = _settled(sagemaker, "watch")["MonitoringScheduleConfig"]
+    config = settled(sagemaker, "watch")["MonitoringScheduleConfig"]
     assert config["ScheduleConfig"] == {"ScheduleExpression": "cron(0 4 ? * * *)"}
 
 
 def _stopped_and_deleted(sagemaker):
     sagemaker.stop_monitoring_schedule(MonitoringScheduleName="watch")
-    assert _settled(sagemaker, "watch")["MonitoringScheduleStatus"] == "Stopped"
+    assert settled(sagemaker, "watch")["MonitoringScheduleStatus"] == "Stopped"
     sagemaker.start_monitoring_schedule(MonitoringScheduleName="watch")
-    assert _settled(sagemaker, "watch")["MonitoringScheduleStatus"] == "Scheduled"
+    assert settled(sagemaker, "watch")["MonitoringScheduleStatus"] == "Scheduled"
     sagemaker.update_monitoring_alert(
         MonitoringScheduleName="watch", MonitoringAlertName="violations", DatapointsToAlert=2,
         EvaluationPeriod=3,
@@ -195,7 +184,7 @@ def test_edited_documents_alone_are_a_baseline(server, sagemaker, s3, baseline, 
     sagemaker.create_monitoring_schedule(
         MonitoringScheduleName="lenient", MonitoringScheduleConfig=config
     )
-    schedule = _settled(sagemaker, "lenient")
+    schedule = settled(sagemaker, "lenient")
     rows = trained.inputs[:100].assign(carrier="XX")
     assert server.invoke("lenient", rows.to_csv(header=False, index=False)).status_code == 200
     server.sink_all()
@@ -248,7 +237,7 @@ def test_rows_of_a_schedule_are_preprocessed_as_those_of_its_baseline_were(
     named = resource("Endpoint", "scripted", model="late", baseline="raw")
     assert server.apply(raw, named).status_code == 200
     schedule_it()
-    schedule = _settled(sagemaker, "scripted")
+    schedule = settled(sagemaker, "scripted")
     assert schedule["MonitoringScheduleStatus"] == "Scheduled", schedule.get("FailureReason")
     rows = trained.inputs[:100].to_csv(header=False, index=False)
     assert server.invoke("scripted", rows).status_code == 200
@@ -355,7 +344,7 @@ def test_what_others_change_while_a_schedule_is_declared_is_kept(
     meanwhile(lambda: create(hourly))
     with pytest.raises(sagemaker.exceptions.ResourceInUse):
         create(daily)
-    assert _settled(sagemaker, "busy")["MonitoringScheduleConfig"] == hourly
+    assert settled(sagemaker, "busy")["MonitoringScheduleConfig"] == hourly
     sagemaker.delete_monitoring_schedule(MonitoringScheduleName="busy")
 
     # The endpoint, which is given the columns of the baseline.
@@ -387,84 +376,4 @@ def test_what_others_change_while_a_schedule_is_declared_is_kept(
     assert shown["spec"] == {**spec, **default, **hours}
     assert (shown["owner"], shown["tags"]) == ("ops", {"tier": "1"})
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == tags
-    assert _settled(sagemaker, "busy")["MonitoringScheduleConfig"] == hourly
-
-
-def test_quality_and_bias_are_watched_on_an_endpoint(server, sagemaker, s3, scored, trained):
-    """Of one endpoint; what names its columns is the baseline of the first schedule."""
-    model = {"endpoint": "scored", "quality": "quality-definition", "bias": "bias-definition"}
-    made = server.apply(resource("Endpoint", "scored", model="late"))
-    assert made.status_code == 200
-    common = {"JobResources": {"ClusterConfig": CLUSTER}, "RoleArn": ROLE}
-    inputs = {
-        "EndpointInput": {
-            "EndpointName": model["endpoint"], "LocalPath": f"{INPUT}/endpoint",
-            "StartTimeOffset": "-PT2H", "EndTimeOffset": "-PT1H",
-        },
-        "GroundTruthS3Input": {"S3Uri": "s3://mybucket/truth"},
-    }  # fmt: skip
-    output = {"MonitoringOutputs": [{"S3Output": {
-        "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
-    }}]}  # fmt: skip
-    sagemaker.create_model_quality_job_definition(
-        JobDefinitionName=model["quality"],
-        ModelQualityAppSpecification={
-            "ImageUri": IMAGE, "ProblemType": "BinaryClassification",
-        },
-        ModelQualityBaselineConfig={
-            "BaseliningJobName": "quality-1",
-            "ConstraintsResource": {"S3Uri": "s3://mybucket/quality-1/constraints.json"},
-        },
-        ModelQualityJobInput=inputs, ModelQualityJobOutputConfig=output, **common,
-    )  # fmt: skip
-    sagemaker.create_model_bias_job_definition(
-        JobDefinitionName=model["bias"],
-        ModelBiasAppSpecification={
-            "ImageUri": CLARIFY, "ConfigUri": "s3://mybucket/config/analysis_config.json",
-        },
-        ModelBiasBaselineConfig={
-            "ConstraintsResource": {"S3Uri": "s3://mybucket/bias-1/analysis.json"},
-        },
-        ModelBiasJobInput=inputs, ModelBiasJobOutputConfig=output, **common,
-    )  # fmt: skip
-
-    for name, definition, kind in (
-        ("by-quality", model["quality"], "ModelQuality"), ("by-bias", model["bias"], "ModelBias"),
-    ):  # fmt: skip
-        sagemaker.create_monitoring_schedule(
-            MonitoringScheduleName=name,
-            MonitoringScheduleConfig={
-                "MonitoringJobDefinitionName": definition, "MonitoringType": kind,
-                "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
-            },
-        )  # fmt: skip
-        found = _settled(sagemaker, name)
-        assert found["MonitoringScheduleStatus"] == "Scheduled", found.get("FailureReason")
-        monitor = server.client.get(f"/api/v1/monitors/{name}").json()
-        assert monitor["spec"]["labels"] == "s3://mybucket/truth"
-
-    labels = 1 - trained.frame["late"][:200]  # The model is wrong as often as it was right.
-    for at in range(4):
-        rows = slice(at * 50, at * 50 + 50)
-        answer = server.invoke(
-            "scored", trained.csv(rows), x_amzn_sagemaker_inference_id=f"batch-{at}"
-        )
-        assert answer.status_code == 200
-        data = ",".join(str(int(one)) for one in labels[rows])
-        given = {
-            "groundTruthData": {"data": data, "encoding": "CSV"},
-            "eventMetadata": {"eventId": f"batch-{at}"}, "eventVersion": "0",
-        }  # fmt: skip
-        key = f"truth/{NOW:%Y/%m/%d/%H}/{at}.jsonl"
-        s3.put_object(Bucket="mybucket", Key=key, Body=json.dumps(given))
-    server.sink_all()
-    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
-    for name, check in (("by-quality", "accuracy"), ("by-bias", "bias_drift_check")):
-        ran = server.client.post(f"/api/v1/monitors/{name}/run", json=window).json()
-        assert ran["status"] == "CompletedWithViolations", ran
-        key = f"s3://mybucket/reports/scored/{name}/2026/01/15/07/constraint_violations.json"
-        assert check in read(s3, key)
-    found = sagemaker.list_monitoring_executions(EndpointName="scored")
-    assert {one["MonitoringType"] for one in found["MonitoringExecutionSummaries"]} == {
-        "ModelQuality", "ModelBias",
-    }  # fmt: skip
+    assert settled(sagemaker, "busy")["MonitoringScheduleConfig"] == hourly
