@@ -111,7 +111,9 @@ jobs = Table(
     Column("file_count", Integer),
     Column("files_done", Integer, nullable=False, server_default="0"),  # The first so many.
     Column("record_count", BigInteger, nullable=False, server_default="0"),
-    # Of a processing job: how it ended.
+    # Of a recommendation job: what was measured of each configuration.
+    Column("results", JSON),
+    # Of a processing or recommendation job: how it ended.
     Column("exit_message", Text),
     *queue_columns(),
     Index(None, "kind", "created_at"),

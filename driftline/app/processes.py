@@ -1,4 +1,4 @@
-"""The composition root, alone in building things. As a module: KIND JOB OWNER [SETTINGS]."""
+"""The composition root, alone in building things."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from driftline.app.exit_codes import exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.reach import reach, table_access
 from driftline.app.stopping import stop_on_signals, stop_with_parent
-from driftline.ending import run_and_end
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.forked import ALLOCATORS
 from driftline.loopback import require_loopback
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
     from driftline.capture.line.kafka_options import KafkaOptions
     from driftline.capture.redaction.redactor import Redactor
-    from driftline.serving.jobs.store import JobKind
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +107,7 @@ def start_job(
     settings_file: Path | None, kind: str, job: str, owner: str
 ) -> subprocess.Popen[bytes]:
     """Start the process of a server's job; it ends with this one, by its standard input."""
-    command = [sys.executable, "-P", "-m", "driftline.app.processes", kind, job, owner]
+    command = [sys.executable, "-P", "-m", "driftline.app.job_process", kind, job, owner]
     command += [str(settings_file)] if settings_file is not None else []
     return subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
         command, stdin=subprocess.PIPE, start_new_session=True
@@ -213,34 +211,6 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
                 loops |= _storing_loops(settings, engine, role, registry)
         with exposed(registry, settings.metrics, name):
             _run_loops(loops, ready)
-
-
-def run_stored_job(settings: Settings, kind: JobKind, name: str, owner: str) -> None:
-    """Work on a job, whose lease the server holds, until it ends or is to stop."""
-    from driftline.database.clock import DatabaseClock
-    from driftline.database.engine import read_connection, using_database
-    from driftline.serving.context import ServerContext
-    from driftline.serving.jobs.run import HeldJob, run_job
-    from driftline.serving.jobs.store import get_job
-
-    work: Callable[[HeldJob], str | None]
-    if kind == "transform":
-        from driftline.serving.transform.run import score as work
-    else:
-        from driftline.serving.processing.run import analyze as work
-
-    prepare(settings)
-    with using_database(settings.database_url) as engine:
-        context = ServerContext(
-            settings=settings,
-            engine=engine,
-            now=clock(settings),
-            lease_clock=DatabaseClock(engine),
-            reach=reach(settings),
-        )
-        with read_connection(engine) as connection:
-            job = get_job(connection, kind, name)
-        run_job(HeldJob(job, context, owner), work)
 
 
 def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
@@ -421,7 +391,7 @@ def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str
 
 
 @contextmanager
-def _as_process(name: str, settings_file: Path | None, link: int) -> Iterator[Settings]:
+def as_process(name: str, settings_file: Path | None, link: int) -> Iterator[Settings]:
     """Be a process that another one started and ends by the descriptor ``link``."""
     configure_logging(process=name)
     stop_with_parent(link)
@@ -439,16 +409,5 @@ def _as_process(name: str, settings_file: Path | None, link: int) -> Iterator[Se
 
 def run_supervised(name: str, roles: Sequence[str], settings_file: Path | None, link: int) -> None:
     """Be one process of an installation, and say through the link that it is ready."""
-    with _as_process(name, settings_file, link) as settings:
+    with as_process(name, settings_file, link) as settings:
         run_process(name, settings, lambda: os.write(link, b"1"), roles)
-
-
-def main() -> None:
-    """Work on the job of the arguments."""
-    kind, job, owner, *file = sys.argv[1:]
-    with _as_process(kind, Path(file[0]) if file else None, 0) as settings:
-        run_stored_job(settings, cast("JobKind", kind), job, owner)
-
-
-if __name__ == "__main__":
-    run_and_end(main)

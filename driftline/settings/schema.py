@@ -234,6 +234,10 @@ class Serving(Section):
     timeout_s: Amount = _setting(60.0, "longest time that one invocation may take")
     serverless_idle_s: Amount = _setting(300.0, "seconds until an idle serverless worker ends")
     max_request_bytes: Count = _setting(25 << 20, "bytes a request body may have")
+    prices: str = _setting("", "price table of recommendation jobs (TOML); empty: without costs")
+    measure_busy: bool = _setting(
+        False, "have recommendation jobs measure while more than 20% of the machine is busy"
+    )
 
 
 class Scheduler(Section):

@@ -56,6 +56,11 @@ class Settings(Sections):
         return self._path(chosen)
 
     @property
+    def prices_file(self) -> Path | None:
+        """The price table of recommendation jobs."""
+        return self._path(self.serving.prices) if self.serving.prices else None
+
+    @property
     def buckets_dir(self) -> Path | None:
         """The folder of the installation's own buckets; None where [storage] names another S3."""
         is_elsewhere = is_remote(self.storage.root) or bool(self.storage.options)

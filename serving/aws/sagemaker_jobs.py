@@ -1,4 +1,4 @@
-"""SageMaker's processing and transform jobs, over jobs of our own.
+"""SageMaker's processing, transform and recommendation jobs, over jobs of our own.
 
 What a Describe answers is what the client gave, and how the job fares; of one that was created by
 other means, what would have created it.
@@ -6,21 +6,24 @@ other means, what would have created it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import Connection, func
+from sqlalchemy import ColumnElement, Connection, func
 
 from driftline.alerts.documents import from_aws, to_aws
 from driftline.errors import NotFoundError
+from driftline.serving.aws import recommendation_forms
 from driftline.serving.aws.lists import Summary, read_page
 from driftline.serving.aws.monitoring_definitions import ANALYZERS, analyzer_of
-from driftline.serving.aws.ours import arn_of
+from driftline.serving.aws.ours import arn_of, declared
+from driftline.serving.aws.sagemaker_hosting import HOLD_S, LOOK_S
 from driftline.serving.aws.sagemaker_monitoring import EXECUTION, executed
-from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves_each
+from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves, serves_each
 from driftline.serving.jobs.store import JobExistsError, get_job, job_of, select_jobs
 from driftline.serving.operations import jobs
 from driftline.serving.operations.jobs import DescribedJob, DescribedProcessingJob
@@ -114,6 +117,11 @@ def _transform_members(job: DescribedJob) -> Answer:
     }
 
 
+def _status_filter(given: Given) -> list[ColumnElement[bool]]:
+    status = given.get("StatusEquals")
+    return [] if status is None else [_table.status == status]
+
+
 @dataclass(frozen=True)
 class _Kind:
     """A kind of job: our operations, what a Create gives as our spec, and the other way."""
@@ -125,6 +133,12 @@ class _Kind:
     list: Callable[..., Any]
     spec: Callable[[Given], Answer]
     members: Callable[[Any], Answer]
+    prefix: str = ""  # Of the names of its members.
+    list_member: str = "InferenceRecommendationsJobs"
+    # What its summaries have besides, by other words than ours.
+    summary: Callable[[Wire, Any], Answer] = lambda _wire, _job: {}
+    filters: Callable[[Given], Iterable[ColumnElement[bool]]] = _status_filter
+    unknown: str = "ValidationException"  # The error of a name that there is none of.
 
 
 _KINDS = {
@@ -132,22 +146,32 @@ _KINDS = {
         DescribedProcessingJob,
         jobs.create_processing_job, jobs.processing_job, jobs.stop_processing_job,
         jobs.processing_jobs, _processing_spec, _processing_members,
+        "Processing", "ProcessingJobSummaries",
     ),
     "Transform": _Kind(
         DescribedJob,
         jobs.create_transform_job, jobs.transform_job, jobs.stop_transform_job,
         jobs.transform_jobs, _transform_spec, _transform_members,
+        "Transform", "TransformJobSummaries",
+    ),
+    "InferenceRecommendations": _Kind(
+        jobs.DescribedRecommendationJob,
+        jobs.create_recommendation_job, jobs.recommendation_job, jobs.stop_recommendation_job,
+        jobs.recommendation_jobs, recommendation_forms.spec_of, recommendation_forms.members_of,
+        summary=recommendation_forms.summary_of, filters=recommendation_forms.filters_of,
+        unknown="ResourceNotFound",
     ),
 }  # fmt: skip
 
 
 @serves_each("sagemaker.Create{}Job", _KINDS)
 async def create_job(kind: str, wire: Wire, given: Given) -> Answer:
-    """Run one of our analyzers where the image is one of SageMaker's, or score files by a model."""
-    name = given[f"{kind}JobName"]
+    """Run one of our analyzers where the image is one of SageMaker's, score files, or measure."""
+    name = _name(kind, given)
     arn = arn_of(wire, f"{kind}Job", name)
     try:
         spec, said = _KINDS[kind].spec(given), to_jsonable_python(given)
+        await _provisioned(wire, spec.get("model_name"))
         await wire.ask(_KINDS[kind].create, spec=spec, said=said)
     except JobExistsError:
         raise WireError(
@@ -155,19 +179,42 @@ async def create_job(kind: str, wire: Wire, given: Given) -> Answer:
             "Job name must be unique within an AWS account and region, and a job with this name "
             f"already exists ({arn})",
         ) from None
-    return {f"{kind}JobArn": arn}
+    return {f"{_KINDS[kind].prefix}JobArn": arn}
+
+
+async def _provisioned(wire: Wire, model: str | None) -> None:
+    """Wait a little for a model that was created a moment ago."""
+    now_s = asyncio.get_running_loop().time
+    end_s = now_s() + HOLD_S
+    while model is not None and now_s() < end_s:
+        found = await declared(wire, "models", model)
+        if found is None or found["status"]["phase"] != "Pending":
+            break
+        await asyncio.sleep(LOOK_S)
 
 
 @serves_each("sagemaker.Describe{}Job", _KINDS)
 async def describe_job(kind: str, wire: Wire, given: Given) -> Answer:
     """Return a job as it was created, and how it fares; runs of monitors are jobs, too."""
-    name = given[f"{kind}JobName"]
-    with _named(name):
+    name = _name(kind, given)
+    with _named(kind, name):
         if kind == "Processing" and EXECUTION.fullmatch(name):
             job, said = await executed(wire, name)
         else:
             job, said = await _described(kind, wire, name)
     return {**_shown(kind, wire, job), **_KINDS[kind].members(job), **said}
+
+
+@serves("sagemaker.ListInferenceRecommendationsJobSteps")
+async def list_steps(wire: Wire, given: Given) -> Answer:
+    """List the load tests of a job that have ended."""
+    kind, name = "InferenceRecommendations", given["JobName"]
+    with _named(kind, name):
+        job, _ = await _described(kind, wire, name)
+    steps = [*enumerate(recommendation_forms.steps_of(job))]
+    chosen = [one for one in steps if given.get("Status") in (None, one[1]["Status"])]
+    page, token = wire.page(given, lambda one: (one[0],), chosen)
+    return {"Steps": [step for _, step in page], "NextToken": token}
 
 
 async def _described(kind: str, wire: Wire, name: str) -> tuple[Any, Answer]:
@@ -183,8 +230,8 @@ async def _described(kind: str, wire: Wire, name: str) -> tuple[Any, Answer]:
 @serves_each("sagemaker.Stop{}Job", _KINDS)
 async def stop_job(kind: str, wire: Wire, given: Given) -> Answer:
     """Stop a job."""
-    name = given[f"{kind}JobName"]
-    with _named(name):
+    name = _name(kind, given)
+    with _named(kind, name):
         await wire.ask(_KINDS[kind].stop, name=name)
     return {}
 
@@ -193,34 +240,37 @@ async def stop_job(kind: str, wire: Wire, given: Given) -> Answer:
 async def list_jobs(kind: str, wire: Wire, given: Given) -> Answer:
     """List jobs; runs of monitors are listed by ListMonitoringExecutions."""
     described = _KINDS[kind].described
-    query = select_jobs(described.kind)
+    query = select_jobs(described.kind).where(*_KINDS[kind].filters(given))
     if (part := given.get("NameContains")) is not None:
         query = query.where(func.lower(_table.name).contains(part.lower(), autoescape=True))
-    if (status := given.get("StatusEquals")) is not None:
-        query = query.where(_table.status == status)
 
     def read(_services: Services, connection: Connection) -> Answer:
         rows, token = read_page(connection, wire, given, query, _COLUMNS, _table.key)
-        shown = [_shown(kind, wire, jobs.shown(described, job_of(row))) for row in rows]
-        return {f"{kind}JobSummaries": shown, "NextToken": token}
+        found = map(job_of, rows)
+        shown = [{**_shown(kind, wire, jobs.shown(described, one)), **one.said} for one in found]
+        return {_KINDS[kind].list_member: shown, "NextToken": token}
 
     found: Answer = await wire.asking.read(_KINDS[kind].list, read)
     return found
 
 
-def _shown(kind: str, wire: Wire, job: DescribedJob | DescribedProcessingJob) -> Summary:
-    found = to_aws(job.model_dump())
-    times = (f"{kind}EndTime", f"{kind}StartTime", "CreationTime")
+def _shown(kind: str, wire: Wire, job: Any) -> Summary:  # noqa: ANN401 - of its kind's class
+    found, prefix = to_aws(job.model_dump()), _KINDS[kind].prefix
+    times = (f"{prefix}EndTime", f"{prefix}StartTime", "CreationTime")
     found["LastModifiedTime"] = next(found[time] for time in times if time in found)
-    found[f"{kind}JobArn"] = arn_of(wire, f"{kind}Job", job.name)
-    return found
+    found[f"{prefix}JobArn"] = arn_of(wire, f"{kind}Job", job.name)
+    return found | _KINDS[kind].summary(wire, job)
+
+
+def _name(kind: str, given: Given) -> str:
+    return str(given[f"{_KINDS[kind].prefix}JobName"])
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
+def _named(kind: str, name: str) -> Iterator[None]:
     """Refuse an unknown job as the service does: clients take this for "not there"."""
     try:
         yield
     except NotFoundError:
         text = f"Could not find requested job with name: {name}"
-        raise WireError("ValidationException", text) from None
+        raise WireError(_KINDS[kind].unknown, text) from None

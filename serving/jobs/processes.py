@@ -55,8 +55,8 @@ class JobProcesses(QueueWorker):
             await asyncio.to_thread(self._end, row.key, "Stopped")
         elif row.attempts > MAX_ATTEMPTS:
             reason = (
-                f"its process ended {MAX_ATTEMPTS} times over one file; see the server's log: a "
-                "model that needs more memory than there is?"
+                f"its process ended {MAX_ATTEMPTS} times over the same work; see the server's log: "
+                "a model that needs more memory than there is?"
             )
             await asyncio.to_thread(self._end, row.key, "Failed", reason)
         else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -27,6 +29,10 @@ _FAULTS = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionErr
 
 class _LeaseLostError(DriftlineError):
     """Another process has the job."""
+
+
+class _TooLongError(BaseException):
+    """The time is over; work that goes on after an error does not catch this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +86,21 @@ def run_job(held: HeldJob, work: Callable[[HeldJob], str | None]) -> None:
         said = "the database" if isinstance(error, SQLAlchemyError) else str(error)
         held.give_back(_PAUSE, failure_reason=f"tried again, as it could not go on: {said}")
         raise
+
+
+@contextmanager
+def interruptible(seconds: int) -> Iterator[None]:
+    """End what takes longer, and what SIGTERM stops."""
+
+    def end(number: int, _frame: object) -> None:
+        raise asyncio.CancelledError if number == signal.SIGTERM else _TooLongError
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    except _TooLongError:
+        raise InputError(f"it took longer than the job may run, {seconds} s") from None
+    finally:
+        signal.alarm(0)

@@ -1,4 +1,4 @@
-"""Transform and processing jobs in the database: what was asked, and how far they are."""
+"""Jobs of all kinds in the database: what was asked, and how far they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.tables import job_queue, jobs
 from driftline.validation import nearest
 
-JobKind = Literal["transform", "processing"]
+JobKind = Literal["transform", "processing", "recommendation"]
 JobStatus = Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"]
 JobName = Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")]
 
@@ -47,8 +47,10 @@ class Job(BaseModel):
     file_count: int | None
     files_done: int
     record_count: int
-    # Of a processing job: how it ended, as SageMaker's images say it.
+    # Of a processing job: how it ended, as SageMaker's images say it; of a recommendation job: why
+    # that configuration.
     exit_message: str | None
+    results: list[dict[str, Any]] | None  # Of a recommendation job.
 
 
 def create_job(

@@ -1,4 +1,4 @@
-"""Operations on jobs in the background: files scored by a model, baselines and checks of files."""
+"""Operations on jobs in the background: on files, and on how a model is served best."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from driftline.serving.operations.authorization import withheld
 from driftline.serving.operations.registry import Latest, Page, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.processing.definition import ProcessingJobSpec
+from driftline.serving.recommendation.definition import RecommendationJobSpec, Results
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_of
 from driftline.serving.resources.endpoints import models_of, running_endpoint
 from driftline.serving.transform.definition import TransformJobSpec
 
 Name = Annotated[str, "The job's name; `driftline job list` shows it."]
+AnyName = Annotated[str, "The job's name."]
 ProcessingName = Annotated[str, "The job's name; `driftline processing list` shows it."]
 # What a client of AWS said of a job, to be shown again.
 Said = Mapping[str, Any] | None
@@ -63,7 +65,19 @@ class DescribedProcessingJob(ProcessingJobSpec):
     processing_end_time: datetime | None
 
 
-Described = TypeVar("Described", DescribedJob, DescribedProcessingJob)
+class DescribedRecommendationJob(RecommendationJobSpec):
+    """What a recommendation job was asked, how it fares, and what it has measured so far."""
+
+    status: JobStatus
+    failure_reason: str | None
+    exit_message: str | None
+    creation_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+    results: Results | None
+
+
+Described = TypeVar("Described", DescribedJob, DescribedProcessingJob, DescribedRecommendationJob)
 
 
 @operation("POST /transform-jobs", role="operator", command="job create")
@@ -166,14 +180,45 @@ def stop_processing_job(services: Services, name: ProcessingName) -> DescribedPr
     return _stopped(DescribedProcessingJob, services, name)
 
 
+@operation("POST /recommendation-jobs", role="operator")
+def create_recommendation_job(
+    services: Services,
+    spec: Annotated[RecommendationJobSpec, Body(description="What is measured, and how.")],
+    said: Said = None,
+) -> DescribedRecommendationJob:
+    """Measure how a declared model is served best, as `driftline recommend` does."""
+    return _created(DescribedRecommendationJob, services, spec, said)
+
+
+@operation("GET /recommendation-jobs", role="viewer")
+def recommendation_jobs(
+    connection: Connection, page: Latest, status: Status = None
+) -> Page[DescribedRecommendationJob]:
+    """List recommendation jobs, the newest first; all, or those in a status."""
+    return _page(DescribedRecommendationJob, connection, page, status)
+
+
+@operation("GET /recommendation-jobs/{name}", role="viewer")
+def recommendation_job(connection: Connection, name: AnyName) -> DescribedRecommendationJob:
+    """Return a recommendation job: what it was asked, its status, and what it measured."""
+    return _job(DescribedRecommendationJob, connection, name)
+
+
+@operation("POST /recommendation-jobs/{name}/stop", role="operator")
+def stop_recommendation_job(services: Services, name: AnyName) -> DescribedRecommendationJob:
+    """Stop a recommendation job within seconds."""
+    return _stopped(DescribedRecommendationJob, services, name)
+
+
 def _created(
-    described: type[Described], services: Services, spec: TransformJobSpec | ProcessingJobSpec,
-    said: Said,
+    described: type[Described], services: Services,
+    spec: TransformJobSpec | ProcessingJobSpec | RecommendationJobSpec, said: Said,
 ) -> Described:  # fmt: skip
     context = services.context
     for place in spec.places:
         context.reach.check_data(place)
-    context.reach.check_output(spec.output)
+    if spec.output is not None:
+        context.reach.check_output(spec.output)
     now, asked = context.lease_clock(), spec.asked()
     values: dict[str, object] = {"spec": spec.model_dump(mode="json"), "said": said or {}}
     with context.engine.begin() as connection:
@@ -210,6 +255,10 @@ def shown(described: type[Described], job: Job) -> Described:
     if job.file_count is not None:
         progress = JobProgress(job.file_count, job.files_done, job.record_count)
     document = job.spec | {
+        "status": job.status,
+        "start_time": job.started_at,
+        "end_time": job.ended_at,
+        "results": job.results,
         f"{job.kind}_job_status": job.status,
         "failure_reason": withheld(job.failure_reason),
         "exit_message": job.exit_message,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +28,7 @@ from driftline.monitors.report.report import REPORT
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.jobs.pinned_model import PinnedModel
-from driftline.serving.jobs.run import HeldJob
+from driftline.serving.jobs.run import HeldJob, interruptible
 from driftline.serving.processing.definition import ProcessingJobSpec, prefixed
 
 Documents = Mapping[str, str]
@@ -43,7 +41,7 @@ def analyze(held: HeldJob) -> str:
     for place in spec.places:
         context.reach.check_data(place)
     context.reach.check_output(spec.output)
-    with _interruptible(spec.max_runtime_in_seconds):
+    with interruptible(spec.max_runtime_in_seconds):
         if spec.analyzer == "clarify":
             documents, count = _clarified(spec, held), 0
         else:
@@ -54,24 +52,6 @@ def analyze(held: HeldJob) -> str:
     if count:
         return f"{VIOLATED}: Job completed successfully with {count} violations."
     return f"{COMPLETED}: Job completed successfully with no violations."
-
-
-@contextmanager
-def _interruptible(seconds: int) -> Iterator[None]:
-    """End what takes longer, and what SIGTERM stops."""
-
-    def end(number: int, _frame: object) -> None:
-        if number == signal.SIGTERM:
-            raise asyncio.CancelledError
-        raise InputError(f"it took longer than MaxRuntimeInSeconds, {seconds}")
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGALRM, end)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
 
 
 def _monitored(spec: ProcessingJobSpec, context: ServerContext) -> tuple[Documents, int]:

@@ -49,7 +49,7 @@ MODELS = ROOT / "tests" / "fixtures" / "serving"
 LONGEST_S = 400.0
 # Where the process listens that forks for all workers of the tests.
 ADDRESS = "DRIFTLINE_TESTS_COMMANDS"
-JOB = "from driftline.app.processes import main; main()"
+JOB = "from driftline.app.job_process import main; main()"
 STOP_S = 10.0
 # What commands import, and with it what they import on first use; then what code of tests does.
 PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitors")

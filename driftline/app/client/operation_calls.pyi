@@ -199,6 +199,18 @@ class OperationCalls(ServerCalls):
     def stop_processing_job(self, name: str) -> Json:
         """Stop a processing job within seconds."""
 
+    def create_recommendation_job(self, spec: Any) -> Json:
+        """Measure how a declared model is served best, as `driftline recommend` does."""
+
+    def recommendation_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., limit: int | None = ...) -> list[Json]:
+        """List recommendation jobs, the newest first; all, or those in a status."""
+
+    def recommendation_job(self, name: str) -> Json:
+        """Return a recommendation job: what it was asked, its status, and what it measured."""
+
+    def stop_recommendation_job(self, name: str) -> Json:
+        """Stop a recommendation job within seconds."""
+
     def truth_report(self, name: str, *, first: date | str | None = ..., last: date | str | None = ...) -> Json:
         """Show how labels and captured rows fit: coverage by day, delays, what fits nothing.
         

@@ -55,24 +55,28 @@ def recommend(
     from driftline.app.recommend.findings import Prices
     from driftline.app.recommend.findings import recommend as recommend_best
     from driftline.app.recommend.load import LADDER, Phase
-    from driftline.app.recommend.sample import read_sample
+    from driftline.app.recommend.sample import fit_sample, read_sample
     from driftline.app.recommend.trial import ONNX, Plan, require_idle, search
 
     plan = Plan(
         phases=[Phase.read(one) for one in phase or ()] or LADDER,
         repetitions=repetitions, cores=cores or os.cpu_count() or 1, max_p95_ms=p95,
     )  # fmt: skip
-    table = Prices() if prices is None else Prices.read(prices)
     settings = options.load_settings(config_file)
+    price_file = prices or settings.prices_file
+    table = Prices() if price_file is None else Prices.read(price_file)
     options.open_places(sample, config_file=config_file)
     if report is not None and not report.parent.is_dir():
         raise InputError(f"--report {report}: there is no such folder")  # Before minutes of load.
+    asked = read_sample(sample, rows)
     if not force:
-        require_idle()
-    read = partial(read_sample, sample, exclude=exclude or (), rows=rows)
+        require_idle("--force")
+    read = partial(fit_sample, asked, exclude=exclude or (), rows=rows)
     with progress("measuring", unit="configurations") as advance:
-        trust = settings.serving.trust_pickle
-        measured, left_out = search(Path(model), read, plan, trust_pickle=trust, advance=advance)
+        measured, left_out = search(
+            Path(model), read, plan, trust_pickle=settings.serving.trust_pickle,
+            advance=lambda results, count: advance(len(results), count),
+        )  # fmt: skip
     found, name, file = recommend_best(measured, table, left_out), Path(model).stem, model
     lines = [f"{found.best.candidate.name}: {found.reason}", *left_out]
     if found.best.candidate.runtime == ONNX and Path(model).suffix != ".onnx":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from html import escape
 from operator import itemgetter
 from pathlib import Path
@@ -101,10 +101,15 @@ class Findings:
     """All results of a model with their costs, and which one to take, why."""
 
     results: Sequence[Result]
-    best: Result
+    ranking: Sequence[Result]  # Those with a peak that could be compared, the best first.
     reason: str
     currency: str
     left_out: Sequence[str]
+
+    @property
+    def best(self) -> Result:
+        """The recommended one."""
+        return self.ranking[0]
 
     def tables(self) -> list[tuple[list[str], list[dict[str, str]]]]:
         """Return two tables: the columns that some row has, and a row for each result."""
@@ -128,9 +133,7 @@ class Findings:
             "currency": self.currency,
             "resources": replace(self.best.candidate, model=model).resources(name),
             "left_out": self.left_out,
-            "results": [
-                {"configuration": one.candidate.name, **asdict(one)} for one in self.results
-            ],
+            "results": [one.document for one in self.results],
         }
 
     def page(self, title: str) -> str:
@@ -171,4 +174,5 @@ def recommend(measured: Sequence[Result], prices: Prices, left_out: Sequence[str
         reason = f"the lowest cost ({1e6 * least:.3g} {prices.currency} a million invocations)"
     if others := ", ".join(one.candidate.name for one in near if one is not best):
         reason += f"; within {FLAT:.0%} of it is {others}"
-    return Findings(results, best, reason, prices.currency, left_out)
+    ranking = [best, *(one for _, one in aims if one is not best)]
+    return Findings(results, ranking, reason, prices.currency, left_out)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import tarfile
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,40 +20,55 @@ from driftline.capture.sagemaker.capture_files import read_capture_lines
 from driftline.errors import InputError
 from driftline.formats.capture_line import LineError, read_line
 from driftline.formats.data_files import data_files
+from driftline.formats.location import locate
 from driftline.formats.source import open_source
 from driftline.signature import names_among
 
 _JSON = "application/json"
 _MOST = 500  # Bodies, which are sent in turn.
+_MOST_BYTES = 64 << 20  # Of an archive, packed and unpacked.
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Rows that the model takes, the bodies that ask for them, and the endpoint's signature."""
 
-    table: pa.Table
+    table: pa.Table | None  # None: there are bodies alone.
     bodies: Sequence[tuple[str, bytes]]  # Content type and content.
     signature: Mapping[str, Any] | None = None  # None: the model's names are enough.
 
 
-def read_sample(data: str, model: Mapping[str, Any], exclude: Sequence[str], rows: int) -> Sample:
-    """Read a sample for a model of this description; capture files give their bodies as sent."""
+def read_sample(data: str, rows: int = 1, content_type: str = "text/csv") -> Sample:
+    """Read a sample: the rows of requests, and bodies where they are known as they were sent.
+
+    Capture files have them, and archives: as SageMaker's, each file is a body of this type.
+    """
+    if data.endswith((".tar.gz", ".tgz")):
+        return Sample(None, [(content_type, body) for body in _archived(data)])
     source = open_source(data)
     batches = islice(source.batches(), 8)
     table = pa.Table.from_batches(batches, source.schema).slice(0, _MOST * rows)
-    if captured := _captured(data):
-        return Sample(table, captured)
+    if not table.num_rows:
+        raise InputError(f"{data}: no row; expected some to ask the model")
+    return Sample(table, _captured(data))
+
+
+def fit_sample(
+    sample: Sample, model: Mapping[str, Any], exclude: Sequence[str] = (), rows: int = 1
+) -> Sample:
+    """Return a sample whose bodies ask a model of this description."""
+    table = sample.table
+    if sample.bodies or table is None:
+        return sample
     names = [name for name in table.column_names if name not in exclude]
     names = [*names_among(model["feature_names"] or names, table.column_names)]
     if missing := [name for name in names if name not in table.column_names]:
-        raise InputError(f'{data}: no column "{missing[0]}", which the model takes')
+        raise InputError(f'the sample has no column "{missing[0]}", which the model takes')
     if (count := model["feature_count"]) not in (None, len(names)):
         raise InputError(
-            f"{data}: {len(names)} columns ({', '.join(names)[:100]}); the model takes {count} by "
-            "position; leave out the others by --exclude"
+            f"the sample has {len(names)} columns ({', '.join(names)[:100]}); the model takes "
+            f"{count} by position; leave out the others by --exclude"
         )
-    if not table.num_rows:
-        raise InputError(f"{data}: no row; expected some to ask the model")
     table = table.select(names)
     bodies = [(_JSON, _body(table.slice(at, rows))) for at in range(0, len(table), rows)]
     types = {field.name: column_type(field.type) for field in table.schema}
@@ -67,6 +86,25 @@ def _captured(data: str) -> list[tuple[str, bytes]]:
         sides = [one for one in islice(requests, _MOST) if one is not None]
         return [(one.content_type or "text/csv", one.content) for one in sides]
     return []
+
+
+def _archived(data: str) -> list[bytes]:
+    """Return the files of an archive; refuse one that holds none, or too much."""
+    bodies = list[bytes]()
+    try:
+        packed = BytesIO(locate(data).read(most=_MOST_BYTES))
+        with tarfile.open(fileobj=packed, mode="r|gz") as archive:
+            for one in islice(archive, _MOST):
+                file = None if Path(one.name).name.startswith(".") else archive.extractfile(one)
+                if file is not None:
+                    bodies.append(file.read(_MOST_BYTES + 1))
+                if sum(map(len, bodies)) > _MOST_BYTES:
+                    raise InputError(f"{data}: too long; expected at most {_MOST_BYTES} bytes")
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{data}: cannot be read as an archive of requests ({error})") from None
+    if not bodies:
+        raise InputError(f"{data}: no file; expected some to ask the model")
+    return bodies
 
 
 def _body(part: pa.Table) -> bytes:

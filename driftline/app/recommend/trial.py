@@ -5,18 +5,19 @@ It has the real listener, capture of every request, and workers; candidates take
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from driftline.app.client.client import Client
-from driftline.app.progress import Advance
 from driftline.app.recommend.load import LADDER, Load, Measured, Phase, request_of, run, why_no_more
 from driftline.app.recommend.sample import Sample
 from driftline.app.up import Supervisor
@@ -46,6 +47,7 @@ root = "store"
 port = 0
 [serving]
 trust_pickle = {trust}
+data_dirs = {folders}
 """
 
 
@@ -57,6 +59,12 @@ class Plan:
     repetitions: int = 3
     cores: int = 1
     max_p95_ms: float | None = None
+    enough_per_minute: float = math.inf  # Invocations above which no more load is tried.
+    real_time: bool = True
+    # Memory and concurrency of serverless forms; None: the least memory, with a worker a core.
+    serverless: Sequence[tuple[int, int]] | None = None
+    max_tests: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)  # Of the model's processes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +98,18 @@ class Candidate:
             return None
         return replace(self, memory_mb=self.memory_mb + _LEAST_MB)
 
-    def resources(self, name: str, **endpoint: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
-        """Return what declares it."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its workers."""
+        return {"OMP_NUM_THREADS": f"{self.threads}"} if self.threads > 1 else {}
+
+    def resources(
+        self, name: str, environment: Mapping[str, str] | None = None, **endpoint: object
+    ) -> list[dict[str, Any]]:
+        """Return what declares it; ``environment``: the model's own variables."""
         model: dict[str, Any] = {"path": self.model}
-        if self.threads > 1:
-            model["environment"] = {"OMP_NUM_THREADS": f"{self.threads}"}
+        if variables := {**(environment or {}), **self.environment}:
+            model["environment"] = variables
         if self.max_batch_requests is not None:
             model["max_batch_requests"] = self.max_batch_requests
         endpoint["model"] = name
@@ -134,8 +149,13 @@ class Result:
     cold_start_ms: float | None = None  # Of a serverless variant: its first call.
     cost: Cost | None = None
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """All of it as JSON."""
+        return {"configuration": self.candidate.name, **asdict(self)}
 
-def require_idle() -> None:
+
+def require_idle(forced_by: str) -> None:
     """Refuse a machine on which other work would spoil the figures."""
     cores, idle_s = os.cpu_count() or 1, _idle_s()
     time.sleep(1)
@@ -144,7 +164,7 @@ def require_idle() -> None:
         raise UndecidedError(
             f"{busy:.1f} of {cores} cores were busy in the last second, and figures would be too "
             f"low; expected at most {_BUSY_SHARE:.0%}: stop what runs, or measure all the same by "
-            "--force"
+            f"{forced_by}"
         )
 
 
@@ -153,14 +173,22 @@ def _idle_s() -> float:
     return float(Path("/proc/uptime").read_text("ascii").split()[1])
 
 
-def candidates(files: Mapping[str, str], cores: int) -> list[Candidate]:
+def candidates(files: Mapping[str, str], plan: Plan) -> list[Candidate]:
     """Return what is tried of files by their runtime, those with the fewest threads first."""
+    cores = plan.cores
     workers = sorted({*(2**step for step in range(cores.bit_length())), cores})
     sizes = [(one, threads) for one in workers for threads in sorted({1, max(1, cores // one)})]
     sizes.sort(key=lambda size: size[0] * size[1])
     alone = [(*size, 1) for size in sizes if size[1] == 1]
-    found = [Candidate(*file, *size) for file in files.items() for size in (*sizes, *alone)]
-    return [*found, *(Candidate(*file, cores, memory_mb=_LEAST_MB) for file in files.items())]
+    real_time = (*sizes, *alone) if plan.real_time else ()
+    serverless = [(_LEAST_MB, cores)] if plan.serverless is None else plan.serverless
+    found = [Candidate(*file, *size) for file in files.items() for size in real_time]
+    found += [
+        Candidate(*file, workers, memory_mb=memory_mb)
+        for file in files.items()
+        for memory_mb, workers in serverless
+    ]
+    return found[: plan.max_tests]
 
 
 def search(
@@ -169,11 +197,13 @@ def search(
     plan: Plan,
     *,
     trust_pickle: bool,
-    advance: Advance,
+    advance: Callable[[Sequence[Result], int], None],
+    known: Sequence[Result] = (),
 ) -> tuple[list[Result], list[str]]:
     """Measure all candidates of a model; also return why another runtime was not tried.
 
-    ``read`` reads its sample, by the model's description.
+    ``read`` reads its sample, by the model's description; ``advance`` is told the results so far,
+    and how many there will be; ``known``: results of a run that was interrupted.
     """
     stored = find_model(model)
     require_trusted(stored, trust_pickle=trust_pickle)
@@ -181,33 +211,38 @@ def search(
     files, left_out = {runtime: str(stored.path.absolute())}, []
     with (
         tempfile.TemporaryDirectory(prefix="driftline-onnx-") as folder,
-        own_server(trust_pickle=trust_pickle) as trial,
+        own_server(stored.path.parent, folder, trust_pickle=trust_pickle) as trial,
     ):
-        sample = read(trial.describe(files[runtime]))
-        if runtime != ONNX:
+        sample = read(trial.describe(files[runtime], plan.environment))
+        if sample.table is None:
+            left_out.append(f"{ONNX} is not tried: bodies as they are sent have no rows to compare")
+        elif runtime != ONNX:
             onnx = str(Path(folder, "model.onnx"))
             try:
                 convert(stored.path, onnx, sample.table, trust_pickle=trust_pickle)
                 files[ONNX] = onnx
             except DriftlineError as error:  # The extra is missing, or it answers otherwise.
                 left_out.append(f"{ONNX} is not tried: {error}")
-        results, tried = [], candidates(files, plan.cores)
-        for done, candidate in enumerate(tried):
-            advance(done, len(tried))
-            results.append(trial.measure(candidate, sample, plan))
+        results, tried = list[Result](), candidates(files, plan)
+        for at, candidate in enumerate(tried):
+            advance(results, len(tried))
+            is_known = at < len(known)
+            results.append(known[at] if is_known else trial.measure(candidate, sample, plan))
     return results, left_out
 
 
 @contextmanager
-def own_server(*, trust_pickle: bool) -> Iterator[Trial]:
-    """Start server and capture in a folder that goes with them."""
+def own_server(*models: str | Path, trust_pickle: bool) -> Iterator[Trial]:
+    """Start server and capture in a folder that goes with them, for models of these folders."""
     # A DRIFTLINE_STORAGE__ROOT of somebody's shell would send the rows elsewhere.
     kept = {key: one for key, one in os.environ.items() if not key.startswith("DRIFTLINE_")}
     with tempfile.TemporaryDirectory(prefix="driftline-recommend-") as name:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         file = Path(name, "driftline.toml")
-        file.write_text(_SETTINGS.format(port=port, trust=str(trust_pickle).lower()), "utf-8")
+        folders = json.dumps([str(Path(one).absolute()) for one in models])
+        trust = str(trust_pickle).lower()
+        file.write_text(_SETTINGS.format(port=port, trust=trust, folders=folders), "utf-8")
         settings = load(file, environment={})  # Those of the working folder have a token.
         supervisor = Supervisor(
             file, only=("server", "capture"), log_folder=Path(name, "logs"), environment=kept
@@ -227,9 +262,10 @@ class Trial:
         self._client, self._port = client, port
         self._processes, self._meter = Workers("", "", [*process_ids]), Meter()
 
-    def describe(self, model: str) -> dict[str, Any]:
+    def describe(self, model: str, environment: Mapping[str, str]) -> dict[str, Any]:
         """Load a model, and return what it says of itself."""
-        self._client.apply([{"kind": "Model", "name": "sample", "spec": {"path": model}}])
+        spec = {"path": model, "environment": {**environment}}
+        self._client.apply([{"kind": "Model", "name": "sample", "spec": spec}])
         found: dict[str, Any] = self._client.get("Model", "sample")["status"]["description"]
         return found
 
@@ -240,7 +276,8 @@ class Trial:
         phases, peak, cold_ms = list[Measured](), None, None
         ended, memory_mb = "the last phase", candidate.memory_mb
         try:
-            self._client.apply(candidate.resources(_NAME, signature=sample.signature))
+            declared = candidate.resources(_NAME, plan.environment, signature=sample.signature)
+            self._client.apply(declared)
             if memory_mb is None:
                 self._await_workers(candidate.workers)
             warm = run(self._port, requests, Phase(1, seconds=_WARM_S))
@@ -255,6 +292,9 @@ class Trial:
                     ended = why
                     break
                 peak = phases[-1]
+                if peak.invocations_per_minute >= plan.enough_per_minute:
+                    ended = f"{peak.invocations_per_minute:,.0f} invocations a minute are enough"
+                    break
         except InputError as error:
             ended = str(error)  # It cannot be served so, or refuses; others may do.
         finally:

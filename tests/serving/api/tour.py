@@ -184,6 +184,11 @@ def _visit_transforms(call: Tour) -> None:
     call.api("GET /processing-jobs", params={"limit": 1})
     call.api("GET /processing-jobs/{name}", "suggest")
     call.api("POST /processing-jobs/{name}/stop", "suggest")
+    measured = {"job_name": "late", "model_name": "flights", "sample": f"{folder}/train.parquet"}
+    call.api("POST /recommendation-jobs", json=measured)
+    call.api("GET /recommendation-jobs", params={"limit": 1})
+    call.api("GET /recommendation-jobs/{name}", "late")
+    call.api("POST /recommendation-jobs/{name}/stop", "late")
 
 
 def _visit_capture(call: Tour) -> None:

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from driftline.app.recommend.load import Phase, request_of, run
-from driftline.app.recommend.sample import read_sample
+from driftline.app.recommend.sample import fit_sample, read_sample
 from driftline.app.recommend.trial import Candidate, Plan, own_server
 from tests.kit.installation import Installation
 
@@ -36,7 +36,7 @@ def test_a_second_run_and_an_installation_have_the_rate_within_a_tenth(tmp_path:
     skops.io.dump(model, tmp_path / "model.skops")
     candidate = Candidate("skops", str(tmp_path / "model.skops"), 1)
     plan = Plan([Phase(USERS, seconds=SECONDS)], repetitions=1)
-    read = partial(read_sample, str(tmp_path / "rows.parquet"), exclude=(), rows=1)
+    read = partial(fit_sample, read_sample(str(tmp_path / "rows.parquet")))
     rates: list[list[float]] = [[], [], []]
 
     with (
@@ -45,8 +45,8 @@ def test_a_second_run_and_an_installation_have_the_rate_within_a_tenth(tmp_path:
         own_server(trust_pickle=False) as second,
     ):
         up.deploy("model", model, frame.assign(label=label), "--label", "label")
-        sample = read(first.describe(candidate.model))
-        second.describe(candidate.model)
+        sample = read(first.describe(candidate.model, {}))
+        second.describe(candidate.model, {})
         port = int(up.url.rpartition(":")[2])
         path = "/endpoints/model/invocations"
         requests = [request_of(port, path, *body) for body in sample.bodies]

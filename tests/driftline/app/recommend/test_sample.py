@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
-from driftline.app.recommend.sample import read_sample
+from driftline.app.recommend.sample import fit_sample, read_sample
 from driftline.errors import InputError
 
 ROWS = "b,a,when,late\n1.5,x,2026-01-15T06:00:00,0\n,y,2026-01-16T06:00:00,1\n"
@@ -20,7 +21,7 @@ def model(names: list[str] | None = None, count: int | None = None) -> dict[str,
 def test_rows_are_asked_in_the_order_of_the_model_and_missing_ones_are_null(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
 
-    found = read_sample(str(tmp_path / "rows.csv"), model(["a", "b"], 2), (), rows=1)
+    found = fit_sample(read_sample(str(tmp_path / "rows.csv")), model(["a", "b"], 2))
 
     assert [kind for kind, _ in found.bodies] == ["application/json"] * 2
     bodies = [json.loads(body)["instances"] for _, body in found.bodies]
@@ -42,7 +43,7 @@ def test_a_sample_that_does_not_fit_is_refused(tmp_path: Path, about, exclude, s
     (tmp_path / "rows.csv").write_text(ROWS)
 
     with pytest.raises(InputError, match=said):
-        read_sample(str(tmp_path / "rows.csv"), about, exclude, rows=1)
+        fit_sample(read_sample(str(tmp_path / "rows.csv")), about, exclude)
 
 
 def test_captured_requests_are_asked_as_they_were_sent(tmp_path: Path) -> None:
@@ -62,7 +63,27 @@ def test_captured_requests_are_asked_as_they_were_sent(tmp_path: Path) -> None:
     }  # fmt: skip
     (tmp_path / "captured.jsonl").write_text(f"{json.dumps(line)}\n" * 3)
 
-    found = read_sample(str(tmp_path), model(["a", "b"], 2), (), rows=1)
+    found = fit_sample(read_sample(str(tmp_path)), model(["a", "b"], 2))
 
     assert found.bodies == [("text/csv", b"1.5,x\n")] * 3
     assert found.signature is None
+
+
+def test_files_of_an_archive_are_asked_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("1.5,x\n")
+    with tarfile.open(tmp_path / "payload.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "one.csv", "./one.csv")
+        archive.add(tmp_path / "one.csv", "./._one.csv")
+
+    found = fit_sample(read_sample(str(tmp_path / "payload.tar.gz")), model(["a", "b"], 2))
+
+    assert found.bodies == [("text/csv", b"1.5,x\n")]
+
+
+def test_an_archive_that_is_none_or_empty_is_refused(tmp_path: Path) -> None:
+    tarfile.open(tmp_path / "empty.tar.gz", "w:gz").close()
+    (tmp_path / "none.tar.gz").write_bytes(b"none")
+
+    for name, said in (("empty", "no file"), ("none", "cannot be read as an archive")):
+        with pytest.raises(InputError, match=said):
+            read_sample(str(tmp_path / f"{name}.tar.gz"))

@@ -36,13 +36,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_report_that_could_not_be_written_is_refused_at_once(folder: Path) -> None:
-    asked = ("recommend", "late.skops", "--sample", "rows.csv", "--force", "--exclude", "late")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--report", "none/page.html"), "--report none/page.html: there is no such folder"),
+        (("--sample", "none.csv"), "none.csv"),
+        (("--prices", "none.toml"), "none.toml: cannot be read as a price table"),
+    ],
+)
+def test_what_it_could_not_do_is_refused_before_the_model_is_looked_at(
+    folder: Path, words: tuple[str, ...], said: str
+) -> None:
+    asked = ("recommend", "none.skops", "--sample", "rows.csv", "--force", "--exclude", "late")
 
-    found = driftline(*asked, "--report", "none/page.html", cwd=folder)
+    found = driftline(*asked, *words, cwd=folder)
 
     assert found.returncode == 2
-    assert "--report none/page.html: there is no such folder" in found.stderr
+    assert said in found.stderr
 
 
 def test_a_model_is_measured_and_one_configuration_is_recommended(folder: Path) -> None:

@@ -1,0 +1,74 @@
+"""The work of a recommendation job: the command's trials, on a model that a server has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from driftline.app.recommend.findings import Prices, recommend
+from driftline.app.recommend.load import LADDER, Phase
+from driftline.app.recommend.sample import fit_sample, read_sample
+from driftline.app.recommend.trial import Plan, Result, require_idle, search
+from driftline.serving.jobs.pinned_model import PinnedModel
+from driftline.serving.jobs.run import HeldJob, interruptible
+from driftline.serving.recommendation.definition import RecommendationJobSpec
+
+_NICE = 10  # Those who ask the server's models go first.
+_RESULTS = TypeAdapter(list[Result])
+
+
+def measure(held: HeldJob) -> str:
+    """Measure all configurations, keeping each result; return what is recommended, and why."""
+    spec, context = RecommendationJobSpec.model_validate(held.job.spec), held.context
+    settings, model = context.settings, PinnedModel.model_validate(held.job.model)
+    context.reach.check_data(spec.sample)
+    prices = Prices() if settings.prices_file is None else Prices.read(settings.prices_file)
+    known = _RESULTS.validate_python(held.job.results or [])
+    os.nice(_NICE)
+
+    def keep(results: Sequence[Result], _count: int) -> None:
+        if len(results) > len(known):
+            held.keep(results=_stored(results), attempts=1)
+
+    with interruptible(spec.max_runtime_in_seconds):
+        sample = read_sample(spec.sample, spec.rows, spec.content_type)
+        if not settings.serving.measure_busy:
+            require_idle("[serving] measure_busy")
+        worker = model.worker(spec.name, context)
+        measured, left_out = search(
+            Path(worker.path),
+            partial(fit_sample, sample, exclude=spec.exclude, rows=spec.rows),
+            _plan(spec, dict(model.environment)),
+            trust_pickle=worker.trust_pickle, advance=keep, known=known,
+        )  # fmt: skip
+    if spec.instance_types:
+        fitting = [one for one in prices.instance if one.name in spec.instance_types]
+        prices = prices.model_copy(update={"instance": fitting})
+    found = recommend(measured, prices, left_out)
+    ranking = [*found.ranking, *(one for one in found.results if one not in found.ranking)]
+    held.keep(results=_stored(ranking))
+    return "; ".join([f"{found.best.candidate.name}: {found.reason}", *left_out])
+
+
+def _stored(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return results as JSON; a reason may quote a record, which a job's own failure alone does."""
+    shown = [one if one.peak else replace(one, ended="not served") for one in results]
+    return [one.document for one in shown]
+
+
+def _plan(spec: RecommendationJobSpec, environment: dict[str, str]) -> Plan:
+    sizes = [(one.memory_size_in_mb, one.max_concurrency) for one in spec.serverless or ()]
+    plan = Plan(
+        phases=[Phase(**one.model_dump()) for one in spec.phases] or LADDER,
+        repetitions=spec.repetitions, cores=spec.cores or os.cpu_count() or 1,
+        max_p95_ms=spec.max_p95_ms, real_time=spec.real_time, max_tests=spec.max_tests,
+        serverless=None if spec.serverless is None else sizes, environment=environment,
+    )  # fmt: skip
+    enough = spec.enough_per_minute
+    return plan if enough is None else replace(plan, enough_per_minute=enough)
