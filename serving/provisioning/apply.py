@@ -80,6 +80,7 @@ class AppliedChange:
     kind: Kind
     name: str
     fields: Sequence[str]
+    failed_before: str | None  # Why, of what is tried again as it was.
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Applier:
                 log.info("%s action=%s", one.resource, one.action)
         return Applied(
             dry_run,
-            [AppliedChange(one.action, *one.key, one.fields) for one in changes],
+            [AppliedChange(one.action, *one.key, one.fields, one.failed_before) for one in changes],
             [PendingResource(row.kind, row.name, row.generation) for row in pending],
         )
 

@@ -73,6 +73,14 @@ class Change:
             return "create"
         return "update" if self.fields else "unchanged"
 
+    @property
+    def failed_before(self) -> str | None:
+        """Why it failed when it was declared before, of what is tried again as it was."""
+        before = self.before
+        if before is None or before.phase != "Failed" or self.fields:
+            return None
+        return before.reason
+
 
 class Wanted:
     """The resources as they would be: those that are declared count in place of those stored."""

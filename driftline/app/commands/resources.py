@@ -169,7 +169,9 @@ def invoke(
 
 def _change(change: Mapping[str, Any]) -> str:
     fields = "".join(f"\n    {field}" for field in change.get("fields", ()))
-    return f"{change['action']:<9} {change['kind']} {change['name']}{fields}"
+    reason = change.get("failed_before")
+    again = "" if reason is None else f": tried again, as it failed before ({reason})"
+    return f"{change['action']:<9} {change['kind']} {change['name']}{again}{fields}"
 
 
 def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:

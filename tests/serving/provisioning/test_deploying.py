@@ -211,8 +211,11 @@ def test_an_alarm_takes_everything_back_and_the_old_generation_stays(
     answer = server.apply(endpoint.declared("green"))
     assert server.error_of(answer)["message"].endswith(reason)
     assert server.worker_ids() == before
-    # When it is over, applying the same deploys.
+    # When it is over, applying the same deploys, and says that it does.
     set_alarm(server, "OK")
+    asked = {"resources": [endpoint.declared("green")], "dry_run": True}
+    (again,) = server.client.post("/api/v1/apply", json=asked).json()["changes"]
+    assert (again["action"], again["failed_before"]) == ("unchanged", reason)
     endpoint.deploy()
     endpoint.reach("Baking", 1)
 
