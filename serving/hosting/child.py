@@ -72,6 +72,8 @@ class Reply:
     note: Mapping[str, Any] | None = None
     # What the model's own code or server said, where it refused: its status and its first line.
     original: tuple[int, str] | None = None
+    # What a command said of its answer: SageMaker's custom attributes.
+    attributes: str = ""
 
     @property
     def model_status(self) -> int:
@@ -302,6 +304,7 @@ class Child(asyncio.Protocol):
 
 def _reply(header: Mapping[str, Any], body: bytes, note: Mapping[str, Any] | None) -> Reply:
     if header["status"] == 200:
-        return Reply(200, header["type"], body, note=note)
+        attributes = header.get("attributes", "")
+        return Reply(200, header["type"], body, note=note, attributes=attributes)
     original = tuple(header["original"]) if "original" in header else None
     return Reply(header["status"], "", b"", header["code"], header["message"], note, original)

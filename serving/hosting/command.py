@@ -50,6 +50,7 @@ LARGEST_ANSWER_BYTES = 100 << 20
 # The pool waits less; whoever asks nothing more is not to hold a thread for ever.
 _ANSWER_S = 3600.0
 _ENDS_IN_S = 1.0
+_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 # Below those from which systems take ports of connections.
 _PORTS = range(20_000, 30_000)
 _LISTENING = "0A"
@@ -173,7 +174,7 @@ class _Command:
         try:
             # Who asks by the form of a body means its media type.
             types = [MEDIA_TYPES.get(header[key], header[key]) for key in ("form", "answer")]
-            status, media_type, answer = self._ask(body, *types)
+            status, about, answer = self._ask(body, *types)
         except (OSError, ValueError, http.client.HTTPException) as error:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_ENDS_IN_S)
@@ -189,18 +190,23 @@ class _Command:
             message = f"the model's answer has more than {LARGEST_ANSWER_BYTES >> 20} MiB"
             self._send(refuse(header, 424, "model_error", message))
         elif 200 <= status < 300:
-            self._send(respond(header, answer, status=200, type=media_type))
+            self._send(respond(header, answer, status=200, **about))
         else:
             said = answer[:2000].decode(errors="replace").strip()
             self._send(received(header, status, said))
 
-    def _ask(self, body: bytes, content_type: str, accept: str) -> tuple[int, str, bytes]:
+    def _ask(
+        self, body: bytes, content_type: str, accept: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return status, type and attributes, and body of the command's answer."""
         with closing(http.client.HTTPConnection(HOST, self._port, timeout=_ANSWER_S)) as link:
             headers = {"Content-Type": content_type, "Accept": accept or "*/*"}
             link.request("POST", "/invocations", body, headers)
             answer = link.getresponse()
-            kind = answer.getheader("Content-Type", "application/octet-stream")
-            return answer.status, kind, answer.read(LARGEST_ANSWER_BYTES + 1)
+            about = {"type": answer.getheader("Content-Type", "application/octet-stream")}
+            if (attributes := answer.getheader(_ATTRIBUTES)) is not None:
+                about["attributes"] = attributes
+            return answer.status, about, answer.read(LARGEST_ANSWER_BYTES + 1)
 
     def _look(self) -> None:
         """Kill a command that does not answer pings while it has nothing else to do."""

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _VARIANT = b"x-amzn-sagemaker-target-variant"
 _MODEL = HEADER.lower().encode()
+_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 _CONTAINER = CONTAINER_HEADER.lower().encode()
 # What only SageMaker does, and would change the answer.
 _REFUSED = {
@@ -241,8 +242,9 @@ class Invocations:
             if is_packed:
                 content = await asyncio.to_thread(unpacked, body, encoding, limit)
             reply = await pool.invoke(form, answer, content, call.model, scope.get(LATER))
-        if not (reply.media_type.isascii() and reply.media_type.isprintable()):
-            message = f"the model's content type is {reply.media_type[:80]!r}; expected a header"
+        said = reply.media_type + reply.attributes
+        if not (said.isascii() and said.isprintable()):
+            message = f"the model's headers are {said[:80]!r}; expected printable ASCII"
             reply = Reply(424, "", b"", "model_error", message, reply.note)
         return reply, body, time.perf_counter() - call.asked_s
 
@@ -295,5 +297,7 @@ async def _send(reply: Reply, headers: Headers, send: Send) -> None:
         (b"content-type", reply.media_type.encode()),
         (b"content-length", str(len(reply.body)).encode()),
     ]
+    if reply.attributes:
+        start.append((_ATTRIBUTES, reply.attributes.encode()))
     await send({"type": "http.response.start", "status": 200, "headers": start})
     await send({"type": "http.response.body", "body": reply.body})

@@ -163,7 +163,8 @@ def test_a_command_is_applied_invoked_and_captured(
             answer = server.invoke("flights", trained.csv(part))
             assert (answer.status_code, answer.text.split()) == (200, expected[part])
             if part.start == 0:  # Requests go on when the command is killed.
-                os.kill(json.loads(server.invoke("flights", "who").content)["pid"], signal.SIGKILL)
+                about, odd = (server.invoke("flights", body) for body in ("who", "odd"))
+                os.kill(json.loads(about.content)["pid"], signal.SIGKILL)
         server.sink_all()
         printed = server.client.get("/api/v1/logs", params={"endpoint": "flights"}).json()["items"]
 
@@ -173,6 +174,8 @@ def test_a_command_is_applied_invoked_and_captured(
     assert printed[0]["message"].startswith(f"asked {SECRET} ")
     assert len({line["worker"] for line in printed}) == 2
     assert SECRET not in caplog.text
+    assert about.headers["x-amzn-sagemaker-custom-attributes"] == "trace=1"
+    assert (odd.status_code, "expected printable ASCII" in odd.text) == (424, True)
 
 
 def test_an_installation_that_trusts_no_commands_runs_none(
