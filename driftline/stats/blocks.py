@@ -272,7 +272,18 @@ def span_length(span_us: int) -> timedelta:
 
 
 def time_span(time_us: NDArray[np.int64]) -> int:
-    """Return how far apart the first and the last time lie, in microseconds; 0 without any."""
+    """Return how far apart the first and the last time lie.
+
+    Parameters
+    ----------
+    time_us
+        Microseconds since 1970, shape (rows,); `NO_TIME` where there is none.
+
+    Returns
+    -------
+    int
+        Microseconds; 0 without any time.
+    """
     known = time_us[time_us != NO_TIME]
     return int(np.ptp(known)) if len(known) else 0
 

@@ -137,7 +137,20 @@ class Held:
 
 
 def measure(parts: Parts, whole: Whole) -> Held:
-    """Measure what each segment holds of a change; a loss is the gain of all other rows."""
+    """Measure what each segment holds of a change; a loss is the gain of all other rows.
+
+    Parameters
+    ----------
+    parts
+        The segments, shape (S,) each.
+    whole
+        The rows that changed, in the window and in the reference.
+
+    Returns
+    -------
+    Held
+        What each holds, shape (S,) each.
+    """
     rows, outside = parts.rows, np.maximum(whole.rows - parts.rows, TINY)
     known = parts.reference_rows
     known_outside = np.maximum(whole.reference_rows - known, 0.0)

@@ -71,12 +71,27 @@ class Client(OperationCalls):
     def apply(
         self, resources: Sequence[Mapping[str, Any]], *, dry_run: bool = False, wait: bool = True
     ) -> Json:
-        """Declare resources, all or nothing, and say what changed; twice the same changes nothing.
+        """Declare resources, all or nothing; the same once more changes nothing.
 
-        With ``wait`` it returns when all that follows from it is ready; ``endpoints`` of the answer
-        says how each declared endpoint fares. InputError when a resource is wrong: then nothing is
-        declared. When, waited for, one has failed: it is declared, and what was ready before goes
-        on.
+        Parameters
+        ----------
+        resources
+            Each with ``kind``, ``name`` and ``spec``, as in a file for ``driftline apply``.
+        dry_run
+            Return what would change, and change nothing.
+        wait
+            Return when all that follows from it is ready, as `wait_until_ready` does.
+
+        Returns
+        -------
+        dict
+            What changed; after waiting also ``endpoints``, the status of each declared endpoint.
+
+        Raises
+        ------
+        InputError
+            When a resource is wrong: nothing is declared. When one that was waited for has failed:
+            it is declared, and what was ready before goes on.
         """
         plan: Json = super().apply(resources, dry_run=dry_run)
         return self.wait_until_ready(plan) if wait else plan
@@ -84,10 +99,29 @@ class Client(OperationCalls):
     def wait_until_ready(
         self, plan: Json, *, timeout_s: float = _READY_S, progress: Advance | None = None
     ) -> Json:
-        """Wait for what an apply has left to become ready; return its answer, with ``endpoints``.
+        """Wait for what an apply has left to become ready.
 
-        InputError when one has failed, after all have ended; UnavailableError when one is not ready
-        so long after the one before, or its deployment: the server goes on with it.
+        Parameters
+        ----------
+        plan
+            The answer of `apply` without ``wait``.
+        timeout_s
+            The longest time from one resource's end to the next one's, in seconds; a deployment's
+            own time is not counted.
+        progress
+            Called with how many are ready, and of how many, before each.
+
+        Returns
+        -------
+        dict
+            The plan, with ``endpoints``: the status of each declared endpoint, by name.
+
+        Raises
+        ------
+        InputError
+            When one has failed, after all have ended.
+        UnavailableError
+            When one is not ready in time; the server goes on with it.
         """
         failed, endpoints = dict[str, None](), {}
         for done, one in enumerate(plan["pending"]):
@@ -137,18 +171,47 @@ class Client(OperationCalls):
         tags: Mapping[str, str] | None = None,
         limit: int | None = None,
     ) -> _List[Json]:
-        """List the resources of a kind, such as ``Monitor``, by name; all without a limit."""
+        """List the resources of a kind, in the order of their names.
+
+        Parameters
+        ----------
+        kind
+            Such as ``Monitor``, ``monitor`` or ``monitors``.
+        prefix, owner, tags
+            Only those whose name begins so, of this owner, with all of these tags.
+        limit
+            At most so many; by default all.
+
+        Returns
+        -------
+        list of dict
+            Each as `get` returns it; empty when there are none.
+        """
         return self.list_resources(
             KINDS[kind_of(kind)], prefix=prefix, owner=owner, limit=limit,
             tag=[f"{key}={value}" for key, value in (tags or {}).items()],
         )  # fmt: skip
 
     def get(self, kind: ResourceKind, name: str) -> Json:
-        """Return one resource."""
+        """Return one resource: its spec, generation, tags and status.
+
+        Raises
+        ------
+        NotFoundError
+            When the server has no such resource.
+        """
         return self.get_resource(KINDS[kind_of(kind)], name)
 
     def delete(self, kind: ResourceKind, name: str) -> None:
-        """Delete one resource; refused while another needs it."""
+        """Delete one resource.
+
+        Raises
+        ------
+        ConflictError
+            While another resource needs it.
+        NotFoundError
+            When the server has no such resource.
+        """
         self.delete_resource(KINDS[kind_of(kind)], name)
 
     def invoke(
@@ -159,7 +222,27 @@ class Client(OperationCalls):
         content_type: str,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Ask an endpoint for predictions, which are captured; gives the whole HTTP response."""
+        """Ask an endpoint for predictions; request and answer are captured.
+
+        Parameters
+        ----------
+        endpoint
+            Its name.
+        body, content_type
+            The rows and their format, such as ``text/csv`` or ``application/json``.
+        headers
+            Others of InvokeEndpoint, such as X-Amzn-SageMaker-Inference-Id.
+
+        Returns
+        -------
+        httpx.Response
+            The whole answer.
+
+        Raises
+        ------
+        InputError
+            When the endpoint or its model refuses the rows.
+        """
         sent = {**(headers or {}), "content-type": content_type}
         path = f"/endpoints/{in_path(endpoint)}/invocations"
         response = self._call("POST", path, content=body, headers=sent)
@@ -177,10 +260,25 @@ class Client(OperationCalls):
         inference_id: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> str:
-        """Ask an asynchronous endpoint; gives the inference id, by which the answer is found.
+        """Send rows to an asynchronous endpoint; the answer comes as a file.
 
-        The rows are the body, or a file of the server's (``input_location``). ``headers`` are
-        others of InvokeEndpointAsync, such as X-Amzn-SageMaker-RequestTTLSeconds.
+        Parameters
+        ----------
+        endpoint
+            Its name.
+        body, content_type
+            The rows and their format.
+        input_location
+            A file that the server reads, in place of a body.
+        inference_id
+            By which the answer is found; by default the server makes one.
+        headers
+            Others of InvokeEndpointAsync, such as X-Amzn-SageMaker-RequestTTLSeconds.
+
+        Returns
+        -------
+        str
+            The inference id.
         """
         own = {
             "content-type": content_type,
@@ -198,9 +296,21 @@ class Client(OperationCalls):
         *,
         form: Literal["csv", "parquet"] = "csv",
     ) -> Iterator[bytes]:
-        """Return all rows behind a violation, by its place in the report, as a file in pieces.
+        """Return all rows behind a violation as a file, piece by piece.
 
-        Without a place these are the rows behind any that alarms.
+        Parameters
+        ----------
+        execution
+            The id of the monitor's run.
+        violation
+            Its index in the report, from 0; by default the rows behind any that alarms.
+        form
+            The format of the file.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such run or violation.
         """
         path = f"/api/v1/executions/{in_path(execution)}/violations/rows"
         which = {} if violation is None else {"violation": violation}
@@ -235,7 +345,20 @@ class Client(OperationCalls):
         return total
 
     def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> Json:
-        """Store capture lines of SageMaker that are not there yet; gives counts and bad lines."""
+        """Store capture lines of SageMaker that are not there yet.
+
+        Parameters
+        ----------
+        endpoint, variant
+            Whose requests these are.
+        body
+            JSON Lines, as data capture writes them.
+
+        Returns
+        -------
+        dict
+            How many were stored and left out, and the lines that could not be read.
+        """
         return self._json(
             "POST",
             api_path("endpoints", endpoint, "capture", "lines"),
@@ -245,7 +368,20 @@ class Client(OperationCalls):
         )
 
     def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
-        """Return the capture lines of one hour of a variant, without line ends."""
+        """Return the capture lines of one hour, in SageMaker's form, without line ends.
+
+        Parameters
+        ----------
+        endpoint, variant
+            Whose requests these are.
+        hour
+            Its start, such as ``2026-01-15T07:00:00Z``.
+
+        Raises
+        ------
+        UnavailableError
+            When the answer breaks off: what came is not all.
+        """
         path = api_path("endpoints", endpoint, "capture", "lines")
         rest, params = b"", {"hour": hour, "variant": variant}
         for block in self._stream(path, params, again="export again"):
@@ -257,7 +393,27 @@ class Client(OperationCalls):
     def put_metrics(
         self, namespace: str, data: Sequence[Mapping[str, Any]], *, request_id: str | None = None
     ) -> int:
-        """Add datapoints as PutMetricData does; give how many were stored."""
+        """Add datapoints as PutMetricData does.
+
+        Parameters
+        ----------
+        namespace
+            Of the metrics.
+        data
+            Datapoints in CloudWatch's fields: ``MetricName``, ``Value`` and others.
+        request_id
+            The same once more stores nothing; by default each call has its own.
+
+        Returns
+        -------
+        int
+            How many were stored; 0 when the same call came before.
+
+        Raises
+        ------
+        ConflictError
+            When the id came before, with other datapoints.
+        """
         body = {"Namespace": namespace, "MetricData": [dict(one) for one in data]}
         sent = {
             "content": gzip.compress(json.dumps(body).encode()),

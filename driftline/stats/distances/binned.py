@@ -65,7 +65,18 @@ BINNED: Mapping[str, Binned] = {
 
 
 def measure_binned(name: str, bins: Bins) -> Distance:
-    """Measure one of `BINNED` on common bins."""
+    """Measure one of `BINNED` on common bins.
+
+    Returns
+    -------
+    Distance
+        In the unit of `BINNED`, >= 0; 0 where all rows are in one bin.
+
+    Raises
+    ------
+    EmptyDistributionError
+        When a side holds no rows.
+    """
     binned = BINNED[name]
     if bins.is_constant:
         return Distance(name, 0.0, binned.unit, ONE_VALUE)
@@ -73,7 +84,17 @@ def measure_binned(name: str, bins: Bins) -> Distance:
 
 
 def chi_squared(bins: Bins) -> Distance:
-    """Measure Pearson's chi-square over bins that expect enough rows; it grows with the rows."""
+    """Measure Pearson's chi-square over bins that expect enough rows; it grows with the rows.
+
+    Returns
+    -------
+    Distance
+        >= 0, its degrees of freedom in the note; None where fewer than two bins are left.
+
+    References
+    ----------
+    Pearson, Biometrika 8, 1911 (two samples of different size).
+    """
     unit = "chi-square"
     if bins.is_constant:
         return Distance("chi_squared", 0.0, unit, ONE_VALUE)

@@ -12,7 +12,18 @@ NOT_KEPT = "a profile does not keep how many values are new; compare the rows th
 
 
 def missing(reference: Sample, window: Sample) -> Distance:
-    """Measure the difference of the shares of rows without a value (null, NaN, empty text), 0-1."""
+    """Measure the difference of the shares of rows without a value (null, NaN, empty text).
+
+    Returns
+    -------
+    Distance
+        A share, 0-1, not signed; both shares stand in the note.
+
+    Raises
+    ------
+    EmptyDistributionError
+        When a side holds no rows.
+    """
     if min(reference.row_count, window.row_count) <= 0:
         raise EmptyDistributionError("missing of no rows; expected rows on both sides")
     before = reference.missing_count / reference.row_count

@@ -67,7 +67,13 @@ def winsorised(curves: Curves) -> Curves:
 
 
 def drawn_in(curves: Curves) -> float:
-    """Return the share of the window's values that `winsorised` draws in, 0-1."""
+    """Return how many of the window's values `winsorised` draws in.
+
+    Returns
+    -------
+    float
+        Their share, 0-1; 0 where the reference's 0.1% and 99.9% points are one.
+    """
     return float(np.diff(curves.window, prepend=0.0)[~_inside(curves)].sum())
 
 
@@ -95,7 +101,17 @@ def wasserstein(curves: Curves) -> Distance:
 
 
 def wasserstein_raw(curves: Curves) -> Distance:
-    """Measure how far the rows moved in the mean, in the column's unit, outliers and all; >= 0."""
+    """Measure how far the rows moved in the mean, outliers included.
+
+    Returns
+    -------
+    Distance
+        In the column's unit, >= 0; None where the values lie too far apart to be added.
+
+    References
+    ----------
+    Vallender, Theory of Probability and its Applications 18, 1974 (the area between the curves).
+    """
     return _area(curves, "wasserstein_raw", 1.0)
 
 
@@ -121,7 +137,13 @@ def energy(curves: Curves) -> Distance:
 
 
 def mean_shift(curves: Curves) -> float:
-    """Return by how much the mean of the winsorised values rose, in the column's unit; signed."""
+    """Return by how much the mean of the winsorised values rose.
+
+    Returns
+    -------
+    float
+        In the column's unit; below 0 where it fell.
+    """
     inner = winsorised(curves)
     return float(((inner.reference - inner.window)[:-1] * np.diff(inner.points)).sum())
 

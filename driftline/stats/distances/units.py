@@ -196,7 +196,7 @@ def suspect_unit(
 
 
 def one_of(changes: Sequence[UnitChange]) -> UnitChange | None:
-    """Return the first of conversions that fit alike, named as one of them; None of none."""
+    """Return the first of conversions that fit alike, its name that of all; None without any."""
     if len(changes) < 2:
         return changes[0] if changes else None
     return replace(changes[0], name=f"one of: {'; '.join(one.name for one in changes)}")
