@@ -39,12 +39,16 @@ class Layout(NamedTuple):
         """How long the data behind the header must be."""
         return self.rows * self.width * self.dtype.itemsize
 
-    def columns(self, data: bytes) -> list[np.ndarray]:
-        """Cut the data of one or many bodies of this layout into columns."""
+    def table(self, data: bytes | memoryview) -> np.ndarray:
+        """Return the data of one or many bodies of this layout, shape (rows, width)."""
         values = np.frombuffer(data, self.dtype)
         if self.is_fortran:
             values = values.reshape(-1, self.width, self.rows).transpose(0, 2, 1)
-        table = values.reshape(-1, self.width)
+        return values.reshape(-1, self.width)
+
+    def columns(self, data: bytes) -> list[np.ndarray]:
+        """Cut the data of one or many bodies of this layout into columns."""
+        table = self.table(data)
         return [table[:, at] for at in range(self.width)]
 
 

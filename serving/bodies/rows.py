@@ -108,10 +108,26 @@ def read_numbers(
     body: bytes, form: BodyForm, expected: RequestRows, max_rows: int = MAX_REQUEST_ROWS
 ) -> list[float] | np.ndarray | None:
     """Return what ``read_columns`` makes arrays of, for usual rows of float64; else None."""
-    if not expected.is_numeric or form not in ("csv", "json"):
+    if not expected.is_numeric or form == "jsonlines":
         return None
+    if form == "npy":
+        return _number_array(body, expected, max_rows)
     found = _one_row(body, form, expected) if len(body) < LARGE_BYTES else None
     return read_number_table(body, form, expected, max_rows) if found is None else found
+
+
+def _number_array(body: bytes, expected: RequestRows, max_rows: int) -> np.ndarray | None:
+    end, width = header_end(body), len(expected.columns)
+    try:
+        layout = layout_of(body[:end], width)
+    except BodyError:
+        return None
+    # Named fields have no kind of these.
+    is_usual = layout.dtype.kind in "iuf" and layout.width == width and layout.rows <= max_rows
+    if not is_usual or len(body) - end != layout.size_bytes:
+        return None
+    # A copy, for the model may write into it.
+    return layout.table(memoryview(body)[end:]).astype(np.float64)
 
 
 def _one_row(body: bytes, form: BodyForm, expected: RequestRows) -> list[float] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,32 +104,38 @@ class Predictor:
     def predict(self, columns: Columns) -> Answer:
         """Predict every row."""
         columns = self._in_order(columns)
-        found, labels, rows = self._quickly(list(columns.values())), None, None
+        return self._predicted(list(columns.values()), partial(self._table, columns))
+
+    def predict_numbers(self, names: Sequence[str], rows: np.ndarray) -> Answer:
+        """Predict rows of float64, shape (rows, features); the model may write into them."""
+        if self._names not in (None, tuple(names)):
+            return self.predict(dict(zip(names, rows.T, strict=True)))
+        if self._takes_frames or self.takes_texts:
+            columns = dict(zip(names, rows.T, strict=True))
+            return self._predicted(rows.T, partial(self._table, columns))
+        return self._predicted(rows.T, partial(np.ascontiguousarray, rows))
+
+    def _predicted(self, arrays: Arrays, table: Callable[[], Any]) -> Answer:
+        """Predict rows; ``table`` builds them as the whole model takes them."""
+        row_count = len(arrays[0])
+        found, labels, rows = self._quickly(arrays), None, None
         if found is None:
-            rows = self.prepared(columns)
+            rows = self._as_last(table())
             if self._both is not None:
                 labels, found = self._both(rows)
             else:
                 found = _with_lists((self._chances or self._predict)(rows))
         if self._chances is None:
-            return Answer(self._checked(found, columns).tolist())
-        _require_shape(found, columns, len(self.description.classes))
+            return Answer(self._checked(found, row_count).tolist())
+        _require_shape(found, row_count, len(self.description.classes))
         predictions = self._most_probable(found)
         if predictions is None:
             if np.isnan(found).any():
                 raise ModelError("it answered no number as a probability (NaN)")
             if labels is None:
-                labels = self._predict(self.prepared(columns) if rows is None else rows)
-            predictions = self._checked(np.asarray(labels), columns)
+                labels = self._predict(self._as_last(table()) if rows is None else rows)
+            predictions = self._checked(np.asarray(labels), row_count)
         return Answer(predictions.tolist(), found[:, self.shown].tolist())
-
-    def predict_numbers(self, names: Sequence[str], rows: np.ndarray) -> Answer:
-        """Predict rows of float64, shape (rows, features): as their columns, but without these."""
-        if self._chances is not None and self._names in (None, tuple(names)):
-            found = self._quickly(rows.T)
-            if found is not None and (predictions := self._most_probable(found)) is not None:
-                return Answer(predictions.tolist(), found[:, self.shown].tolist())
-        return self.predict(dict(zip(names, rows.T, strict=True)))
 
     def _quickly(self, arrays: Arrays) -> np.ndarray | None:
         """Return what the model answers to a few usual rows."""
@@ -151,29 +158,31 @@ class Predictor:
 
     def numbers(self, columns: Columns) -> np.ndarray:
         """Return the numbers that attributions explain, of the positive class if any; (rows, n)."""
-        rows = self.prepared(columns)
+        rows, row_count = self.prepared(columns), len(next(iter(columns.values())))
         if self._chances is not None:
             chances = np.asarray(self._chances(rows), dtype=np.float64)
-            _require_shape(chances, columns, len(self.description.classes))
+            _require_shape(chances, row_count, len(self.description.classes))
             found: np.ndarray = chances[:, self.shown]
             return found
-        predictions = self._checked(_with_lists(self._predict(rows)), columns)
+        predictions = self._checked(_with_lists(self._predict(rows)), row_count)
         if not self.description.classes:
             return predictions.astype(np.float64).reshape(len(predictions), -1)
         classes = np.asarray(self.model.classes_)[self.shown]
         return np.asarray(predictions[:, None] == classes[None, :], dtype=np.float64)
 
-    def _checked(self, predictions: np.ndarray, columns: Columns) -> np.ndarray:
+    def _checked(self, predictions: np.ndarray, row_count: int) -> np.ndarray:
         """Return predictions: a value for each row or, such as of forecasts, several."""
         if predictions.shape[1:] == (1,):  # As of those fitted on a table of one column.
             predictions = predictions[:, 0]
         several = () if self.description.classes else predictions.shape[1:]
-        _require_shape(predictions, columns, *several[:1])
+        _require_shape(predictions, row_count, *several[:1])
         return predictions
 
     def prepared(self, columns: Columns) -> Any:  # noqa: ANN401 - a frame or an array
         """Return the rows as the last step of the model takes them."""
-        rows: Any = self._table(columns)
+        return self._as_last(self._table(columns))
+
+    def _as_last(self, rows: Any) -> Any:  # noqa: ANN401 - as above
         return rows if self._prepare is None else self._prepare(rows)
 
     def _table(self, columns: Columns) -> pd.DataFrame | np.ndarray:
@@ -245,9 +254,9 @@ def _with_lists(found: Any) -> np.ndarray:  # noqa: ANN401 - whatever a model re
     return lists
 
 
-def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:
+def _require_shape(found: np.ndarray, row_count: int, *width: int) -> None:
     """Refuse answers to other many than rows: requests are answered together, and cut apart."""
-    expected = (len(next(iter(columns.values()))), *width)
+    expected = (row_count, *width)
     if found.shape != expected:
         raise ModelError(f"the model answered {found.shape} values; expected {expected}")
 

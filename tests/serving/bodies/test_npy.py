@@ -9,7 +9,7 @@ import pytest
 from driftline.formats.shapes.requests import RequestRows
 from driftline.serving.bodies.media_types import NotAcceptableError
 from driftline.serving.bodies.predictions import Answer, write_answer
-from driftline.serving.bodies.rows import RowLimitError, RowsError, read_columns
+from driftline.serving.bodies.rows import RowLimitError, RowsError, read_columns, read_numbers
 from driftline.signature import Column, Signature
 
 NUMBERS = RequestRows(
@@ -40,6 +40,38 @@ def test_numbers_are_read_as_those_of_text(kind, order):
     for name, column in expected.items():
         assert found[name].dtype == column.dtype
         assert found[name].tolist() == column.tolist()
+
+
+DOUBLES = RequestRows(
+    Signature((Column("km", "feature_km", "double"), Column("temp", "feature_temp", "double"))),
+    is_strict=True,
+)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(3, 2), (2,), (1, 2), (3, 2, 1)])
+@pytest.mark.parametrize("kind", ["<f8", ">f8", "<f4", "<i4", "<u2"])
+def test_numbers_are_read_at_once_as_they_are_by_columns(kind, shape, order):
+    values = np.arange(np.prod(shape)).reshape(shape).astype(kind, order=order)
+
+    found = read_numbers(npy(values), "npy", DOUBLES)
+
+    assert isinstance(found, np.ndarray)
+    assert found.flags.writeable
+    columns = read_columns(npy(values), "npy", DOUBLES)
+    np.testing.assert_array_equal(found, np.column_stack([*columns.values()]))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        npy([[1.0, 2.0, 3.0]]), npy([[1.0, 2.0]])[:-1], npy([[True, False]]), npy([["1", "2"]]),
+        npy(np.ones((101, 2))), npy(np.zeros(2, [("km", "f8"), ("temp", "f8")])), b"\x93NUMPY",
+    ],
+    ids=["wide", "cut", "truth", "texts", "many", "fields", "no header"],
+)  # fmt: skip
+def test_other_arrays_are_left_to_columns(body):
+    assert read_numbers(body, "npy", DOUBLES, 100) is None
 
 
 class _Bomb:

@@ -109,6 +109,30 @@ def test_a_model_that_answers_other_many_than_rows_is_refused():
             ask(COLUMNS)
 
 
+@pytest.mark.parametrize("count", [FEW + 1, 200])
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(StandardScaler(copy=False), LogisticRegression()),
+        LogisticRegression(),
+        HistGradientBoostingRegressor(),
+        Ridge(),
+    ],
+    ids=["scaled", "logistic", "trees", "ridge"],
+)
+@pytest.mark.parametrize("names", [None, ["a", "b"], ["b", "a"]], ids=["array", "frame", "turned"])
+def test_a_matrix_is_predicted_as_its_columns_are(model, names, count):
+    wide = np.random.default_rng(0).normal(size=(200, 2))
+    label = (wide[:, 0] > wide[:, 1]).astype(int)
+    train = wide.copy() if names is None else pd.DataFrame(wide, columns=["a", "b"])[names]
+    predictor = Predictor(model.fit(train, label))
+
+    by_columns = predictor.predict(dict(zip("ab", wide[:count].T, strict=True)))
+    found = predictor.predict_numbers(["a", "b"], wide[:count].copy())
+
+    assert found == by_columns
+
+
 def test_a_regression_of_several_values_answers_a_list_for_each_row():
     wide = LinearRegression().fit(ROWS, np.column_stack([ROWS[:, 0], -ROWS[:, 1], ROWS[:, 0]]))
     narrow = LinearRegression().fit(ROWS, ROWS[:, :1])
