@@ -29,6 +29,8 @@ MAX_FRAME_BYTES = 1 << 30
 # For a server to read a worker's last frame.
 LAST_S = 10.0
 
+Frame = tuple[dict[str, Any], bytes]
+
 
 class FrameError(UnavailableError):
     """The stream holds something that is no frame: the other end has to be replaced."""
@@ -49,30 +51,34 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[tuple[dict[str, Any], bytes]]:
+    def feed(self, data: bytes) -> list[Frame]:
         """Take more bytes and give header and body of every frame that is complete now."""
-        # Whole frames are cut from what came, as it came.
-        held: bytes | bytearray = data
-        if self._buffer:
-            self._buffer += data
-            held = self._buffer
-        start, frames = 0, []
-        while len(held) - start >= _LENGTHS.size:
-            head_size, body_size = _LENGTHS.unpack_from(held, start)
-            if head_size + body_size > MAX_FRAME_BYTES:
-                raise FrameError(f"frame of {head_size + body_size} bytes; expected a smaller one")
-            middle = start + _LENGTHS.size + head_size
-            end = middle + body_size
-            if len(held) < end:
-                break
-            header = _header(bytes(held[start + _LENGTHS.size : middle]))
-            frames.append((header, bytes(held[middle:end])))
-            start = end
-        if held is self._buffer:
-            del self._buffer[:start]
-        else:
-            self._buffer += held[start:]
+        if not self._buffer:  # Whole frames are cut from what came, as it came.
+            frames, end = _cut(data)
+            self._buffer += data[end:]
+            return frames
+        self._buffer += data
+        with memoryview(self._buffer) as held:
+            frames, end = _cut(held)
+        del self._buffer[:end]
         return frames
+
+
+def _cut(held: bytes | memoryview) -> tuple[list[Frame], int]:
+    """Return the whole frames that bytes begin with, and where the last one ends."""
+    start, frames = 0, []
+    while len(held) - start >= _LENGTHS.size:
+        head_size, body_size = _LENGTHS.unpack_from(held, start)
+        if head_size + body_size > MAX_FRAME_BYTES:
+            raise FrameError(f"frame of {head_size + body_size} bytes; expected a smaller one")
+        middle = start + _LENGTHS.size + head_size
+        end = middle + body_size
+        if len(held) < end:
+            break
+        header = _header(bytes(held[start + _LENGTHS.size : middle]))
+        frames.append((header, bytes(held[middle:end])))
+        start = end
+    return frames, start
 
 
 def _header(text: bytes) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import socket
 import struct
+from itertools import pairwise
 
 import joblib
 import numpy as np
@@ -56,6 +57,18 @@ def ask(loaded, *asked):
         return {
             head["id"]: (head, bytes(body)) for head, body in FrameReader().feed(ours.recv(1 << 16))
         }
+
+
+@given(st.lists(st.binary(max_size=40), max_size=4), st.lists(st.integers(0, 200), max_size=6))
+def test_frames_are_the_same_however_they_arrive(bodies, cuts):
+    stream = b"".join(pack({"id": at}, body) for at, body in enumerate(bodies))
+    ends = sorted(min(cut, len(stream)) for cut in cuts)
+    reader = FrameReader()
+
+    pieces = [stream[start:end] for start, end in pairwise([0, *ends, len(stream)])]
+    found = [frame for piece in pieces for frame in reader.feed(piece)]
+
+    assert found == [({"id": at}, body) for at, body in enumerate(bodies)]
 
 
 @pytest.mark.parametrize(
