@@ -67,10 +67,7 @@ class _Plan:
 
 
 class Redactor:
-    """Applies rules to records, and masks values under names of secrets, such as ``password``.
-
-    ``pattern``: what bodies with secrets match, in the syntax of RE2; empty without names.
-    """
+    """Applies rules to records, and masks values under names of secrets, such as ``password``."""
 
     def __init__(
         self, rules: Iterable[Rule], keys: Keys | None = None, secret_names: Sequence[str] = ()
@@ -79,7 +76,7 @@ class Redactor:
         self._rules = [(rule, rule.change(keys or Keys())) for rule in rules]
         self._endpoints = frozenset(rule.endpoint.lower() for rule, _ in self._rules)
         self._secrets = Secrets(secret_names)
-        self.pattern = self._secrets.pattern
+        self.suspects = self._secrets.suspects
         self._plans: dict[str, _Plan] = {}
         self._told: set[tuple[str, str]] = set()
 
@@ -131,7 +128,7 @@ class Redactor:
 
     def _without_secrets(self, frame: Frame) -> Frame:
         """Mask values under names of secrets; a side that cannot be searched is left out."""
-        if not self.pattern:
+        if not self._secrets.names:
             return frame
 
         def report(name: str) -> None:

@@ -17,12 +17,11 @@ from driftline.capture.spool.records import Records
 class Redactor(Protocol):
     """Removes from records what must not be stored."""
 
-    @property
-    def pattern(self) -> str:
-        """Which bodies need a look even without a rule, in the syntax of RE2; or empty."""
-
     def covers(self, endpoint: str) -> bool:
-        """Whether an endpoint has rules; of all others only bodies of the pattern are looked at."""
+        """Whether an endpoint has rules; of all others only suspects are looked at."""
+
+    def suspects(self, contents: pa.BinaryArray) -> np.ndarray:
+        """Return a mask of the bodies that need a look even without a rule, shape (bodies,)."""
 
     def frames(self, frames: list[Frame]) -> list[Frame]:
         """Return the frames as they may go on: as many, with the same numbers, in this order."""
@@ -86,8 +85,10 @@ def redacted(delivery: Delivery, redactor: Redactor | None) -> Delivery:
     names = records.meta("endpoint").fill_null("")
     ruled = [name for name in names.unique().to_pylist() if redactor.covers(name)]
     concerned = pc.is_in(names, pa.array(ruled, pa.string())).to_numpy(zero_copy_only=False)
-    if redactor.pattern:
-        concerned = concerned | _matching(records, redactor.pattern)
+    for side, contents in (("request", records.request), ("response", records.response)):
+        is_packed = pc.not_equal(records.meta(f"{side}_encoding"), "").fill_null(fill_value=False)
+        concerned = concerned | is_packed.to_numpy(zero_copy_only=False)
+        concerned |= redactor.suspects(contents)
     if not concerned.any():
         return delivery
     changed = Records.of(
@@ -96,18 +97,3 @@ def redacted(delivery: Delivery, redactor: Redactor | None) -> Delivery:
     merged = Records.join([records.take(~concerned), changed])
     order = np.argsort(merged.header["seq"], kind="stable")
     return Delivery(spool_id, merged.take(order), delivery.origin)
-
-
-def _matching(records: Records, pattern: str) -> np.ndarray:
-    """Return which records have a body that matches, or one that is packed."""
-    found = np.zeros(len(records), bool)
-    for side, contents in (("request", records.request), ("response", records.response)):
-        encodings = records.meta(f"{side}_encoding")
-        # Nothing is masked in arrays of numpy, where short names stand by chance.
-        is_text = pc.invert(pc.starts_with(contents, b"\x93NUMPY"))
-        for mask in (
-            pc.and_(pc.match_substring_regex(contents, pattern), is_text),
-            pc.not_equal(encodings, "").fill_null(fill_value=False),
-        ):
-            found |= mask.to_numpy(zero_copy_only=False)
-    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from driftline.capture.line.transport import LocalTransport
@@ -14,13 +16,14 @@ from driftline.capture.spool.writer import SpoolWriter
 class _Exhausted:
     """Has no memory the first time."""
 
-    pattern = ""
-
     def __init__(self) -> None:
         self.calls = 0
 
     def covers(self, endpoint: str) -> bool:
         return True
+
+    def suspects(self, contents: pa.BinaryArray) -> np.ndarray:
+        return np.zeros(len(contents), np.bool_)
 
     def frames(self, frames: list[Frame]) -> list[Frame]:
         self.calls += 1
