@@ -103,6 +103,7 @@ def _rows(
     columns = _meta(records, decoded)
     if is_time_trusted:
         columns |= _stated_times(records, columns["flags"])
+    columns[PARTITION] = _dates(columns["event_time"])
     counts = decoded.row_counts
     total = int(counts.sum())
     inside = np.zeros(total, np.int64)
@@ -135,7 +136,6 @@ def _rows(
         columns["signature_digest"] = pc.if_else(
             is_answered(columns["status"]), digest, pa.scalar(None, pa.string())
         )
-    columns[PARTITION] = _dates(columns["event_time"])
     schema = table_schema(signature)
     arrays = [
         columns[field.name].cast(field.type)

@@ -108,8 +108,9 @@ def _groups(sent: Sent) -> Iterator[_Group]:
         indices = np.flatnonzero(is_wanted & ~is_packed & (kinds == kind))
         steps = np.cumsum(lengths[indices], dtype=np.int64) // _BYTES_AT_ONCE
         for part in np.split(indices, np.flatnonzero(np.diff(steps)) + 1):
-            is_all = len(part) == len(sent.contents)
-            contents = sent.contents if is_all else sent.contents.take(pa.array(part))
+            contents = sent.contents.slice(part[0], len(part))
+            if part[-1] - part[0] >= len(part):  # Others lie between them.
+                contents = sent.contents.take(pa.array(part))
             yield from _known([_Group(kind, part, contents)])
     yield from _unpacked(sent, np.flatnonzero(is_wanted & is_packed), kinds)
 
