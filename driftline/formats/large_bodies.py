@@ -1,8 +1,8 @@
 """Large bodies of plain values to columns at once, the same for the model and for the table.
 
-orjson reads them: JSON as it stands, lines of CSV as lists of JSON, which they are where each cell
-is a number as programs write it. Every other body is declined, and read by its format's exact
-reader, with which this one agrees to the bit.
+orjson reads JSON; of CSV each field is a slice of the body, which Arrow reads as a number. Every
+other body is declined, and read by its format's exact reader, with which this one agrees to the
+bit.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from driftline.formats.shapes.requests import RequestRows
 
 # Smaller bodies cost less by the exact readers, which take many of them at once.
 LARGE_BYTES = 1 << 13
-# Of JSON beside numbers: lists, objects, texts, null, true and false.
-_NO_NUMBERS = (b"[", b"]", b"{", b'"', b"l", b"u")
+_COMMA, _NEW_LINE = b",\n"
 _TEXTS = {str, type(None)}
 
 
@@ -38,11 +37,7 @@ def read_number_table(
     if not finder.is_numeric or len(content) > MAX_VALUES:
         return None
     if form == "csv":
-        rows = _csv_rows(content, finder.names)
-        table = None if rows is None else _table(rows)
-        # As a text "-0" keeps its sign; in JSON it is the whole number 0.
-        if table is None or (b"-0" in content and not table.all()):
-            return None
+        table = _csv_table(content, finder.names)
     else:
         try:
             table = _json_table(orjson.loads(content), finder)
@@ -73,7 +68,9 @@ def _columns(content: bytes, form: str, wanted: Wanted) -> Sequence[Coerced] | N
         table = read_number_table(content, form, finder)
         if table is None:
             return None
-        arrays = (pa.array(each, from_pandas=True) for each in np.ascontiguousarray(table.T))
+        has_gaps = bool(np.isnan(table).any())
+        turned = np.ascontiguousarray(table.T)
+        arrays = (pa.array(each, from_pandas=has_gaps) for each in turned)
         return [Coerced(array, np.empty(0, np.int64), []) for array in arrays]
     if form == "csv" or len(content) > MAX_VALUES:
         return None
@@ -108,20 +105,36 @@ def _json_table(document: object, finder: RequestRows) -> np.ndarray | None:
     return None if extras else _table(rows)
 
 
-def _csv_rows(content: bytes, names: Sequence[str]) -> Sequence[Sequence[object]] | None:
-    """Return the rows of lines of numbers; where these are names, too, line 1 may be a header."""
-    lines = content.replace(b"\r\n", b"\n") if b"\r" in content else content
-    lines = lines.rstrip(b"\n")
-    if b"\r" in lines or any(mark in lines for mark in _NO_NUMBERS):
+def _csv_table(content: bytes, names: Sequence[str]) -> np.ndarray | None:
+    """Return lines of finite numbers; where these are names, too, line 1 may be a header."""
+    text = content.replace(b"\r\n", b"\n") if b"\r" in content else content
+    text = text.rstrip(b"\n") + b"\n"
+    if b"\r" in text or set(names).issubset(_first_cells(text)):
         return None
-    first = lines.partition(b"\n")[0].decode("utf-8", "replace")
-    if set(names).issubset(first.split(",")):
+    codes = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero((codes == _COMMA) | (codes == _NEW_LINE))
+    if len(ends) % len(names):
         return None
+    marks = codes[ends].reshape(-1, len(names))
+    if (marks[:, :-1] != _COMMA).any() or (marks[:, -1] != _NEW_LINE).any():
+        return None
+    # Fields alternate with what ends them, which is null: so nothing is copied.
+    offsets = np.zeros(2 * len(ends), np.int32)
+    offsets[1::2] = ends
+    offsets[2::2] = ends[:-1] + 1
+    is_field = pa.py_buffer(b"\x55" * (len(offsets) // 8 + 1))
+    buffers = [is_field, pa.py_buffer(offsets), pa.py_buffer(text)]
+    fields = pa.Array.from_buffers(pa.string(), len(offsets) - 1, buffers)
     try:
-        rows: list[list[object]] = orjson.loads(b"[[" + lines.replace(b"\n", b"],[") + b"]]")
-    except orjson.JSONDecodeError:
+        numbers = fields.cast(pa.float64())
+    except pa.ArrowInvalid:
         return None
-    return rows if set(map(len, rows)) == {len(names)} else None
+    table = np.frombuffer(numbers.buffers()[1], np.float64, len(numbers))[::2].copy()
+    return table.reshape(marks.shape) if np.isfinite(table).all() else None
+
+
+def _first_cells(text: bytes) -> list[str]:
+    return text.partition(b"\n")[0].decode("utf-8", "replace").split(",")
 
 
 def _table(lists: Sequence[Sequence[object]]) -> np.ndarray | None:
