@@ -1,6 +1,7 @@
 """One server for all files of this folder, with a baseline; its processing jobs are processes."""
 
 import json
+from datetime import timedelta
 from io import BytesIO
 
 import pytest
@@ -9,13 +10,18 @@ from driftline.serving.resources.reach import Reach
 from driftline.storage import use_options
 from tests.servers.commands import ForkedJob
 from tests.serving.aws.conftest import ACCOUNT, REGION, client_of
-from tests.serving.conftest import resource, settings_of, wait_for
+from tests.serving.conftest import NOW, resource, settings_of, wait_for
 
 ROLE = "arn:aws:iam::123456789012:role/monitor"
 IMAGE = f"468650794304.dkr.ecr.{REGION}.amazonaws.com/sagemaker-model-monitor-analyzer"
 CLARIFY = f"131013547314.dkr.ecr.{REGION}.amazonaws.com/sagemaker-clarify-processing:1.0"
 CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30}
 INPUT, OUTPUT = "/opt/ml/processing/input", "/opt/ml/processing/output"
+JOB = {"JobResources": {"ClusterConfig": CLUSTER}, "RoleArn": ROLE}
+OUTPUTS = {"MonitoringOutputs": [{"S3Output": {
+    "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT, "S3UploadMode": "Continuous",
+}}]}  # fmt: skip
+HOURLY = {"ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"}}
 # Of a baseline's lines, which have the label first, and of captured ones.
 SCRIPT = """
 def preprocess_handler(record):
@@ -99,6 +105,40 @@ def settled(sagemaker, name):
 
     wait_for(has_settled)
     return found
+
+
+def sent_to(endpoint, **more):
+    """Return what a monitor reads: what an endpoint captured."""
+    return {"EndpointInput": {
+        "EndpointName": endpoint, "LocalPath": f"{INPUT}/endpoint", **more,
+    }}  # fmt: skip
+
+
+def daily(endpoint, job="base-1", *, app=None, **baseline):
+    """Return a schedule that has its definition in it."""
+    known = {"BaseliningJobName": job} if job else {}
+    return {
+        "MonitoringType": "DataQuality",
+        "MonitoringJobDefinition": {
+            "BaselineConfig": {**known, **baseline}, "MonitoringInputs": [sent_to(endpoint)],
+            "MonitoringOutputConfig": OUTPUTS, "MonitoringResources": {"ClusterConfig": CLUSTER},
+            "MonitoringAppSpecification": {"ImageUri": IMAGE, **(app or {})}, "RoleArn": ROLE,
+        },
+    }  # fmt: skip
+
+
+def documents(folder):
+    """Return the documents of a folder as a definition names them."""
+    return {
+        "ConstraintsResource": {"S3Uri": f"s3://mybucket/{folder}/constraints.json"},
+        "StatisticsResource": {"S3Uri": f"s3://mybucket/{folder}/statistics.json"},
+    }
+
+
+def run(server, monitor):
+    """Judge the hour of the tests; return what is told of it."""
+    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
+    return server.client.post(f"/api/v1/monitors/{monitor}/run", json=window).json()
 
 
 def process(sagemaker, name, data, *, image=IMAGE, **environment):

@@ -1,22 +1,23 @@
 """What the schedules of one endpoint take its answers for, each by its own baseline."""
 
 import json
-from datetime import timedelta
 
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.serving.aws.monitoring.conftest import (
     CLARIFY,
-    CLUSTER,
+    HOURLY,
     IMAGE,
-    INPUT,
-    OUTPUT,
-    ROLE,
+    JOB,
+    OUTPUTS,
     csv_of,
+    daily,
     ended,
     process,
     read,
+    run,
+    sent_to,
     settled,
 )
 from tests.serving.conftest import NOW, resource
@@ -30,36 +31,14 @@ def test_data_quality_and_bias_are_watched_on_an_endpoint(
     model = {"endpoint": "scored", "quality": "quality-definition", "bias": "bias-definition"}
     made = server.apply(resource("Endpoint", "scored", model="late"))
     assert made.status_code == 200
-    data = {
-        "BaselineConfig": {"BaseliningJobName": "base-1"},
-        "MonitoringInputs": [{"EndpointInput": {
-            "EndpointName": "scored", "LocalPath": f"{INPUT}/endpoint",
-        }}],
-        "MonitoringOutputConfig": {"MonitoringOutputs": [{"S3Output": {
-            "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
-        }}]},
-        "MonitoringResources": {"ClusterConfig": CLUSTER}, "RoleArn": ROLE,
-        "MonitoringAppSpecification": {"ImageUri": IMAGE},
-    }  # fmt: skip
     sagemaker.create_monitoring_schedule(
-        MonitoringScheduleName="by-data",
-        MonitoringScheduleConfig={
-            "MonitoringType": "DataQuality", "MonitoringJobDefinition": data,
-            "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
-        },
-    )  # fmt: skip
+        MonitoringScheduleName="by-data", MonitoringScheduleConfig={**daily("scored"), **HOURLY}
+    )
     assert settled(sagemaker, "by-data")["MonitoringScheduleStatus"] == "Scheduled"
-    common = {"JobResources": {"ClusterConfig": CLUSTER}, "RoleArn": ROLE}
     inputs = {
-        "EndpointInput": {
-            "EndpointName": model["endpoint"], "LocalPath": f"{INPUT}/endpoint",
-            "StartTimeOffset": "-PT2H", "EndTimeOffset": "-PT1H",
-        },
+        **sent_to(model["endpoint"], StartTimeOffset="-PT2H", EndTimeOffset="-PT1H"),
         "GroundTruthS3Input": {"S3Uri": "s3://mybucket/truth"},
-    }  # fmt: skip
-    output = {"MonitoringOutputs": [{"S3Output": {
-        "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
-    }}]}  # fmt: skip
+    }
     sagemaker.create_model_quality_job_definition(
         JobDefinitionName=model["quality"],
         ModelQualityAppSpecification={
@@ -69,7 +48,7 @@ def test_data_quality_and_bias_are_watched_on_an_endpoint(
             "BaseliningJobName": "quality-1",
             "ConstraintsResource": {"S3Uri": "s3://mybucket/quality-1/constraints.json"},
         },
-        ModelQualityJobInput=inputs, ModelQualityJobOutputConfig=output, **common,
+        ModelQualityJobInput=inputs, ModelQualityJobOutputConfig=OUTPUTS, **JOB,
     )  # fmt: skip
     sagemaker.create_model_bias_job_definition(
         JobDefinitionName=model["bias"],
@@ -79,7 +58,7 @@ def test_data_quality_and_bias_are_watched_on_an_endpoint(
         ModelBiasBaselineConfig={
             "ConstraintsResource": {"S3Uri": "s3://mybucket/bias-1/analysis.json"},
         },
-        ModelBiasJobInput=inputs, ModelBiasJobOutputConfig=output, **common,
+        ModelBiasJobInput=inputs, ModelBiasJobOutputConfig=OUTPUTS, **JOB,
     )  # fmt: skip
 
     for name, definition, kind in (
@@ -88,8 +67,7 @@ def test_data_quality_and_bias_are_watched_on_an_endpoint(
         sagemaker.create_monitoring_schedule(
             MonitoringScheduleName=name,
             MonitoringScheduleConfig={
-                "MonitoringJobDefinitionName": definition, "MonitoringType": kind,
-                "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
+                "MonitoringJobDefinitionName": definition, "MonitoringType": kind, **HOURLY,
             },
         )  # fmt: skip
         found = settled(sagemaker, name)
@@ -112,11 +90,10 @@ def test_data_quality_and_bias_are_watched_on_an_endpoint(
         key = f"truth/{NOW:%Y/%m/%d/%H}/{at}.jsonl"
         s3.put_object(Bucket="mybucket", Key=key, Body=json.dumps(given))
     server.sink_all()
-    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
-    ran = server.client.post("/api/v1/monitors/by-data/run", json=window).json()
+    ran = run(server, "by-data")
     assert (ran["status"], ran["row_count"]) == ("Completed", 200), ran
     for name, check in (("by-quality", "accuracy"), ("by-bias", "bias_drift_check")):
-        ran = server.client.post(f"/api/v1/monitors/{name}/run", json=window).json()
+        ran = run(server, name)
         assert ran["status"] == "CompletedWithViolations", ran
         key = f"s3://mybucket/reports/scored/{name}/2026/01/15/07/constraint_violations.json"
         assert check in read(s3, key)
@@ -151,14 +128,13 @@ def test_a_probability_alone_is_watched_for_data_and_quality(
         probability_attribute="score", probability_threshold_attribute="0.5",
     )  # fmt: skip
     assert ended(sagemaker, endpoint)["ProcessingJobStatus"] == "Completed"
-    place = {"EndpointName": endpoint, "LocalPath": f"{INPUT}/endpoint"}
     chance = {"ProbabilityAttribute": "0", "ProbabilityThresholdAttribute": 0.5}
     jobs = {
-        "data": ("DataQuality", "base-1", {"EndpointInput": place}, {}),
+        "data": ("DataQuality", "base-1", sent_to(endpoint), {}),
         "quality": (
             "ModelQuality", endpoint,
             {
-                "EndpointInput": {**place, **chance},
+                **sent_to(endpoint, **chance),
                 "GroundTruthS3Input": {"S3Uri": f"s3://mybucket/truth-{endpoint}"},
             },
             {"ProblemType": "BinaryClassification"},
@@ -176,17 +152,15 @@ def test_a_probability_alone_is_watched_for_data_and_quality(
                 f"{kind}AppSpecification": {"ImageUri": IMAGE, **more},
                 f"{kind}BaselineConfig": {"BaseliningJobName": job},
                 f"{kind}JobInput": inputs,
-                f"{kind}JobOutputConfig": {"MonitoringOutputs": [{"S3Output": {
-                    "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
-                }}]},
+                f"{kind}JobOutputConfig": OUTPUTS,
             },
-            JobResources={"ClusterConfig": CLUSTER}, RoleArn=ROLE,
-        )  # fmt: skip
+            **JOB,
+        )
         sagemaker.create_monitoring_schedule(
             MonitoringScheduleName=f"{endpoint}-{name}",
             MonitoringScheduleConfig={
                 "MonitoringJobDefinitionName": f"{endpoint}-{name}", "MonitoringType": kind,
-                "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
+                **HOURLY,
             },
         )  # fmt: skip
         found = settled(sagemaker, f"{endpoint}-{name}")
@@ -206,11 +180,7 @@ def test_a_probability_alone_is_watched_for_data_and_quality(
         Bucket="mybucket", Key=f"truth-{endpoint}/{NOW:%Y/%m/%d/%H}/0.jsonl", Body=json.dumps(given)
     )
     server.sink_all()
-    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
-    ran = {
-        name: server.client.post(f"/api/v1/monitors/{endpoint}-{name}/run", json=window).json()
-        for name in order
-    }
+    ran = {name: run(server, f"{endpoint}-{name}") for name in order}
 
     # As SageMaker has it, data quality compares the chances with the first column, a label.
     assert ran["data"]["cause"] == "late: 99% of values not Integral"

@@ -2,23 +2,25 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.serving.aws.monitoring.conftest import (
-    CLUSTER,
+    HOURLY,
     IMAGE,
-    INPUT,
-    OUTPUT,
-    ROLE,
+    JOB,
+    OUTPUTS,
+    daily,
+    documents,
     ended,
     process,
     read,
+    run,
+    sent_to,
     settled,
 )
-from tests.serving.conftest import NOW, resource
+from tests.serving.conftest import resource
 
 
 def test_a_schedule_runs_from_definition_to_violations(server, sagemaker, s3, baseline, trained):
@@ -27,24 +29,15 @@ def test_a_schedule_runs_from_definition_to_violations(server, sagemaker, s3, ba
         "DataQualityAppSpecification": {
             "ImageUri": IMAGE, "Environment": {"publish_cloudwatch_metrics": "Enabled"},
         },
-        "DataQualityBaselineConfig": {
-            "BaseliningJobName": "base-1",
-            "ConstraintsResource": {"S3Uri": "s3://mybucket/base-1/constraints.json"},
-            "StatisticsResource": {"S3Uri": "s3://mybucket/base-1/statistics.json"},
-        },
-        "DataQualityJobInput": {"EndpointInput": {
-            "EndpointName": "ep", "LocalPath": f"{INPUT}/endpoint", "S3InputMode": "File",
-            "S3DataDistributionType": "FullyReplicated",
-        }},
-        "DataQualityJobOutputConfig": {"MonitoringOutputs": [{"S3Output": {
-            "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT, "S3UploadMode": "Continuous",
-        }}]},
-        "JobResources": {"ClusterConfig": CLUSTER},
-        "RoleArn": ROLE,
+        "DataQualityBaselineConfig": {"BaseliningJobName": "base-1", **documents("base-1")},
+        "DataQualityJobInput": sent_to(
+            "ep", S3InputMode="File", S3DataDistributionType="FullyReplicated"
+        ),
+        "DataQualityJobOutputConfig": OUTPUTS,
+        **JOB,
     }  # fmt: skip
     hourly = {
-        "MonitoringJobDefinitionName": "dq-definition", "MonitoringType": "DataQuality",
-        "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
+        "MonitoringJobDefinitionName": "dq-definition", "MonitoringType": "DataQuality", **HOURLY,
     }  # fmt: skip
 
     arn = sagemaker.create_data_quality_job_definition(**definition)["JobDefinitionArn"]
@@ -73,9 +66,8 @@ def test_a_schedule_runs_from_definition_to_violations(server, sagemaker, s3, ba
     rows = trained.inputs[:200].assign(temp=lambda one: one["temp"] + 900, carrier="XX")
     assert server.invoke("ep", rows.to_csv(header=False, index=False)).status_code == 200
     server.sink_all()
-    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
-    ran = server.client.post("/api/v1/monitors/watch/run", json=window)
-    assert ran.json()["status"] == "CompletedWithViolations", ran.text
+    ran = run(server, "watch")
+    assert ran["status"] == "CompletedWithViolations", ran
 
     found = sagemaker.list_monitoring_executions(
         MonitoringScheduleName="watch", SortBy="ScheduledTime", SortOrder="Descending",
@@ -162,24 +154,7 @@ def test_edited_documents_alone_are_a_baseline(server, sagemaker, s3, baseline, 
         s3.put_object(Bucket="mybucket", Key=f"edited/{name}", Body=json.dumps(document))
     made = server.apply(resource("Endpoint", "lenient", model="late"))
     assert made.status_code == 200
-    config = {
-        "MonitoringType": "DataQuality",
-        "MonitoringJobDefinition": {
-            "BaselineConfig": {
-                "ConstraintsResource": {"S3Uri": "s3://mybucket/edited/constraints.json"},
-                "StatisticsResource": {"S3Uri": "s3://mybucket/edited/statistics.json"},
-            },
-            "MonitoringInputs": [{"EndpointInput": {
-                "EndpointName": "lenient", "LocalPath": f"{INPUT}/endpoint",
-            }}],
-            "MonitoringOutputConfig": {"MonitoringOutputs": [{"S3Output": {
-                "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
-            }}]},
-            "MonitoringResources": {"ClusterConfig": CLUSTER},
-            "MonitoringAppSpecification": {"ImageUri": IMAGE},
-            "RoleArn": ROLE,
-        },
-    }  # fmt: skip
+    config = daily("lenient", None, **documents("edited"))
 
     sagemaker.create_monitoring_schedule(
         MonitoringScheduleName="lenient", MonitoringScheduleConfig=config
@@ -188,8 +163,7 @@ def test_edited_documents_alone_are_a_baseline(server, sagemaker, s3, baseline, 
     rows = trained.inputs[:100].assign(carrier="XX")
     assert server.invoke("lenient", rows.to_csv(header=False, index=False)).status_code == 200
     server.sink_all()
-    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
-    ran = server.client.post("/api/v1/monitors/lenient/run", json=window).json()
+    ran = run(server, "lenient")
 
     assert schedule["MonitoringScheduleStatus"] == "Scheduled", schedule.get("FailureReason")
     assert schedule["MonitoringScheduleConfig"] == config
@@ -205,26 +179,8 @@ def test_rows_of_a_schedule_are_preprocessed_as_those_of_its_baseline_were(
     job = ended(sagemaker, "base-2")
     assert job["ProcessingJobStatus"] == "Completed", job.get("FailureReason")
     assert server.apply(resource("Endpoint", "scripted", model="late")).status_code == 200
-    where = {name: {"S3Uri": f"s3://mybucket/base-2/{file}"} for name, file in (
-        ("ConstraintsResource", "constraints.json"), ("StatisticsResource", "statistics.json"),
-    )}  # fmt: skip
-    config = {
-        "MonitoringType": "DataQuality",
-        "MonitoringJobDefinition": {
-            "BaselineConfig": {"BaseliningJobName": "base-2", **where},
-            "MonitoringInputs": [{"EndpointInput": {
-                "EndpointName": "scripted", "LocalPath": f"{INPUT}/endpoint",
-            }}],
-            "MonitoringOutputConfig": {"MonitoringOutputs": [{"S3Output": {
-                "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
-            }}]},
-            "MonitoringResources": {"ClusterConfig": CLUSTER},
-            "MonitoringAppSpecification": {
-                "ImageUri": IMAGE, "RecordPreprocessorSourceUri": "s3://mybucket/code/rows.py",
-            },
-            "RoleArn": ROLE,
-        },
-    }  # fmt: skip
+    app = {"RecordPreprocessorSourceUri": "s3://mybucket/code/rows.py"}
+    config = daily("scripted", "base-2", app=app, **documents("base-2"))
 
     def schedule_it():
         sagemaker.create_monitoring_schedule(
@@ -242,8 +198,7 @@ def test_rows_of_a_schedule_are_preprocessed_as_those_of_its_baseline_were(
     rows = trained.inputs[:100].to_csv(header=False, index=False)
     assert server.invoke("scripted", rows).status_code == 200
     server.sink_all()
-    window = {"from": NOW.isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
-    ran = server.client.post("/api/v1/monitors/scripted/run", json=window).json()
+    ran = run(server, "scripted")
 
     assert (ran["status"], ran["row_count"]) == ("Completed", 100), ran.get("failure_reason")
 
@@ -252,20 +207,7 @@ def test_a_baseline_of_others_is_neither_replaced_nor_deleted(server, sagemaker,
     """Of REST, of a definition of another kind, of a definition that a schedule is named as."""
     own = resource("Baseline", "own", data="s3://mybucket/base/base.csv")
     assert server.apply(own, resource("Endpoint", "guarded", model="late")).status_code == 200
-    inputs = {"EndpointInput": {"EndpointName": "guarded", "LocalPath": f"{INPUT}/endpoint"}}
-    output = {"MonitoringOutputs": [{"S3Output": {
-        "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
-    }}]}  # fmt: skip
-    resources = {"ClusterConfig": CLUSTER}
-    common = {"JobResources": resources, "RoleArn": ROLE}
-    inline = {
-        "MonitoringType": "DataQuality",
-        "MonitoringJobDefinition": {
-            "BaselineConfig": {"BaseliningJobName": "base-1"}, "MonitoringInputs": [inputs],
-            "MonitoringOutputConfig": output, "MonitoringResources": resources,
-            "MonitoringAppSpecification": {"ImageUri": IMAGE}, "RoleArn": ROLE,
-        },
-    }  # fmt: skip
+    inputs = sent_to("guarded")
     named = {"MonitoringType": "DataQuality", "MonitoringJobDefinitionName": "mine"}
     in_use = sagemaker.exceptions.ResourceInUse
 
@@ -273,7 +215,7 @@ def test_a_baseline_of_others_is_neither_replaced_nor_deleted(server, sagemaker,
         sagemaker.create_data_quality_job_definition(
             JobDefinitionName=name, DataQualityAppSpecification={"ImageUri": IMAGE},
             DataQualityBaselineConfig={"BaseliningJobName": "base-1"},
-            DataQualityJobInput=inputs, DataQualityJobOutputConfig=output, **common,
+            DataQualityJobInput=inputs, DataQualityJobOutputConfig=OUTPUTS, **JOB,
         )  # fmt: skip
 
     def schedule(name, config):
@@ -285,20 +227,20 @@ def test_a_baseline_of_others_is_neither_replaced_nor_deleted(server, sagemaker,
     schedule("mine", named)
     for refused in (
         lambda: define("own"),
-        lambda: schedule("own", inline),
+        lambda: schedule("own", daily("guarded")),
         lambda: sagemaker.create_model_quality_job_definition(
             JobDefinitionName="mine",
             ModelQualityAppSpecification={"ImageUri": IMAGE, "ProblemType": "Regression"},
             ModelQualityBaselineConfig={"BaseliningJobName": "base-1"},
             ModelQualityJobInput={**inputs, "GroundTruthS3Input": {"S3Uri": "s3://mybucket/t"}},
-            ModelQualityJobOutputConfig=output, **common,
+            ModelQualityJobOutputConfig=OUTPUTS, **JOB,
         ),
     ):  # fmt: skip
         with pytest.raises(in_use):
             refused()
     sagemaker.delete_monitoring_schedule(MonitoringScheduleName="mine")
     with pytest.raises(in_use):
-        schedule("mine", inline)
+        schedule("mine", daily("guarded"))
     with pytest.raises(in_use):
         define("mine")
     # Its Baseline stays, for the endpoint's columns are named by it; the name is its own again.
@@ -323,17 +265,8 @@ def test_what_others_change_while_a_schedule_is_declared_is_kept(
 ):
     watched = resource("Endpoint", "busy", model="late")
     server.must_apply(watched)
-    inputs = {"EndpointInput": {"EndpointName": "busy", "LocalPath": f"{INPUT}/endpoint"}}
-    job = {
-        "BaselineConfig": {"BaseliningJobName": "base-1"}, "MonitoringInputs": [inputs],
-        "MonitoringOutputConfig": {"MonitoringOutputs": [{"S3Output": {
-            "S3Uri": "s3://mybucket/reports", "LocalPath": OUTPUT,
-        }}]},
-        "MonitoringResources": {"ClusterConfig": CLUSTER}, "RoleArn": ROLE,
-        "MonitoringAppSpecification": {"ImageUri": IMAGE},
-    }  # fmt: skip
-    daily = {"MonitoringType": "DataQuality", "MonitoringJobDefinition": job}
-    hourly = {**daily, "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"}}
+    once = daily("busy")
+    hourly = {**once, **HOURLY}
 
     def create(config):
         return sagemaker.create_monitoring_schedule(
@@ -343,14 +276,14 @@ def test_what_others_change_while_a_schedule_is_declared_is_kept(
     # Of two who create one name, one does.
     meanwhile(lambda: create(hourly))
     with pytest.raises(sagemaker.exceptions.ResourceInUse):
-        create(daily)
+        create(once)
     assert settled(sagemaker, "busy")["MonitoringScheduleConfig"] == hourly
     sagemaker.delete_monitoring_schedule(MonitoringScheduleName="busy")
 
     # The endpoint, which is given the columns of the baseline.
     server.must_apply(watched)
     meanwhile(lambda: server.must_apply({**watched, "tags": {"team": "a"}}))
-    made = create(daily)
+    made = create(once)
     endpoint = server.client.get("/api/v1/endpoints/busy").json()
     assert (endpoint["tags"], endpoint["spec"].get("baseline")) == ({"team": "a"}, "busy")
 
