@@ -408,24 +408,19 @@ def auc_limits(auc: float, sizes: tuple[float, float], z: float = Z95) -> Limits
     ----------
     Newcombe, Statistics in Medicine 25, 2006 (method 5); Hanley and McNeil, Radiology 143, 1982.
     """
-    # Takes longer to import than all else here, and only one kind of monitor measures an AUC.
-    from scipy import optimize
-
     n, m = sizes
 
-    def error(true: float) -> float:
+    def error(true: Numbers) -> Numbers:
         first, second = true / (2 - true), 2 * true**2 / (1 + true)
         # The two classes' sizes by their mean: else rare rows that shall score lower look surer.
         square = true * (1 - true) + ((n + m) / 2 - 1) * (first + second - 2 * true**2)
-        return math.sqrt(max(square, 0.0) / (n * m))
-
-    def beyond(true: float, side: int) -> float:
-        return auc - true - side * z * error(true)
+        return np.sqrt(np.maximum(square, 0.0) / (n * m))
 
     # At 0 and 1 themselves nothing errs, and the search would end there at once.
-    low = optimize.brentq(beyond, 0.0, min(auc, 1.0 - TINY), args=(1,)) if auc > 0 else 0.0
-    high = optimize.brentq(beyond, max(auc, TINY), 1.0, args=(-1,)) if auc < 1 else 1.0
-    return float(low), float(high)
+    ends = np.array([0.0, max(auc, TINY)]), np.array([min(auc, 1.0 - TINY), 1.0])
+    sides = np.array([z, -z])
+    low, high = first_beyond(lambda true: true - auc + sides * error(true), *ends, error=1e-12)
+    return float(low) if auc > 0 else 0.0, float(high) if auc < 1 else 1.0
 
 
 def resampled_means(

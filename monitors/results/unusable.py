@@ -10,15 +10,17 @@ more than chance brings. Useless labels are judged like missing predictions.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from driftline.baseline.answers import LARGEST, Answers
 from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
@@ -295,17 +297,16 @@ def _most(
     """
     if is_known and known and not before:
         fewest = -math.log(level) / math.log1p(known / rows)
-        bound = max(fewest, float(stats.binom.isf(level, rows, FEW))) / rows
-        chance = max((rows / (known + rows)) ** count, stats.binom.sf(count - 1, rows, FEW))
-        return min(bound, 1.0), float(chance)
+        bound, chance = _bound_and_chance(count, rows, level, partial(_binomial, rows, FEW))
+        chance = max((rows / (known + rows)) ** count, chance)
+        return min(max(fewest / rows, bound), 1.0), chance
     most = UNKNOWN_MOST
     if known:
         upper = wilson(before, known, -float(special.ndtri(level)))[1]
         grown = min(TOLERANCE, max(FEW, -math.log(level) * before / known))
         upper = max(upper, most_of_blocks(blocks, level))
         most = min(1.0, upper + (grown if is_known else TOLERANCE))
-    bound = float(stats.binom.isf(level, rows, most)) / rows
-    return bound, float(stats.binom.sf(count - 1, rows, most))
+    return _bound_and_chance(count, rows, level, partial(_binomial, rows, most))
 
 
 def _by_chance(count: int, rows: int, before: int, known: int, level: float) -> tuple[float, float]:
@@ -314,8 +315,24 @@ def _by_chance(count: int, rows: int, before: int, known: int, level: float) -> 
     Of those that both have, each lies in the window by its share of all rows: one more than the
     reference has come by a negative binomial law, at most (Fisher's exact test for none).
     """
-    law = stats.nbinom(before + 1, known / (known + rows))
-    return min(1.0, float(law.isf(level)) / rows), float(law.sf(count - 1))
+    share = rows / (known + rows)
+
+    def more_than(count: int) -> float:
+        return float(special.betainc(count + 1, before + 1, share))
+
+    return _bound_and_chance(count, rows, level, more_than)
+
+
+def _binomial(rows: int, share: float, count: int) -> float:
+    return float(special.bdtrc(count, rows, share))
+
+
+def _bound_and_chance(
+    count: int, rows: int, level: float, more_than: Callable[[int], float]
+) -> tuple[float, float]:
+    """Return both by the chance of more than a count. `scipy.stats` has it, and takes 45 MiB."""
+    bound = bisect_left(range(rows), True, key=lambda one: more_than(one) <= level)
+    return bound / rows, more_than(count - 1) if count else 1.0
 
 
 def _off_one(answers: Answers) -> NDArray[np.bool_]:

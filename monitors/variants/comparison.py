@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from driftline.baseline.display import number_words
 from driftline.baseline.store import Baseline
@@ -317,7 +317,7 @@ def _differences(
 ) -> tuple[VariantDifference, ...]:
     """Compare each pair, at an equal part of the chance of an error (Bonferroni)."""
     pairs = list(combinations(present, 2))
-    factor = float(norm.isf(alpha / len(pairs) / 2))
+    factor = -float(ndtri(alpha / len(pairs) / 2))
     return tuple(
         _difference(rows, pair, (names[pair[0]], names[pair[1]]), factor) for pair in pairs
     )

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 from scipy.special import ndtri
 
 from driftline.baseline.answers import Answers
@@ -249,6 +248,8 @@ def _weigh(said: Numbers, plain: Numbers, loss: Numbers, *, trees: bool) -> tupl
     unit = 1.0 / np.maximum(said.mean(axis=1), max(LEAST_UNIT * float(loss.mean()), 1e-300))
     weights = np.array([1.0, 0.0])
     if not trees:
+        from scipy.optimize import nnls  # Heavy, and only for estimates.
+
         weights = nnls(beyond * unit[:, None], missed * unit)[0]
     weights /= max(float(weights.sum()), 1.0)
     scaled = beyond * unit[:, None]

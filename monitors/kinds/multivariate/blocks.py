@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.sample import RowSample
@@ -48,12 +48,13 @@ def student_nats(
     distance: Numbers | float, variance: Numbers | float, freedom: Numbers | float
 ) -> Numbers:
     """Return the p-value of a difference with an estimated variance, in nats: -ln p."""
-    return np.asarray(-stats.t.logsf(distance / np.sqrt(variance), freedom))
+    with np.errstate(divide="ignore"):
+        return np.asarray(-np.log(special.stdtr(freedom, -distance / np.sqrt(variance))))
 
 
 def student_distance(needed: float, variance: Numbers | float, freedom: Numbers | float) -> Numbers:
     """Return the distance at which `student_nats` gives so many nats."""
-    return np.asarray(stats.t.isf(math.exp(-needed), freedom) * np.sqrt(variance))
+    return np.asarray(-special.stdtrit(freedom, math.exp(-needed)) * np.sqrt(variance))
 
 
 def weigh_both(

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.store import Baseline
@@ -41,6 +40,7 @@ from driftline.monitors.results.violation import JsonValue, Violation, percent, 
 from driftline.stats.blocks import MINIMUM_BLOCKS, dispersion, upper_factor
 from driftline.stats.intervals import may_lack, wilson
 from driftline.stats.multiple_testing import alpha_per_test
+from driftline.stats.roots import first_beyond
 
 # Cells that hold at most this share of the rows are rare.
 RARE_SHARE = 0.02
@@ -371,8 +371,11 @@ def judge_share(
 
 def _least_share(weigh: Callable[[float], float], expected: float, needed: float) -> float:
     """Find the share whose evidence equals the critical value; all rows must exceed it."""
-    found = brentq(lambda log: weigh(math.exp(log)) - needed, math.log(expected), 0.0)
-    return math.exp(float(found))
+    low, high = np.array([math.log(expected)]), np.zeros(1)
+    found = first_beyond(
+        lambda log: np.array([weigh(math.exp(log[0])) - needed]), low, high, error=1e-12
+    )
+    return math.exp(found[0])
 
 
 def _variation(scorer: RowScorer, length: timedelta | None) -> tuple[float, int]:

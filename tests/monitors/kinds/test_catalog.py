@@ -1,6 +1,8 @@
 """What baselines are of, and what they lack for a kind of monitor."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pandas as pd
@@ -49,3 +51,17 @@ def test_documents_alone_are_enough(file, document, kind):
     assert lacking(kind_named(kind), plain) == ""
     others = {"attribution", "bias", "model-quality"} - {kind}
     assert all(lacking(kind_named(other), plain) for other in others)
+
+
+def test_judging_imports_none_of_the_parts_of_scipy_that_take_much_memory():
+    code = (
+        "import sys; from importlib import import_module\n"
+        "from driftline.monitors.kind import all_kinds\n"
+        "for kind in all_kinds(): import_module(kind.evaluation)\n"
+        "print([name for name in ('scipy.stats', 'scipy.optimize') if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout == "[]\n"
