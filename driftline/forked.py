@@ -1,14 +1,16 @@
-"""Processes that a process forks which has imported what they run: multiprocessing's fork server.
+"""Processes that a process forks which has imported what they run.
 
 An import costs a second of CPU and 100 MiB for each process; forked, processes start in
-milliseconds and share that memory. What is forked holds all that its parent ever held, so the fork
-server gets few environment variables, none of them a secret.
+milliseconds and share that memory. What is forked holds all that its parent ever held: so models'
+processes come from multiprocessing's fork server, with few environment variables, none of them a
+secret.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import math
 import os
 import pickle
 import signal
@@ -17,6 +19,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +41,7 @@ ALLOCATORS = {
 }
 # The exit code of a process whose fork server is gone: nobody else could tell.
 UNKNOWN_CODE = 1
+_LOOK_S = 0.02
 # Imports come before the first answer; a busy machine takes several seconds for them.
 _ANSWERS_IN_S = 60.0
 
@@ -75,6 +79,39 @@ class Forked:
                 if self.returncode is None:
                     code = os.read(self._status.fileno(), 8)
                     self.returncode = struct.unpack("q", code)[0] if code else UNKNOWN_CODE
+        return self.returncode
+
+
+class Fork(Forked):
+    """A process that this one forks, while it has one thread."""
+
+    def __init__(self, run: Callable[[], None], end_by: signal.Signals) -> None:
+        parent, self.returncode = os.getpid(), None
+        # Until the process has handlers of its own, it would leave a signal to copies of ours.
+        signals = signal.SIGINT, signal.SIGTERM
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                for one in signals:
+                    signal.signal(one, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                _begin(parent, end_by)
+                os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+                run_and_end(run)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _ended_within(self, timeout_s: float | None) -> int | None:
+        end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() >= end_s:
+                break
+            else:
+                time.sleep(_LOOK_S)
         return self.returncode
 
 
@@ -162,13 +199,18 @@ class ForkServer(forkserver.ForkServer):
 
 def serve(listener: int, alive: int, preload: Sequence[str]) -> None:
     """Import modules, then fork whatever is asked for; the whole of a fork server's work."""
+    import_shared(preload)
+    forkserver.main(listener, alive, [])
+
+
+def import_shared(modules: Sequence[str]) -> None:
+    """Import what processes share that are forked from this one."""
     gc.disable()  # What is imported stays: there is no garbage to look for.
-    for module in preload:
+    for module in modules:
         with suppress(ImportError):  # What is forked says which one is missing.
             import_module(module)
     gc.freeze()  # A collection would write to the pages that all share.
     gc.enable()
-    forkserver.main(listener, alive, [])
 
 
 def name_process(name: str) -> None:
@@ -190,11 +232,16 @@ class _Run:
         # The fork server ends when the last holder of this one has.
         os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
         os.close(parent_sentinel)
-        end_with_parent(self.end_by)
-        if self.parent not in (None, os.getppid()):  # It is gone already.
-            os._exit(UNKNOWN_CODE)
-        os.setsid()
-        atexit._clear()
-        atexit.register(util._exit_function)  # type: ignore[attr-defined]
+        _begin(self.parent, self.end_by)
         given = forkserver.get_inherited_fds() or ()
         run_and_end(partial(self.run, *self.arguments, *given))
+
+
+def _begin(parent: int | None, end_by: signal.Signals) -> None:
+    """End with the process that forked this one, lead a session, and leave what it was to do."""
+    end_with_parent(end_by)
+    if parent not in (None, os.getppid()):  # It is gone already.
+        os._exit(UNKNOWN_CODE)
+    os.setsid()
+    atexit._clear()
+    atexit.register(util._exit_function)  # type: ignore[attr-defined]

@@ -1,8 +1,9 @@
-"""Starts, watches and stops the processes of one installation.
+"""Starts, watches and stops the processes of one installation; a program: ROLES [SETTINGS].
 
-A socket connects each process with this one: the process says through it that it is ready, and
-stops when its other end closes. One that dies is started again after a pause that grows from one
-second to thirty; a stop goes in the reverse order of the start.
+It imports what the processes run and forks them, so that they share that memory. A socket connects
+each with this one: the process says through it that it is ready, and stops when its other end
+closes. One that dies is started again after a pause that grows from one second to thirty; a stop
+goes in the reverse order of the start.
 """
 
 from __future__ import annotations
@@ -12,15 +13,25 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
-from driftline.app.exit_codes import error_of
+from driftline.app.exit_codes import error_of, exit_code, last_words
+from driftline.app.logs import configure_logging
+from driftline.app.processes import run_supervised
+from driftline.app.stopping import stop_on_signals
+from driftline.ending import run_and_end
 from driftline.errors import DriftlineError, InputError, UnavailableError
-from driftline.forked import Forked, ForkServer, name_process
+from driftline.forked import ALLOCATORS, Fork, import_shared, name_process
+from driftline.settings.settings import Settings, load
+from driftline.storage import make_files_private
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +71,7 @@ _IMPORTS = {
 
 @dataclass(slots=True)
 class _Running:
-    process: Forked
+    process: Fork
     link: socket.socket
     started_s: float
     restart_at_s: float | None = None
@@ -87,6 +98,7 @@ class Supervisor:
                     f"bootstrap_servers expected some of {', '.join(roles)}"
                 )
         self._settings_file, self._log_folder = settings_file, log_folder
+        self._environment = ALLOCATORS | {**environment}
         self._roles: dict[str, list[str]] = {}
         for role, process in roles.items():
             if not only or role in only:
@@ -94,8 +106,11 @@ class Supervisor:
         if log_folder is not None:
             log_folder.mkdir(parents=True, exist_ok=True)
         modules = [module for name in self._roles for module in _IMPORTS[name]]
-        self._fork_server = ForkServer(modules, lambda: environment)
-        self._running = {name: self._start(name) for name in self._roles}
+        os.environ.update(ALLOCATORS | os.environ)  # Read when the libraries are loaded.
+        import_shared(modules)
+        self._running: dict[str, _Running] = {}
+        for name in self._roles:
+            self._running[name] = self._start(name)
 
     @property
     def process_ids(self) -> list[int]:
@@ -150,15 +165,11 @@ class Supervisor:
                 one.process.send_signal(signal.SIGKILL)
                 one.process.wait()
             one.link.close()
-        self._fork_server.close()
 
     def _start(self, name: str, failures: int = 0) -> _Running:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = self._fork_server.start(
-                _run, name, self._roles[name], self._settings_file, self._log_file(name),
-                descriptors=(theirs.fileno(),), end_by=signal.SIGTERM,
-            )  # fmt: skip
+            process = Fork(partial(self._run, name, ours, theirs), end_by=signal.SIGTERM)
         return _Running(process, ours, time.monotonic(), failures=failures)
 
     def _log_file(self, name: str) -> Path | None:
@@ -169,15 +180,80 @@ class Supervisor:
         where = f"; see {file}" if file is not None else ""
         return error_of(code, f"{name}: ended with code {code}{when}{where}")
 
+    def _run(self, name: str, ours: socket.socket, theirs: socket.socket) -> None:
+        """Be a process; in the fork."""
+        for link in (ours, *(one.link for one in self._running.values())):
+            link.close()
+        name_process(name)
+        os.environ.clear()
+        os.environ.update(self._environment)
+        if (log_file := self._log_file(name)) is not None:
+            with log_file.open("ab") as log:
+                os.dup2(log.fileno(), 2)
+        os.dup2(2, 1)
+        run_supervised(name, self._roles[name], self._settings_file, theirs.detach())
 
-def _run(
-    name: str, roles: Sequence[str], settings_file: Path | None, log_file: Path | None, link: int
-) -> None:
-    from driftline.app.processes import run_supervised  # Imported before the fork.
 
-    name_process(name)
-    if log_file is not None:
-        with log_file.open("ab") as log:
-            os.dup2(log.fileno(), 2)
-    os.dup2(2, 1)
-    run_supervised(name, roles, settings_file, link)
+def become_supervisor(settings_file: Path | None, roles: Sequence[str]) -> NoReturn:
+    """Have this program, of which nothing is needed any more, become the supervisor."""
+    command = [sys.executable, "-P", "-m", "driftline.app.up", ",".join(roles)]
+    command += [str(settings_file)] if settings_file is not None else []
+    sys.stdout.flush()
+    os.execve(sys.executable, command, ALLOCATORS | os.environ)  # noqa: S606 - our own module
+
+
+def main() -> None:
+    """Keep the processes of the arguments running until told to stop."""
+    make_files_private()
+    configure_logging()
+    stop = stop_on_signals()
+    names, *file = sys.argv[1:]
+    only = [name for name in names.split(",") if name]
+    try:
+        settings = load(Path(file[0]) if file else None, environment=os.environ)
+        configure_logging(settings.log.format)
+        supervisor = Supervisor(settings.file, only=only, transport=settings.transport)
+        try:
+            supervisor.wait_ready()
+            _tell_ready(settings, only)
+        except BaseException:
+            supervisor.stop()
+            raise
+        supervisor.watch(stop)
+    except Exception as error:  # noqa: BLE001 - the top of the process
+        tell(last_words(error))
+        sys.exit(exit_code(error))
+
+
+def _tell_ready(settings: Settings, only: Sequence[str]) -> None:
+    if not only or "server" in only:
+        tell(f"{'server':<9} {settings.server_url}")
+    if not only or "dashboard" in only:
+        tell(f"{'dashboard':<9} {settings.dashboard_url}")
+        tell_login(settings)
+    tell("ready; Ctrl-C ends it")
+
+
+def tell(line: str) -> None:
+    """Write a line to who has started this process, and may have closed the terminal since."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+
+def tell_login(settings: Settings) -> None:
+    """Print how the user of this machine logs in: the secret on a terminal alone, never in logs."""
+    if settings.auth.mode == "off":
+        return
+    line = f"with the token in {settings.token_file}"
+    if not settings.token_file.exists():
+        line = "with a token of: driftline token create NAME --role viewer"
+    elif sys.stderr is not None and sys.stderr.isatty():
+        secret = settings.token_file.read_text(encoding="ascii").strip()
+        line = f"{settings.dashboard_url}/login#token={secret}"
+    tell(f"{'log in':<9} {line}")
+
+
+if __name__ == "__main__":
+    run_and_end(main)

@@ -347,11 +347,6 @@ class SharedForkServer(ForkServer):
         super().__init__([], dict)
         self._forkserver_address, self._forkserver_alive_fd = address, alive_fd
 
-    @property
-    def alive_fd(self) -> int:
-        """The file by which it knows that somebody is left who may ask."""
-        return self._forkserver_alive_fd
-
     def ensure_running(self) -> None:
         """Leave it as it is."""
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +34,11 @@ def up(
 
     Example: driftline up -c driftline.toml
     """
+    # Imported here, as the processes are: to explain the commands, nobody needs them.
+    from driftline.app.up import become_supervisor
+    from driftline.database.engine import using_database
+    from driftline.database.migrations import migrate
+
     found = options.load_process_settings(config_file)
     roles = [name for name in only.split(",") if name]
     for section, host in (("server", found.server.host), ("dashboard", found.dashboard.host)):
@@ -49,34 +51,9 @@ def up(
 
         redactor(found)
     typer.echo(f"starting, with {found.file or 'the default settings'}", err=True)
-    # In a process of its own: this one lives on, without SQL.
-    command = [sys.executable, "-P", "-m", "driftline", "migrate"]
-    command += ["-c", str(found.file)] if found.file is not None else []
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - our own module, with our own arguments
-    if done.returncode:
-        raise typer.Exit(done.returncode)
-    _watch(found, roles)
-
-
-def _watch(found: Settings, roles: list[str]) -> None:
-    # Imported here, as the processes are: to explain the commands, nobody needs them.
-    from driftline.app.stopping import stop_on_signals
-    from driftline.app.up import Supervisor
-
-    stop = stop_on_signals()
-    supervisor = Supervisor(found.file, only=roles, transport=found.transport)
-    try:
-        supervisor.wait_ready()
-        if not roles or "server" in roles:
-            _tell(f"{'server':<9} {found.server_url}")
-        if not roles or "dashboard" in roles:
-            _tell(f"{'dashboard':<9} {found.dashboard_url}")
-            _tell_login(found)
-        _tell("ready; Ctrl-C ends it")
-    except BaseException:
-        supervisor.stop()
-        raise
-    supervisor.watch(stop)
+    with using_database(found.database_url) as engine:
+        migrate(engine)
+    become_supervisor(found.file, roles)
 
 
 def _listener(name: str, about: str) -> Callable[..., None]:
@@ -193,32 +170,12 @@ def proxy(
 
 def _run(name: str, found: Settings) -> None:
     from driftline.app.processes import run_process
+    from driftline.app.up import tell_login
 
     def ready() -> None:
         if name == "dashboard":
-            _tell_login(found)
+            tell_login(found)
         log.info("process=%s ready; Ctrl-C ends it", name)
 
     log.info("process=%s starting settings=%s", name, found.file or "default")
     run_process(name, found, ready, [name])
-
-
-def _tell(line: str) -> None:
-    # Whoever has closed his terminal reads nothing; the processes run on.
-    if sys.stderr is not None:
-        with suppress(OSError):
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
-
-
-def _tell_login(found: Settings) -> None:
-    """Print how the user of this machine logs in: the secret on a terminal alone, never in logs."""
-    if found.auth.mode == "off":
-        return
-    line = f"with the token in {found.token_file}"
-    if not found.token_file.exists():
-        line = "with a token of: driftline token create NAME --role viewer"
-    elif sys.stderr is not None and sys.stderr.isatty():
-        secret = found.token_file.read_text(encoding="ascii").strip()
-        line = f"{found.dashboard_url}/login#token={secret}"
-    _tell(f"{'log in':<9} {line}")
