@@ -135,7 +135,6 @@ class ForkServer(forkserver.ForkServer):
         run: Callable[..., None],
         *arguments: object,
         descriptors: Sequence[int] = (),
-        end_by: signal.Signals = signal.SIGKILL,
     ) -> Forked:
         """Fork a process that calls a module's function with arguments and descriptors."""
         try:
@@ -143,7 +142,7 @@ class ForkServer(forkserver.ForkServer):
             status = connection.Connection(status_fd, writable=False)
             with open(told, "wb") as data:  # noqa: PTH123 - a descriptor
                 pickle.dump({}, data)  # Our modules and paths are none of its own.
-                pickle.dump(_Run(run, arguments, self.pid, end_by), data)
+                pickle.dump(_Run(run, arguments, self.pid), data)
             if not status.poll(_ANSWERS_IN_S):
                 self.kill()
                 raise ChildProcessError("the fork server did not answer and was ended")
@@ -226,13 +225,12 @@ class _Run:
     run: Callable[..., None]
     arguments: tuple[Any, ...]
     parent: int | None
-    end_by: signal.Signals
 
     def _bootstrap(self, parent_sentinel: int) -> NoReturn:
         # The fork server ends when the last holder of this one has.
         os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
         os.close(parent_sentinel)
-        _begin(self.parent, self.end_by)
+        _begin(self.parent, signal.SIGKILL)
         given = forkserver.get_inherited_fds() or ()
         run_and_end(partial(self.run, *self.arguments, *given))
 

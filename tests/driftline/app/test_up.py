@@ -5,11 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from driftline.app.up import Supervisor
+from driftline.app.stopping import stop_on_signals
+from driftline.app.up import STOP_S, Supervisor
 from driftline.errors import InputError
 from tests.servers.commands import driftline
 
@@ -27,6 +29,20 @@ def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Pat
             supervisor.wait_ready(60)
     finally:
         supervisor.stop()
+
+
+def test_a_process_that_is_told_to_stop_as_it_starts_ends_at_once(tmp_path: Path) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop_on_signals()  # Which is no matter of the processes.
+        supervisor = Supervisor(None, only=["server"], log_folder=tmp_path)
+        begin_s = time.monotonic()
+        supervisor.stop()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    assert time.monotonic() - begin_s < STOP_S
 
 
 def test_a_store_is_made_for_its_user_alone(tmp_path: Path) -> None:

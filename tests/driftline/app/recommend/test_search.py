@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,10 @@ def test_a_model_is_measured_and_one_configuration_is_recommended(folder: Path) 
     load = ("--phase", "1:0:0.2", "--phase", "2:0:0.2", "--prices", "prices.toml", "--force")
 
     found = driftline(
-        "recommend", "late.skops", *asked, *load, "--report", "page.html", "--json", cwd=folder
-    )
+        "recommend", "late.skops", *asked, *load, "--report", "page.html", "--json", cwd=folder,
+        # Its workers have a limit of memory, below what those share that are forked for all tests.
+        env={**os.environ, "LANG": "C"},
+    )  # fmt: skip
 
     assert found.returncode == 0, found.stderr
     value = json.loads(found.stdout)
