@@ -43,7 +43,6 @@ _REFUSED = {
     "ManagedInstanceScaling": "register the variant with application-autoscaling",
     "ModelPackageName": "give ModelDataUrl: driftline has no registry of packages",
 }
-_SUBMIT = "SAGEMAKER_SUBMIT_DIRECTORY"
 
 
 def model_resources(given: Given) -> list[Document]:
@@ -150,11 +149,6 @@ def _model_spec(container: Given) -> Document:
             "a path, file:// or s3://"
         )
     environment = container.get("environment", {})
-    if environment.get(_SUBMIT, "").startswith("s3://"):
-        raise InputError(
-            f"Environment: {_SUBMIT} is {environment[_SUBMIT]}; put the code into the model's "
-            "archive, as code/inference.py"
-        )
     if container.get("mode") == MULTI_MODEL:
         found = {"mode": MULTI_MODEL, "model_data_prefix": place.rstrip("/")}
     else:

@@ -22,6 +22,7 @@ from driftline.monitors.rules.reach import scripts_named
 from driftline.monitors.rules.references import check_tables
 from driftline.monitors.run.commands import command_in
 from driftline.serving.context import ServerContext
+from driftline.serving.hosting.formats.archive import with_code
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.table import find_model, require_trusted
 from driftline.serving.hosting.multi_model.target_model import (
@@ -46,6 +47,8 @@ T = TypeVar("T")
 
 # A gigabyte takes seconds, a bucket that does not answer takes for ever.
 _LOOK_S = 120.0
+# The variable by which the SageMaker SDK says where it has put the code of a model.
+_SUBMITTED = "SAGEMAKER_SUBMIT_DIRECTORY"
 # Of many models, so many are tried at most to find one that says what they take and answer.
 _EXAMPLES = 5
 
@@ -114,9 +117,25 @@ def _baseline_content(spec: BaselineSpec, context: ServerContext) -> Mapping[str
 
 @contextmanager
 def model_file(spec: FileModel | ProgramModel, context: ServerContext) -> Iterator[Path]:
-    """Yield the file or folder of a model that may be served; of one in a bucket, a copy."""
+    """Yield the file or folder of a model that may be served; of one in a bucket, a copy.
+
+    Code that lies apart from it in a bucket is put into a copy of its archive.
+    """
     with _here(spec.path, context.reach) as path:
-        yield _checked(spec, path, context)
+        file, place = _checked(spec, path, context), _submitted(spec)
+        if isinstance(spec, ProgramModel) or place is None:
+            yield file
+            return
+        with _here(place, context.reach) as code, _own_folder() as folder:
+            if not code.is_file():
+                raise InputError(f"{_SUBMITTED} {place}: no such file")
+            yield with_code(file, code, folder)
+
+
+def _submitted(spec: FileModel | ProgramModel | MultiModel) -> str | None:
+    """Return where the code of a model is, if that is apart from its archive."""
+    place = spec.environment.get(_SUBMITTED, "")
+    return place if place.startswith("s3://") else None
 
 
 @contextmanager
@@ -128,11 +147,17 @@ def _here(where: str, reach: Reach) -> Iterator[Path]:
         yield path
         return
     reach.check_uri(where)
-    folder, lock = new_folder()
-    try:
+    with _own_folder() as folder:
         copy = folder / PurePosixPath(place.path).name
         copy_here(place, copy)
         yield copy
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    folder, lock = new_folder()
+    try:
+        yield folder
     finally:
         remove_folder(folder, lock)
 
@@ -158,6 +183,11 @@ def _checked(spec: FileModel | ProgramModel, path: Path, context: ServerContext)
 def _examples(spec: MultiModel, context: ServerContext) -> dict[str, str]:
     """Return a digest of a prefix, and some models below it, which all have to answer alike."""
     prefix = spec.model_data_prefix
+    if (code := _submitted(spec)) is not None:
+        raise InputError(
+            f"{_SUBMITTED} is {code}; put the code into the archive of each model, as "
+            "code/inference.py"
+        )
     context.reach.check_data(prefix)
     place = locate(prefix)
     if not is_remote(prefix) and place.kind != fs.FileType.Directory:

@@ -128,6 +128,32 @@ def unpack(archive: Path, folder: Path) -> None:
         ) from error
 
 
+def with_code(archive: Path, code: Path, folder: Path) -> Path:
+    """Write a model's archive into a folder, with what another archive holds as its ``code``.
+
+    That takes the place of what was there, as in SageMaker's containers. Equal archives give equal
+    ones.
+    """
+    model, scripts, packed = folder / "model", folder / "scripts", folder / archive.name
+    unpack(archive, model)
+    unpack(code, scripts)
+    files = {path: path.relative_to(model) for path in sorted(model.rglob("*"))}
+    files = {path: name for path, name in files.items() if name.parts[0] != "code"}
+    files |= {path: "code" / path.relative_to(scripts) for path in sorted(scripts.rglob("*"))}
+    with (
+        packed.open("xb") as sink,
+        gzip.GzipFile("", "wb", 1, sink, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as tar,
+    ):
+        for path, name in files.items():
+            if path.is_file():
+                member = tarfile.TarInfo(str(name))
+                member.size, member.mode = path.stat().st_size, path.stat().st_mode & 0o700
+                with path.open("rb") as source:
+                    tar.addfile(member, source)
+    return packed
+
+
 def _problem(member: tarfile.TarInfo) -> str:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or "\0" in member.name:

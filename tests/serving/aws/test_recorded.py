@@ -88,7 +88,7 @@ def require_readable(asked: dict, answer: httpx.Response) -> None:
         assert set(operation.output_shape.required_members) <= set(read), name
 
 
-@pytest.mark.parametrize("client", ["sdk2", "sdk3", "cli", "go"])
+@pytest.mark.parametrize("client", ["sdk2", "sdk2_script", "sdk3", "cli", "go"])
 def test_recorded_requests_are_answered_as_their_client_reads_them(server, client):
     s3 = client_of(server.url, "s3")
     archive = next(one for one in requests_of("sdk2") if one["path"].endswith("/skops.tar.gz"))
@@ -99,6 +99,8 @@ def test_recorded_requests_are_answered_as_their_client_reads_them(server, clien
             answer = send(http, asked)
             assert answer.status_code == asked["status"], (number, asked, answer.text[:500])
             require_readable(asked, answer)
+            if "answer" in asked:
+                assert answer.text == asked["answer"]
             if asked["headers"].get("x-amz-target") == "SageMaker.CreateProcessingJob":
                 require_done(server, json.loads(asked["body"])["ProcessingJobName"])
 

@@ -195,11 +195,12 @@ def test_what_would_answer_otherwise_is_refused(client: Any, model: str, trained
         "EnableCapture": True, "InitialSamplingPercentage": 1, "DestinationS3Uri": "s3://b/c",
         "CaptureOptions": [{"CaptureMode": "Input"}],
     }  # fmt: skip
+    many = {"ModelDataUrl": str(trained.file.parent), "Mode": "MultiModel"}
     submit = {"SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/sourcedir.tar.gz"}
     refused = [
         refusal(client.create_model, ModelName="x", PrimaryContainer={"Image": IMAGE}),
         refusal(client.create_model, ModelName="x",
-                PrimaryContainer={**place, "Environment": submit}),
+                PrimaryContainer={**many, "Environment": submit}),
         refusal(client.create_model, ModelName="x", PrimaryContainer=place,
                 EnableNetworkIsolation=True),
         refusal(client.create_endpoint_config, EndpointConfigName="x", DataCaptureConfig=capture,
@@ -209,7 +210,7 @@ def test_what_would_answer_otherwise_is_refused(client: Any, model: str, trained
     ]  # fmt: skip
     assert {code for code, _ in refused} == {"ValidationException"}
     beginnings = (
-        "a container without ModelDataUrl", "Environment: SAGEMAKER_SUBMIT_DIRECTORY",
+        "a container without ModelDataUrl", 'Model "x": SAGEMAKER_SUBMIT_DIRECTORY is s3://b',
         "EnableNetworkIsolation", "DataCaptureConfig: CaptureOptions", 'variant "v" without',
     )  # fmt: skip
     for (_, text), beginning in zip(refused, beginnings, strict=True):

@@ -11,7 +11,7 @@ import tempfile
 import pytest
 
 from driftline.serving.hosting.formats import archive as archives
-from driftline.serving.hosting.formats.archive import Unpacked, unpack
+from driftline.serving.hosting.formats.archive import Unpacked, unpack, with_code
 from driftline.serving.hosting.formats.model_format import ModelError
 from tests.serving.hosting.formats.archives import member, pack
 
@@ -28,6 +28,23 @@ def test_files_and_folders_are_unpacked_for_this_user_alone(tmp_path):
     assert found == {"a.txt": "one", "b.txt": "", "code/c.txt": "two"}
     mode = (tmp_path / "to" / "b.txt").stat()
     assert (stat.S_IMODE(mode.st_mode), mode.st_uid) == (0o700, os.getuid())
+
+
+def test_code_takes_the_place_of_what_was_in_an_archive(tmp_path):
+    first = {"a.txt": "model", "code/old.py": "old", "code/script.py": "old"}
+    model = pack(tmp_path / "m.tar.gz", first)
+    code = pack(tmp_path / "sourcedir.tar.gz", {"script.py": "new", "own/part.py": "part"})
+    packed = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        packed.append(with_code(model, code, tmp_path / name))
+
+    unpack(packed[0], tmp_path / "to")
+    files = {path for path in (tmp_path / "to").rglob("*") if path.is_file()}
+    found = {str(path.relative_to(tmp_path / "to")): path.read_text() for path in files}
+    assert found == {"a.txt": "model", "code/script.py": "new", "code/own/part.py": "part"}
+    assert packed[0].name == "m.tar.gz"
+    assert packed[0].read_bytes() == packed[1].read_bytes()
 
 
 def huge(kind, size, count):
