@@ -225,6 +225,17 @@ def test_what_botocore_signs_verifies_and_nothing_else(
         {**scope, "headers": [*scope["headers"], (b"x-amz-acl", b"public-read")]},
         {**scope, "headers": [*scope["headers"], (b"host", b"localhost")]},
     ]
+    if not is_presigned:
+        shown = dict(scope["headers"])[b"authorization"]
+        others = [one for one in scope["headers"] if one[0] != b"authorization"]
+        scopes = (
+            (b"20130524/", b"20130525/"),
+            (b"eu-west-1", b"eu-west-2"),
+            (service.encode(), b"x"),
+        )
+        for own, other in scopes:
+            moved = shown.replace(own, other, 1)
+            altered.append({**scope, "headers": [*others, (b"authorization", moved)]})
     for name, value in scope["headers"]:
         if name not in (b"authorization", b"content-length"):  # As long as its hash says.
             others = [one for one in scope["headers"] if one[0] != name]
@@ -256,22 +267,6 @@ def test_a_signature_is_good_for_some_minutes(service: str, minutes: int) -> Non
     # AWS's own sentence, word by word.
     first = "20130524T060000Z is now earlier than 20130524T06"
     assert str(told.value).startswith(f"Signature expired: {first}")
-
-
-def test_another_day_region_or_service_needs_another_signature() -> None:
-    scope = signed("sagemaker", path="/", pairs={}, headers={}, body=b"")
-    shown = dict(scope["headers"])[b"authorization"]
-
-    for part, other in (
-        (b"20130524", b"20130525"),
-        (b"eu-west-1", b"eu-west-2"),
-        (b"sagemaker", b"s3"),
-    ):
-        headers = [one for one in scope["headers"] if one[0] != b"authorization"]
-        headers.append((b"authorization", shown.replace(part, other, 1)))
-        with pytest.raises(SignatureError) as told:
-            read_signature({**scope, "headers": headers}).verify(SECRET, EMPTY)
-        assert told.value.reason == "mismatch"
 
 
 @pytest.mark.parametrize(

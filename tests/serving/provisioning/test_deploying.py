@@ -21,6 +21,7 @@ from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import ServedEndpoint
 from driftline.serving.resources.model_specs import FileModel
 from driftline.serving.resources.variant_overrides import override
+from tests.clock import Clock
 from tests.serving.conftest import NOW, resource
 from tests.serving.provisioning.test_controllers import declare, model
 
@@ -33,19 +34,6 @@ ALARMS = {"alarms": [{"alarm_name": "drift"}]}
 _numbers = count()
 
 
-class Clock:
-    """The time of a server, which stands still unless it is moved."""
-
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def __call__(self):
-        return self.time
-
-    def move(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
-
-
 def canary(percent: int = 20, **more) -> dict:
     size = {"type": "CAPACITY_PERCENT", "value": percent}
     traffic = {"type": "CANARY", "wait_interval_in_seconds": W, "canary_size": size}
@@ -55,7 +43,7 @@ def canary(percent: int = 20, **more) -> dict:
 
 @pytest.fixture(scope="module")
 def clock():
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture(scope="module")
@@ -166,13 +154,13 @@ def test_a_canary_gets_its_share_then_everything_and_the_old_workers_go(
         for _ in range(100)
     ]  # fmt: skip
     shares = endpoint.asked(400)
-    clock.move(W)
+    clock.advance(seconds=W)
     endpoint.reach("Baking", 2)
     whole = endpoint.asked()
-    clock.move(W)
+    clock.advance(seconds=W)
     endpoint.reach("Terminating")
     during = server.worker_ids()
-    clock.move(T)
+    clock.advance(seconds=T)
     after = endpoint.reach("Succeeded")
     until(lambda: blue not in server.worker_ids())
 
@@ -243,7 +231,7 @@ def test_new_workers_that_die_and_do_not_come_back_are_asked_no_longer(
     (blue,) = server.worker_ids()
     declare(server, model(tmp_path, name, "frail", begin))
     endpoint.deploy(name)
-    clock.move(W)
+    clock.advance(seconds=W)
     endpoint.reach("Baking", 2)
     assert endpoint.asked(20) == {"frail": 20}
     # A follower knows its own workers only: whoever leads sees none that is dead.
@@ -321,7 +309,7 @@ def test_what_was_changed_of_variants_is_kept_if_asked_and_not_changed_meanwhile
         override(connection, endpoint.name, "AllTraffic", reason="idle", instance_count=1)
     counts = [one["instance_count"] for one in endpoint.status()["variants"]]
     for stage, step in (("Baking", 2), ("Terminating", 2), ("Succeeded", 2)):
-        clock.move(W)
+        clock.advance(seconds=W)
         endpoint.reach(stage, step)
 
     # Half of three, rounded up, for half of the requests.
@@ -339,10 +327,10 @@ def test_a_rolling_update_has_one_batch_more_than_it_needs(server, endpoint, clo
     endpoint.reach("Baking", 1)
     until(lambda: len(server.worker_ids()) == 2)
     half = endpoint.asked(400)
-    clock.move(W)
+    clock.advance(seconds=W)
     endpoint.reach("Baking", 2)
     most = len(server.worker_ids())
-    clock.move(W)
+    clock.advance(seconds=W)
     endpoint.reach("Succeeded")
 
     assert stats.binomtest(half["green"], 400, 0.5).pvalue > 1e-6
@@ -351,12 +339,12 @@ def test_a_rolling_update_has_one_batch_more_than_it_needs(server, endpoint, clo
 
 
 def test_metrics_are_of_both_fleets_and_of_each(server, endpoint, clock, until):
-    clock.move(3600)
+    clock.advance(seconds=3600)
     began = clock().replace(second=0)
     endpoint.deploy()
     endpoint.reach("Baking", 1)
     endpoint.asked()
-    clock.move(60)  # The minute is over and written.
+    clock.advance(seconds=60)  # The minute is over and written.
 
     def counted(**fleet):
         place = {"EndpointName": endpoint.name, "VariantName": "AllTraffic", **fleet}
@@ -375,7 +363,7 @@ def test_metrics_are_of_both_fleets_and_of_each(server, endpoint, clock, until):
 
 def test_a_server_that_starts_goes_on_with_a_deployment(start, until, tmp_path, monkeypatch):
     monkeypatch.setattr(deploying, "LOOK_S", 0.02)
-    clock, leases = Clock(), Clock()
+    clock, leases = Clock(NOW), Clock(NOW)
     with start(tmp_path, now=clock, trust_pickle=True, lease_clock=leases) as server:
         models = [model(tmp_path, name, name) for name in ("blue", "green")]
         assert server.apply(*models, ALARM).status_code == 200
@@ -383,18 +371,18 @@ def test_a_server_that_starts_goes_on_with_a_deployment(start, until, tmp_path, 
             endpoint.deploy()
             endpoint._stop.set()
             monkeypatch.setattr(server.client, "delete", lambda _: None)
-    clock.move(W - 1)
-    leases.move(60)
+    clock.advance(seconds=W - 1)
+    leases.advance(seconds=60)
 
     with start(tmp_path, now=clock, trust_pickle=True, lease_clock=leases) as server:
         endpoint._server = server
         until(
             lambda: [round(one["share"], 6) for one in endpoint.status()["variants"]] == [0.8, 0.2]
         )
-        clock.move(W - 1)  # Watched anew from when it answers again.
+        clock.advance(seconds=W - 1)  # Watched anew from when it answers again.
         assert endpoint.reach("Baking")["deployment"]["step"] == 1
         for stage, step in (("Baking", 2), ("Terminating", 2), ("Succeeded", 2)):
-            clock.move(W)
+            clock.advance(seconds=W)
             endpoint.reach(stage, step)
         assert server.invoke(endpoint.name, "1", content_type="text/plain").text == "green"
 

@@ -243,9 +243,3 @@ def test_lists_are_filtered_sorted_and_paged(client: Any, trained: Any) -> None:
     states = [one["EndpointStatus"] for page in pages for one in page["Endpoints"]]
     assert states == sorted(states)
     assert len(states) == len(client.list_endpoints(MaxResults=100)["Endpoints"])
-
-
-def test_what_is_created_is_a_resource_of_ours(server: Running, model: str) -> None:
-    assert server.client.get(f"/api/v1/models/{model}").is_success
-    log = server.client.get("/api/v1/audit").json()["items"]
-    assert f"Model/{model}" in [one["target"] for one in log]
