@@ -179,6 +179,23 @@ def test_a_manifest_is_valid(manifest: dict[str, Any]) -> None:
     kubernetes_validate.validate(manifest, "1.33", strict=True)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"server_replica": 3}, "replica is not allowed"),
+        ({"processes_sinks": {"port": 8083, "replicas": 1}}, "sinks is not allowed"),
+        ({"server_autoscaling_minReplica": 3}, "minReplica is not allowed"),
+        ({"kserve": [{**KSERVE, "upstream": "x"}]}, "upstream is not allowed"),
+        ({"processes_sink_replicas": "two"}, "processes.sink.replicas: Invalid type"),
+    ],
+)
+def test_the_chart_refuses_a_misspelt_or_wrong_value(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        rendered(**values)
+
+    assert said in refused.value.stderr.decode()
+
+
 def test_the_pod_of_an_inference_service_records_beside_its_model() -> None:
     (service,) = (one for one in rendered(kserve=[KSERVE]) if one["kind"] == "InferenceService")
     predictor = service["spec"]["predictor"]
