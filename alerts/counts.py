@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 
 def count_by(
-    connection: Connection, column: Column[str], where: ColumnElement[bool] | None = None
+    connection: Connection, column: ColumnElement[str], where: ColumnElement[bool] | None = None
 ) -> dict[str, int]:
     """Count the rows of a column's table by its values."""
     query = select(column, func.count()).group_by(column).order_by(column)

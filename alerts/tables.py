@@ -150,6 +150,8 @@ alarms = Table(
     # What lists sort and filter by: of the definition, kept beside it, since ten thousand of them
     # take seconds to read. Names in the dimensions of one metric; none where there is no such.
     Column("severity", String(16), nullable=False, default="page"),
+    # Whether all that it does is to have a variant scaled.
+    Column("only_scales", Boolean, nullable=False, default=False),
     Column("monitor", FreeText),
     Column("endpoint", FreeText),
     # In small letters, each text on a line of its own.
@@ -170,6 +172,8 @@ alarms = Table(
     Index(None, "suppressed_until"),
     sqlite_autoincrement=True,  # Ids of deleted alarms are not given again: the outbox names them.
 )
+# What counts as trouble: an alarm that only scales does its work, and is nobody's.
+FIRING = (alarms.c.state == "ALARM") & ~alarms.c.only_scales
 
 history = Table(
     "alerts_history",

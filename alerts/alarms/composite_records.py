@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import CTE, Connection, Row, delete, func, insert, select
 
 from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.composite import CompositeDefinition
@@ -269,3 +269,19 @@ def _composite(row: Row[Any]) -> CompositeRecord:
         held_from=row.held_from,
         **StoredAlarm.columns(row),
     )
+
+
+def alarms_of_endpoints(endpoint: str | None = None) -> CTE:
+    """Return the pairs of endpoint and alarm, composites by what is in their rules; all, or one's.
+
+    Columns: endpoint, name.
+    """
+    own = alarms.c.endpoint.is_not(None) if endpoint is None else alarms.c.endpoint == endpoint
+    watching = select(alarms.c.endpoint, alarms.c.name).where(own).cte(recursive=True)
+    parents = (
+        select(watching.c.endpoint, alarms.c.name)
+        .join(links, links.c.child == watching.c.name)
+        .join(alarms, alarms.c.id == links.c.alarm_id)
+        .where(links.c.role == CHILD)
+    )
+    return watching.union(parents)

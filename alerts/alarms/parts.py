@@ -146,6 +146,11 @@ class Alarm(Document):
         return sorted(filter(None, map(policy_of, self._all_actions)))
 
     @property
+    def only_scales(self) -> bool:
+        """Whether all that the alarm does is to have variants scaled."""
+        return bool(self.policy_names) and not self.channel_names
+
+    @property
     def _all_actions(self) -> frozenset[str]:
         return frozenset(self.alarm_actions + self.ok_actions + self.insufficient_data_actions)
 

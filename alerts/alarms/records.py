@@ -349,6 +349,7 @@ def _listed(definition: AnyDefinition) -> dict[str, object]:
     named = {dimensions[name] for name in ENDPOINT_DIMENSIONS if name in dimensions}
     return {
         "severity": definition.severity,
+        "only_scales": definition.only_scales,
         "monitor": dimensions.get(MONITOR_DIMENSION),
         "endpoint": named.pop() if len(named) == 1 else None,
         "search_text": "".join(f"\n{word.casefold()}" for word in words) + "\n",

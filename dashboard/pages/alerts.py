@@ -32,7 +32,7 @@ STATUS = {
 
 def alarms_page(view: AlarmsView) -> html.Div:
     """Lay out the list, worst first, with the ways to narrow it."""
-    total, firing, chosen = view.counts.total(), view.counts["ALARM"], view.severity
+    total, firing, chosen = view.counts.total(), view.firing, view.severity
     states: dict[str | None, str] = {None: f"all {total:,}"}
     for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
         sign, word, _ = STATES[state]

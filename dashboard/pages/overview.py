@@ -33,7 +33,7 @@ TABLES_SHOWN = 12
 def page(view: views.OverviewView) -> html.Div:
     """Lay out the fleet: what is wrong first, then every endpoint."""
     alarms = view.alarms
-    sentence, tone = word_of_monitors(view.monitors, alarms.counts["ALARM"], alarms.paging)
+    sentence, tone = word_of_monitors(view.monitors, alarms.firing, alarms.paging)
     head = [html.H1(sentence, tabIndex=-1), html.P(_under(view), className="under")]
     verdict = html.Div(head, className=f"verdict {tone}")
     return ui.layout("Fleet", verdict, _firing(view), _endpoints(view))
@@ -109,10 +109,10 @@ def firing_list(alarms: views.AlarmsView, now: datetime, note: ui.Cell = "") -> 
 
 
 def _counts(view: views.OverviewView) -> html.Span:
-    counts, links = view.alarms.counts, []
+    counts, links = {**view.alarms.counts, "ALARM": view.alarms.firing}, []
     names = {"ALARM": "firing", "INSUFFICIENT_DATA": "without data", "OK": "OK"}
     for state, words in names.items():
-        if counts[state]:
+        if counts.get(state):
             text = f"{say.STATES[state][0]} {counts[state]:,} {words}"
             links.append(html.A(text, href=link_to("alarms", state=state)))
     return ui.legend(*links, html.A("all alarms", href=link_to("alarms")))

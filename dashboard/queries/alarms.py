@@ -15,6 +15,7 @@ from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.composite_records import (
     AnyRecord,
     CompositeRecord,
+    alarms_of_endpoints,
     any_record,
     list_any,
     states_since,
@@ -30,6 +31,7 @@ from driftline.alerts.notify.channels import list_channels
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries, newest_deliveries
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
+from driftline.alerts.tables import FIRING
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.address import RANGE, monitor_link
 from driftline.dashboard.queries import lookup, views
@@ -87,6 +89,8 @@ class Suppression:
             words.append(held_words(record))
         if not record.definition.actions_enabled:
             words.append("actions switched off")
+        if record.definition.only_scales:
+            words.append("scales, and notifies nobody")
         return tuple(words)
 
 
@@ -104,17 +108,22 @@ def held_words(record: CompositeRecord) -> str:
 def alarms_view(
     connection: Connection, now: datetime, *, state: str | None = None, text: str | None = None,
     severity: str | None = None, number: int = 1, endpoint: str | None = None, size: int = PAGE,
-    is_newest: bool = False,
+    is_firing: bool = False,
 ) -> views.AlarmsView:  # fmt: skip
     """Return a page of the alarms that are asked for, the gravest first, with all their counts.
 
-    Causes are those of the changes of state, or, where ``is_newest``, of the newest datapoints.
+    ``is_firing`` asks for those that are somebody's trouble now. Their causes are those of the
+    newest datapoints, else of the changes of state.
     """
     table, suppression = alarms_table.c, Suppression.read(connection, now)
-    narrowed = ((table.state, state), (table.severity, severity), (table.endpoint, endpoint))
+    narrowed = ((table.state, state), (table.severity, severity))
     asked = [column == value for column, value in narrowed if value is not None]
+    if endpoint is not None:
+        asked.append(table.name.in_(select(alarms_of_endpoints(endpoint).c.name)))
     known: ColumnElement[bool] = true()
-    if not is_newest:  # A list shows what fires now whatever the time.
+    if is_firing:
+        asked.append(FIRING)
+    else:  # A list shows what fires now whatever the time.
         known = lookup.in_range(table.state_changed_at) | (table.state == "ALARM")
     asked += [known, *([_says(text)] if text else [])]
     total = connection.scalar(select(func.count()).select_from(alarms_table).where(*asked)) or 0
@@ -133,25 +142,28 @@ def alarms_view(
     )
     rows = connection.execute(query).all()
     newest = newest_deliveries(connection, [row.id for row in rows])
-    notes = {} if is_newest else {row.id: row._asdict() for row in rows}
+    notes = {} if is_firing else {row.id: row._asdict() for row in rows}
     lines = [
         alarm_line(connection, one, suppression, newest.get(one.id, ()), note=notes.get(one.id))
         for one in map(any_record, rows)
     ]
     counts = Counter(count_by(connection, table.state, known))
     everything = count_by(connection, table.state)
-    paging = count_by(connection, table.state, table.severity == "page").get("ALARM", 0)
+    firing = count_by(connection, table.severity, FIRING)
     return views.AlarmsView(
-        now, tuple(lines), counts, paging, total, number, size, state, text, severity,
-        sum(everything.values()) - counts.total(),
+        now, tuple(lines), counts, sum(firing.values()), firing.get("page", 0), total, number,
+        size, state, text, severity, sum(everything.values()) - counts.total(),
     )  # fmt: skip
 
 
 def _says(text: str) -> ColumnElement[bool]:
-    """Select alarms of which a text, a name of a metric in words, or the cause holds this text."""
-    text, table = text.casefold(), alarms_table.c
+    """Select alarms of an endpoint, or of which a text, a metric in words or the cause has this."""
+    table = alarms_table.c
+    of_endpoint = table.name.in_(select(alarms_of_endpoints(text).c.name))
+    text = text.casefold()
     names = [name for name, words in OWN.items() if text in words.casefold()]
     return or_(
+        of_endpoint,
         table.search_text.contains(text, autoescape=True),
         func.lower(table.cause).contains(text, autoescape=True),
         *(table.search_text.contains(f"\n{name.casefold()}\n", autoescape=True) for name in names),

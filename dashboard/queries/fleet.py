@@ -14,11 +14,12 @@ from sqlalchemy import Connection, select
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
 from driftline.access.principal import CURRENT
-from driftline.alerts.alarms.composite_records import any_record
+from driftline.alerts.alarms.composite_records import alarms_of_endpoints, any_record
+from driftline.alerts.counts import count_by
 from driftline.alerts.metrics.variants import Variant
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import list_silences
-from driftline.alerts.tables import alarms
+from driftline.alerts.tables import FIRING, alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.audit.traffic import Traffic
 from driftline.dashboard.address import RANGE
@@ -110,12 +111,19 @@ def read_changes(connection: Connection, line: views.EndpointLine) -> list[Audit
 
 
 def _entries_about(connection: Connection, line: views.EndpointLine) -> list[AuditEntry]:
-    found = connection.scalars(select(alarms.c.name).where(alarms.c.endpoint == line.name))
+    found = connection.scalars(select(alarms_of_endpoints(line.name).c.name))
     monitors = [f"Monitor/{one.name}" for one in line.monitors]
     baselines = {f"Baseline/{one.definition.baseline}" for one in line.monitors}
     about = [*(f"Alarm/{one}" for one in found), *monitors, *baselines, f"Endpoint/{line.name}"]
     since, until = RANGE.get().start, RANGE.get().end
     return audit_entries(connection, limit=CHANGES_SHOWN, targets=about, since=since, until=until)
+
+
+def firing_by_endpoint(connection: Connection) -> dict[str, int]:
+    """Count the alarms that fire by the endpoint that they watch."""
+    watching = alarms_of_endpoints()
+    is_firing = FIRING & (alarms.c.name == watching.c.name)
+    return count_by(connection, watching.c.endpoint, is_firing)
 
 
 def read_marks(
@@ -134,7 +142,8 @@ def read_marks(
         came = datetime.fromisoformat(day.removeprefix("received_date=")).replace(tzinfo=UTC)
         found.append(views.Mark("labels", "labels came", came))
     if silences := list_silences(connection, now):
-        own = connection.execute(select(alarms).where(alarms.c.endpoint == line.name)).all()
+        names = select(alarms_of_endpoints(line.name).c.name)
+        own = connection.execute(select(alarms).where(alarms.c.name.in_(names))).all()
         labels = [labels_of(any_record(row).definition) for row in own]
         for one in silences:
             start, end = one.silence.starts_at, one.expired_at or one.silence.last_end

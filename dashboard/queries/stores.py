@@ -19,8 +19,8 @@ from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.counts import count_by
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.metrics.variants import hourly_invocations, published_variants, told_variants
+from driftline.alerts.tables import FIRING, outbox
 from driftline.alerts.tables import alarms as alarms_table
-from driftline.alerts.tables import outbox
 from driftline.capture.audit.traffic import HOUR, read_traffic
 from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import ALL, RANGE, Address
@@ -92,12 +92,11 @@ class Stores:
         """Return everything that the first page shows, of the endpoints that are asked for."""
         now = self.now()
         with read_connection(self.engine) as connection:
-            alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
+            alarms = alarms_view(connection, now, size=FIRING_SHOWN, is_firing=True)
             lines = fleet.state_lines(connection, now)
             table, tables = alarms_table.c, [one.name for one in lines if not one.endpoint]
-            is_firing = table.state == "ALARM"
-            firing = count_by(connection, table.endpoint, is_firing & table.endpoint.is_not(None))
-            of_tables = count_by(connection, table.monitor, is_firing & table.monitor.in_(tables))
+            firing = fleet.firing_by_endpoint(connection)
+            of_tables = count_by(connection, table.monitor, FIRING & table.monitor.in_(tables))
             firing[""] = sum(of_tables.values())
             sent = count_by(connection, outbox.c.status, outbox.c.status == "failed")
         declared = self._declared()
@@ -131,9 +130,7 @@ class Stores:
             if not tab:  # As many as one chart has room for.
                 read = partial(select_executions, connection)
                 lines = with_older_windows(lines, fleet.MARKS_SHOWN, fleet.in_range(), read)
-            alarms = alarms_view(
-                connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
-            )
+            alarms = alarms_view(connection, now, endpoint=name, size=FIRING_SHOWN, is_firing=True)
             line = views.EndpointLine(name, lines, None, alarms.total, *declared[1:])
             others = tuple(one for one in lines if fleet.is_of_tab(one.definition, tab))
             chosen = _chosen(others, address)

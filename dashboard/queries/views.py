@@ -82,15 +82,16 @@ class AlarmChange:
 class AlarmsView:
     """A page of the alarms that are asked for, the gravest first.
 
-    ``counts`` are of all alarms by state, ``paging`` of those in ALARM that page, whatever is asked
-    for; ``total`` counts those asked for, ``outside`` those that a list leaves out, since they do
-    not fire and did not change in the time that is shown. ``number`` is the page's, from 1,
-    ``size`` its length.
+    ``counts`` are of all alarms by state, ``firing`` of those in ALARM that do more than scale, and
+    ``paging`` of those of them that page, whatever is asked for; ``total`` counts those asked for,
+    ``outside`` those that a list leaves out, since they do not fire and did not change in the time
+    that is shown. ``number`` is the page's, from 1, ``size`` its length.
     """
 
     now: datetime
     shown: tuple[AlarmLine, ...]
     counts: Counter[str]
+    firing: int
     paging: int
     total: int
     number: int

@@ -8,6 +8,11 @@ import plotly.utils
 import pytest
 import yaml
 
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
+from driftline.alerts.evaluation.composites import put_composites
+from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.metrics.variants import Variant
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
@@ -56,6 +61,50 @@ def test_an_endpoint_that_is_declared_alone_is_on_the_fleet_and_leads_to_its_set
     assert all(one in head for one in ("owner crm team", "tier=gold", "cost-centre=4711"))
     for text in ("CRM", "gold", "cost-centre=4711"):
         assert [one.name for one in stores.overview(text=text).shown] == ["fresh"]
+
+
+RULE = {
+    "namespace": "AWS/SageMaker", "metric_name": "Invocations", "statistic": "Sum", "period": 60,
+    "dimensions": {"EndpointName": "fresh"}, "evaluation_periods": 1, "threshold": 1,
+    "comparison_operator": "GreaterThanThreshold",
+}  # fmt: skip
+
+
+@pytest.fixture
+def firing(engine, tmp_path):
+    """Return stores where all fire: an alarm, one that scales, and composites of the first."""
+    rules = {"either": 'ALARM("busy")', "page us": 'ALARM("either")', "elsewhere": 'ALARM("far")'}
+    scaling = {"alarm_actions": ["scaling:fresh/AllTraffic/many"]}
+    more = {"busy": {}, "to scale": scaling, "far": {"dimensions": {"EndpointName": "far"}}}
+    with engine.begin() as connection:
+        for name, fields in more.items():
+            rule = AlarmDefinition.from_dict({"alarm_name": name, **RULE, **fields})
+            put_alarm(connection, rule, NOW)
+        composites = [
+            CompositeDefinition.from_dict({"alarm_name": name, "alarm_rule": rule})
+            for name, rule in rules.items()
+        ]
+        put_composites(connection, composites, NOW)
+        for name in (*more, *rules):
+            set_state(connection, name, "ALARM", "as asked", NOW)
+    declared = {"fresh": UNDECLARED, "far": UNDECLARED}
+    return Stores(engine, str(tmp_path), lambda: NOW, declared=lambda: declared)
+
+
+def test_what_only_scales_is_no_trouble_and_a_composite_is_its_endpoints(firing):
+    endpoint, fleet = firing.endpoint(parse("/endpoints/fresh")), firing.overview()
+
+    assert {one.name for one in endpoint.alarms.shown} == {"busy", "either", "page us"}
+    assert {one.name: one.firing for one in fleet.endpoints} == {"fresh": 3, "far": 2}
+    assert {one.name for one in fleet.alarms.shown} == {
+        "busy", "either", "page us", "far", "elsewhere"
+    }  # fmt: skip
+    assert "5 alarms are firing" in drawn(firing, "/")
+    assert "5 firing" in drawn(firing, "/alarms")
+    listed = firing.alarms("ALARM", "fresh")
+    quiet = {one.name: one.quiet for one in listed.shown}
+    assert quiet.keys() == {"busy", "to scale", "either", "page us"}
+    assert quiet["to scale"] == ("scales, and notifies nobody",)
 
 
 def test_the_page_of_traffic_says_how_far_a_deployment_is_and_which_workers_are_new():

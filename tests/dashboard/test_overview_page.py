@@ -59,7 +59,7 @@ def test_each_state_but_well_is_counted_under_the_first_line_and_leads_to_those(
     monitors = tuple(replace(first, runs=runs[one]) for one in ("failed", "empty", "empty", "ok"))
 
     endpoints = (replace(view.endpoints[0], monitors=monitors),)
-    quiet = replace(view.alarms, counts=Counter(OK=1), shown=(), paging=0)
+    quiet = replace(view.alarms, counts=Counter(OK=1), shown=(), firing=0, paging=0)
     page = str(overview_page.page(replace(view, alarms=quiet, endpoints=endpoints)))
 
     assert "1 monitor failed on the newest window" in page
