@@ -28,6 +28,8 @@ from driftline.serving.provisioning.apply import Declaration
 from driftline.serving.resources import echo, store
 from driftline.serving.resources.store import ABSENT
 
+# Every topic of AWS has one, which Terraform reads.
+_NO_POLICY = '{"Version":"2012-10-17","Statement":[]}'
 _KEPT = re.compile(
     "DisplayName|Policy|DeliveryPolicy|KmsMasterKeyId|TracingConfig|"
     "[A-Za-z]+Feedback(RoleArn|SampleRate)"
@@ -88,7 +90,8 @@ async def get_topic_attributes(wire: Wire, given: Given) -> Answer:
     count = "0" if found["spec"]["type"] == "none" else "1"
     known = {"TopicArn": given["TopicArn"], "Owner": wire.account, "SubscriptionsConfirmed": count}
     none = dict.fromkeys(("SubscriptionsPending", "SubscriptionsDeleted"), "0")
-    return {"Attributes": {**found["said"].get("Attributes", {}), **known, **none}}
+    said = {"Policy": _NO_POLICY, **found["said"].get("Attributes", {})}
+    return {"Attributes": {**said, **known, **none}}
 
 
 @serves("sns.SetTopicAttributes")

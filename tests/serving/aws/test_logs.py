@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -141,6 +142,10 @@ def spoken_of(sns: Any) -> str:
 def test_a_topic_shows_what_was_said_of_it(wire_client: WireClient, wire_server: Running) -> None:
     """As Terraform's aws_sns_topic asks for it, before and after the channel has its URL."""
     sns = wire_client("sns")
+    plain = sns.create_topic(Name="plain")["TopicArn"]
+    policy = sns.get_topic_attributes(TopicArn=plain)["Attributes"]["Policy"]
+    sns.delete_topic(TopicArn=plain)
+    assert json.loads(policy)["Statement"] == []
     arn = spoken_of(sns)
     sns.subscribe(TopicArn=arn, Protocol="https", Endpoint="https://hooks.example/services/secret")
     sns.set_topic_attributes(TopicArn=arn, AttributeName="DisplayName", AttributeValue="On duty")
