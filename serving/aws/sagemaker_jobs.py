@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -172,7 +173,8 @@ async def create_job(kind: str, wire: Wire, given: Given) -> Answer:
     try:
         spec, said = _KINDS[kind].spec(given), to_jsonable_python(given)
         await _provisioned(wire, spec.get("model_name"))
-        await wire.ask(_KINDS[kind].create, spec=spec, said=said)
+        create = partial(jobs.created, _KINDS[kind].described, said=said)
+        await wire.asking.act(_KINDS[kind].create, partial(asyncio.to_thread, create), spec=spec)
     except JobExistsError:
         raise WireError(
             "ResourceInUse",

@@ -54,11 +54,12 @@ class Asking:
             return await asyncio.to_thread(self._read, read)
 
     async def act(
-        self, function: Callable[..., Any], act: Callable[[Services], Awaitable[Read]]
+        self, function: Callable[..., Any], act: Callable[..., Awaitable[Read]], **given: object
     ) -> Read:
         """Do what an operation does by another function, for whoever may ask that."""
-        async with self._noted(_operation_of(function), {}):
-            return await act(self._services)
+        operation = _operation_of(function)
+        async with self._noted(operation, given):
+            return await act(self._services, **_checked(operation, given))
 
     def _read(self, read: Callable[[Services, Connection], Read]) -> Read:
         with read_connection(self._services.context.engine) as connection:
@@ -110,8 +111,6 @@ def _checked(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
     if operation.paging is not None:
         asked = {"limit": PAGE, "next_token": None, **asked}
     for name, value in asked.items():
-        if name == "said":  # By our own code, for clients of AWS.
-            continue
         try:
             asked[name] = adapters[name].validate_python(value)
         except ValidationError as error:

@@ -29,8 +29,6 @@ from driftline.serving.transform.definition import TransformJobSpec
 Name = Annotated[str, "The job's name; `driftline job list` shows it."]
 AnyName = Annotated[str, "The job's name."]
 ProcessingName = Annotated[str, "The job's name; `driftline processing list` shows it."]
-# What a client of AWS said of a job, to be shown again.
-Said = Mapping[str, Any] | None
 Status = Annotated[JobStatus | None, "Only those in this status."]
 
 
@@ -84,7 +82,6 @@ Described = TypeVar("Described", DescribedJob, DescribedProcessingJob, Described
 def create_transform_job(
     services: Services,
     spec: Annotated[TransformJobSpec, Body(description="CreateTransformJob's fields.")],
-    said: Said = None,
 ) -> DescribedJob:
     """Score files by a model, or as an endpoint does, in the background.
 
@@ -94,7 +91,7 @@ def create_transform_job(
 
     Example: driftline job create march.yaml
     """
-    return _created(DescribedJob, services, spec, said)
+    return created(DescribedJob, services, spec)
 
 
 @operation(
@@ -134,7 +131,6 @@ def stop_transform_job(services: Services, name: Name) -> DescribedJob:
 def create_processing_job(
     services: Services,
     spec: Annotated[ProcessingJobSpec, Body(description="What is analyzed, and how.")],
-    said: Said = None,
 ) -> DescribedProcessingJob:
     """Make a baseline of files, or check files against one, in the background.
 
@@ -144,7 +140,7 @@ def create_processing_job(
 
     Example: driftline processing create baseline.yaml
     """
-    return _created(DescribedProcessingJob, services, spec, said)
+    return created(DescribedProcessingJob, services, spec)
 
 
 @operation(
@@ -184,10 +180,9 @@ def stop_processing_job(services: Services, name: ProcessingName) -> DescribedPr
 def create_recommendation_job(
     services: Services,
     spec: Annotated[RecommendationJobSpec, Body(description="What is measured, and how.")],
-    said: Said = None,
 ) -> DescribedRecommendationJob:
     """Measure how a declared model is served best, as `driftline recommend` does."""
-    return _created(DescribedRecommendationJob, services, spec, said)
+    return created(DescribedRecommendationJob, services, spec)
 
 
 @operation("GET /recommendation-jobs", role="viewer")
@@ -210,10 +205,12 @@ def stop_recommendation_job(services: Services, name: AnyName) -> DescribedRecom
     return _stopped(DescribedRecommendationJob, services, name)
 
 
-def _created(
+def created(
     described: type[Described], services: Services,
-    spec: TransformJobSpec | ProcessingJobSpec | RecommendationJobSpec, said: Said,
+    spec: TransformJobSpec | ProcessingJobSpec | RecommendationJobSpec,
+    said: Mapping[str, Any] | None = None,
 ) -> Described:  # fmt: skip
+    """Create a job; ``said``: what a client of AWS gave, to be shown again."""
     context = services.context
     for place in spec.places:
         context.reach.check_data(place)

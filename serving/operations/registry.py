@@ -295,8 +295,8 @@ def about(kind: Any) -> str:  # noqa: ANN401 - a type
     return next(filter(None, texts), "")
 
 
-# What the server gives, by name; said: by what serves clients of AWS.
-_OF_SERVER = frozenset({"services", "connection", "page", "said"})
+# What the server gives, by name.
+_OF_SERVER = frozenset({"services", "connection", "page"})
 OPERATIONS: dict[str, Operation] = {}
 
 

@@ -94,7 +94,7 @@ class Measured:
 
 
 def why_no_more(peak: Measured | None, now: Measured, max_p95_ms: float | None) -> str | None:
-    """Say why a phase is no better than the peak before it, nor more load; None: it is better."""
+    """Return why a phase is no better than the peak before it; None where it is better."""
     if max_p95_ms is not None and now.p95_ms > max_p95_ms:
         return f"P95 of {now.p95_ms:.3g} ms with {now.users} users, above {max_p95_ms:g} ms"
     growth = now.invocations_per_minute / peak.invocations_per_minute - 1 if peak else FLAT
