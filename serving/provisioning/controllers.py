@@ -127,6 +127,13 @@ class Controllers:
 
     async def _make(self, row: Stored, problem: str) -> None:
         try:
+            await self._bring_about(row, problem)
+        except SQLAlchemyError as error:  # Tried again at the next look.
+            log.warning("%s: the database does not answer: %s", row, type(error).__name__)
+            await asyncio.sleep(LOOK_S)
+
+    async def _bring_about(self, row: Stored, problem: str) -> None:
+        try:
             async with self._turns[row.kind]:
                 if problem:
                     await asyncio.to_thread(self._fail, row, InputError(problem))
@@ -138,14 +145,12 @@ class Controllers:
                 finish = await deploy(self._context, self._reconciler, row, finish)
                 await asyncio.to_thread(self._finish, row, finish)
                 await self._reconciler.refresh()
-        except SQLAlchemyError as error:  # Tried again at the next look.
-            log.warning("%s: the database does not answer: %s", row, type(error).__name__)
-            await asyncio.sleep(LOOK_S)
+        except SQLAlchemyError:
+            raise
         except Exception as error:  # noqa: BLE001 - what is not known is a fault of ours, and said.
-            with suppress(SQLAlchemyError):
-                await asyncio.to_thread(self._fail, row, error)
-                if row.kind == "Endpoint":
-                    await self._reconciler.refresh()
+            await asyncio.to_thread(self._fail, row, error)
+            if row.kind == "Endpoint":
+                await self._reconciler.refresh()
 
     def _ended(self, row: Stored, _task: object) -> None:
         del self._tasks[_key(row)]

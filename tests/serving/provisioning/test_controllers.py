@@ -3,12 +3,16 @@
 import asyncio
 import errno
 import shutil
+import time
 from datetime import timedelta
 
 import joblib
+import numpy as np
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
-from driftline.errors import UnavailableError
+from driftline.errors import InputError, UnavailableError
 from driftline.serving.provisioning import controllers
 from driftline.serving.provisioning.making import in_thread
 from driftline.serving.resources import store
@@ -190,6 +194,28 @@ def test_what_may_pass_is_tried_again_and_a_missing_file_is_not(
     assert (tries.count("b"), tries.count("gone")) == (3, 1)
     assert attempts("gone") == ("Failed", 0, None)
     assert "/data/gone.parquet" in status(server, "baselines", "gone")["reason"]
+
+
+def test_a_failure_that_cannot_be_stored_is_made_again_after_a_pause(
+    server, trained, until, monkeypatch
+):
+    tries = []
+
+    def fails(_context, _row):
+        tries.append(time.monotonic())
+        raise InputError("no such column")
+
+    def is_full(_connection, _cursor, statement, *_):
+        if 0 < len(tries) < 3 and statement.startswith("UPDATE"):
+            raise OperationalError(statement, None, Exception("database or disk is full"))
+
+    monkeypatch.setitem(controllers.MAKERS, "Baseline", in_thread(fails))
+    monkeypatch.setattr(controllers, "LOOK_S", 0.2)
+    event.listen(server.engine, "before_cursor_execute", is_full)
+    declare(server, resource("Baseline", "b", data=str(trained.reference)))
+
+    until(lambda: status(server, "baselines", "b")["phase"] == "Failed")
+    assert min(np.diff(tries)) >= 0.2
 
 
 def test_a_model_that_does_not_fit_its_endpoint_leaves_the_one_that_does(server, trained, tmp_path):
