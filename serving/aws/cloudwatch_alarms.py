@@ -19,6 +19,7 @@ from driftline.serving.aws.ours import (
     apply_declared,
     as_read,
     declared,
+    delete_declared,
     every,
     page_of,
     reads_again,
@@ -27,7 +28,8 @@ from driftline.serving.aws.ours import (
 from driftline.serving.aws.scaling import arn_of
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves, serves_each
 from driftline.serving.operations import alarms, resources
-from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.provisioning.apply import Declaration, Deletion
+from driftline.serving.resources.specs import Kind
 from driftline.serving.resources.store import ChangedError
 
 _KINDS = {"MetricAlarm": "metric", "CompositeAlarm": "composite"}
@@ -213,9 +215,11 @@ async def delete_alarms(wire: Wire, given: Given) -> Answer:
     found = sorted(page.items, key=lambda one: one.kind)
     if sum(one.kind == "composite" for one in found) > 1:
         raise WireError("ValidationError", "Only one composite alarm can be deleted at a time")
-    for one in found:
-        collection = "alarms" if one.kind == "metric" else "composite-alarms"
-        await wire.ask(resources.delete_resource, collection=collection, name=one.alarm_name)
+    if found:
+        kinds: Mapping[str, Kind] = {"metric": "Alarm", "composite": "CompositeAlarm"}
+        await delete_declared(
+            wire, *(Deletion(kinds[one.kind], one.alarm_name, if_there=True) for one in found)
+        )
     return {}
 
 

@@ -20,7 +20,7 @@ from driftline.serving.aws.ours import (
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
 from driftline.serving.operations.tags import aws_tags, change_aws_tags
-from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.provisioning.apply import Declaration, Deletion
 from driftline.serving.resources.echo import DASHBOARD
 
 _DASHBOARD = re.compile(r"arn:[^:]*:cloudwatch:[^:]*:[^:]*:dashboard/(.+)")
@@ -56,7 +56,7 @@ async def list_alarm_mute_rules(wire: Wire, given: Given) -> Answer:
 @serves("cloudwatch.DeleteAlarmMuteRule")
 async def delete_alarm_mute_rule(wire: Wire, given: Given) -> Answer:
     """Delete a silence, if there is one of the name; what it held back and still holds is sent."""
-    await delete_declared(wire, "silences", given["AlarmMuteRuleName"])
+    await delete_declared(wire, Deletion("Silence", given["AlarmMuteRuleName"], if_there=True))
     return {}
 
 

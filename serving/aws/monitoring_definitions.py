@@ -45,7 +45,7 @@ from driftline.serving.processing.schedules import (
     roles_given,
     roles_spec,
 )
-from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.provisioning.apply import Declaration, Deletion
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import models_of
 from driftline.serving.resources.specs import baseline_and_pin
@@ -116,7 +116,7 @@ async def delete_definition(sort: str, wire: Wire, given: Given) -> Answer:
     await wire.asking.require(apply, "admin")
     name = (await definition(wire, sort, given["JobDefinitionName"]))["name"]
     try:
-        await delete_declared(wire, "baselines", name)
+        await delete_declared(wire, Deletion("Baseline", name, if_there=True))
     except ConflictError:
         for one in await every(wire, list_resources, collection="monitors"):
             if baseline_and_pin(one.spec["baseline"].casefold())[0] == name.casefold():

@@ -12,16 +12,16 @@ from typing import Any, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from driftline.access.audit import record
-from driftline.errors import NotFoundError
 from driftline.serving.aws.served import Given, Wire
 from driftline.serving.operations import resources
 from driftline.serving.operations.registry import Json
 from driftline.serving.operations.resources import Collection
 from driftline.serving.operations.services import Services
-from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.provisioning.apply import Declaration, Deletion
 from driftline.serving.resources import echo, store
 from driftline.serving.resources.specs import Kind
 
+_COLLECTION_OF = {kind: collection for collection, kind in resources.KIND_OF.items()}
 _TRIES = 10  # Each is another's change that succeeded, or a name that something else has.
 Asked = ParamSpec("Asked")
 Answered = TypeVar("Answered")
@@ -77,10 +77,14 @@ def reads_again(
     return call
 
 
-async def delete_declared(wire: Wire, collection: Collection, name: str) -> None:
-    """Delete a resource, if there is one of the name."""
-    with suppress(NotFoundError):
-        await wire.ask(resources.delete_resource, collection=collection, name=name)
+async def delete_declared(wire: Wire, *deletions: Deletion) -> None:
+    """Delete resources in order, all or nothing."""
+    first = deletions[0]
+    await wire.asking.act(
+        resources.delete_resource,
+        lambda services, **_: resources.delete_resources(services, *deletions),
+        collection=_COLLECTION_OF[first.kind], name=first.name,
+    )  # fmt: skip
 
 
 @reads_again

@@ -32,17 +32,23 @@ from driftline.serving.aws.hosting_forms import (
     model_resources,
 )
 from driftline.serving.aws.lists import listed
-from driftline.serving.aws.ours import apply_declared, arn_of, as_read, declared, reads_again
+from driftline.serving.aws.ours import (
+    apply_declared,
+    arn_of,
+    as_read,
+    declared,
+    delete_declared,
+    reads_again,
+)
 from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves, serves_each
 from driftline.serving.operations.resources import (
     Collection,
-    delete_resource,
     endpoint_state,
     list_resources,
 )
 from driftline.serving.operations.services import Services
 from driftline.serving.operations.variants import change_variants
-from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.provisioning.apply import Declaration, Deletion
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_and_shadows
 from driftline.serving.resources.model_specs import containers_of
@@ -192,18 +198,18 @@ async def _settled(wire: Wire, name: str) -> Mapping[str, Any]:
 
 
 @serves_each("sagemaker.Delete{}", _COLLECTIONS)
+@reads_again
 async def delete(kind: Kind, wire: Wire, given: Given) -> Answer:
     """Delete a resource, a model in use or not and with those of its containers.
 
     Endpoints that name a configuration keep what it said; what an endpoint captured stays.
     """
-    found, collection = await _get(wire, kind, given[f"{kind}Name"]), _COLLECTIONS[kind]
-    is_model = kind == "Model"
-    await wire.ask(delete_resource, collection=collection, name=found["name"], in_use=is_model)
-    for name in containers_of(found["spec"]).values():
-        part = await declared(wire, collection, name)
-        if part is not None and part["tags"].get(PART_OF) == found["name"]:
-            await wire.ask(delete_resource, collection=collection, name=name, in_use=True)
+    found = await _get(wire, kind, given[f"{kind}Name"])
+    parts = [await declared(wire, "models", name) for name in containers_of(found["spec"]).values()]
+    own = [one for one in parts if one is not None and one["tags"].get(PART_OF) == found["name"]]
+    await delete_declared(
+        wire, *(Deletion(kind, one["name"], as_read(one), in_use=True) for one in (found, *own))
+    )
     return {}
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from contextlib import suppress
 from datetime import UTC
 
 from sqlalchemy import Connection, case, select
 
-from driftline.errors import ConflictError
 from driftline.monitors import tables
 from driftline.monitors.executions import (
     COLUMNS,
@@ -45,11 +43,11 @@ from driftline.serving.operations.alarms import alarm_history
 from driftline.serving.operations.jobs import DescribedProcessingJob
 from driftline.serving.operations.monitors import execution, executions
 from driftline.serving.operations.registry import Json
-from driftline.serving.operations.resources import apply, delete_resource, list_resources
+from driftline.serving.operations.resources import apply, list_resources
 from driftline.serving.operations.services import Services
 from driftline.serving.processing.definition import Channel
 from driftline.serving.processing.schedules import KINDS, monitor_spec, monitoring_job
-from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.provisioning.apply import Declaration, Deletion
 from driftline.serving.resources.specs import MonitorSpec, baseline_and_pin
 
 # The processing job that a run of a monitor is: the end of its window, and its id.
@@ -183,16 +181,20 @@ async def start_or_stop_schedule(verb: str, wire: Wire, given: Given) -> Answer:
 
 
 @serves("sagemaker.DeleteMonitoringSchedule")
+@reads_again
 async def delete_schedule(wire: Wire, given: Given) -> Answer:
-    """Delete a Monitor; its history stays."""
+    """Delete a Monitor with its alarm; its history stays."""
     monitor = await _schedule(wire, given["MonitoringScheduleName"])
     name, baseline = monitor["name"], monitor["spec"]["baseline"]
-    await delete_declared(wire, "alarms", _ALARM + name)
-    await wire.ask(delete_resource, collection="monitors", name=name)
+    deletions = [
+        Deletion("Alarm", _ALARM + name, if_there=True),
+        Deletion("Monitor", name, as_read(monitor)),
+    ]
     held = await declared(wire, "baselines", baseline) if baseline == name else None
     if held is not None and brought(held, _SCHEDULE):
-        with suppress(ConflictError):  # Columns of an endpoint are named by it.
-            await delete_declared(wire, "baselines", baseline)
+        # It stays where columns of an endpoint are named by it.
+        deletions.append(Deletion("Baseline", baseline, as_read(held), if_free=True))
+    await delete_declared(wire, *deletions)
     return {}
 
 

@@ -24,7 +24,7 @@ from driftline.serving.aws.served import Answer, Given, Wire, WireError, serves
 from driftline.serving.operations import resources
 from driftline.serving.operations.registry import Json
 from driftline.serving.operations.tags import aws_tags, change_aws_tags
-from driftline.serving.provisioning.apply import Declaration
+from driftline.serving.provisioning.apply import Declaration, Deletion
 from driftline.serving.resources import echo, store
 from driftline.serving.resources.store import ABSENT
 
@@ -136,7 +136,7 @@ async def _ask(wire: Wire, function: Any, given: Given, **asked: object) -> dict
 @serves("sns.DeleteTopic")
 async def delete_topic(wire: Wire, given: Given) -> Answer:
     """Delete a channel; a topic that is not there is deleted already."""
-    await delete_declared(wire, "channels", _name(given["TopicArn"]))
+    await delete_declared(wire, Deletion("Channel", _name(given["TopicArn"]), if_there=True))
     return {}
 
 

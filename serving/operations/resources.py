@@ -34,7 +34,7 @@ from driftline.serving.operations.registry import (
     plain,
 )
 from driftline.serving.operations.services import Services
-from driftline.serving.provisioning.apply import Applied, Declaration
+from driftline.serving.provisioning.apply import Applied, Declaration, Deletion
 from driftline.serving.resources import store
 from driftline.serving.resources.deployments import active_deployment, last_deployment
 from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
@@ -181,10 +181,15 @@ async def delete_resource(
     in_use: Annotated[bool, "Also a model that endpoints answer by; they go on with it."] = False,
 ) -> None:
     """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
-    if collection != "silences":
-        require("admin")
     known = _editions(if_match)
-    await services.applier.delete(KIND_OF[collection], name, known, in_use=in_use)
+    await delete_resources(services, Deletion(KIND_OF[collection], name, known, in_use=in_use))
+
+
+async def delete_resources(services: Services, *deletions: Deletion) -> None:
+    """Delete resources, all or nothing, for whoever may."""
+    if any(one.kind != "Silence" for one in deletions):
+        require("admin")
+    await services.applier.delete(*deletions)
 
 
 def _editions(tags: str | None) -> frozenset[str] | None:

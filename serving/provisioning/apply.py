@@ -72,6 +72,19 @@ class Declaration:
         return self.document["kind"], self.document["name"]
 
 
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A resource to delete, and on what condition."""
+
+    kind: Kind
+    name: str
+    known: frozenset[str] | None = None  # The editions that it may have; None: any.
+    # Also a model of endpoints that are ready, which go on with what they have.
+    in_use: bool = False
+    if_free: bool = False  # It stays where others need it, and nothing is refused.
+    if_there: bool = False  # None of the name is nothing to delete.
+
+
 @dataclass(frozen=True)
 class AppliedChange:
     """What applying does to one resource."""
@@ -144,14 +157,9 @@ class Applier:
             [PendingResource(row.kind, row.name, row.generation) for row in pending],
         )
 
-    async def delete(
-        self, kind: Kind, name: str, known: frozenset[str] | None = None, *, in_use: bool = False
-    ) -> None:
-        """Delete a declared resource; what was captured, fitted and executed stays.
-
-        ``in_use``: also a model of endpoints that are ready, which go on with what they have.
-        """
-        await asyncio.to_thread(self._delete, kind, name, known, in_use=in_use)
+    async def delete(self, *deletions: Deletion) -> None:
+        """Delete declared resources in order; what was captured, fitted and executed stays."""
+        await asyncio.to_thread(self._delete_all, deletions)
         self._controllers.wake()
         await self._reconciler.refresh()
 
@@ -251,27 +259,42 @@ class Applier:
         record(connection, verb, target, now, before=old, after=row.declared())
         return definition
 
-    def _delete(self, kind: Kind, name: str, known: frozenset[str] | None, *, in_use: bool) -> None:
+    def _delete_all(self, deletions: Sequence[Deletion]) -> None:
         now = self._context.now()
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
-            store.require_edition(connection, kind, name, known)
-            row = store.get(connection, kind, name)
-            if kind == "Endpoint":  # With its policies, as SageMaker does.
-                _delete_scaling(connection, row, now)
-            elif kind == "ScalingPolicy":
-                declare(connection, row, None, now)
-            users = store.users_of(connection, kind, name)
-            if in_use and kind == "Model":
-                users = [one for one in users if not _is_independent(one)]
-            if users:
-                raise ConflictError(f"{row} is needed by {users[0]}; delete or change that first")
-            was_ready = kind != "Monitor" or definition_made_at(connection, row.name) is not None
-            if was_ready and kind in _DELETE:
-                _DELETE[kind](connection, row.name, now)
-            store.delete_row(connection, kind, name)
-            record(connection, DELETE, f"{kind}/{row.name}", now, before=row.declared())
-        log.info("kind=%s name=%s action=delete", kind, row.name)
+            alarms = [one.name for one in deletions if one.kind in ALARM_KINDS]
+            if alarms:  # In the order of locks that all who change several keep.
+                hold_for_change(connection, alarms)
+            deleted = [one for one in deletions if _delete(connection, one, now)]
+        for one in deleted:
+            log.info("kind=%s name=%s action=delete", one.kind, one.name)
+
+
+def _delete(connection: Connection, deletion: Deletion, now: datetime) -> bool:
+    """Delete a resource; False: there is none, or it stays, because another needs it."""
+    kind, name = deletion.kind, deletion.name
+    if deletion.if_there and store.find(connection, kind, name) is None:
+        return False
+    store.require_edition(connection, kind, name, deletion.known)
+    row = store.get(connection, kind, name)
+    if kind == "Endpoint":  # With its policies, as SageMaker does.
+        _delete_scaling(connection, row, now)
+    elif kind == "ScalingPolicy":
+        declare(connection, row, None, now)
+    users = store.users_of(connection, kind, name)
+    if deletion.in_use and kind == "Model":
+        users = [one for one in users if not _is_independent(one)]
+    if users and deletion.if_free:
+        return False
+    if users:
+        raise ConflictError(f"{row} is needed by {users[0]}; delete or change that first")
+    was_ready = kind != "Monitor" or definition_made_at(connection, row.name) is not None
+    if was_ready and kind in _DELETE:
+        _DELETE[kind](connection, row.name, now)
+    store.delete_row(connection, kind, name)
+    record(connection, DELETE, f"{kind}/{row.name}", now, before=row.declared())
+    return True
 
 
 def _is_independent(user: Stored) -> bool:

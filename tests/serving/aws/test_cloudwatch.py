@@ -346,13 +346,17 @@ def test_an_alarm_goes_through_its_states_and_its_composite_follows(client: Any)
     assert [(one["AlarmName"], one["AlarmType"]) for one in above[-2:]] == [
         ("parent", "CompositeAlarm")
     ] * 2
-    assert refused(client.delete_alarms, AlarmNames=["child"]) == (
+    client.put_metric_alarm(AlarmName="aside", **ALARM)
+    both = ["aside", "child"]
+    assert refused(client.delete_alarms, AlarmNames=both) == (
         "ValidationError",
         "Cannot delete child as there are composite alarm(s) depending on it. Change or delete "
         "first: parent",
     )
-    client.delete_alarms(AlarmNames=["child", "parent", "never there"])
-    assert client.describe_alarms(AlarmNames=["child", "parent"])["MetricAlarms"] == []
+    kept = client.describe_alarms(AlarmNames=both)["MetricAlarms"]
+    assert [one["AlarmName"] for one in kept] == both
+    client.delete_alarms(AlarmNames=[*both, "parent", "never there"])
+    assert client.describe_alarms(AlarmNames=[*both, "parent"])["MetricAlarms"] == []
     gone = client.describe_alarm_history(AlarmName="parent", AlarmTypes=["CompositeAlarm"])
     assert gone["AlarmHistoryItems"][0]["HistorySummary"] == 'Alarm "parent" deleted'
     assert not client.describe_alarm_history(AlarmName="parent")["AlarmHistoryItems"]

@@ -189,7 +189,7 @@ def test_code_and_its_environment_answer_in_whole_and_as_a_stream(
 
 @pytest.mark.parametrize("mode", ["Serial", "Direct"])
 def test_several_containers_answer_in_a_row_or_by_name(
-    client: Any, runtime: Any, echo: dict[str, Any], mode: str
+    server: Running, client: Any, runtime: Any, echo: dict[str, Any], mode: str
 ) -> None:
     second = {**echo, "Environment": {**echo["Environment"], "SUFFIX": "?"}}
     containers = [
@@ -207,8 +207,20 @@ def test_several_containers_answer_in_a_row_or_by_name(
     )
     shown = client.describe_model(ModelName=name)
     client.delete_endpoint(EndpointName=name)
+    client.delete_endpoint_config(EndpointConfigName=name)
+    parts = [{"model_name": f"{name}-{number}"} for number in (2, 2)]
+    server.must_apply(resource("Model", "other", mode="Serial", containers=parts))
+    code, text = refusal(client.delete_model, ModelName=name)
+    assert client.describe_model(ModelName=name) | {"ResponseMetadata": None} == shown | {
+        "ResponseMetadata": None
+    }
+    client.delete_model(ModelName="other")
     client.delete_model(ModelName=name)
 
+    assert (code, text) == (
+        "ValidationException", f'Model "{name}-2" is needed by Model "other"; delete or change '
+        "that first",
+    )  # fmt: skip
     assert answer["Body"].read() == (b"row!?" if mode == "Serial" else b"row?")
     assert shown["Containers"] == containers
     assert client.list_models(NameContains=name)["Models"] == []
