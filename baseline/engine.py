@@ -40,7 +40,27 @@ class Engine(Protocol):
     def map(
         self, task: Callable[[Part], R], parts: Iterable[Part], tell: Tell | None = None
     ) -> Iterator[R]:
-        """Run a task on every part."""
+        """Run a task on every part.
+
+        Parameters
+        ----------
+        task
+            A function that can be pickled.
+        parts
+            Read once, in their order; an engine may hold some of them at a time.
+        tell
+            Called with how many more rows are done.
+
+        Returns
+        -------
+        iterator
+            The answers, in the order of the parts.
+
+        Raises
+        ------
+        Exception
+            What the task raised, as it is: parts behind it may not be read.
+        """
 
 
 @dataclass(frozen=True, slots=True)

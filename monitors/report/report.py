@@ -130,7 +130,14 @@ class Report(CheckResult):
         return self.batches
 
     def documents(self) -> Mapping[str, str]:
-        """Return the text of each document by its file name."""
+        """Return the documents that `save` writes.
+
+        Returns
+        -------
+        mapping
+            The text of each by its file name: ``report.json``, and those of SageMaker of the kind,
+            such as ``constraint_violations.json``.
+        """
         found = [violation.document for violation in self.violations]
         version = kind_named(self.kind).violations_version
         # Clarify's document of violations has a version, the analyzer's has none.
@@ -143,7 +150,20 @@ class Report(CheckResult):
         }
 
     def datapoints(self, *, monitor: str, endpoint: str, execution_id: str) -> list[Datapoint]:
-        """Return the metrics that this report yields; its window says when."""
+        """Return the metrics that this report yields, at the end of its window.
+
+        Parameters
+        ----------
+        monitor, endpoint
+            Their dimensions.
+        execution_id
+            Of the run that made it.
+
+        Raises
+        ------
+        InputError
+            When it was made of rows at hand, not of a window.
+        """
         return report_datapoints(
             self, monitor=monitor, endpoint=endpoint, execution_id=execution_id
         )

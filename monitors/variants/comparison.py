@@ -75,19 +75,40 @@ class VariantDifference:
 
 @dataclass(frozen=True, slots=True)
 class VariantComparison:
-    """How the variants of one model compare."""
+    """How the variants of one model compare.
+
+    Attributes
+    ----------
+    metric, better
+        What was compared, and which way is better.
+    margin
+        The largest difference that does not matter, in the metric's unit; None: none was named.
+    alpha
+        The chance that any of the intervals is wrong, over all pairs, 0-1.
+    decision, winner
+        What follows, and the variant that won; None where none has.
+    variants
+        The mean of each variant.
+    differences
+        Of each pair, the second's mean less the first's, within days, with its interval.
+    left_out
+        Rows without a variant, or without a value up to 1e140.
+    lacks
+        Of each variant, how many rows lack a value; empty if every row has one.
+    unknown
+        Rows of classes that the reference never has, and what they count as; "" for none.
+    """
 
     metric: str
     better: Better
     margin: float | None
-    alpha: float  # The chance that any of the intervals is wrong, over all pairs.
+    alpha: float
     decision: Decision
     winner: str | None
     variants: tuple[VariantMean, ...]
     differences: tuple[VariantDifference, ...]
-    left_out: int  # Rows without a variant, or without a value up to `LARGEST`.
-    lacks: tuple[VariantLack, ...] = ()  # Empty if every row has a value.
-    # Rows of classes that the reference never has, and what they count as.
+    left_out: int
+    lacks: tuple[VariantLack, ...] = ()
     unknown: str = ""
 
     def to_dict(self) -> dict[str, Any]:
