@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -19,15 +19,17 @@ from driftline.serving.bodies.media_types import BodyForm, NotAcceptableError
 Value = str | int | float | bool | None
 # Of a forecast or ranking, one for each step or place.
 Values = list[Value]
+# Other arrays are answered as numpy makes them of their values.
+_NPY_TYPES = (np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.bool_))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What a model said about some rows."""
 
-    predictions: Sequence[Value | Values]  # One a row.
-    # One list a row: of the positive class (two classes), or of every class in the model's order.
-    probabilities: Sequence[Sequence[float]] | None = None
+    predictions: np.ndarray  # One a row: a value, or several.
+    # Shape (rows, n): of the positive class (two classes), or of every class in the model's order.
+    probabilities: np.ndarray | None = None
 
     def part(self, start: int, end: int) -> Answer:
         """Return the answer for the rows [start, end)."""
@@ -48,14 +50,16 @@ def write_answer(answer: Answer, form: BodyForm) -> bytes:
 
 
 def _npy(answer: Answer) -> bytes:
-    found = np.array(answer.predictions)
+    found = answer.predictions
+    if found.dtype not in _NPY_TYPES:
+        found = np.array(found.tolist())
     if found.ndim != 1 or found.dtype.kind not in "biufU":
         raise NotAcceptableError(
             "the model answers lists or nothing for some rows, and an answer in npy has one "
             "prediction a row; accept application/json"
         )
     if answer.probabilities is not None:
-        chances = np.array(answer.probabilities, dtype=np.float64)
+        chances = answer.probabilities.astype(np.float64)
         if found.dtype.kind == "U":
             found = np.rec.fromarrays([found, *chances.T])
         else:
@@ -75,10 +79,10 @@ def class_text(value: Value) -> str:
 
 
 def _csv(answer: Answer) -> bytes:
-    rows: list[list[Any]] = [[value] for value in answer.predictions]
-    if answer.probabilities is not None:
-        rows = [[*row, *chances] for row, chances in zip(rows, answer.probabilities, strict=True)]
-    if rows and set(map(type, answer.predictions)) <= {int, float, bool}:
+    predictions: list[Any] = answer.predictions.tolist()
+    chances = [] if answer.probabilities is None else answer.probabilities.T.tolist()
+    rows = list(zip(predictions, *chances, strict=True))
+    if rows and set(map(type, predictions)) <= {int, float, bool}:
         lines = as_json(rows)
         if b"null" not in lines:
             return lines[2:-2].replace(b"],[", b"\n") + b"\n"
@@ -99,11 +103,13 @@ def _cell(value: Value | Values) -> str:
 
 
 def _entries(answer: Answer) -> list[dict[str, object]]:
-    if answer.probabilities is None:
-        return [{"prediction": value} for value in answer.predictions]
+    predictions, chances = answer.predictions.tolist(), answer.probabilities
+    if chances is None:
+        return [{"prediction": value} for value in predictions]
+    told = (chances[:, 0] if chances.shape[1] == 1 else chances).tolist()
     return [
-        {"prediction": value, "probability": chances[0] if len(chances) == 1 else chances}
-        for value, chances in zip(answer.predictions, answer.probabilities, strict=True)
+        {"prediction": value, "probability": chance}
+        for value, chance in zip(predictions, told, strict=True)
     ]
 
 
@@ -117,7 +123,7 @@ def as_json(document: object) -> bytes:
 
 def _known(value: Any) -> Any:  # noqa: ANN401 - a document
     """Return a document with None for NaN and the infinities."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_known(one) for one in value]
     if isinstance(value, dict):
         return {name: _known(one) for name, one in value.items()}

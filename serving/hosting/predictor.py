@@ -126,7 +126,7 @@ class Predictor:
             else:
                 found = _with_lists((self._chances or self._predict)(rows))
         if self._chances is None:
-            return Answer(self._checked(found, row_count).tolist())
+            return Answer(self._checked(found, row_count))
         _require_shape(found, row_count, len(self.description.classes))
         predictions = self._most_probable(found)
         if predictions is None:
@@ -135,7 +135,7 @@ class Predictor:
             if labels is None:
                 labels = self._predict(self._as_last(table()) if rows is None else rows)
             predictions = self._checked(np.asarray(labels), row_count)
-        return Answer(predictions.tolist(), found[:, self.shown].tolist())
+        return Answer(predictions, found[:, self.shown])
 
     def _quickly(self, arrays: Arrays) -> np.ndarray | None:
         """Return what the model answers to a few usual rows."""

@@ -107,4 +107,4 @@ def test_what_is_malformed_or_hostile_is_refused_in_one_sentence(body, sentence)
 
 def test_an_answer_of_several_predictions_a_row_is_no_array():
     with pytest.raises(NotAcceptableError):
-        write_answer(Answer([[1, 2], [3, 4]]), "npy")
+        write_answer(Answer(np.array([[1, 2], [3, 4]])), "npy")

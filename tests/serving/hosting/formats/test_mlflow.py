@@ -87,7 +87,7 @@ def test_a_python_function_gets_a_typed_frame(tmp_path):
 
     assert predictor.description.class_type == "string"
     assert predictor.description.feature_types == ("int64", "string", "double")
-    assert predictor.predict(sent).predictions == ["int32", "object"]
+    assert [*predictor.predict(sent).predictions] == ["int32", "object"]
     with pytest.raises(ValueError, match="non-finite"):
         predictor.predict({**sent, "n": np.array([3.0, np.nan])})
 
@@ -99,7 +99,8 @@ def test_what_python_functions_return_becomes_a_value_a_row(tmp_path):
         ("two", lambda rows: rows[["a", "b"]], [[1.0, 3.0], [2.0, 4.0]]),
     ):
         folder = save("pyfunc", answering(answer), tmp_path / name, rows=ROWS, answers=ROWS["a"])
-        assert load_predictor(folder, trust_pickle=True).predict(sent).predictions == expected
+        found = load_predictor(folder, trust_pickle=True).predict(sent).predictions
+        assert found.tolist() == expected
 
 
 @pytest.mark.parametrize("rows", [ROWS.rename(columns={"a": "c"}), ROWS.to_numpy()[:, :1]])
