@@ -28,7 +28,7 @@ _TEXTS = {str, type(None)}
 
 
 def read_number_table(
-    content: bytes, form: str, finder: RequestRows, max_rows: int = MAX_ROWS
+    content: bytes | memoryview, form: str, finder: RequestRows, max_rows: int = MAX_ROWS
 ) -> np.ndarray | None:
     """Return the rows of a request of float64 alone, shape (rows, columns); None if declined.
 
@@ -37,7 +37,7 @@ def read_number_table(
     if not finder.is_numeric or len(content) > MAX_VALUES:
         return None
     if form == "csv":
-        table = _csv_table(content, finder.names)
+        table = _csv_table(bytes(content), finder.names)
     else:
         try:
             table = _json_table(orjson.loads(content), finder)
@@ -53,7 +53,7 @@ def add_large(
     lengths = pc.binary_length(contents).to_numpy()
     is_left = np.ones(len(contents), np.bool_)
     for at in np.flatnonzero(lengths >= LARGE_BYTES).tolist():
-        columns = _columns(contents[at].as_py(), form, wanted)
+        columns = _columns(memoryview(contents[at].as_buffer()), form, wanted)
         if columns is not None:
             wanted.reading.add([indices[at]], [len(columns[0].values)], columns)
             is_left[at] = False
@@ -62,7 +62,7 @@ def add_large(
     return indices[is_left], contents.filter(pa.array(is_left))
 
 
-def _columns(content: bytes, form: str, wanted: Wanted) -> Sequence[Coerced] | None:
+def _columns(content: memoryview, form: str, wanted: Wanted) -> Sequence[Coerced] | None:
     finder = wanted.finder
     if isinstance(finder, RequestRows) and finder.is_numeric:
         table = read_number_table(content, form, finder)
@@ -108,7 +108,8 @@ def _json_table(document: object, finder: RequestRows) -> np.ndarray | None:
 def _csv_table(content: bytes, names: Sequence[str]) -> np.ndarray | None:
     """Return lines of finite numbers; where these are names, too, line 1 may be a header."""
     text = content.replace(b"\r\n", b"\n") if b"\r" in content else content
-    text = text.rstrip(b"\n") + b"\n"
+    if not text.endswith(b"\n") or text.endswith(b"\n\n"):
+        text = text.rstrip(b"\n") + b"\n"
     if b"\r" in text or set(names).issubset(_first_cells(text)):
         return None
     codes = np.frombuffer(text, np.uint8)
