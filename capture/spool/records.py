@@ -18,6 +18,7 @@ from driftline.capture.spool.frame import HEADER_BYTES, VERSION, Frame, frame_by
 # As in capture/spool/frame.py, read in words of eight bytes: the last two fields end with the first
 # four bytes of the meta, or with padding.
 _WORDS = 10
+_LARGE_BYTES = 1 << 12
 HEADER = np.dtype(
     {
         "names": [
@@ -221,9 +222,17 @@ class Records:
     def _cut(self, starts: np.ndarray, lengths: np.ndarray) -> pa.BinaryArray:
         """Cut a piece out of each frame.
 
-        The whole is taken for an array in which the pieces alternate with the rest; Arrow then
-        copies every second one. Its offsets have to rise, so that repeated frames are cut once.
+        Of many small pieces the whole is taken for an array in which they alternate with the rest;
+        Arrow then copies every second one. Its offsets have to rise, so that repeated frames are
+        cut once. Large pieces are joined, which costs a third.
         """
+        if lengths.sum() > len(lengths) * _LARGE_BYTES:
+            view, ends = memoryview(self.raw), (starts + lengths).tolist()
+            pieces = [view[start:end] for start, end in zip(starts.tolist(), ends, strict=True)]
+            joined = pa.py_buffer(b"".join(pieces))
+            offsets = np.cumsum([0, *map(len, pieces)], dtype=np.int32)
+            buffers = [None, pa.py_buffer(offsets), joined]
+            return pa.Array.from_buffers(pa.binary(), len(pieces), buffers)
         at = np.arange(len(starts))
         if len(starts) and (np.diff(starts) <= 0).any():
             starts, first, at = np.unique(starts, return_index=True, return_inverse=True)
@@ -233,8 +242,8 @@ class Records:
         offsets[1::2] = starts + lengths
         count = max(len(offsets) - 1, 0)
         raw = pa.py_buffer(self.raw)
-        pieces = pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), raw])
-        return pieces.take(pa.array(2 * at))
+        whole = pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), raw])
+        return whole.take(pa.array(2 * at))
 
 
 class _Meta:

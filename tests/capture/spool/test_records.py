@@ -15,6 +15,7 @@ SPOOLS = [str(uuid.UUID(int=number)) for number in (7, 8, 9)]
 TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=12)
 NAMES = st.sampled_from(["endpoint", "variant", "k", "", "event_id", "é"])
 NS = st.integers(0, 2**63 - 1)
+BODY = st.binary(max_size=50) | st.binary(max_size=2).map(lambda few: few * 20_000)
 
 
 @st.composite
@@ -26,8 +27,7 @@ def pairs(draw: st.DrawFn) -> list[tuple[str, Frame]]:
                 draw(st.sampled_from([Kind.RECORD, Kind.GAP])), draw(st.integers(0, 0xFFFF)),
                 draw(st.integers(1, 2**62)), draw(NS), draw(NS), 5, draw(st.integers(0, 2**32 - 1)),
                 draw(NS), draw(NS), draw(st.integers(0, 0xFFFF)),
-                draw(st.dictionaries(NAMES, TEXT, max_size=6)), draw(st.binary(max_size=50)),
-                draw(st.binary(max_size=50)),
+                draw(st.dictionaries(NAMES, TEXT, max_size=6)), draw(BODY), draw(BODY),
             ),
         )
         for _ in range(draw(st.integers(0, 8)))
