@@ -2,7 +2,8 @@
 
 All serve the same models of scikit-learn, one process a model, and take turns: a cell is some
 seconds of one load on one of them. Given is CPU (user and system) of the whole process tree a
-request: of driftline all of `driftline up`, with capture of every request, monitors and alarms.
+request: of driftline all of `driftline up`, with capture of every request, monitors and alarms;
+what it stores after the load is counted, too, less what it takes at rest in that time.
 
 - driftline: `driftline up` and `driftline deploy` with a reference, all settings as they come but
   for the ports. Several source trees in one run: --trees BEFORE AFTER.
@@ -34,9 +35,9 @@ import tempfile
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +60,8 @@ SYSTEMS = ("driftline", "mlserver", "mlserver-tuned", "bentoml", "floor")
 MODELS = ("linear", "trees", "onnx", "flights")
 FEATURES, ROWS, BODIES = 20, 10_000, 500
 QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+LAG_S = 12.0  # Captured rows wait 10 s at most to be stored ([capture] commit_interval_s).
+STORED_S = 90.0  # Longest backlog that is waited for.
 BENTO = {"BENTOML_DO_NOT_TRACK": "true"}
 
 
@@ -104,6 +107,14 @@ class Running:
     port: int
     pid: int
     bodies: Bodies
+    rest: Mapping[str, float] | None = None  # CPU seconds a second, of what stores after a load.
+
+    def used_s(self) -> dict[str, float]:
+        """Return the CPU seconds of its processes so far, by name."""
+        found: dict[str, float] = defaultdict(float)
+        for pid in serving_load.below(self.pid):
+            found[serving_load.name_of(pid)] += serving_load.processor_s(pid)
+        return found
 
 
 @dataclass(frozen=True)
@@ -259,7 +270,11 @@ def driftline(name: str, tree: Path, made: Made, folder: Path) -> Iterator[Runni
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
         wait_for(f"http://127.0.0.1:{port}/readyz", _never_ends(), folder)
-        yield up
+        time.sleep(LAG_S)
+        before = up.used_s()
+        time.sleep(LAG_S)
+        rest = {name: (used - before.get(name, 0.0)) / LAG_S for name, used in up.used_s().items()}
+        yield replace(up, rest=rest)
 
 
 def _never_ends() -> subprocess.Popen[bytes]:
@@ -330,17 +345,34 @@ def measure(running: Running, made: Made, cell: Cell, seconds: float) -> Found |
     requests = [request_of(running.port, *asked) for asked in filter(None, written)]
     if not requests:
         return None
-    run(running.port, requests, Phase(cell.connections, seconds=1))
-    before = {pid: serving_load.processor_s(pid) for pid in serving_load.below(running.pid)}
+    before = running.used_s()
+    warm = run(running.port, requests, Phase(cell.connections, seconds=1))
     load = run(running.port, requests, Phase(cell.connections, seconds=seconds))
+    rest_s = stored(running)
     asked = len(load.latencies_s)
-    by_process: dict[str, float] = defaultdict(float)
-    for pid in serving_load.below(running.pid):
-        took_s = serving_load.processor_s(pid) - before.get(pid, 0.0)
-        by_process[serving_load.name_of(pid)] += took_s / asked * 1e6
+    rest, all_asked = running.rest or {}, asked + len(warm.latencies_s)
+    by_process = {
+        name: (used - before.get(name, 0.0) - rest.get(name, 0.0) * rest_s) / all_asked * 1e6
+        for name, used in running.used_s().items()
+    }
     p50, p99 = np.quantile(load.latencies_s, [0.5, 0.99]) * 1e3
     rate = asked / load.seconds
     return Found(sum(by_process.values()), by_process, rate, float(p50), float(p99))
+
+
+def stored(running: Running) -> float:
+    """Wait until a server has stored what it captured; return the seconds that took."""
+    if running.rest is None:
+        return 0.0
+    began_s = time.monotonic()
+    time.sleep(LAG_S)
+    at_rest = sum(running.rest.values())
+    is_busy = True
+    while is_busy and time.monotonic() - began_s < STORED_S:
+        used_s = sum(running.used_s().values())
+        time.sleep(1)
+        is_busy = sum(running.used_s().values()) - used_s > 2 * at_rest + 0.05
+    return time.monotonic() - began_s
 
 
 def medians(found: Sequence[Found]) -> Found:
