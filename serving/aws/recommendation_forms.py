@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, false
 
-from driftline.alerts.documents import from_aws, snake
+from driftline.alerts.documents import snake
 from driftline.serving.aws.served import Answer, Given, Wire, WireError
 from driftline.serving.hosting.usage import machine_memory_bytes
 from driftline.serving.operations.jobs import DescribedRecommendationJob
@@ -17,11 +17,11 @@ from driftline.serving.recommendation.definition import LONGEST_S
 from driftline.serving.tables import jobs
 
 _MOST = 10  # Recommendations of a job, as SageMaker's.
-_PHASES_MAX = 100
 # Of what would be measured otherwise than asked.
 _REFUSED = {
     "ModelPackageVersionArn": "driftline has no registry of packages; give ModelName",
     "Endpoints": "an endpoint that runs is not loaded; give ModelName",
+    "Stairs": "give Phases, one for each step",
     "EnvironmentParameterRanges": "driftline tries numbers of threads and nothing else; leave it "
     "out, and give CreateModel its Environment",
 }
@@ -30,8 +30,8 @@ _REFUSED = {
 def spec_of(given: Given) -> Answer:
     """Return our spec of CreateInferenceRecommendationsJob's fields."""
     config, stops = given["InputConfig"], given.get("StoppingConditions", {})
-    variants = config.get("EndpointConfigurations", [])
-    for part in (config, *variants):
+    parts = config, config.get("TrafficPattern", {}), *config.get("EndpointConfigurations", ())
+    for part in parts:
         for name, why in _REFUSED.items():
             if part.get(name):
                 raise WireError("ValidationException", f"{name}: {why}")
@@ -51,51 +51,27 @@ def spec_of(given: Given) -> Answer:
         "model_name": config["ModelName"],
         "sample": payload["SamplePayloadUrl"],
         "content_type": next(iter(payload.get("SupportedContentTypes", ())), "text/csv"),
-        "phases": _phases(config.get("TrafficPattern", {})),
-        "max_p95_ms": latency.get("ValueInMilliseconds"),
-        "enough_per_minute": stops.get("MaxInvocations"),
-        "max_tests": config.get("ResourceLimit", {}).get("MaxNumberOfTests"),
-        "instance_types": [one["InstanceType"] for one in variants if "InstanceType" in one],
-        "real_time": not variants or any("InstanceType" in one for one in variants),
-        "serverless": [
-            from_aws(one["ServerlessConfig"]) for one in variants if "ServerlessConfig" in one
-        ]
-        if variants
-        else None,
-        "max_runtime_in_seconds": min(config.get("JobDurationInSeconds", LONGEST_S), LONGEST_S),
-    }
-
-
-def _phases(pattern: Given) -> list[Answer]:
-    stairs = pattern.get("Stairs", {})
-    steps = min(stairs.get("NumberOfSteps", 0), _PHASES_MAX + 1)
-    return [
-        *(
+        "phases": [
             {
                 "users": one.get("InitialNumberOfUsers"),
                 "spawn_per_minute": one.get("SpawnRate", 0),
                 "seconds": one.get("DurationInSeconds"),
             }
-            for one in pattern.get("Phases", ())
-        ),
-        *(
-            {"users": step * stairs.get("UsersPerStep", 1), "seconds": stairs["DurationInSeconds"]}
-            for step in range(1, steps + 1)
-        ),
-    ]
+            for one in config.get("TrafficPattern", {}).get("Phases", ())
+        ],
+        "max_p95_ms": latency.get("ValueInMilliseconds"),
+        "max_tests": config.get("ResourceLimit", {}).get("MaxNumberOfTests"),
+        "max_runtime_in_seconds": min(config.get("JobDurationInSeconds", LONGEST_S), LONGEST_S),
+    }
 
 
 def filters_of(given: Given) -> Iterator[ColumnElement[bool]]:
     """Yield the conditions of a list that this kind of job alone has."""
-    match given.get("StatusEquals"):
-        case None:
-            pass
-        case "PENDING":
-            yield (jobs.c.status == "InProgress") & jobs.c.started_at.is_(None)
-        case "IN_PROGRESS":
-            yield (jobs.c.status == "InProgress") & jobs.c.started_at.is_not(None)
-        case status:
-            yield jobs.c.status == status.capitalize()
+    if (status := given.get("StatusEquals")) is not None:
+        own = {"PENDING": "InProgress", "IN_PROGRESS": "InProgress"}
+        yield jobs.c.status == own.get(status, status.capitalize())
+        if status in own:
+            yield jobs.c.started_at.is_(None) == (status == "PENDING")
     if "ModelNameEquals" in given:
         yield jobs.c.spec["model_name"].as_string() == given["ModelNameEquals"]
     if "ModelPackageVersionArnEquals" in given:
@@ -117,14 +93,9 @@ def summary_of(wire: Wire, job: DescribedRecommendationJob) -> Answer:
 
 def members_of(job: DescribedRecommendationJob) -> Answer:
     """Return what created a job, and what it recommends, the best first."""
-    payload = {"SamplePayloadUrl": job.sample, "SupportedContentTypes": [job.content_type]}
     ranked = [one for one in job.results or () if one["peak"] and job.status == "Completed"]
     return {
-        "InputConfig": {
-            "ModelName": job.model_name,
-            "JobDurationInSeconds": job.max_runtime_in_seconds,
-            "ContainerConfig": {"PayloadConfig": payload},
-        },
+        "InputConfig": {"ModelName": job.model_name},
         "InferenceRecommendations": [
             {"RecommendationId": f"{job.name}/{number}", **_benchmark(job.name, one)}
             for number, one in enumerate(ranked[:_MOST], 1)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from driftline.serving.jobs.store import JobKind, JobName
 from driftline.serving.resources.spec import Spec
 
+_USERS_MAX = 500  # Each has a connection.
 LONGEST_S = 18_000  # The longest that SageMaker lets such a job run.
-_Users = Annotated[int, Field(ge=1, le=1000)]
 
 
 class LoadPhase(Spec):
     """A span of load: the users at its start, and how many come in a minute."""
 
-    users: _Users
-    spawn_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 0
+    users: Annotated[int, Field(ge=1)]
+    spawn_per_minute: Annotated[int, Field(ge=0)] = 0
     seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
 
-
-class ServerlessForm(Spec):
-    """A serverless variant to try."""
-
-    memory_size_in_mb: Annotated[int, Field(ge=1024, le=6144)]
-    max_concurrency: Annotated[int, Field(ge=1, le=200)]
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        if self.users + self.spawn_per_minute * self.seconds / 60 > _USERS_MAX:
+            raise ValueError(f"expected at most {_USERS_MAX} users at the end of a phase")
+        return self
 
 
 class RecommendationJobSpec(Spec):
@@ -36,17 +35,9 @@ class RecommendationJobSpec(Spec):
     model_name: str
     sample: str  # Rows, capture files, or an archive (.tar.gz) of bodies.
     content_type: str = "text/csv"  # Of the bodies of an archive.
-    exclude: tuple[str, ...] = ()
-    rows: Annotated[int, Field(ge=1, le=100_000)] = 1
     phases: Annotated[tuple[LoadPhase, ...], Field(max_length=100)] = ()  # None: the usual ladder.
-    repetitions: Annotated[int, Field(ge=1, le=10)] = 3
-    cores: Annotated[int, Field(ge=1, le=64)] | None = None
     max_p95_ms: Annotated[float, Field(gt=0)] | None = None
-    enough_per_minute: Annotated[float, Field(gt=0)] | None = None
     max_tests: Annotated[int, Field(ge=1)] | None = None
-    instance_types: tuple[str, ...] = ()  # Machines of the price table; none: all.
-    serverless: list[ServerlessForm] | None = None  # None: as the command tries it.
-    real_time: bool = True
     max_runtime_in_seconds: Annotated[int, Field(ge=1, le=LONGEST_S)] = LONGEST_S
     output: ClassVar[None] = None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -101,7 +103,8 @@ def test_a_job_recommends_though_its_server_is_killed(sagemaker: Any) -> None:
     wait = sagemaker.installed.wait
     first = wait(steps)[0]
     assert described()["Status"] == "IN_PROGRESS"
-    sagemaker.installed.kill("server")
+    processes = sagemaker.installed.processes()  # The job measures a later "server" of its own.
+    os.kill(min(one for one, name in processes.items() if name == "server"), signal.SIGKILL)
     job = wait(lambda: (one := described())["Status"] in ("COMPLETED", "FAILED") and one, 120)
 
     assert job["Status"] == "COMPLETED", job
@@ -141,11 +144,14 @@ def test_a_job_is_stopped_and_what_cannot_be_measured_is_refused(sagemaker: Any)
     config = {"ModelName": "late", "ContainerConfig": payload}
     error = sagemaker.exceptions.ClientError
     package = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/late/1"
+    many = {"InitialNumberOfUsers": 1, "SpawnRate": 1000, "DurationInSeconds": 120}
     refused = [
         ({"ModelPackageVersionArn": package}, "driftline has no registry of packages"),
         ({"ModelName": "late"}, "expected ModelName, and ContainerConfig with SamplePayloadUrl"),
         ({**config, "Endpoints": [{"EndpointName": "late"}]}, "endpoint that runs is not loaded"),
         ({**config, "ModelName": "none"}, "none"),
+        ({**config, "TrafficPattern": {"Phases": [many]}}, "at most 500 users"),
+        ({**config, "TrafficPattern": {"Stairs": {"NumberOfSteps": 3}}}, "Stairs: give Phases"),
     ]
     for given, sentence in refused:
         with pytest.raises(error, match=sentence) as found:
@@ -160,10 +166,16 @@ def test_a_job_is_stopped_and_what_cannot_be_measured_is_refused(sagemaker: Any)
         sagemaker.create_inference_recommendations_job(JobName="long", **asked, InputConfig=config)
     assert twice.value.response["Error"]["Code"] == "ResourceInUse"
 
-    def status() -> str:
-        return sagemaker.describe_inference_recommendations_job(JobName="long")["Status"]
+    def described(name: str) -> dict[str, Any]:
+        return sagemaker.describe_inference_recommendations_job(JobName=name)
 
-    sagemaker.installed.wait(lambda: status() == "IN_PROGRESS")
+    missing = {"PayloadConfig": {"SamplePayloadUrl": "s3://mybucket/none.tar.gz"}}
+    config["ContainerConfig"] = missing
+    sagemaker.create_inference_recommendations_job(JobName="none", **asked, InputConfig=config)
+    sagemaker.installed.wait(lambda: described("long")["Status"] == "IN_PROGRESS")
+    assert described("none")["Status"] == "PENDING"
     sagemaker.stop_inference_recommendations_job(JobName="long")
 
-    sagemaker.installed.wait(lambda: status() == "STOPPED")
+    sagemaker.installed.wait(lambda: described("long")["Status"] == "STOPPED")
+    sagemaker.installed.wait(lambda: described("none")["Status"] == "FAILED")
+    assert "no such file" in described("none")["FailureReason"]

@@ -15,6 +15,7 @@ from driftline.app.recommend.findings import Prices, recommend
 from driftline.app.recommend.load import LADDER, Phase
 from driftline.app.recommend.sample import fit_sample, read_sample
 from driftline.app.recommend.trial import Plan, Result, require_idle, search
+from driftline.errors import UnavailableError, UndecidedError
 from driftline.serving.jobs.pinned_model import PinnedModel
 from driftline.serving.jobs.run import HeldJob, interruptible
 from driftline.serving.recommendation.definition import RecommendationJobSpec
@@ -36,20 +37,25 @@ def measure(held: HeldJob) -> str:
         if len(results) > len(known):
             held.keep(results=_stored(results), attempts=1)
 
+    plan = Plan(
+        [Phase(**one.model_dump()) for one in spec.phases] or LADDER,
+        repetitions=1 if spec.phases else 3,  # Those of a client may be long, and run as it says.
+        cores=os.cpu_count() or 1, max_p95_ms=spec.max_p95_ms, max_tests=spec.max_tests,
+        environment=dict(model.environment),
+    )  # fmt: skip
     with interruptible(spec.max_runtime_in_seconds):
-        sample = read_sample(spec.sample, spec.rows, spec.content_type)
+        sample = read_sample(spec.sample, content_type=spec.content_type)
         if not settings.serving.measure_busy:
             require_idle("[serving] measure_busy")
         worker = model.worker(spec.name, context)
-        measured, left_out = search(
-            Path(worker.path),
-            partial(fit_sample, sample, exclude=spec.exclude, rows=spec.rows),
-            _plan(spec, dict(model.environment)),
-            trust_pickle=worker.trust_pickle, advance=keep, known=known,
-        )  # fmt: skip
-    if spec.instance_types:
-        fitting = [one for one in prices.instance if one.name in spec.instance_types]
-        prices = prices.model_copy(update={"instance": fitting})
+        try:
+            measured, left_out = search(
+                Path(worker.path), partial(fit_sample, sample), plan,
+                trust_pickle=worker.trust_pickle, advance=keep, known=known,
+            )  # fmt: skip
+        except (UnavailableError, OSError) as error:
+            # Of the server that is measured: it would fail again, and the job never end.
+            raise UndecidedError(f"the server that was measured failed: {error}") from error
     found = recommend(measured, prices, left_out)
     ranking = [*found.ranking, *(one for one in found.results if one not in found.ranking)]
     held.keep(results=_stored(ranking))
@@ -60,15 +66,3 @@ def _stored(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return results as JSON; a reason may quote a record, which a job's own failure alone does."""
     shown = [one if one.peak else replace(one, ended="not served") for one in results]
     return [one.document for one in shown]
-
-
-def _plan(spec: RecommendationJobSpec, environment: dict[str, str]) -> Plan:
-    sizes = [(one.memory_size_in_mb, one.max_concurrency) for one in spec.serverless or ()]
-    plan = Plan(
-        phases=[Phase(**one.model_dump()) for one in spec.phases] or LADDER,
-        repetitions=spec.repetitions, cores=spec.cores or os.cpu_count() or 1,
-        max_p95_ms=spec.max_p95_ms, real_time=spec.real_time, max_tests=spec.max_tests,
-        serverless=None if spec.serverless is None else sizes, environment=environment,
-    )  # fmt: skip
-    enough = spec.enough_per_minute
-    return plan if enough is None else replace(plan, enough_per_minute=enough)

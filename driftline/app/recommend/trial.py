@@ -6,7 +6,6 @@ It has the real listener, capture of every request, and workers; candidates take
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import tempfile
@@ -59,10 +58,6 @@ class Plan:
     repetitions: int = 3
     cores: int = 1
     max_p95_ms: float | None = None
-    enough_per_minute: float = math.inf  # Invocations above which no more load is tried.
-    real_time: bool = True
-    # Memory and concurrency of serverless forms; None: the least memory, with a worker a core.
-    serverless: Sequence[tuple[int, int]] | None = None
     max_tests: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)  # Of the model's processes.
 
@@ -173,22 +168,14 @@ def _idle_s() -> float:
     return float(Path("/proc/uptime").read_text("ascii").split()[1])
 
 
-def candidates(files: Mapping[str, str], plan: Plan) -> list[Candidate]:
+def candidates(files: Mapping[str, str], cores: int) -> list[Candidate]:
     """Return what is tried of files by their runtime, those with the fewest threads first."""
-    cores = plan.cores
     workers = sorted({*(2**step for step in range(cores.bit_length())), cores})
     sizes = [(one, threads) for one in workers for threads in sorted({1, max(1, cores // one)})]
     sizes.sort(key=lambda size: size[0] * size[1])
     alone = [(*size, 1) for size in sizes if size[1] == 1]
-    real_time = (*sizes, *alone) if plan.real_time else ()
-    serverless = [(_LEAST_MB, cores)] if plan.serverless is None else plan.serverless
-    found = [Candidate(*file, *size) for file in files.items() for size in real_time]
-    found += [
-        Candidate(*file, workers, memory_mb=memory_mb)
-        for file in files.items()
-        for memory_mb, workers in serverless
-    ]
-    return found[: plan.max_tests]
+    found = [Candidate(*file, *size) for file in files.items() for size in (*sizes, *alone)]
+    return [*found, *(Candidate(*file, cores, memory_mb=_LEAST_MB) for file in files.items())]
 
 
 def search(
@@ -223,7 +210,7 @@ def search(
                 files[ONNX] = onnx
             except DriftlineError as error:  # The extra is missing, or it answers otherwise.
                 left_out.append(f"{ONNX} is not tried: {error}")
-        results, tried = list[Result](), candidates(files, plan)
+        results, tried = list[Result](), candidates(files, plan.cores)[: plan.max_tests]
         for at, candidate in enumerate(tried):
             advance(results, len(tried))
             is_known = at < len(known)
@@ -292,9 +279,6 @@ class Trial:
                     ended = why
                     break
                 peak = phases[-1]
-                if peak.invocations_per_minute >= plan.enough_per_minute:
-                    ended = f"{peak.invocations_per_minute:,.0f} invocations a minute are enough"
-                    break
         except InputError as error:
             ended = str(error)  # It cannot be served so, or refuses; others may do.
         finally:

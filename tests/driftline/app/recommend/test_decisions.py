@@ -8,7 +8,7 @@ import pytest
 
 from driftline.app.recommend.findings import Instance, Prices, recommend
 from driftline.app.recommend.load import Measured, Phase, why_no_more
-from driftline.app.recommend.trial import Candidate, Cost, Plan, Result, candidates
+from driftline.app.recommend.trial import Candidate, Cost, Result, candidates
 from driftline.errors import InputError, UndecidedError
 
 PRICES = """
@@ -64,24 +64,14 @@ def test_phases_are_read_as_users_spawn_and_seconds() -> None:
 
 
 def test_workers_go_up_to_the_cores_and_threads_fill_them() -> None:
-    found = candidates({"skops": "a.skops", "onnx": "a.onnx"}, Plan(cores=4))
+    found = candidates({"skops": "a.skops", "onnx": "a.onnx"}, 4)
 
     assert [one.name for one in found if one.runtime == "skops"] == [
         "skops 1x1", "skops 2x1", "skops 1x4", "skops 2x2", "skops 4x1",
         "skops 1x1 alone", "skops 2x1 alone", "skops 4x1 alone", "skops serverless 1G",
     ]  # fmt: skip
     assert len(found) == 18
-    assert max(one.workers for one in candidates({"skops": "a.skops"}, Plan(cores=3))) == 3
-
-
-def test_a_plan_bounds_what_is_tried() -> None:
-    files = {"skops": "a.skops"}
-    serverless = Plan(cores=2, real_time=False, serverless=[(2048, 3)])
-
-    (found,) = candidates(files, serverless)
-
-    assert (found.memory_mb, found.workers) == (2048, 3)
-    assert len(candidates(files, Plan(cores=4, max_tests=2))) == 2
+    assert max(one.workers for one in candidates({"skops": "a.skops"}, 3)) == 3
 
 
 def test_the_cheapest_machine_that_is_large_enough_is_paid_for(tmp_path: Path) -> None:
