@@ -132,6 +132,9 @@ def test_a_job_recommends_though_its_server_is_killed(sagemaker: Any) -> None:
     rates = [one["Metrics"]["MaxInvocations"] for one in found]
     assert first["InferenceBenchmark"]["Metrics"]["MaxInvocations"] in rates
     assert [one["Status"] for one in steps()] == ["COMPLETED"] * 2
+    own = sagemaker.installed.get("/api/v1/recommendation-jobs/late-1")
+    assert {one["candidate"]["model"] for one in own["results"]} == {"late"}
+    assert own["exit_message"].startswith(own["results"][0]["configuration"])
     (listed,) = sagemaker.list_inference_recommendations_jobs(
         StatusEquals="COMPLETED", ModelNameEquals="late"
     )["InferenceRecommendationsJobs"]

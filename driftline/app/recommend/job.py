@@ -35,7 +35,7 @@ def measure(held: HeldJob) -> str:
 
     def keep(results: Sequence[Result], _count: int) -> None:
         if len(results) > len(known):
-            held.keep(results=_stored(results), attempts=1)
+            held.keep(results=_stored(results, model.name), attempts=1)
 
     plan = Plan(
         [Phase(**one.model_dump()) for one in spec.phases] or LADDER,
@@ -58,11 +58,19 @@ def measure(held: HeldJob) -> str:
             raise UndecidedError(f"the server that was measured failed: {error}") from error
     found = recommend(measured, prices, left_out)
     ranking = [*found.ranking, *(one for one in found.results if one not in found.ranking)]
-    held.keep(results=_stored(ranking))
-    return "; ".join([f"{found.best.candidate.name}: {found.reason}", *left_out])
+    held.keep(results=_stored(ranking, model.name))
+    # Why another runtime was left out may quote a record, and all who may look see this.
+    words = [one.partition(":")[0] for one in left_out]
+    return "; ".join([f"{found.best.candidate.name}: {found.reason}", *words])
 
 
-def _stored(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return results as JSON; a reason may quote a record, which a job's own failure alone does."""
-    shown = [one if one.peak else replace(one, ended="not served") for one in results]
-    return [one.document for one in shown]
+def _stored(results: Sequence[Result], model: str) -> list[dict[str, Any]]:
+    """Return results as JSON, without what quotes a record or is a path of this machine."""
+    return [
+        replace(
+            one,
+            candidate=replace(one.candidate, model=model),
+            ended=one.ended if one.peak else "not served",
+        ).document
+        for one in results
+    ]
