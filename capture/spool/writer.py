@@ -25,6 +25,7 @@ from driftline.capture.spool.frame import (
     pack_meta,
     pack_parts,
     seed_of,
+    unpack,
     unpack_meta,
 )  # fmt: skip
 from driftline.capture.spool.quota import Quota
@@ -34,7 +35,8 @@ log = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000
 _QUIET_NS = 60 * SECOND_NS
-_MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
+_MAX_BUFFERS = 500  # Of one record, and of those before it; IOV_MAX is 1024 on Linux.
+_MAX_HELD_BYTES = 1 << 16
 _WORTH_FREEING_BYTES, _MAX_NS = 4 << 10, (1 << 63) - 1
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _RECORD, _GAP = int(Kind.RECORD), int(Kind.GAP)  # An enum costs more.
@@ -70,6 +72,8 @@ class SpoolWriter:
         self._segment_ns = int(segment_s * SECOND_NS)
         self._now_ns, self._mono_ns = now_ns, mono_ns
         self.traffic = TrafficCounters()
+        self.stored = 0
+        """How many records this writer has written."""
         self._reset()
         call_in_children(self._after_fork)
 
@@ -81,6 +85,10 @@ class SpoolWriter:
         self._segment_born_ns = 0
         self._seed = 0
         self._next_seq = 1
+        # Frames that are not written yet: their buffers, and how long each of them is.
+        self._held: list[bytes] = []
+        self._held_sizes: list[int] = []
+        self._held_bytes = 0
         self._quota = Quota(
             self.folder, max_bytes=self._max_bytes, min_free_bytes=self._min_free_bytes
         )
@@ -110,47 +118,82 @@ class SpoolWriter:
         request_bytes: int = 0,
         response_bytes: int = 0,
         status: int = 0,
+        is_held: bool = False,
     ) -> bool:
         """Write one record; False when it was dropped (and counted).
 
-        ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. Thread-safe.
+        ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. ``is_held``: it
+        may wait for ``flush``, which writes it together with others. Thread-safe.
         """
         packed = meta if isinstance(meta, bytes) else pack_meta(meta)
         if len(request) + len(response) > _MAX_BUFFERS:
             request, response = (b"".join(request),), (b"".join(response),)
         with self._lock:
             now = self._mono_ns()
-            reason = None if now < self._calm_ns else self._prepare(now)
-            if reason is None:
-                numbers = (
-                    _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
-                    request_bytes, response_bytes,
-                )  # fmt: skip
-                frame = pack_parts(self._seed, numbers, status, packed, request, response)
-                reason = self._put(_RECORD, *frame)
-            if reason is not None:
-                size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
-                endpoint = unpack_meta(packed).get("endpoint", "")
-                self._count(reason, endpoint, size, wall_ns or self._now_ns())
-        return reason is None
-
-    def _put(self, kind: int, buffers: Sequence[bytes], size: int) -> str | None:
-        """Append a frame whole or not at all; return the reason when it could not be."""
-        try:
-            if os.writev(self._segment, buffers) != size:
-                raise _short_write()
-        except OSError as error:
-            return self._fail(error)
-        self._segment_size += size
-        if kind == _RECORD:
-            self._tell_mended()
-        quota = self._quota
-        quota.left_bytes -= size
-        if quota.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
-            self._calm_ns = 0
-        if kind <= _GAP:
+            if now >= self._calm_ns:
+                self._flush()
+                if reason := self._prepare(now):
+                    size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
+                    endpoint = unpack_meta(packed).get("endpoint", "")
+                    self._count(reason, endpoint, size, wall_ns or self._now_ns())
+                    return False
+            numbers = (
+                _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
+                request_bytes, response_bytes,
+            )  # fmt: skip
+            buffers, size = pack_parts(self._seed, numbers, status, packed, request, response)
+            self._held += buffers
+            self._held_sizes.append(size)
+            self._held_bytes += size
             self._next_seq += 1
-        return None
+            is_full = self._held_bytes > _MAX_HELD_BYTES or len(self._held) > _MAX_BUFFERS
+            return (is_held and not is_full) or self._flush()
+
+    def flush(self) -> None:
+        """Write the records that are held."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> bool:
+        """Write the records that are held; False when the last was dropped (and counted)."""
+        buffers, sizes = self._held, self._held_sizes
+        if not sizes:
+            return True
+        self._held, self._held_sizes, self._held_bytes = [], [], 0
+        count, reason = self._put(buffers, sizes)
+        self.stored += count
+        if reason is None:
+            self._tell_mended()
+            return True
+        self._next_seq -= len(sizes) - count
+        data, at = b"".join(buffers), sum(sizes[:count])
+        for size in sizes[count:]:
+            frame = unpack(data, at, self._seed)
+            assert frame is not None, "it was packed here"
+            kept = len(frame.request) + len(frame.response) + len(pack_meta(frame.meta))
+            self._count(
+                reason, frame.meta.get("endpoint", ""), kept, frame.wall_ns or self._now_ns()
+            )
+            at += size
+        return False
+
+    def _put(self, buffers: Sequence[bytes], sizes: Sequence[int]) -> tuple[int, str | None]:
+        """Append frames at once, each whole or not at all; return how many, and why not all."""
+        count = 0
+        try:
+            left = os.writev(self._segment, buffers)
+            for size in sizes:
+                left -= size
+                if left < 0:
+                    raise _short_write()
+                count += 1
+                self._segment_size += size
+                self._quota.left_bytes -= size
+        except OSError as error:
+            return count, self._fail(error)
+        if self._quota.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
+            self._calm_ns = 0
+        return count, None
 
     def count_drop(self, reason: str, endpoint: str) -> None:
         """Count a record that never came to ``append``; the next gap frame tells it."""
@@ -180,6 +223,7 @@ class SpoolWriter:
     def close(self) -> None:
         """End the spool cleanly; a later append begins a new one."""
         with self._lock:
+            self._flush()
             is_due = self._segment >= 0 or self._drops.has_pending
             self._retry_ns = 0  # The last time to write down what was dropped.
             if is_due and self._prepare(self._mono_ns()) is None:
@@ -198,6 +242,7 @@ class SpoolWriter:
         """Close the parent's files in a forked child; a later append begins a new spool."""
         self._close_files()
         self._reset()
+        self.stored = 0
 
     def _close_files(self) -> None:
         self._drops.close()
@@ -297,7 +342,11 @@ class SpoolWriter:
 
     def _write(self, numbers: tuple[int, ...], meta: bytes) -> str | None:
         """Append a frame that is not a record; return the reason if impossible."""
-        return self._put(numbers[0], *pack_parts(self._seed, numbers, 0, meta, (), ()))
+        buffers, size = pack_parts(self._seed, numbers, 0, meta, (), ())
+        _, reason = self._put(buffers, (size,))
+        if reason is None and numbers[0] == _GAP:
+            self._next_seq += 1
+        return reason
 
     def _tell_mended(self) -> None:
         if self._is_failing:

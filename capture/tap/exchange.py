@@ -8,10 +8,12 @@ from time import monotonic_ns
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.asgi import (
     CAME_KEY,
+    PRECEDE,
     REQUEST_ID_HEADER,
     REQUEST_ID_KEY,
     HeaderList,
     Message,
+    Precede,
     Receive,
     Scope,
     Send,
@@ -73,7 +75,9 @@ def begin(
     words[at + 1] += 1
     recorder.sampled += 1
     wall_ns = (known.flags and scope.get(CAME_KEY)) or recorder.now_ns()
-    exchange = Exchange(recorder, known, receive, send, request_id, headers, wall_ns)
+    exchange = Exchange(
+        recorder, known, receive, send, request_id, headers, wall_ns, scope.get(PRECEDE)
+    )
     seen = without_bypasses(scope) if "extensions" in scope else scope
     return exchange, seen, exchange.send
 
@@ -94,6 +98,7 @@ class Exchange:
         "_left_out",
         "_length",
         "_mono_ns",
+        "_precede",
         "_receive",
         "_recorder",
         "_request",
@@ -120,6 +125,7 @@ class Exchange:
         request_id: str,
         headers: HeaderList,
         wall_ns: int,
+        precede: Precede | None,
     ) -> None:
         self._recorder = recorder
         self._known = known
@@ -142,6 +148,7 @@ class Exchange:
         self._flags = known.flags
         self._status = self._first_ns = 0
         self._wall_ns = wall_ns
+        self._precede = precede
         self._mono_ns = monotonic_ns()
         self.is_open = True
         self.inflight_bytes = 0
@@ -292,7 +299,7 @@ class Exchange:
         request = [] if left_out & _REQUEST_CUT else self._request
         response = [] if left_out & _RESPONSE_CUT else self._response
         meta, flag = recorder.meta(self._known, self._request_id, self._seen, self._given_count)
-        is_stored = recorder.spool.append(
+        recorder.spool.append(
             meta,
             # A bytearray is there only behind very many chunks.
             request if len(request) <= _MAX_CHUNKS else [b"".join(request)],  # type: ignore[arg-type]
@@ -305,9 +312,12 @@ class Exchange:
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
             status=self._status,
+            is_held=self._precede is not None,
         )
         self.is_open = False
-        recorder.count(is_stored)
+        recorder.faults_in_a_row = 0
+        if self._precede is not None:
+            self._precede(recorder.spool.flush)
 
 
 def _is_rowless(seen: list[bytes], name: bytes, tensors: bytes) -> bool:

@@ -98,8 +98,6 @@ class Recorder:
         """Count from zero, also in a forked child."""
         self.inflight_bytes = 0
         self.faults = 0
-        self.stored = 0
-        self.dropped = 0
         self.requests = 0
         self.sampled = 0
         self.faults_in_a_row = 0
@@ -108,8 +106,10 @@ class Recorder:
     @property
     def counters(self) -> dict[str, int]:
         """What this process has counted."""
-        names = ("requests", "sampled", "stored", "dropped", "faults")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "requests": self.requests, "sampled": self.sampled, "stored": self.spool.stored,
+            "dropped": self.spool.dropped, "faults": self.faults,
+        }  # fmt: skip
 
     def learn(self, target: CaptureTarget) -> KnownTarget:
         """Compute what is the same for all requests of a target."""
@@ -159,16 +159,7 @@ class Recorder:
 
     def pass_by(self, endpoint: str) -> None:
         """Count a record that is not made because the tap is disabled."""
-        self.dropped += 1
         self.spool.count_drop("tap_off", endpoint)
-
-    def count(self, is_stored: bool) -> None:
-        """Count a record as stored or dropped."""
-        self.faults_in_a_row = 0
-        if is_stored:
-            self.stored += 1
-        else:
-            self.dropped += 1
 
     def meta(
         self,

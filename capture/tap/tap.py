@@ -1,9 +1,10 @@
 """The tap: an ASGI layer that records requests and responses as they pass.
 
-It keeps references to body chunks and hands every chunk on at once, save for one: the frame is
-written before the chunk that completes the response is passed on, so whatever was answered is in
-the spool. One ``writev`` a request, no network, no parsing, no await
-of its own. Its own faults never reach the request. Standard library only.
+It keeps references to body chunks and hands every chunk on at once. The frame is written before
+the chunk that completes the response is passed on, so whatever was answered is in the spool. Our
+own listener sends the answers of a turn of the loop at its end: there one ``writev`` before them
+writes the frames of all. No network, no parsing, no await of its own. Its own faults never reach
+the request. Standard library only.
 """
 
 from __future__ import annotations

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import signal
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from driftline.capture.tap.asgi import BODY_CAME
+from driftline.capture.tap.asgi import BODY_CAME, PRECEDE
 from driftline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -31,16 +33,57 @@ _MOST_CONNECTIONS = 4096
 _MOST_HELD_BYTES = 1 << 16  # Of an answer that waits for the end of its turn.
 
 
-class _JoinedWrites:
-    """A transport that sends what is written in one turn of the loop together, at its end.
+class _Turn:
+    """Ends a turn of the loop: what has to precede its answers is done, then all of them are sent.
 
     uvicorn writes the head of an answer and its body apart: two system calls, two packets and two
     wake-ups of the client. And one that is woken at once takes turns with this process, which then
     finds one request a turn where it would find several: a fifth of what one row costs the server.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._first: dict[Callable[[], None], None] = {}
+        self._writers: list[_JoinedWrites] = []
+        self._is_due = False
+
+    def precede(self, call: Callable[[], None]) -> None:
+        """Call it, once, before any answer leaves that is written from now on."""
+        self._first[call] = None
+        self._await_end()
+
+    def send_later(self, writer: _JoinedWrites) -> None:
+        """Send what a connection holds at the end of this turn."""
+        self._writers.append(writer)
+        self._await_end()
+
+    def settle(self) -> None:
+        """Do what has to precede answers."""
+        while self._first:
+            self._first.popitem()[0]()
+
+    def _await_end(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        self._is_due = False
+        try:
+            self.settle()
+            while self._writers:
+                self._writers.pop().flush()
+        finally:
+            if self._writers:  # One has failed, for whatever reason; the others have not.
+                self._await_end()
+
+
+class _JoinedWrites:
+    """A transport that sends at the end of a turn what was written in it."""
+
+    def __init__(self, transport: asyncio.Transport, turn: _Turn) -> None:
+        self._transport, self._turn = transport, turn
+        self.is_closing = transport.is_closing  # Asked for each request.
         self._held: list[bytes] = []
         self._held_bytes = 0
 
@@ -50,18 +93,20 @@ class _JoinedWrites:
     def write(self, data: bytes) -> None:
         """Hold it until the end of the turn, while that is little."""
         if not self._held:
-            self._loop.call_soon(self._flush)
+            self._turn.send_later(self)
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > _MOST_HELD_BYTES:
-            self._flush()
+            self.flush()
 
     def close(self) -> None:
         """Close once all is sent."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is held."""
+        self._turn.settle()
         if self._held:
             held, self._held, self._held_bytes = self._held, [], 0
             self._transport.write(b"".join(held))
@@ -78,48 +123,67 @@ class HTTPProtocol(HttpToolsProtocol):
     """Within which a head must be whole, counted from the connection or from its first byte."""
 
     _pending = 0  # Bytes since the parser last gave a head, a part of a body or an end.
-    _head_timer: asyncio.TimerHandle | None = None
+    _most_head = 0  # What a head that is whole now may have, all of the bytes that came with it.
+    _deadline = math.inf  # Of the next head, by the loop's clock.
+
+    def __init__(self, *args: Any, turn: _Turn, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*args, **options)
+        self._turn = turn
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
-        super().connection_made(_JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
-        self._await_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
-        super().connection_lost(exc)
-        self._stop_waiting()
+        super().connection_made(_JoinedWrites(transport, self._turn))  # type: ignore[arg-type]
+        self._deadline = self.loop.time() + self.head_timeout_s
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
         self._pending += len(data)
+        self._most_head = self._pending
         super().data_received(data)
-        if self.transport.is_closing():
+        if not self._pending or self.transport.is_closing():
             return
         if self._pending > MOST_HEAD_BYTES:
             self.send_400_response("line and headers of a request are too long")
-        elif self._pending and self._head_timer is None and self._is_idle():
-            self._await_head()
+        elif self._is_idle():
+            self._deadline = min(self._deadline, self.loop.time() + self.head_timeout_s)
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
-        self._stop_waiting()
-        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
-        if size > MOST_HEAD_BYTES:
-            raise ValueError(size)  # httptools makes it an error of the request.
+        self._pending, self._deadline = 0, math.inf
+        if self._most_head > MOST_HEAD_BYTES:
+            size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+            if size > MOST_HEAD_BYTES:
+                raise ValueError(size)  # httptools makes it an error of the request.
         super().on_headers_complete()
+        self.scope[PRECEDE] = self._turn.precede  # type: ignore[literal-required]
         self.headers = []  # What comes from now on are trailers, which nobody is told.
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
-        self._stop_waiting()
+        self._pending = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
-        self._stop_waiting()
+        self._pending = 0
         self.scope[BODY_CAME] = True  # type: ignore[literal-required]
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on after an answer as uvicorn does, without a timer for each."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._deadline = self.loop.time() + KEPT_S
+
+    def close_if_late(self, now: float) -> None:
+        """Close the connection where the next request has not come in time."""
+        if now > self._deadline:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, and close; nothing is said in the middle of an answer."""
@@ -130,15 +194,6 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
-
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.abort)
-
-    def _stop_waiting(self) -> None:
-        self._pending = 0
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 def listen(
@@ -179,6 +234,7 @@ class Server(uvicorn.Server):
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         config = uvicorn.Config(
             app,
+            interface="asgi3",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -192,7 +248,6 @@ class Server(uvicorn.Server):
             limit_concurrency=min(
                 files // 2 if files >= 0 else _MOST_CONNECTIONS, _MOST_CONNECTIONS
             ),
-            timeout_keep_alive=KEPT_S,
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
@@ -201,9 +256,18 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
+        turn = _Turn(asyncio.get_running_loop())
+        self.config.http_protocol_class = partial(HTTPProtocol, turn=turn)  # type: ignore[assignment]
         await super().startup(sockets=sockets)
         if self.started:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look for requests that have not come in time; uvicorn calls it ten times a second."""
+        now = asyncio.get_running_loop().time()
+        for connection in self.server_state.connections.copy():
+            cast("HTTPProtocol", connection).close_if_late(now)
+        return await super().on_tick(counter)
 
 
 def check_tls(section: str, certificate: Path, key: Path) -> None:

@@ -106,6 +106,7 @@ def record(
     status: int = 200,
     endpoint: str = "flights",
     flags: int = 0,
+    is_held: bool = False,
     **meta: str,
 ) -> bool:
     """Append one CSV record whose event and arrival time are given."""
@@ -127,6 +128,7 @@ def record(
         response_bytes=len(response),
         status=status,
         flags=flags,
+        is_held=is_held,
     )
 
 

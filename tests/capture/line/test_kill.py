@@ -25,7 +25,7 @@ from tests.servers.commands import Fork, python
 # The socket that both servers share is their standard input.
 SERVER = """
 import socket, sys
-import uvicorn
+from driftline.app.listener import Server
 from driftline.capture.tap.tap import Capture
 
 async def app(scope, receive, send):
@@ -38,10 +38,8 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
-config = uvicorn.Config(
-    Capture(app, endpoint="flights", spool_dir=sys.argv[1]), log_level="critical", lifespan="off"
-)
-uvicorn.Server(config).run(sockets=[socket.socket(fileno=0)])
+tap = Capture(app, endpoint="flights", spool_dir=sys.argv[1])
+Server(tap, lifespan="off").run(sockets=[socket.socket(fileno=0)])
 """
 
 SINK = """

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from driftline.capture.spool.counters import read_drops
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind
@@ -140,28 +142,32 @@ def test_past_the_budget_records_are_dropped_counted_and_told(
     assert last.seq == gap.seq + 1
 
 
+@pytest.mark.parametrize("is_held", [False, True])
 def test_a_full_disk_costs_records_but_no_error_and_leaves_whole_frames(
-    spool_dir: Path, write: Write
+    spool_dir: Path, write: Write, is_held: bool
 ) -> None:
     clock = Clock()
     writer = SpoolWriter(spool_dir, mono_ns=clock)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
-        stored = [write(writer, b"%06d" % number + b"x" * 3_000) for number in range(100)]
+        for number in range(100):
+            write(writer, b"%06d" % number + b"x" * 3_000, is_held=is_held)
+        writer.flush()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    stored = writer.stored
     clock.pass_s(1.1)
     assert write(writer, b"after")
 
     found = frames_of(spool_dir)
     records = [frame for frame in found if frame.kind == Kind.RECORD]
     gaps = [frame for frame in found if frame.kind == Kind.GAP]
-    assert 10 < sum(stored) < 20
-    assert len(records) == sum(stored) + 1
+    assert 10 < stored < 20
+    assert len(records) == stored + 1
     assert [frame.seq for frame in found] == list(range(1, len(found) + 1))
     assert {gap.meta["reason"] for gap in gaps} <= {"io_error", "full"}
-    assert sum(int(gap.meta["records"]) for gap in gaps) == 100 - sum(stored)
+    assert sum(int(gap.meta["records"]) for gap in gaps) == 100 - stored
 
 
 def test_a_spool_that_cannot_be_made_drops_and_tries_again(tmp_path: Path, write: Write) -> None:

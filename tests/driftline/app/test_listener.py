@@ -16,6 +16,7 @@ import httpx
 import pytest
 import trustme
 
+from driftline.app import listener
 from driftline.app.client.client import Client
 from driftline.app.listener import MOST_HEAD_BYTES, HTTPProtocol
 from driftline.errors import UnavailableError
@@ -181,6 +182,14 @@ def test_what_works_or_rests_between_requests_waits_for_nobody() -> None:
 
         assert client.sock.getsockname() == address
         client.close()
+
+
+def test_a_connection_that_rests_for_too_long_is_closed(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "KEPT_S", 0.1)
+
+    assert answer(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
 def test_nobody_says_by_a_header_from_which_address_they_ask() -> None:
