@@ -66,13 +66,12 @@ class LocalOnly:
         self.app, self.external_url, self.hosts = app, external_url, frozenset(hosts)
         self._external_host = urlsplit(external_url).netloc
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass the call on, or refuse it with one sentence."""
         problem = self._problem(scope) if scope["type"] == "http" else None
         if problem is None:
-            await self.app(scope, receive, send)
-        else:
-            await refuse(send, 403, "forbidden", problem)
+            return self.app(scope, receive, send)
+        return refuse(send, 403, "forbidden", problem)
 
     def _problem(self, scope: Scope) -> str | None:
         """Return why a request is refused, by its host and origin; None when both are our own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import monotonic
 
 from driftline.errors import UnavailableError
 from driftline.serving.hosting.child import UnansweredError
@@ -80,7 +81,8 @@ class Gate:
 
     def _deadline(self, timeout_s: float | None = None) -> float:
         """Return when a request that comes now has to be answered."""
-        return asyncio.get_running_loop().time() + (timeout_s or self.limits.timeout_s)
+        # As the loop's clock; to ask for the loop is a call of the system.
+        return monotonic() + (timeout_s or self.limits.timeout_s)
 
     def _late(self, limit_s: float) -> TimedOutError:
         return TimedOutError(f"{self._title} did not answer within {limit_s:g} s")

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from driftline.capture.tap.target import hash_of
@@ -215,10 +216,10 @@ class Pool(Gate):
         deadline: float,
         headers: Mapping[str, Any],
     ) -> Reply:
-        loop, model = asyncio.get_running_loop(), headers.get("target")
+        model = headers.get("target")
         attempt, setup_s = 0, 0.0
         while attempt < self.limits.attempts:
-            began_s = loop.time()
+            began_s = monotonic()
             if model is not None and self._losses.get(model, (0, 0.0))[1] > began_s:
                 message = (
                     f'model "{model}" ends its worker, or does not come to an end; it is not asked '
@@ -228,7 +229,7 @@ class Pool(Gate):
             if (child := self._chosen(model)) is None:
                 child = await self._child(model, deadline)
                 if self.limits.is_elastic:  # To start a worker takes none of the request's time.
-                    took_s = loop.time() - began_s
+                    took_s = monotonic() - began_s
                     setup_s, deadline = setup_s + took_s, deadline + took_s
             try:
                 reply = await child.ask(
@@ -245,7 +246,7 @@ class Pool(Gate):
                     if attempt > 0:
                         break
                 else:
-                    deadline = max(deadline, loop.time() + limit_s)
+                    deadline = max(deadline, monotonic() + limit_s)
                 attempt += not error.is_settled
             else:
                 if model is not None:

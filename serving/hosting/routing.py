@@ -77,6 +77,8 @@ class Route:
         """Return which model or container a request asks for; None where there is no choice."""
         worker, title = self.desired.worker, f'endpoint "{self.desired.endpoint}"'
         has_models = worker.many_memory_mb is not None
+        if header is container is None and not (has_models or worker.containers):
+            return None
         parts = () if worker.is_serial else worker.containers
         hosts = {host.casefold(): host for host, _ in parts}
         for text, name, has_choice in (

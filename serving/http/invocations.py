@@ -8,7 +8,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from driftline.capture.tap.asgi import CAME_KEY, REQUEST_ID_KEY
@@ -60,6 +60,7 @@ class _Call:
     """Which variant and model answer a call."""
 
     route: Route
+    headers: Mapping[bytes, bytes]
     model: str | None = None
     is_copy: bool = False  # Of a call that a caller got an answer to, for the shadow.
     shadow: Route | None = None  # It is asked the same when the caller has the answer,
@@ -90,7 +91,9 @@ class Invocations:
     @staticmethod
     def takes(scope: Scope) -> bool:
         """Whether a call is an invocation."""
-        return scope["type"] == "http" and _PATH.fullmatch(scope["path"]) is not None
+        return _CALL in scope or (
+            scope["type"] == "http" and _PATH.fullmatch(scope["path"]) is not None
+        )
 
     def target(self, scope: Scope) -> CaptureTarget | None:
         """Return what the tap records a call as; None when it reaches no endpoint."""
@@ -101,9 +104,10 @@ class Invocations:
             found = self._find(scope)
             if found is None:
                 return None
+            headers = dict(scope["headers"])
             try:
-                call = _Call(self._chosen(found, scope))
-                call.model = _target(call.route, scope)
+                call = _Call(self._chosen(found, headers, scope), headers)
+                call.model = _target(call.route, headers)
             except DriftlineError:
                 return None  # Refused: no model is asked.
             scope[_CALL] = call
@@ -132,13 +136,13 @@ class Invocations:
             return
         can_answer, model = shadow.pool.is_ready, None  # Copies would but wait for a worker.
         try:
-            model = _target(shadow, scope)
+            model = _target(shadow, call.headers)
         except DriftlineError:
             can_answer = False  # One of the two has many models, and the other one.
         copy = {
             "type": "http", "method": "POST", "path": scope["path"], "headers": scope["headers"],
             CAME_KEY: call.came_ns, REQUEST_ID_KEY: request_id,
-            _CALL: _Call(shadow, model, is_copy=True),
+            _CALL: _Call(shadow, call.headers, model, is_copy=True),
         }  # fmt: skip
 
         async def receive() -> Message:
@@ -168,11 +172,12 @@ class Invocations:
             is_chosen = call is not None
             if call is None:
                 served = self._reconciler.served(scope["path"].split("/")[2])
-                call = _Call(self._chosen(served, scope))
+                given = dict(scope["headers"])
+                call = _Call(self._chosen(served, given, scope), given)
             desired = call.route.desired
             headers.append((b"x-amzn-invoked-production-variant", desired.name.encode("ascii")))
             if not is_chosen:
-                call.model = _target(call.route, scope)
+                call.model = _target(call.route, call.headers)
             reply, body, model_s = await self._invoke(call, scope, receive)
         except DriftlineError as error:
             status, code, extra = status_of(error)
@@ -208,9 +213,11 @@ class Invocations:
         matched = _PATH.fullmatch(scope["path"])
         return None if matched is None else self._reconciler.endpoint(matched[1])
 
-    def _chosen(self, served: ServedEndpoint, scope: Scope) -> Route:
+    def _chosen(
+        self, served: ServedEndpoint, headers: Mapping[bytes, bytes], scope: Scope
+    ) -> Route:
         """Return the variant that a call names, or else one by the weights."""
-        variant = _header(scope, _VARIANT)
+        variant = _text(headers, _VARIANT)
         route = served.by_weight(_draw()) if variant is None else served.named(variant, _draw())
         if route.desired.answers_later is not None and LATER not in scope:
             raise InputError(
@@ -224,7 +231,14 @@ class Invocations:
     ) -> tuple[Reply, bytes, float]:
         """Return what the model answers, and the seconds that it took."""
         pool, desired = call.route.pool, call.route.desired
-        form, answer, encoding, event_time = _headers(scope)
+        headers = call.headers
+        require_supported(headers)
+        form, encoding, event_time = (
+            _text(headers, name) or ""
+            for name in (b"content-type", b"content-encoding", b"x-driftline-event-time")
+        )
+        accepted = [value for name, value in scope["headers"] if name == b"accept"]
+        answer = b",".join(accepted).decode("latin-1")
         if not desired.worker.reads_bodies:
             read_form = body_form(form)
             form, answer = read_form, answer_form(answer, read_form)
@@ -249,38 +263,19 @@ class Invocations:
         return reply, body, time.perf_counter() - call.asked_s
 
 
-def _header(scope: Scope, name: bytes) -> str | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value, "latin-1")
-    return None
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
 
 
-def _target(route: Route, scope: Scope) -> str | None:
-    return route.target_model(_header(scope, _MODEL), _header(scope, _CONTAINER))
+def _target(route: Route, headers: Mapping[bytes, bytes]) -> str | None:
+    return route.target_model(_text(headers, _MODEL), _text(headers, _CONTAINER))
 
 
-def require_supported(headers: Iterable[tuple[bytes, bytes]]) -> None:
+def require_supported(names: Iterable[bytes]) -> None:
     """Refuse headers of SageMaker that would change the answer, and do not here."""
-    for name, _ in headers:
-        if name in _REFUSED:
-            raise InputError(f"{_REFUSED[name]} is not supported; send the request without it")
-
-
-def _headers(scope: Scope) -> tuple[str, str, str, str]:
-    """Return the headers that matter here: type, accepted types, encoding, event time."""
-    content_type = accept = encoding = event_time = ""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            content_type = value.decode("latin-1")
-        elif name == b"accept":
-            accept = f"{accept},{value.decode('latin-1')}" if accept else value.decode("latin-1")
-        elif name == b"content-encoding":
-            encoding = value.decode("latin-1")
-        elif name == b"x-driftline-event-time":
-            event_time = value.decode("latin-1")
-    require_supported(scope["headers"])
-    return content_type, accept, encoding, event_time
+    for name in _REFUSED.keys() & names:
+        raise InputError(f"{_REFUSED[name]} is not supported; send the request without it")
 
 
 async def _discard(_message: Message) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 from driftline.loopback import App, Message, Receive, Scope, Send
 
@@ -30,12 +30,11 @@ class ResponseStream:
     def __init__(self, app: App) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass the call on; errors are answered as of a plain invocation."""
         asked = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
         if asked is None:
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         headers = [
             (b"accept" if name == _ACCEPT else name, value)
             for name, value in scope["headers"]
@@ -54,7 +53,7 @@ class ResponseStream:
                 message = {**message, "body": events}
             await send(message)
 
-        await self.app({**scope, "path": asked[1], "headers": headers}, receive, framed)
+        return self.app({**scope, "path": asked[1], "headers": headers}, receive, framed)
 
 
 def _stream_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Awaitable
 from urllib.parse import quote
 
 from driftline.loopback import App, Message, Receive, Scope, Send
@@ -42,25 +43,26 @@ class SageMakerErrors:
     def __init__(self, app: App) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass the call on, and its answer, unless that is an error."""
         asked = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
         if asked is None:
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         start: Message | None = None
 
-        async def told(message: Message) -> None:
+        async def rewrite(message: Message) -> None:
             nonlocal start
-            if message["type"] == "http.response.start" and message["status"] >= 400:
+            if start is None:
                 start = message  # Its length is known with its body, which comes in one piece.
-            elif start is None:
-                await send(message)
-            else:
-                for part in _rewritten(start, message["body"], asked[1]):
-                    await send(part)
+                return
+            for part in _rewritten(start, message["body"], asked[1]):
+                await send(part)
 
-        await self.app(scope, receive, told)
+        def told(message: Message) -> Awaitable[None]:
+            is_error = start is not None or message.get("status", 0) >= 400
+            return (rewrite if is_error else send)(message)
+
+        return self.app(scope, receive, told)
 
 
 def _rewritten(start: Message, body: bytes, endpoint: str) -> tuple[Message, Message]:

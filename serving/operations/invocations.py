@@ -116,7 +116,7 @@ async def invoke_async(
             f'endpoint "{endpoint}" answers at once; ask its path /invocations, or apply it with '
             "async_inference_config"
         )
-    require_supported(request.headers.raw)
+    require_supported(name for name, _ in request.headers.raw)
     _require_one_input(body, location)
     if location is not None:
         context.reach.check_object(location, endpoint)
