@@ -32,8 +32,10 @@ from driftline.monitors.check_context import Predictor
 BACKGROUND_ROWS = 10
 # Of a window: rows explained, and rows that the model is asked about for them, at most.
 WINDOW_ROWS, WINDOW_MODEL_ROWS = 1_000, 60_000
-# Rows that the model is asked about in one call.
+# Rows that the model is asked about for what is drawn together.
 MODEL_ROWS = 150_000
+# Values that it gets in one call: on their way to a worker they are there several times.
+CALL_VALUES = 100_000
 # So many, where progress is told between two calls.
 TOLD_ROWS = 5_000
 # Attributions are kept in single precision (3.4e38 at most), in which they are summed, too.
@@ -69,8 +71,9 @@ def explain(
     """
     whole = pa.concat_tables([rows, background.select(rows.column_names)]).combine_chunks()
     codes = _codes(whole)
+    call_rows = max(1, min(max_rows, CALL_VALUES // max(1, whole.num_columns)))
     ends = np.concatenate(
-        [ask(predict, whole.slice(at, max_rows)) for at in range(0, whole.num_rows, max_rows)]
+        [ask(predict, whole.slice(at, call_rows)) for at in range(0, whole.num_rows, call_rows)]
     )
     count, depth = rows.num_rows, background.num_rows
     if not is_number(ends).any():
@@ -88,7 +91,7 @@ def explain(
         walks = _Walks.draw(codes, np.arange(first, last), count, depth, random)
         asked = [
             ask(predict, _table(whole, walks, some))
-            for some in _slices(walks.asked_count, max_rows)
+            for some in _slices(walks.asked_count, call_rows)
         ]
         parts.append(walks.contributions(np.concatenate([ends, *asked])))
         if moved is not None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeRegressor
 
-from driftline.monitors.kinds.attribution.shapley import explain
+from driftline.monitors.kinds.attribution.shapley import CALL_VALUES, explain
 
 Model = Callable[[np.ndarray], np.ndarray]
 
@@ -122,3 +122,18 @@ def test_text_and_gaps_are_replaced_by_the_background_rows_value() -> None:
     np.testing.assert_array_equal(found.values[:, 0], [[3, 0, 0], [-2, 0, 0]])
     assert {one.schema for one in seen} == {rows.schema}
     assert pa.concat_tables(seen)["temp"].null_count > 0
+
+
+def test_a_model_gets_few_values_in_one_call_however_many_rows_it_is_asked_about(
+    rng: np.random.Generator,
+) -> None:
+    rows, background, sizes = rng.normal(size=(400, 12)), rng.normal(size=(10, 12)), list[int]()
+
+    def model(values: np.ndarray) -> np.ndarray:
+        sizes.append(values.size)
+        return values.sum(axis=1)
+
+    found = explain(table(rows), table(background), asked(model), seed=0)
+
+    assert found.values[:, 0] == pytest.approx(rows - background.mean(axis=0))
+    assert max(sizes) <= CALL_VALUES < sum(sizes)
