@@ -58,6 +58,7 @@ GARBAGE = (50_000, 20, 50)
 # Files that share what is dear to start go to one worker: seeded installations, a broker, a wheel.
 TOGETHER = {
     "access": ("tests/driftline/access/",),
+    "cloudwatch": ("tests/serving/aws/cloudwatch/",),
     "dashboard": ("tests/dashboard/",),
     "broker": (
         "tests/capture/line/test_kafka",

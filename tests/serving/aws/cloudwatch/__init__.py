@@ -1,0 +1,1 @@
+"""CloudWatch of boto3, on one server; as a package, it ends with them."""
