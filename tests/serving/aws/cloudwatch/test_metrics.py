@@ -73,9 +73,9 @@ def test_a_large_put_comes_packed_and_metrics_are_listed_page_by_page(client: An
     client.put_metric_data(Namespace="Many", MetricData=data)
 
     pages = list(client.get_paginator("list_metrics").paginate(Namespace="Many"))
-    (one,) = client.list_metrics(
-        Namespace="Shop", Dimensions=[{"Name": "Region"}], RecentlyActive="PT3H"
-    )["Metrics"]
+    (one,) = client.list_metrics(**METRIC, Dimensions=[{"Name": "Region"}], RecentlyActive="PT3H")[
+        "Metrics"
+    ]
 
     assert [len(page["Metrics"]) for page in pages] == [500, 200]
     assert one == {**METRIC, "Dimensions": NORTH}
