@@ -278,9 +278,9 @@ def _features(connection: Connection, cap: SeriesCap) -> Metric:
 
 def _states(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
     """Return each alarm's state, one series for each state as Prometheus has its enums."""
-    counts = count_by(connection, alarms.c.state)
+    counts = count_by(connection, alarms.c.state, ~alarms.c.only_scales)
     states = (([one], counts.get(one, 0)) for one in STATES)
-    yield gauge("alarms", "Alarms by their state.", "state", states)
+    yield gauge("alarms", "Alarms by their state, but those that only scale.", "state", states)
     query = select(alarms.c.name, alarms.c.kind, alarms.c.severity, alarms.c.state).order_by(
         alarms.c.state != "ALARM", alarms.c.name
     )

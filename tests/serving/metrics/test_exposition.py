@@ -36,8 +36,11 @@ def context(start, tmp_path):
 
 def test_series_are_capped_with_firing_alarms_first_and_totals_are_never_cut(context):
     with context.engine.begin() as connection:
-        for name, state in {"a": "OK", "b": "INSUFFICIENT_DATA", "z": "ALARM"}.items():
-            put_alarm(connection, AlarmDefinition.from_dict(ALARM | {"alarm_name": name}), NOW)
+        states = {"a": "OK", "b": "INSUFFICIENT_DATA", "z": "ALARM", "zz only scales": "ALARM"}
+        for name, state in states.items():
+            scaling = {"alarm_actions": ["scaling:e/v/p"]} if "scales" in name else {}
+            rule = AlarmDefinition.from_dict(ALARM | {"alarm_name": name} | scaling)
+            put_alarm(connection, rule, NOW)
             here = tables.alarms.c.name == name
             connection.execute(update(tables.alarms).where(here).values(state=state))
         times = {"pending": 90, "sending": 30, "failed": 9000}
