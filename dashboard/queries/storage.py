@@ -328,7 +328,10 @@ class Storage:
     def signature_of(self, line: views.MonitorLine) -> Signature:
         """Return a monitor's columns: those of its baseline, with what its endpoint answers."""
         own, declared = self.outline_of(line).signature, self._signature_of(line.endpoint)
-        return own if declared is None else replace(own, outputs=declared.read_by(own).outputs)
+        outputs = () if declared is None else declared.read_by(own).outputs
+        # What the endpoint does not answer any more is a column of its rows all the same.
+        is_whole = {one.name for one in own.outputs} <= {one.name for one in outputs}
+        return replace(own, outputs=outputs) if is_whole else own
 
     def answers_of(self, line: views.MonitorLine) -> list[str]:
         """Name what the model answered and what came true: predictions, probabilities, labels."""

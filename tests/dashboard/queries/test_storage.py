@@ -3,6 +3,7 @@
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -62,6 +63,32 @@ def test_without_a_version_it_is_the_newest_baseline_however_new(stores, seeded,
 
         assert storage.baseline("new", "").profile.row_count == several
         assert storage.outline("new", "").version == store.newest(root, "new")
+
+
+@pytest.mark.parametrize("answered", ["both", "prediction alone"])
+def test_a_monitors_columns_are_all_of_its_baseline(tmp_path, seeded, answered):
+    """Its prediction was stored as another type before; the model stopped giving probabilities."""
+    rows = {"temp": [1.0, 2.0], "late": [0, 1], "said": [0, 1], "chance": [0.2, 0.7]}
+    made = Baseline.fit(
+        pa.table({name: values * 50 for name, values in rows.items()}),
+        label="late", prediction="said", probability="chance",
+    )  # fmt: skip
+    store.put(str(tmp_path), "new", made, seeded.now)
+    outputs = (
+        Column("prediction", "prediction_v2", "string", "prediction", former=("prediction",)),
+        Column("probability", "probability", "double", "probability"),
+    )[: 2 if answered == "both" else 1]
+    endpoint = replace(made.signature, outputs=outputs)
+    storage = Storage(str(tmp_path), lambda _: endpoint)
+    line = SimpleNamespace(
+        endpoint="new", baseline_version="", definition=SimpleNamespace(baseline="new")
+    )
+
+    found = storage.signature_of(line)
+
+    assert {*rows} == {one.name for one in found.columns}
+    column = "prediction_v2" if answered == "both" else "prediction"
+    assert found.get("said").column == column
 
 
 def test_the_page_of_a_monitor_of_outliers_shows_the_worst_rows_with_their_scores(stores):
