@@ -21,6 +21,10 @@ from driftline.formats.coercion import Coerced, from_array
 from driftline.formats.npy_layout import Layout, header_end, layout_of, require_unicode
 from driftline.formats.shapes.responses import AnswerRows
 
+_Body = tuple[int, bytes]  # Which it is, and its values.
+# Where the outputs stand in a row of an answer; None: in their order.
+Places = tuple[int | None, ...] | None
+
 
 def read_npy(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
     """Read arrays of shape (n, k), (n,) of one field or, of requests, (k,); or structured ones.
@@ -28,27 +32,27 @@ def read_npy(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> N
     Bodies with equal headers, as one client sends them, are read together. Rows of answers may lack
     values at the end, and a vector is one value a row there.
     """
-    reading, answers, id_name = wanted.reading, wanted.answers, wanted.id_name
-    groups: dict[bytes, list[tuple[int, bytes]]] = {}
+    reading, answers = wanted.reading, wanted.answers
+    groups: dict[bytes, list[_Body]] = {}
     for index, content in zip(indices.tolist(), contents.to_pylist(), strict=True):
         end = header_end(content)
         groups.setdefault(content[:end], []).append((index, content[end:]))
     for header, bodies in groups.items():
         try:
             layout = layout_of(header, 1 if answers is not None else len(reading.columns))
-            whole = _whole(reading, layout, bodies)
-            if answers is not None and answers.may_be_probabilities(layout.width):
-                _add_each(reading, layout, whole, answers)
-            else:
-                _add(reading, layout, whole, id_name, is_ragged=answers is not None)
         except BodyError as error:
             for index, _ in bodies:
                 reading.errors[index] = str(error)
+            continue
+        whole = _whole(reading, layout, bodies)
+        alike: dict[Places, list[_Body]] = {None: whole}
+        if answers is not None and answers.may_be_probabilities(layout.width):
+            alike = _by_places(reading, layout, whole, answers)
+        for places, some in alike.items():
+            _add_alike(wanted, layout, some, places)
 
 
-def _whole(
-    reading: Reading, layout: Layout, bodies: Sequence[tuple[int, bytes]]
-) -> list[tuple[int, bytes]]:
+def _whole(reading: Reading, layout: Layout, bodies: Sequence[_Body]) -> list[_Body]:
     """Return the bodies that have as many bytes as their header says."""
     for index, data in bodies:
         if len(data) != layout.size_bytes:
@@ -57,29 +61,37 @@ def _whole(
     return [body for body in bodies if len(body[1]) == layout.size_bytes]
 
 
-def _add_each(
-    reading: Reading, layout: Layout, bodies: Sequence[tuple[int, bytes]], answers: AnswerRows
-) -> None:
-    """Take each body of answers by itself: what its values are, they say only together."""
+def _by_places(
+    reading: Reading, layout: Layout, bodies: Sequence[_Body], answers: AnswerRows
+) -> dict[Places, list[_Body]]:
+    """Part bodies of answers by what their values are, which they say only together."""
+    found: dict[Places, list[_Body]] = {}
     for body in bodies:
         try:
-            values = layout.columns(body[1])
-            numbers = (column.tolist() for column in values)
+            numbers = (column.tolist() for column in layout.columns(body[1]))
             places = answers.places(list(zip(*numbers, strict=True)))
-            _add(reading, layout, [body], None, is_ragged=True, places=places)
         except BodyError as error:
             reading.errors[body[0]] = str(error)
+        else:
+            found.setdefault(None if places is None else tuple(places), []).append(body)
+    return found
 
 
-def _add(
-    reading: Reading,
-    layout: Layout,
-    bodies: Sequence[tuple[int, bytes]],
-    id_name: str | None,
-    *,
-    is_ragged: bool,
-    places: Sequence[int | None] | None = None,
-) -> None:
+def _add_alike(wanted: Wanted, layout: Layout, bodies: Sequence[_Body], places: Places) -> None:
+    """Add bodies together; of those that cannot be, the halves: the fault may be of one of them."""
+    try:
+        _add(wanted, layout, bodies, places)
+    except BodyError as error:
+        if len(bodies) == 1:
+            wanted.reading.errors[bodies[0][0]] = str(error)
+            return
+        half = len(bodies) // 2
+        for part in (bodies[:half], bodies[half:]):
+            _add_alike(wanted, layout, part, places)
+
+
+def _add(wanted: Wanted, layout: Layout, bodies: Sequence[_Body], places: Places) -> None:
+    reading, id_name, is_ragged = wanted.reading, wanted.id_name, wanted.answers is not None
     names = [column.name for column in reading.columns]
     if not bodies:
         return

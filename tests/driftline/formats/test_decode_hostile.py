@@ -306,3 +306,14 @@ def test_lines_of_json_are_taken_one_by_one() -> None:
 
     assert found.row_counts.tolist() == [60]
     assert peak < 64 << 20
+
+
+def test_an_array_that_cannot_be_read_spoils_none_of_the_same_header():
+    head = npy_head("(1,)", "[('carrier', '<U1')]")
+    texts = [head + letter.encode("utf-32-le") for letter in "ABC"]
+    bodies = [*texts, head + b"\xff" * 4, *texts]
+
+    found = decode([frame(body, NPY) for body in bodies], SIGNATURE)
+
+    assert [row[2] for row in features(found)] == ["A", "B", "C", None, "A", "B", "C"]
+    assert ["request" in str(error) for error in found.errors] == [False] * 3 + [True] + [False] * 3
