@@ -50,13 +50,26 @@ def add_large(
     wanted: Wanted, form: str, indices: np.ndarray, contents: pa.BinaryArray
 ) -> tuple[np.ndarray, pa.BinaryArray]:
     """Read the large bodies of plain values; return all others."""
-    lengths = pc.binary_length(contents).to_numpy()
+    large = np.flatnonzero(pc.binary_length(contents).to_numpy() >= LARGE_BYTES).tolist()
+    finder, reading = wanted.finder, wanted.reading
+    tables: dict[int, np.ndarray] = {}
     is_left = np.ones(len(contents), np.bool_)
-    for at in np.flatnonzero(lengths >= LARGE_BYTES).tolist():
-        columns = _columns(memoryview(contents[at].as_buffer()), form, wanted)
-        if columns is not None:
-            wanted.reading.add([indices[at]], [len(columns[0].values)], columns)
+    for at in large:
+        content = memoryview(contents[at].as_buffer())
+        if isinstance(finder, RequestRows) and finder.is_numeric:
+            table = read_number_table(content, form, finder)
+            if table is not None:
+                tables[at] = table
+                is_left[at] = False
+        elif (columns := _columns(content, form, wanted)) is not None:
+            reading.add([indices[at]], [len(columns[0].values)], columns)
             is_left[at] = False
+    if tables:
+        whole = np.concatenate([*tables.values()])
+        has_gaps = bool(np.isnan(whole).any())
+        arrays = (pa.array(each, from_pandas=has_gaps) for each in np.ascontiguousarray(whole.T))
+        columns = [Coerced(array, np.empty(0, np.int64), []) for array in arrays]
+        reading.add(indices[[*tables]], [*map(len, tables.values())], columns)
     if is_left.all():
         return indices, contents
     return indices[is_left], contents.filter(pa.array(is_left))
@@ -64,14 +77,6 @@ def add_large(
 
 def _columns(content: memoryview, form: str, wanted: Wanted) -> Sequence[Coerced] | None:
     finder = wanted.finder
-    if isinstance(finder, RequestRows) and finder.is_numeric:
-        table = read_number_table(content, form, finder)
-        if table is None:
-            return None
-        has_gaps = bool(np.isnan(table).any())
-        turned = np.ascontiguousarray(table.T)
-        arrays = (pa.array(each, from_pandas=has_gaps) for each in turned)
-        return [Coerced(array, np.empty(0, np.int64), []) for array in arrays]
     if form == "csv" or len(content) > MAX_VALUES:
         return None
     try:
