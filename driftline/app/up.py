@@ -1,4 +1,4 @@
-"""Starts, watches and stops the processes of one installation; a program: ROLES [SETTINGS].
+"""Starts, watches and stops the processes of one installation.
 
 It imports what the processes run and forks them, so that they share that memory. A socket connects
 each with this one: the process says through it that it is ready, and stops when its other end
@@ -196,14 +196,19 @@ class Supervisor:
 
 def become_supervisor(settings_file: Path | None, roles: Sequence[str]) -> NoReturn:
     """Have this program, of which nothing is needed any more, become the supervisor."""
-    command = [sys.executable, "-P", "-m", "driftline.app.up", ",".join(roles)]
+    code = f"from {__name__} import main; main()"
+    command = [sys.executable, "-P", "-c", code, ",".join(roles)]
     command += [str(settings_file)] if settings_file is not None else []
     sys.stdout.flush()
     os.execve(sys.executable, command, ALLOCATORS | os.environ)  # noqa: S606 - our own module
 
 
-def main() -> None:
-    """Keep the processes of the arguments running until told to stop."""
+def main() -> NoReturn:
+    """Be the supervisor, of the processes that the arguments name."""
+    run_and_end(_watch)
+
+
+def _watch() -> None:
     make_files_private()
     configure_logging()
     stop = stop_on_signals()
@@ -253,7 +258,3 @@ def tell_login(settings: Settings) -> None:
         secret = settings.token_file.read_text(encoding="ascii").strip()
         line = f"{settings.dashboard_url}/login#token={secret}"
     tell(f"{'log in':<9} {line}")
-
-
-if __name__ == "__main__":
-    run_and_end(main)

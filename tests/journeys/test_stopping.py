@@ -47,6 +47,7 @@ def test_a_stopped_installation_ends_every_process_and_leaves_every_row_in_the_f
     assert shop.stop(number) == 0
 
     del started[shop_pid]
+    assert "INFO driftline.app.up process=server ready" in shop.log
     assert sorted(started.values()) == ["background", "dashboard", "server"]
     assert not [pid for pid in started if Path("/proc", str(pid)).exists()]
     assert copied(shop.folder, "alerts_metrics WHERE namespace = 'shop'") == 3

@@ -19,8 +19,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, NoReturn
 
-from driftline.app import up
-from driftline.ending import run_and_end
 from tests.servers.commands import LONGEST_S, Fork
 
 __all__ = ["ForkedInstallation"]
@@ -66,9 +64,10 @@ def _open_streams() -> None:
 
 def _go_on(program: str, words: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Be the program that this one would become."""
-    assert words[:4] == [program, "-P", "-m", up.__name__], words
+    assert words[:3] == [program, "-P", "-c"], words
     atexit._clear()  # Those of the program before.
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["up", *words[4:]]
-    run_and_end(up.main)
+    sys.argv = ["-c", *words[4:]]
+    exec(words[3], {"__name__": "__main__"})
+    raise AssertionError("it has not ended")
