@@ -50,8 +50,8 @@ class Secrets:
             re.sub("[^a-z]", "", name.lower()).encode() if name.isascii() else b"" for name in names
         }
 
-    def suspects(self, contents: pa.BinaryArray) -> np.ndarray:
-        """Return a mask of the bodies that may name a secret, shape (bodies,)."""
+    def suspects(self, contents: pa.BinaryArray, is_packed: np.ndarray) -> np.ndarray:
+        """Return a mask of the bodies that may name a secret, shape (bodies,), all packed ones."""
         if not self.names:
             return np.zeros(len(contents), np.bool_)
         # Nothing is masked in arrays of numpy, where short names stand by chance.
@@ -63,6 +63,7 @@ class Secrets:
         texts = contents if found.all() else contents.filter(pa.array(found))
         matched = pc.match_substring_regex(texts, self._pattern)
         found[found] = matched.to_numpy(zero_copy_only=False)
+        found |= is_packed
         return found
 
     def _has_letters(self, content: pa.Buffer) -> bool:

@@ -20,7 +20,7 @@ class Redactor(Protocol):
     def covers(self, endpoint: str) -> bool:
         """Whether an endpoint has rules; of all others only suspects are looked at."""
 
-    def suspects(self, contents: pa.BinaryArray) -> np.ndarray:
+    def suspects(self, contents: pa.BinaryArray, is_packed: np.ndarray) -> np.ndarray:
         """Return a mask of the bodies that need a look even without a rule, shape (bodies,)."""
 
     def frames(self, frames: list[Frame]) -> list[Frame]:
@@ -87,8 +87,9 @@ def redacted(delivery: Delivery, redactor: Redactor | None) -> Delivery:
     concerned = pc.is_in(names, pa.array(ruled, pa.string())).to_numpy(zero_copy_only=False)
     for side, contents in (("request", records.request), ("response", records.response)):
         is_packed = pc.not_equal(records.meta(f"{side}_encoding"), "").fill_null(fill_value=False)
-        concerned = concerned | is_packed.to_numpy(zero_copy_only=False)
-        concerned |= redactor.suspects(contents)
+        concerned = concerned | redactor.suspects(
+            contents, is_packed.to_numpy(zero_copy_only=False)
+        )
     if not concerned.any():
         return delivery
     changed = Records.of(

@@ -162,7 +162,7 @@ class Eraser:
     def covers(self, endpoint: str) -> bool:
         return endpoint == "flights"
 
-    def suspects(self, contents: pa.BinaryArray) -> np.ndarray:
+    def suspects(self, contents: pa.BinaryArray, is_packed: np.ndarray) -> np.ndarray:
         return np.zeros(len(contents), np.bool_)
 
     def frames(self, frames: list[Frame]) -> list[Frame]:

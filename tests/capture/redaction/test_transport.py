@@ -22,7 +22,7 @@ class _Exhausted:
     def covers(self, endpoint: str) -> bool:
         return True
 
-    def suspects(self, contents: pa.BinaryArray) -> np.ndarray:
+    def suspects(self, contents: pa.BinaryArray, is_packed: np.ndarray) -> np.ndarray:
         return np.zeros(len(contents), np.bool_)
 
     def frames(self, frames: list[Frame]) -> list[Frame]:
