@@ -22,6 +22,8 @@ from driftline.serving.context import ServerContext
 
 log = logging.getLogger(__name__)
 
+# For rows of other servers; who adds one here says so at once.
+LOOK_S = 1.0
 # Before a row is tried again whose work failed for a reason that may pass.
 PAUSE_S = 5.0
 UPKEEP_S = 10.0
@@ -30,11 +32,8 @@ UPKEEP_S = 10.0
 class QueueWorker(ABC):
     """Lives inside one event loop; subclasses say what there is room for, and do the work."""
 
-    def __init__(
-        self, queue: Queue, context: ServerContext, name: str, *, look_s: float, kept: timedelta
-    ) -> None:
-        self._queue, self._context, self._name = queue, context, name
-        self._look_s, self._kept = look_s, kept
+    def __init__(self, queue: Queue, context: ServerContext, name: str, *, kept: timedelta) -> None:
+        self._queue, self._context, self._name, self._kept = queue, context, name, kept
         self._owner = str(uuid.uuid4())
         # By their keys, the rows that are under way, each with its task.
         self._running: dict[str, tuple[Row[Any], asyncio.Task[None]]] = {}
@@ -70,7 +69,7 @@ class QueueWorker(ABC):
                         await self._look()
                     self._wake.clear()
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), self._look_s)
+                        await asyncio.wait_for(self._wake.wait(), LOOK_S)
         finally:
             await asyncio.shield(self._leave())
 
@@ -87,15 +86,16 @@ class QueueWorker(ABC):
         with self._context.engine.begin() as connection:
             self._queue.drop_ended(connection, self._now() - self._kept)
 
-    async def _take(self, limit: int, *where: ColumnElement[bool]) -> None:
-        """Begin to work on rows that are free, at most so many."""
+    async def _take(self, limit: int, *where: ColumnElement[bool]) -> int:
+        """Begin to work on rows that are free, at most so many; return how many there were."""
         if limit <= 0:
-            return
+            return 0
         is_new = self._queue.key.not_in(list(self._running))
         rows = await asyncio.to_thread(self._claim, limit, is_new, *where)
         for row in rows:
             key = getattr(row, self._queue.key.name)
             self._running[key] = row, asyncio.create_task(self._attend(key, row))
+        return len(rows)
 
     def _claim(self, limit: int, *where: ColumnElement[bool]) -> list[Row[Any]]:
         return self._queue.claim(self._context.engine, self._owner, self._now(), limit, *where)

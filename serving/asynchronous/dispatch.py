@@ -30,7 +30,6 @@ from driftline.serving.tables import async_queue, async_requests
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.5
 # How long it is known what came of a request.
 KEPT = timedelta(days=7)
 # Servers that may end over one request before it is given up.
@@ -54,7 +53,7 @@ class AsyncInvocations(QueueWorker):
     """Works on the queue of requests; ``app`` answers and records invocations."""
 
     def __init__(self, context: ServerContext, reconciler: EndpointReconciler, app: App) -> None:
-        super().__init__(async_queue, context, "asynchronous", look_s=LOOK_S, kept=KEPT)
+        super().__init__(async_queue, context, "asynchronous", kept=KEPT)
         self._reconciler, self._app = reconciler, app
 
     async def _look(self) -> None:

@@ -18,8 +18,6 @@ from driftline.serving.tables import job_queue, jobs
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-JOBS_AT_ONCE = 1  # Of each kind.
 # A job whose processes end so often over one piece of work is at fault itself.
 MAX_ATTEMPTS = 5
 # How long a process that is told to stop may take.
@@ -31,7 +29,7 @@ class JobProcesses(QueueWorker):
 
     def __init__(self, context: ServerContext) -> None:
         kept = timedelta(days=context.settings.capture.retention_days)
-        super().__init__(job_queue, context, "job", look_s=LOOK_S, kept=kept)
+        super().__init__(job_queue, context, "job", kept=kept)
 
     async def _look(self) -> None:
         if self._context.start_job is None:
@@ -40,9 +38,11 @@ class JobProcesses(QueueWorker):
         for key, (_, task) in self._running.items():
             if key in asked and not task.cancelling():
                 task.cancel()
-        kinds = [row.kind for row, _ in self._running.values()]
-        for kind in get_args(JobKind):
-            await self._take(JOBS_AT_ONCE - kinds.count(kind), jobs.c.kind == kind)
+        while True:  # One of each kind at once.
+            kinds = {row.kind for row, _ in self._running.values()}
+            free = [kind for kind in get_args(JobKind) if kind not in kinds]
+            if not await self._take(bool(free), jobs.c.kind.in_(free)):
+                return
 
     def _stopping(self) -> list[str]:
         """Return the jobs under way that somebody has asked to stop."""
