@@ -39,6 +39,7 @@ _VARIANT = b"x-amzn-sagemaker-target-variant"
 _MODEL = HEADER.lower().encode()
 _ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 _CONTAINER = CONTAINER_HEADER.lower().encode()
+_READ = (b"content-type", b"content-encoding", b"x-driftline-event-time")
 # What only SageMaker does, and would change the answer.
 _REFUSED = {
     b"x-amzn-sagemaker-enable-explanations": "EnableExplanations",
@@ -233,10 +234,7 @@ class Invocations:
         pool, desired = call.route.pool, call.route.desired
         headers = call.headers
         require_supported(headers)
-        form, encoding, event_time = (
-            _text(headers, name) or ""
-            for name in (b"content-type", b"content-encoding", b"x-driftline-event-time")
-        )
+        form, encoding, event_time = [headers.get(name, b"").decode("latin-1") for name in _READ]
         accepted = [value for name, value in scope["headers"] if name == b"accept"]
         answer = b",".join(accepted).decode("latin-1")
         if not desired.worker.reads_bodies:
