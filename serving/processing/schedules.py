@@ -74,9 +74,11 @@ def roles_given(
     """Return the roles of a Baseline's spec, and those that are given as positions of columns."""
     spec = {} if config is None else roles_spec(roles_of_config(config))
     positions: dict[str, str] = {}
+    # The rows of Clarify's jobs hold no answers: a model was asked for those.
+    is_asked = job.kind in ("bias", "attribution")
     for role, setting in ROLE_SETTINGS.items():
         value = environment.get(setting) or job.input.get(_INPUT_ROLES.get(role, ""))
-        if value in (None, ""):
+        if value in (None, "") or (is_asked and role in ("prediction", "probability")):
             continue
         if role == "threshold":
             spec[role] = float(value)
