@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +42,7 @@ ALLOCATORS = {
 # The exit code of a process whose fork server is gone: nobody else could tell.
 UNKNOWN_CODE = 1
 _LOOK_S = 0.02
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 # Imports come before the first answer; a busy machine takes several seconds for them.
 _ANSWERS_IN_S = 60.0
 
@@ -83,22 +84,24 @@ class Forked:
 
 
 class Fork(Forked):
-    """A process that this one forks, while it has one thread."""
+    """A process that this one forks, which has one thread and none that Python does not know of.
+
+    A lock that another thread holds would stay locked in the fork for ever. What libraries start
+    when they are loaded is no such thread: jemalloc's and OpenBLAS's have fork handlers
+    (``pthread_atfork``), which leave the fork without these threads and with free locks.
+    """
 
     def __init__(self, run: Callable[[], None], end_by: signal.Signals) -> None:
+        if (count := threading.active_count()) != 1:
+            raise RuntimeError(f"a process of {count} threads forks")
         parent, self.returncode = os.getpid(), None
         # Until the process has handlers of its own, it would leave a signal to copies of ours.
-        signals = signal.SIGINT, signal.SIGTERM
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                for one in signals:
-                    signal.signal(one, signal.SIG_DFL)
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                _begin(parent, end_by)
-                os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-                run_and_end(run)
+                # An error is its own end, and never reaches who forked it.
+                run_and_end(partial(_run_fork, run, parent, end_by, before))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -235,11 +238,23 @@ class _Run:
         run_and_end(partial(self.run, *self.arguments, *given))
 
 
+def _run_fork(
+    run: Callable[[], None], parent: int, end_by: signal.Signals, mask: Iterable[int]
+) -> None:
+    for one in _STOPPING:
+        signal.signal(one, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    _begin(parent, end_by)
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    run()
+
+
 def _begin(parent: int | None, end_by: signal.Signals) -> None:
     """End with the process that forked this one, lead a session, and leave what it was to do."""
+    atexit._clear()
     end_with_parent(end_by)
     if parent not in (None, os.getppid()):  # It is gone already.
         os._exit(UNKNOWN_CODE)
     os.setsid()
-    atexit._clear()
     atexit.register(util._exit_function)  # type: ignore[attr-defined]

@@ -3,20 +3,22 @@
 It imports what the processes run and forks them, so that they share that memory. A socket connects
 each with this one: the process says through it that it is ready, and stops when its other end
 closes. One that dies is started again after a pause that grows from one second to thirty; a stop
-goes in the reverse order of the start.
+goes in the reverse order of the start. The supervisor is a program of its own, as only a process of
+one thread may fork so: the command becomes it, and other programs start it beside them.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,8 +30,9 @@ from driftline.app.logs import configure_logging
 from driftline.app.processes import run_supervised
 from driftline.app.stopping import stop_on_signals
 from driftline.ending import run_and_end
-from driftline.errors import DriftlineError, InputError, UnavailableError
+from driftline.errors import InputError, UnavailableError
 from driftline.forked import ALLOCATORS, Fork, import_shared, name_process
+from driftline.orphans import children
 from driftline.settings.settings import Settings, load
 from driftline.storage import make_files_private
 
@@ -79,16 +82,10 @@ class _Running:
 
 
 class Supervisor:
-    """The processes of one installation, with their logs in ``log_folder`` or on standard error."""
+    """The processes of one installation, with their logs on standard error."""
 
     def __init__(
-        self,
-        settings_file: Path | None,
-        *,
-        only: Sequence[str] = (),
-        log_folder: Path | None = None,
-        transport: str = "local",
-        environment: Mapping[str, str] = os.environ,
+        self, settings_file: Path | None, *, only: Sequence[str] = (), transport: str = "local"
     ) -> None:
         roles = ROLES[transport]
         for name in only:
@@ -97,25 +94,15 @@ class Supervisor:
                     f'--only "{name}"; {"with" if transport == "kafka" else "without"} [kafka] '
                     f"bootstrap_servers expected some of {', '.join(roles)}"
                 )
-        self._settings_file, self._log_folder = settings_file, log_folder
-        self._environment = ALLOCATORS | {**environment}
+        self._settings_file = settings_file
         self._roles: dict[str, list[str]] = {}
         for role, process in roles.items():
             if not only or role in only:
                 self._roles.setdefault(process, []).append(role)
-        if log_folder is not None:
-            log_folder.mkdir(parents=True, exist_ok=True)
-        modules = [module for name in self._roles for module in _IMPORTS[name]]
-        os.environ.update(ALLOCATORS | os.environ)  # Read when the libraries are loaded.
-        import_shared(modules)
+        import_shared([module for name in self._roles for module in _IMPORTS[name]])
         self._running: dict[str, _Running] = {}
         for name in self._roles:
             self._running[name] = self._start(name)
-
-    @property
-    def process_ids(self) -> list[int]:
-        """The operating system's numbers of the processes."""
-        return [one.process.pid for one in self._running.values()]
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:
         """Wait until every process has said that it is ready."""
@@ -127,18 +114,13 @@ class Supervisor:
             except TimeoutError:
                 raise UnavailableError(f"{name}: not ready after {deadline_s:.0f} s") from None
             if not is_ready:
-                raise self._ended(name, one.process.wait(), " before it was ready")
+                code = one.process.wait()
+                raise error_of(code, f"{name}: ended with code {code} before it was ready")
             log.info("process=%s ready", name)
 
-    def check(self) -> None:
-        """Raise an error of the same exit code when a process has ended by itself."""
-        for name, one in self._running.items():
-            if (code := one.process.poll()) is not None:
-                raise self._ended(name, code)
-
-    def watch(self, stop: threading.Event) -> None:
-        """Start again what dies, until told to stop; then stop all."""
-        while not stop.wait(0.5):
+    def watch(self, stop: threading.Event, is_left: Callable[[], bool]) -> None:
+        """Start again what dies, until told to stop or left by who started this; then stop all."""
+        while not (stop.wait(0.5) or is_left()):
             now_s = time.monotonic()
             for name, one in self._running.items():
                 if one.restart_at_s is None and one.process.poll() is not None:
@@ -172,43 +154,84 @@ class Supervisor:
             process = Fork(partial(self._run, name, ours, theirs), end_by=signal.SIGTERM)
         return _Running(process, ours, time.monotonic(), failures=failures)
 
-    def _log_file(self, name: str) -> Path | None:
-        return self._log_folder / f"{name}.log" if self._log_folder is not None else None
-
-    def _ended(self, name: str, code: int, when: str = "") -> DriftlineError:
-        file = self._log_file(name)
-        where = f"; see {file}" if file is not None else ""
-        return error_of(code, f"{name}: ended with code {code}{when}{where}")
-
     def _run(self, name: str, ours: socket.socket, theirs: socket.socket) -> None:
         """Be a process; in the fork."""
         for link in (ours, *(one.link for one in self._running.values())):
             link.close()
         name_process(name)
-        os.environ.clear()
-        os.environ.update(self._environment)
-        if (log_file := self._log_file(name)) is not None:
-            with log_file.open("ab") as log:
-                os.dup2(log.fileno(), 2)
         os.dup2(2, 1)
         run_supervised(name, self._roles[name], self._settings_file, theirs.detach())
 
 
+class SupervisorProcess:
+    """A supervisor beside this program, which ends with it; all its processes log to one file."""
+
+    def __init__(
+        self,
+        settings_file: Path,
+        log_file: Path,
+        *,
+        only: Sequence[str] = (),
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._log_file = log_file
+        with log_file.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                _command("main(is_beside=True)", settings_file, only),
+                env=ALLOCATORS | {**environment}, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The operating system's numbers of the processes that it supervises."""
+        return children(self._process.pid)
+
+    def wait_ready(self) -> None:
+        """Wait until every process is ready; an error of the same exit code if it ends instead."""
+        assert self._process.stdout is not None
+        if not self._process.stdout.read(1):
+            self.wait()
+
+    def check(self) -> None:
+        """Raise an error of the same exit code when it has ended by itself."""
+        if self._process.poll() is not None:
+            self.wait()
+
+    def wait(self) -> NoReturn:
+        """Wait until it ends by itself, which is an error."""
+        code = self._process.wait()
+        raise error_of(code, f"driftline up: ended with code {code}; see {self._log_file}")
+
+    def stop(self) -> None:
+        """End it, and with it every process."""
+        with self._process:
+            self._process.terminate()
+
+
 def become_supervisor(settings_file: Path | None, roles: Sequence[str]) -> NoReturn:
     """Have this program, of which nothing is needed any more, become the supervisor."""
-    code = f"from {__name__} import main; main()"
-    command = [sys.executable, "-P", "-c", code, ",".join(roles)]
-    command += [str(settings_file)] if settings_file is not None else []
+    command = _command("main()", settings_file, roles)
     sys.stdout.flush()
     os.execve(sys.executable, command, ALLOCATORS | os.environ)  # noqa: S606 - our own module
 
 
-def main() -> NoReturn:
-    """Be the supervisor, of the processes that the arguments name."""
-    run_and_end(_watch)
+def _command(call: str, settings_file: Path | None, roles: Sequence[str]) -> list[str]:
+    code = f"from {__name__} import main; {call}"
+    command = [sys.executable, "-P", "-c", code, ",".join(roles)]
+    return command if settings_file is None else [*command, str(settings_file)]
 
 
-def _watch() -> None:
+def main(*, is_beside: bool = False) -> NoReturn:
+    """Be the supervisor, of the processes that the arguments name.
+
+    Beside another program it says through its output that it is ready, and stops when its input
+    ends.
+    """
+    run_and_end(partial(_watch, is_beside=is_beside))
+
+
+def _watch(*, is_beside: bool) -> None:
     make_files_private()
     configure_logging()
     stop = stop_on_signals()
@@ -221,10 +244,12 @@ def _watch() -> None:
         try:
             supervisor.wait_ready()
             _tell_ready(settings, only)
+            if is_beside:
+                os.write(1, b"1")
         except BaseException:
             supervisor.stop()
             raise
-        supervisor.watch(stop)
+        supervisor.watch(stop, lambda: is_beside and bool(select.select([0], [], [], 0)[0]))
     except Exception as error:  # noqa: BLE001 - the top of the process
         tell(last_words(error))
         sys.exit(exit_code(error))

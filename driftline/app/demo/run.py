@@ -10,7 +10,6 @@ import shlex
 import shutil
 import signal
 import socket
-import threading
 import webbrowser
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -30,7 +29,7 @@ from driftline.app.demo.receiver import Pager
 from driftline.app.demo.reconcile import reconcile, table_of
 from driftline.app.demo.replay import LABELLED_AFTER, WEEK, Replay
 from driftline.app.progress import progress
-from driftline.app.up import Supervisor
+from driftline.app.up import SupervisorProcess
 from driftline.capture.spool.folder import lock_file, replace_file
 from driftline.errors import ConflictError, InputError
 from driftline.settings.settings import Settings, load
@@ -72,7 +71,7 @@ def run_demo(
     os.environ["DRIFTLINE_POLL_S"] = "0.5"
     settings = load(settings_file, environment={})
     _write_clock(folder / "clock", begin)
-    supervisor = Supervisor(settings_file, log_folder=folder / "logs")
+    supervisor = SupervisorProcess(settings_file, folder / "driftline.log")
     try:
         agrees = _play(folder, settings, supervisor, console, begin, end, year_end)
         if stay:
@@ -80,7 +79,7 @@ def run_demo(
             if browser:
                 webbrowser.open(settings.dashboard_url)
             with suppress(KeyboardInterrupt):
-                supervisor.watch(threading.Event())
+                supervisor.wait()
     finally:
         supervisor.stop()
     console.print(f"look on: driftline up -c {shlex.quote(str(settings_file))}", soft_wrap=True)
@@ -90,7 +89,7 @@ def run_demo(
 def _play(
     folder: Path,
     settings: Settings,
-    supervisor: Supervisor,
+    supervisor: SupervisorProcess,
     console: Console,
     begin: datetime,
     end: datetime,

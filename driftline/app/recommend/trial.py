@@ -19,7 +19,7 @@ from typing import Any
 from driftline.app.client.client import Client
 from driftline.app.recommend.load import LADDER, Load, Measured, Phase, request_of, run, why_no_more
 from driftline.app.recommend.sample import Sample
-from driftline.app.up import Supervisor
+from driftline.app.up import SupervisorProcess
 from driftline.errors import (
     DriftlineError,
     InputError,
@@ -231,8 +231,8 @@ def own_server(*models: str | Path, trust_pickle: bool) -> Iterator[Trial]:
         trust = str(trust_pickle).lower()
         file.write_text(_SETTINGS.format(port=port, trust=trust, folders=folders), "utf-8")
         settings = load(file, environment={})  # Those of the working folder have a token.
-        supervisor = Supervisor(
-            file, only=("server", "capture"), log_folder=Path(name, "logs"), environment=kept
+        supervisor = SupervisorProcess(
+            file, Path(name, "log"), only=("server", "capture"), environment=kept
         )
         try:
             supervisor.wait_ready()

@@ -46,7 +46,8 @@ def test_missing_rows_differ_and_the_exit_code_is_3(
     sent.table = pa.concat_tables([stored, stored])
 
     assert table_of([*requests(tmp_path, sent)]).count("DIFFERS") == 2  # Rows, and rows once.
-    for name, value in {"os.environ": {}, "signal.signal": Mock(), "Supervisor": Mock()}.items():
+    replaced = {"os.environ": {}, "signal.signal": Mock(), "SupervisorProcess": Mock()}
+    for name, value in replaced.items():
         monkeypatch.setattr(f"driftline.app.demo.run.{name}", value)
     monkeypatch.setattr(run, "_play", lambda *_: False)
     assert run.run_demo(days=9, browser=False, stay=False, folder=tmp_path / "demo") == 3
