@@ -130,11 +130,14 @@ class _User:
         return True
 
 
-def request_of(port: int, path: str, content_type: str, body: bytes) -> bytes:
+def request_of(
+    port: int, path: str, content_type: str, body: bytes, token: str | None = None
+) -> bytes:
     """Return a whole request, as `run` sends it."""
+    shown = "" if token is None else f"Authorization: Bearer {token}\r\n"
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {content_type}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{shown}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode("latin-1") + body
 

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from driftline.access.tokens import read_token
 from driftline.app.client.client import Client
 from driftline.app.recommend.load import LADDER, Load, Measured, Phase, request_of, run, why_no_more
 from driftline.app.recommend.sample import Sample
@@ -40,6 +41,8 @@ _NAME = "candidate"
 _SETTINGS = """\
 [server]
 port = {port}
+[auth]
+mode = "token"
 [storage]
 root = "store"
 [metrics]
@@ -230,14 +233,15 @@ def own_server(*models: str | Path, trust_pickle: bool) -> Iterator[Trial]:
         folders = json.dumps([str(Path(one).absolute()) for one in models])
         trust = str(trust_pickle).lower()
         file.write_text(_SETTINGS.format(port=port, trust=trust, folders=folders), "utf-8")
-        settings = load(file, environment={})  # Those of the working folder have a token.
+        settings = load(file, environment={})
         supervisor = SupervisorProcess(
             file, Path(name, "log"), only=("server", "capture"), environment=kept
         )
         try:
             supervisor.wait_ready()
-            with Client(f"http://127.0.0.1:{port}", settings=lambda: settings) as client:
-                yield Trial(client, port, supervisor.process_ids)
+            token = read_token(settings.token_file)  # Whoever has it may run code by a pickle.
+            with Client(settings.server_url, token=token, settings=None) as client:
+                yield Trial(client, port, token, supervisor.process_ids)
         finally:
             supervisor.stop()
 
@@ -245,8 +249,8 @@ def own_server(*models: str | Path, trust_pickle: bool) -> Iterator[Trial]:
 class Trial:
     """A server on which candidates are measured, one after another."""
 
-    def __init__(self, client: Client, port: int, process_ids: Sequence[int]) -> None:
-        self._client, self._port = client, port
+    def __init__(self, client: Client, port: int, token: str, process_ids: Sequence[int]) -> None:
+        self._client, self._port, self._token = client, port, token
         self._processes, self._meter = Workers("", "", [*process_ids]), Meter()
 
     def describe(self, model: str, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -259,7 +263,7 @@ class Trial:
     def measure(self, candidate: Candidate, sample: Sample, plan: Plan) -> Result:
         """Raise the load on a candidate while that is of use."""
         path = f"/endpoints/{_NAME}/invocations"
-        requests = [request_of(self._port, path, *body) for body in sample.bodies]
+        requests = [request_of(self._port, path, *body, self._token) for body in sample.bodies]
         phases, peak, cold_ms = list[Measured](), None, None
         ended, memory_mb = "the last phase", candidate.memory_mb
         try:

@@ -6,12 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
+from driftline.app.recommend.trial import Candidate, own_server
 from tests.servers.commands import driftline
 
 PRICES = """
@@ -54,6 +56,24 @@ def test_what_it_could_not_do_is_refused_before_the_model_is_looked_at(
 
     assert found.returncode == 2
     assert said in found.stderr
+
+
+def test_a_trial_answers_nobody_without_its_token(folder: Path) -> None:
+    model = str(folder / "late.skops")
+    resources = Candidate("skops", model, 1).resources("candidate")
+
+    with own_server(folder, trust_pickle=True) as trial:
+        trial.describe(model, {})
+        url = trial._client.server
+        found = {
+            path: httpx.request(method, f"{url}{path}", json=resources).status_code
+            for method, path in (
+                ("POST", "/api/v1/apply"), ("PUT", "/bucket"), ("PUT", "/bucket/model.pkl"),
+                ("POST", "/endpoints/candidate/invocations"), ("GET", "/api/v1/models"),
+            )
+        }  # fmt: skip
+
+    assert found == dict.fromkeys(found, 401)
 
 
 def test_a_model_is_measured_and_one_configuration_is_recommended(folder: Path) -> None:
