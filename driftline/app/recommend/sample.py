@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from driftline.formats.capture_line import LineError, read_line
 from driftline.formats.data_files import data_files
 from driftline.formats.location import locate
 from driftline.formats.source import open_source
+from driftline.serving.hosting.formats.archive import opened
 from driftline.signature import names_among
 
 _JSON = "application/json"
@@ -90,18 +89,14 @@ def _captured(data: str) -> list[tuple[str, bytes]]:
 
 def _archived(data: str) -> list[bytes]:
     """Return the files of an archive; refuse one that holds none, or too much."""
-    bodies = list[bytes]()
-    try:
-        packed = BytesIO(locate(data).read(most=_MOST_BYTES))
-        with tarfile.open(fileobj=packed, mode="r|gz") as archive:
-            for one in islice(archive, _MOST):
-                file = None if Path(one.name).name.startswith(".") else archive.extractfile(one)
-                if file is not None:
-                    bodies.append(file.read(_MOST_BYTES + 1))
-                if sum(map(len, bodies)) > _MOST_BYTES:
-                    raise InputError(f"{data}: too long; expected at most {_MOST_BYTES} bytes")
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{data}: cannot be read as an archive of requests ({error})") from None
+    packed = BytesIO(locate(data).read(most=_MOST_BYTES))
+    with opened(packed, data, _MOST_BYTES) as members:
+        files = (
+            file.read()
+            for one, file in members
+            if file is not None and not Path(one.name).name.startswith(".")
+        )
+        bodies = list(islice(files, _MOST))
     if not bodies:
         raise InputError(f"{data}: no file; expected some to ask the model")
     return bodies

@@ -10,7 +10,11 @@ import os
 import shutil
 import stat
 import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.own_folders import lock_file, own_folder, remove_unused_folders
@@ -18,20 +22,27 @@ from driftline.serving.hosting.own_folders import lock_file, own_folder, remove_
 MEMBERS_MAX = 10_000
 RATIO_MAX = 10  # Models hardly ever reach it.
 ALWAYS_ALLOWED_BYTES = 2 << 30
-_READ_MAX = 16 << 20  # At once: of headers, which tarfile reads whole.
+_BESIDE_MAX = 32 << 20  # Of headers, which tarfile reads whole and keeps, and after the last file.
 _CHUNK = 1 << 20
 # Of members, such as a file where a folder is.
 _NO_PLACE = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
 
+# A file, or a folder without content.
+Member = tuple[tarfile.TarInfo, IO[bytes] | None]
+
+
+def most_unpacked(packed_bytes: int, floor: int) -> int:
+    """Return to how many bytes a model may unpack: ten times its size, or ``floor`` if more."""
+    return max(RATIO_MAX * packed_bytes, floor)
+
 
 class UnpackLimit:
-    """The bytes that one archive may still unpack to: ten times its size, or ``floor`` if more."""
+    """The bytes that one archive may still unpack to."""
 
-    def __init__(self, name: str, packed_bytes: int, floor: int) -> None:
-        self._left = max(RATIO_MAX * packed_bytes, floor)
+    def __init__(self, name: str, most_bytes: int) -> None:
+        self._left = most_bytes
         self._refusal = (
-            f"{name} is too large unpacked; expected at most {RATIO_MAX} times its "
-            f"{packed_bytes} bytes, or {floor >> 20} MiB"
+            f"{name} is too large unpacked; expected at most {most_bytes >> 20} MiB of files"
         )
 
     def take(self, size: int) -> None:
@@ -42,10 +53,55 @@ class UnpackLimit:
 
 
 class _Bounded(gzip.GzipFile):
+    """A stream of a tar, of which its files and a little beside them can be read."""
+
+    left = _BESIDE_MAX
+    last = b""
+
     def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= _READ_MAX:
-            raise ModelError(f"its archive has a header of more than {_READ_MAX >> 20} MiB")
-        return super().read(size)
+        if size is None or not 0 <= size <= self.left:
+            raise tarfile.ReadError(f"more than {_BESIDE_MAX >> 20} MiB beside its files")
+        self.last = super().read(size)
+        self.left -= len(self.last)
+        return self.last
+
+
+@contextmanager
+def opened(packed: IO[bytes], name: str, most_bytes: int) -> Iterator[Iterator[Member]]:
+    """Read a tar.gz to its end; refuse what is damaged, too large, no file, or leads outside."""
+    try:
+        with (
+            _Bounded(fileobj=packed) as unzipped,
+            tarfile.open(fileobj=unzipped, mode="r:") as members,
+        ):
+            yield _members(members, unzipped, name, UnpackLimit(name, most_bytes))
+    except (
+        tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError,
+        RecursionError,  # Of headers of headers of headers.
+    ) as error:  # fmt: skip
+        raise ModelError(f"{name} is no whole tar.gz ({error})") from error
+
+
+def _members(
+    members: tarfile.TarFile, unzipped: _Bounded, name: str, limit: UnpackLimit
+) -> Iterator[Member]:
+    for count, member in enumerate(members, 1):
+        if count > MEMBERS_MAX:
+            raise ModelError(f"{name} holds more than {MEMBERS_MAX} members")
+        if problem := _problem(member):
+            raise ModelError(f"{name} holds {member.name[:80]!r}, {problem}")
+        if member.isdir():
+            yield member, None
+            continue
+        limit.take(member.size)  # As it says itself; no more of it is read.
+        left = unzipped.left
+        unzipped.left += member.size
+        yield member, members.extractfile(member)
+        unzipped.left = left  # Of one that was not read, too.
+    if any(unzipped.last):  # tarfile takes one for the end.
+        raise tarfile.ReadError("a damaged header")
+    while unzipped.read(_CHUNK):  # The checksum is at the end.
+        pass
 
 
 class Unpacked:
@@ -95,37 +151,19 @@ def _unpack_alone(archive: Path, target: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar.gz into a new folder; refuse what is too large, no file, or leads outside."""
+    """Unpack a tar.gz into a new folder."""
     folder.mkdir(mode=0o700)
-    limit = UnpackLimit(archive.name, archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
-    try:
-        with _Bounded(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as members:
-            for count, member in enumerate(members, 1):
-                if count > MEMBERS_MAX:
-                    raise ModelError(f"{archive.name} holds more than {MEMBERS_MAX} members")
-                if problem := _problem(member):
-                    raise ModelError(f"{archive.name} holds {member.name[:80]!r}, {problem}")
-                target = folder / member.name
-                if member.isdir():
-                    target.mkdir(parents=True, exist_ok=True)
-                    continue
-                limit.take(member.size)  # As it says itself; no more of it is read.
-                source = members.extractfile(member)
-                assert source is not None  # It is a regular file.
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.unlink(missing_ok=True)
-                with source, target.open("xb") as sink:
-                    shutil.copyfileobj(source, sink, _CHUNK)
-                target.chmod(0o700 if member.mode & stat.S_IXUSR else 0o600)
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError) as error:
-        raise ModelError(f"{archive.name} is no whole tar.gz ({error})") from error
-    except OSError as error:
-        if error.errno not in _NO_PLACE:
-            raise
-        raise ModelError(
-            f"{archive.name} holds {member.name[:80]!r}, which cannot be unpacked beside the "
-            f"others ({error.strerror})"
-        ) from error
+    with _model_opened(archive) as members:
+        for member, source in members:
+            try:
+                _write(folder / member.name, member, source)
+            except OSError as error:
+                if error.errno not in _NO_PLACE:
+                    raise
+                raise ModelError(
+                    f"{archive.name} holds {member.name[:80]!r}, which cannot be unpacked beside "
+                    f"the others ({error.strerror})"
+                ) from error
 
 
 def with_code(archive: Path, code: Path, folder: Path) -> Path:
@@ -134,24 +172,40 @@ def with_code(archive: Path, code: Path, folder: Path) -> Path:
     That takes the place of what was there, as in SageMaker's containers. Equal archives give equal
     ones.
     """
-    model, scripts, packed = folder / "model", folder / "scripts", folder / archive.name
-    unpack(archive, model)
-    unpack(code, scripts)
-    files = {path: path.relative_to(model) for path in sorted(model.rglob("*"))}
-    files = {path: name for path, name in files.items() if name.parts[0] != "code"}
-    files |= {path: "code" / path.relative_to(scripts) for path in sorted(scripts.rglob("*"))}
+    packed = folder / archive.name
     with (
         packed.open("xb") as sink,
         gzip.GzipFile("", "wb", 1, sink, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w") as tar,
     ):
-        for path, name in files.items():
-            if path.is_file():
-                member = tarfile.TarInfo(str(name))
-                member.size, member.mode = path.stat().st_size, path.stat().st_mode & 0o700
-                with path.open("rb") as source:
-                    tar.addfile(member, source)
+        for part, top in ((archive, ""), (code, "code")):
+            with _model_opened(part) as members:
+                for member, source in members:
+                    name = PurePosixPath(top, member.name)
+                    if source is None or (part is archive and name.parts[:1] == ("code",)):
+                        continue
+                    info = tarfile.TarInfo(str(name))
+                    info.size, info.mode = member.size, member.mode & 0o700
+                    tar.addfile(info, source)
     return packed
+
+
+@contextmanager
+def _model_opened(archive: Path) -> Iterator[Iterator[Member]]:
+    most_bytes = most_unpacked(archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
+    with archive.open("rb") as packed, opened(packed, archive.name, most_bytes) as members:
+        yield members
+
+
+def _write(target: Path, member: tarfile.TarInfo, source: IO[bytes] | None) -> None:
+    if source is None:
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    with target.open("xb") as sink:
+        shutil.copyfileobj(source, sink, _CHUNK)
+    target.chmod(0o700 if member.mode & stat.S_IXUSR else 0o600)
 
 
 def _problem(member: tarfile.TarInfo) -> str:

@@ -26,7 +26,7 @@ import scipy.special
 import sklearn.utils
 from sklearn.base import BaseEstimator
 
-from driftline.serving.hosting.formats.archive import UnpackLimit
+from driftline.serving.hosting.formats.archive import UnpackLimit, most_unpacked
 from driftline.serving.hosting.formats.model_format import ModelError
 
 ALWAYS_ALLOWED_BYTES = 512 << 20  # Of memory.
@@ -107,7 +107,7 @@ _FORESTS = {f"sklearn.ensemble.{one}" for one in ("_forest", "_gb", "_iforest")}
 def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
     """Read a skops file; refuse it at the first node that may not be built."""
     with ZipFile(file) as archive:
-        limit = UnpackLimit("it", file.stat().st_size, ALWAYS_ALLOWED_BYTES)
+        limit = UnpackLimit("it", most_unpacked(file.stat().st_size, ALWAYS_ALLOWED_BYTES))
         try:
             return _Builder(archive, limit).model()
         except ModelError as error:

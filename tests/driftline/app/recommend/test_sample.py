@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tarfile
 from pathlib import Path
@@ -80,10 +81,18 @@ def test_files_of_an_archive_are_asked_as_they_are(tmp_path: Path) -> None:
     assert found.bodies == [("text/csv", b"1.5,x\n")]
 
 
-def test_an_archive_that_is_none_or_empty_is_refused(tmp_path: Path) -> None:
-    tarfile.open(tmp_path / "empty.tar.gz", "w:gz").close()
-    (tmp_path / "none.tar.gz").write_bytes(b"none")
+def test_an_archive_that_is_none_or_empty_or_too_large_is_refused(tmp_path: Path) -> None:
+    name, zeros = tarfile.TarInfo("name"), tarfile.TarInfo("zeros")
+    name.type, name.size, zeros.size = tarfile.XHDTYPE, 48 << 20, 65 << 20
+    refused = {
+        b"none": "no whole tar.gz",
+        gzip.compress(bytes(1024)): "no file; expected some",
+        # They would be read whole into memory.
+        gzip.compress(name.tobuf() + bytes(name.size), 1): "more than 32 MiB beside its files",
+        gzip.compress(zeros.tobuf() + bytes(zeros.size), 1): "expected at most 64 MiB of files",
+    }
 
-    for name, said in (("empty", "no file"), ("none", "cannot be read as an archive")):
+    for number, (content, said) in enumerate(refused.items()):
+        (tmp_path / f"{number}.tar.gz").write_bytes(content)
         with pytest.raises(InputError, match=said):
-            read_sample(str(tmp_path / f"{name}.tar.gz"))
+            read_sample(str(tmp_path / f"{number}.tar.gz"))

@@ -47,6 +47,17 @@ def test_code_takes_the_place_of_what_was_in_an_archive(tmp_path):
     assert packed[0].read_bytes() == packed[1].read_bytes()
 
 
+def test_a_file_that_is_not_taken_leaves_no_room_for_a_larger_header(tmp_path):
+    old, name = tarfile.TarInfo("code/old.bin"), tarfile.TarInfo("name")
+    old.size, name.size, name.type = 20 << 20, 40 << 20, tarfile.XHDTYPE
+    tar = old.tobuf() + bytes(old.size) + name.tobuf() + bytes(name.size)
+    (tmp_path / "m.tar.gz").write_bytes(gzip.compress(tar, 1))
+    (folder := tmp_path / "to").mkdir()
+
+    with pytest.raises(ModelError, match=r"no whole tar.gz .more than 32 MiB beside"):
+        with_code(tmp_path / "m.tar.gz", pack(tmp_path / "c.tar.gz", {}), folder)
+
+
 def huge(kind, size, count):
     """Return an archive whose header says more than its bytes."""
     info = tarfile.TarInfo("zeros")
@@ -54,6 +65,8 @@ def huge(kind, size, count):
     return gzip.compress(info.tobuf() + bytes(count), compresslevel=1)
 
 
+WHOLE = gzip.compress(tarfile.TarInfo("a").tobuf() + bytes(1024))
+PAX = tarfile.TarInfo.create_pax_global_header({"comment": "x"})
 LESS = tarfile.TarInfo("less")
 LESS.pax_headers = {"GNU.sparse.realsize": "-10000000000000"}
 NO_FILES = (
@@ -78,7 +91,14 @@ HOSTILE = [
     # Before its bytes are read, which would take half a minute.
     (huge(tarfile.REGTYPE, 3 << 30, 0), "too large unpacked"),
     # A name in a header of its own (pax), which is read whole.
-    (huge(tarfile.XHDTYPE, 64 << 20, 64 << 20), "header of more than 16 MiB"),
+    (huge(tarfile.XHDTYPE, 64 << 20, 64 << 20), "more than 32 MiB beside its files"),
+    (gzip.compress(tarfile.TarInfo("a").tobuf() + bytes(33 << 20), 1), "more than 32 MiB beside"),
+    (gzip.compress(PAX * 3000, 1), "no whole tar.gz .maximum recursion"),
+    # Damaged after all that tarfile reads of it, and where tarfile takes it for the end.
+    (WHOLE[:-8] + b"\0\0\0\0" + WHOLE[-4:], "no whole tar.gz .CRC check failed"),
+    (WHOLE[:-8], "no whole tar.gz .Compressed file ended"),
+    (WHOLE + b"more", "no whole tar.gz .Not a gzipped file"),
+    (gzip.compress(tarfile.TarInfo("a").tobuf() + b"x" * 512), "no whole tar.gz .a damaged header"),
 ]  # fmt: skip
 
 
