@@ -24,7 +24,13 @@ from driftline.monitors.run.commands import command_in
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.formats.archive import with_code
 from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.formats.table import find_model, require_trusted
+from driftline.serving.hosting.formats.table import (
+    ARCHIVE,
+    MODEL_FORMATS,
+    find_model,
+    format_of,
+    require_trusted,
+)
 from driftline.serving.hosting.multi_model.target_model import (
     checked_target_model,
     require_servable,
@@ -37,7 +43,13 @@ from driftline.serving.resources.artifacts import (
     model_files,
 )
 from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
-from driftline.serving.resources.model_specs import FileModel, MultiModel, ProgramModel
+from driftline.serving.resources.model_specs import (
+    SUBMITTED,
+    FileModel,
+    MultiModel,
+    ProgramModel,
+    code_apart,
+)
 from driftline.serving.resources.reach import Reach, absolute
 from driftline.serving.resources.resources import Resource, ResourceError
 from driftline.serving.resources.specs import BaselineSpec, CapturedData, MonitorSpec
@@ -47,8 +59,6 @@ T = TypeVar("T")
 
 # A gigabyte takes seconds, a bucket that does not answer takes for ever.
 _LOOK_S = 120.0
-# The variable by which the SageMaker SDK says where it has put the code of a model.
-_SUBMITTED = "SAGEMAKER_SUBMIT_DIRECTORY"
 # Of many models, so many are tried at most to find one that says what they take and answer.
 _EXAMPLES = 5
 
@@ -122,20 +132,19 @@ def model_file(spec: FileModel | ProgramModel, context: ServerContext) -> Iterat
     Code that lies apart from it in a bucket is put into a copy of its archive.
     """
     with _here(spec.path, context.reach) as path:
-        file, place = _checked(spec, path, context), _submitted(spec)
+        file, place = _checked(spec, path, context), code_apart(spec.environment)
         if isinstance(spec, ProgramModel) or place is None:
             yield file
             return
+        if format_of(file) is not MODEL_FORMATS[ARCHIVE]:
+            raise InputError(
+                f"{SUBMITTED} is {place}, and {file.name} is no archive; "
+                "expected a model.tar.gz, which the code is put into"
+            )
         with _here(place, context.reach) as code, _own_folder() as folder:
             if not code.is_file():
-                raise InputError(f"{_SUBMITTED} {place}: no such file")
+                raise InputError(f"{SUBMITTED} {place}: no such file")
             yield with_code(file, code, folder)
-
-
-def _submitted(spec: FileModel | ProgramModel | MultiModel) -> str | None:
-    """Return where the code of a model is, if that is apart from its archive."""
-    place = spec.environment.get(_SUBMITTED, "")
-    return place if place.startswith("s3://") else None
 
 
 @contextmanager
@@ -183,9 +192,9 @@ def _checked(spec: FileModel | ProgramModel, path: Path, context: ServerContext)
 def _examples(spec: MultiModel, context: ServerContext) -> dict[str, str]:
     """Return a digest of a prefix, and some models below it, which all have to answer alike."""
     prefix = spec.model_data_prefix
-    if (code := _submitted(spec)) is not None:
+    if (code := code_apart(spec.environment)) is not None:
         raise InputError(
-            f"{_SUBMITTED} is {code}; put the code into the archive of each model, as "
+            f"{SUBMITTED} is {code}; put the code into the archive of each model, as "
             "code/inference.py"
         )
     context.reach.check_data(prefix)

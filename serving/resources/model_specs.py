@@ -14,6 +14,8 @@ SINGLE_MODEL: Literal["SingleModel"] = "SingleModel"
 MULTI_MODEL = "MultiModel"
 # Modes of several containers: asked one after another, or each by its name.
 SERIAL, DIRECT = "Serial", "Direct"
+# The variable by which the SageMaker SDK says where it has put the code of a model.
+SUBMITTED = "SAGEMAKER_SUBMIT_DIRECTORY"
 
 
 # A worker's libraries are the installation's own, and what it runs is the model's.
@@ -127,8 +129,17 @@ def containers_of(spec: Mapping[str, Any]) -> dict[str, str]:
 
 
 def environment_of(spec: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return the variables of a stored model's workers."""
-    return tuple(sorted((spec.get("environment") or {}).items()))
+    """Return the variables of a stored model's workers; its code is in its archive by now."""
+    variables = dict(spec.get("environment") or {})
+    if spec.get("command") is None and code_apart(variables) is not None:
+        del variables[SUBMITTED]
+    return tuple(sorted(variables.items()))
+
+
+def code_apart(environment: Mapping[str, str]) -> str | None:
+    """Return where the code of a model lies, if that is apart from its archive."""
+    place = environment.get(SUBMITTED, "")
+    return place if place.startswith("s3://") else None
 
 
 def command_of(spec: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, int | None]:

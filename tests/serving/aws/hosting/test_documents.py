@@ -189,7 +189,9 @@ def test_tags_that_are_added_while_an_endpoint_is_updated_stay(
     assert client.describe_endpoint(EndpointName="tagged")["EndpointArn"] == arn
 
 
-def test_what_would_answer_otherwise_is_refused(client: Any, model: str, trained: Any) -> None:
+def test_what_would_answer_otherwise_is_refused(
+    client: Any, model: str, trained: Any, tmp_path: Path
+) -> None:
     place = {"ModelDataUrl": str(trained.file)}
     capture = {
         "EnableCapture": True, "InitialSamplingPercentage": 1, "DestinationS3Uri": "s3://b/c",
@@ -197,8 +199,11 @@ def test_what_would_answer_otherwise_is_refused(client: Any, model: str, trained
     }  # fmt: skip
     many = {"ModelDataUrl": str(trained.file.parent), "Mode": "MultiModel"}
     submit = {"SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/sourcedir.tar.gz"}
+    (tmp_path / "MLmodel").touch()
     refused = [
         refusal(client.create_model, ModelName="x", PrimaryContainer={"Image": IMAGE}),
+        refusal(client.create_model, ModelName="x",
+                PrimaryContainer={"ModelDataUrl": str(tmp_path), "Environment": submit}),
         refusal(client.create_model, ModelName="x",
                 PrimaryContainer={**many, "Environment": submit}),
         refusal(client.create_model, ModelName="x", PrimaryContainer=place,
@@ -210,7 +215,9 @@ def test_what_would_answer_otherwise_is_refused(client: Any, model: str, trained
     ]  # fmt: skip
     assert {code for code, _ in refused} == {"ValidationException"}
     beginnings = (
-        "a container without ModelDataUrl", 'Model "x": SAGEMAKER_SUBMIT_DIRECTORY is s3://b',
+        "a container without ModelDataUrl",
+        'Model "x": SAGEMAKER_SUBMIT_DIRECTORY is s3://b/sourcedir.tar.gz, and test_what',
+        'Model "x": SAGEMAKER_SUBMIT_DIRECTORY is s3://b',
         "EnableNetworkIsolation", "DataCaptureConfig: CaptureOptions", 'variant "v" without',
     )  # fmt: skip
     for (_, text), beginning in zip(refused, beginnings, strict=True):

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
+from driftline.app.recommend.trial import Candidate
+from driftline.database.engine import read_connection
+from driftline.serving.jobs.pinned_model import PinnedModel
 from driftline.serving.provisioning import deploying
+from driftline.serving.resources import store
 from driftline.storage import use_options
 from tests.serving.aws.conftest import client_of
-from tests.serving.aws.hosting.conftest import ARN, IMAGE, refusal, serve, variant
+from tests.serving.aws.hosting.conftest import ARN, ECHO, IMAGE, refusal, serve, variant
 from tests.serving.conftest import Running, resource, wait_for
 from tests.serving.hosting.formats.archives import pack
 
@@ -341,3 +345,32 @@ def test_a_model_and_rows_are_uploaded_and_answers_downloaded(
 
     assert 'no bucket "nowhere"' in elsewhere[1]
     assert len((tmp_path / "answers.csv").read_text().split()) == 2
+
+
+def test_a_model_whose_code_lay_apart_is_tried_as_it_was_made(
+    client: Any, server: Running, tmp_path: Path
+) -> None:
+    """As a recommendation job tries it, in an installation without its bucket."""
+    use_options({}, server.context.settings.buckets_dir)
+    archive = pack(tmp_path / "model.tar.gz", {"code/serve.py": "old"})
+    code = pack(tmp_path / "sourcedir.tar.gz", {"serve.py": ECHO})
+    variables = {"SAGEMAKER_PROGRAM": "serve.py", "SUFFIX": "!"}
+    submitted = {**variables, "SAGEMAKER_SUBMIT_DIRECTORY": "s3://code/sourcedir.tar.gz"}
+    with contextlib.closing(client_of(server.url, "s3")) as s3:
+        s3.create_bucket(Bucket="code")
+        s3.upload_file(str(code), "code", "sourcedir.tar.gz")
+        container = {"Image": IMAGE, "ModelDataUrl": str(archive), "Environment": submitted}
+        client.create_model(ModelName="apart", PrimaryContainer=container)
+        serve(client, "apart", variant("v", "apart"))
+        s3.delete_object(Bucket="code", Key="sourcedir.tar.gz")
+    use_options({})
+    with read_connection(server.engine) as connection:
+        model = PinnedModel.of("apart", store.get_ready(connection, "Model", "apart").made)
+    worker = model.worker("job", server.context)
+
+    candidate = Candidate("model.tar.gz", worker.path, workers=1)
+    server.must_apply(*candidate.resources("tried", dict(worker.environment)))
+
+    assert dict(worker.environment) == variables
+    for name in ("apart", "tried"):
+        assert server.invoke(name, "a", content_type="application/x").text == "a!"
