@@ -162,7 +162,6 @@ class DropCounters:
 
     def __init__(self, traffic: TrafficCounters | None = None) -> None:
         self._drops: list[Drop] = []
-        self.records = 0
         self.has_pending = False
         self.traffic = traffic or TrafficCounters()
         self._page: mmap.mmap | None = None
@@ -188,7 +187,6 @@ class DropCounters:
         slot = self._slot(reason, endpoint)
         drop = self._drops[slot]
         drop.records += 1
-        self.records += 1
         self.has_pending = True
         drop.size_bytes += size_bytes
         drop.first_ns = drop.first_ns or wall_ns

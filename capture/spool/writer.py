@@ -21,11 +21,11 @@ from pathlib import Path
 from driftline.capture.spool.counters import DropCounters, TrafficCounters
 from driftline.capture.spool.folder import SpoolFolder
 from driftline.capture.spool.frame import (
+    HEADER_BYTES,
     Kind,
     pack_meta,
     pack_parts,
     seed_of,
-    unpack,
     unpack_meta,
 )  # fmt: skip
 from driftline.capture.spool.quota import Quota
@@ -40,6 +40,7 @@ _MAX_HELD_BYTES = 1 << 16
 _WORTH_FREEING_BYTES, _MAX_NS = 4 << 10, (1 << 63) - 1
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _RECORD, _GAP = int(Kind.RECORD), int(Kind.GAP)  # An enum costs more.
+_Outline = tuple[int, bytes, int]  # Of a frame: its bytes, its meta, and when its request came.
 
 
 class SpoolWriter:
@@ -73,7 +74,9 @@ class SpoolWriter:
         self._now_ns, self._mono_ns = now_ns, mono_ns
         self.traffic = TrafficCounters()
         self.stored = 0
-        """How many records this writer has written."""
+        """How many records this process has written."""
+        self.dropped = 0
+        """How many it has dropped."""
         self._reset()
         call_in_children(self._after_fork)
 
@@ -85,9 +88,9 @@ class SpoolWriter:
         self._segment_born_ns = 0
         self._seed = 0
         self._next_seq = 1
-        # Frames that are not written yet: their buffers, and how long each of them is.
+        # Of frames that are not written yet.
         self._held: list[bytes] = []
-        self._held_sizes: list[int] = []
+        self._held_outlines: list[_Outline] = []
         self._held_bytes = 0
         self._quota = Quota(
             self.folder, max_bytes=self._max_bytes, min_free_bytes=self._min_free_bytes
@@ -118,13 +121,15 @@ class SpoolWriter:
         request_bytes: int = 0,
         response_bytes: int = 0,
         status: int = 0,
-        is_held: bool = False,
+        later: Callable[[Callable[[], None]], object] | None = None,
     ) -> bool:
         """Write one record; False when it was dropped (and counted).
 
-        ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. ``is_held``: it
-        may wait for ``flush``, which writes it together with others. Thread-safe.
+        ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. ``later``: calls
+        what it is given before long, which writes the record with others. Thread-safe.
         """
+        if later is not None:
+            later(self.flush)
         packed = meta if isinstance(meta, bytes) else pack_meta(meta)
         if len(request) + len(response) > _MAX_BUFFERS:
             request, response = (b"".join(request),), (b"".join(response),)
@@ -133,21 +138,23 @@ class SpoolWriter:
             if now >= self._calm_ns:
                 self._flush()
                 if reason := self._prepare(now):
-                    size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
-                    endpoint = unpack_meta(packed).get("endpoint", "")
-                    self._count(reason, endpoint, size, wall_ns or self._now_ns())
+                    size = HEADER_BYTES + len(packed)
+                    size += sum(map(len, request)) + sum(map(len, response))
+                    self._drop(reason, (size, packed, wall_ns))
                     return False
             numbers = (
                 _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
                 request_bytes, response_bytes,
             )  # fmt: skip
             buffers, size = pack_parts(self._seed, numbers, status, packed, request, response)
-            self._held += buffers
-            self._held_sizes.append(size)
+            self._held_outlines.append((size, packed, wall_ns))
+            held = self._held
+            held += buffers
             self._held_bytes += size
             self._next_seq += 1
-            is_full = self._held_bytes > _MAX_HELD_BYTES or len(self._held) > _MAX_BUFFERS
-            return (is_held and not is_full) or self._flush()
+            if later is None or self._held_bytes > _MAX_HELD_BYTES or len(held) > _MAX_BUFFERS:
+                return self._flush()
+            return True
 
     def flush(self) -> None:
         """Write the records that are held."""
@@ -156,41 +163,36 @@ class SpoolWriter:
 
     def _flush(self) -> bool:
         """Write the records that are held; False when the last was dropped (and counted)."""
-        buffers, sizes = self._held, self._held_sizes
-        if not sizes:
+        buffers, outlines = self._held, self._held_outlines
+        if not outlines:
             return True
-        self._held, self._held_sizes, self._held_bytes = [], [], 0
-        count, reason = self._put(buffers, sizes)
+        self._held, self._held_outlines, self._held_bytes = [], [], 0
+        count, reason = self._put(buffers, outlines)
         self.stored += count
         if reason is None:
             self._tell_mended()
             return True
-        self._next_seq -= len(sizes) - count
-        data, at = b"".join(buffers), sum(sizes[:count])
-        for size in sizes[count:]:
-            frame = unpack(data, at, self._seed)
-            assert frame is not None, "it was packed here"
-            kept = len(frame.request) + len(frame.response) + len(pack_meta(frame.meta))
-            self._count(
-                reason, frame.meta.get("endpoint", ""), kept, frame.wall_ns or self._now_ns()
-            )
-            at += size
+        self._next_seq -= len(outlines) - count
+        for outline in outlines[count:]:
+            self._drop(reason, outline)
         return False
 
-    def _put(self, buffers: Sequence[bytes], sizes: Sequence[int]) -> tuple[int, str | None]:
+    def _put(
+        self, buffers: Sequence[bytes], outlines: Sequence[_Outline]
+    ) -> tuple[int, str | None]:
         """Append frames at once, each whole or not at all; return how many, and why not all."""
-        count = 0
         try:
             left = os.writev(self._segment, buffers)
-            for size in sizes:
-                left -= size
-                if left < 0:
-                    raise _short_write()
-                count += 1
-                self._segment_size += size
-                self._quota.left_bytes -= size
-        except OSError as error:
-            return count, self._fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, each record is counted.
+            return 0, self._fail(error)
+        count = 0
+        for size, _, _ in outlines:
+            left -= size
+            if left < 0:
+                return count, self._fail(_short_write())
+            count += 1
+            self._segment_size += size
+            self._quota.left_bytes -= size
         if self._quota.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
             self._calm_ns = 0
         return count, None
@@ -200,10 +202,16 @@ class SpoolWriter:
         with self._lock:
             self._count(reason, endpoint, 0, self._now_ns())
 
+    def _drop(self, reason: str, outline: _Outline) -> None:
+        size, packed, wall_ns = outline
+        endpoint = unpack_meta(packed).get("endpoint", "")
+        self._count(reason, endpoint, size - HEADER_BYTES, wall_ns or self._now_ns())
+
     def _count(self, reason: str, endpoint: str, size_bytes: int, wall_ns: int) -> None:
         """Count a drop; in a spool, though it may hold no record yet, for memory dies with us."""
         now = self._mono_ns()
         self._calm_ns = 0
+        self.dropped += 1
         if self._spool is None and (self._open_again_ns is None or now >= self._open_again_ns):
             self._open_again_ns = now + SECOND_NS
             with suppress(OSError):
@@ -214,11 +222,6 @@ class SpoolWriter:
     def spool_id(self) -> str | None:
         """The id of the spool that is being written; None before the first record."""
         return None if self._spool is None else self._spool.spool_id
-
-    @property
-    def dropped(self) -> int:
-        """How many records this writer has dropped."""
-        return self._drops.records
 
     def close(self) -> None:
         """End the spool cleanly; a later append begins a new one."""
@@ -242,7 +245,7 @@ class SpoolWriter:
         """Close the parent's files in a forked child; a later append begins a new spool."""
         self._close_files()
         self._reset()
-        self.stored = 0
+        self.stored = self.dropped = 0
 
     def _close_files(self) -> None:
         self._drops.close()
@@ -343,7 +346,7 @@ class SpoolWriter:
     def _write(self, numbers: tuple[int, ...], meta: bytes) -> str | None:
         """Append a frame that is not a record; return the reason if impossible."""
         buffers, size = pack_parts(self._seed, numbers, 0, meta, (), ())
-        _, reason = self._put(buffers, (size,))
+        _, reason = self._put(buffers, [(size, meta, 0)])
         if reason is None and numbers[0] == _GAP:
             self._next_seq += 1
         return reason
@@ -363,12 +366,12 @@ class SpoolWriter:
                 "capture drops records until this is fixed folder=%s error=%s", self.folder, error
             )
 
-    def _fail(self, error: OSError) -> str:
+    def _fail(self, error: Exception) -> str:
         """Undo a half-written frame, give the segment up and try again in a second."""
         self._report_failing(error)
         self._calm_ns = 0
         self._retry_ns = self._mono_ns() + SECOND_NS
-        self._reason = "full" if error.errno in _FULL else "io_error"
+        self._reason = "full" if getattr(error, "errno", None) in _FULL else "io_error"
         if self._segment >= 0:
             try:
                 os.ftruncate(self._segment, self._segment_size)

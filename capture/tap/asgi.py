@@ -18,7 +18,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Precede = Callable[[Callable[[], None]], None]
+BeforeAnswers = Callable[[Callable[[], None]], None]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID_KEY = "driftline.request_id"
@@ -28,7 +28,7 @@ CAME_KEY = "driftline.came_ns"
 BODY_CAME = "driftline.body_came"
 # Set by our own listener, which sends all answers of a turn of the loop at its end: call it with
 # what has to be done before any of them leaves, and must not fail.
-PRECEDE = "driftline.precede"
+BEFORE_ANSWERS = "driftline.before_answers"
 REQUEST_ID_HEADER = b"x-amzn-requestid"
 # They hand over bytes past the tap: a file by its path, or after the body.
 _BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")

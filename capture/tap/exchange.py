@@ -7,13 +7,13 @@ from time import monotonic_ns
 
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.asgi import (
+    BEFORE_ANSWERS,
     CAME_KEY,
-    PRECEDE,
     REQUEST_ID_HEADER,
     REQUEST_ID_KEY,
+    BeforeAnswers,
     HeaderList,
     Message,
-    Precede,
     Receive,
     Scope,
     Send,
@@ -76,7 +76,7 @@ def begin(
     recorder.sampled += 1
     wall_ns = (known.flags and scope.get(CAME_KEY)) or recorder.now_ns()
     exchange = Exchange(
-        recorder, known, receive, send, request_id, headers, wall_ns, scope.get(PRECEDE)
+        recorder, known, receive, send, request_id, headers, wall_ns, scope.get(BEFORE_ANSWERS)
     )
     seen = without_bypasses(scope) if "extensions" in scope else scope
     return exchange, seen, exchange.send
@@ -90,6 +90,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_before_answers",
         "_first_ns",
         "_flags",
         "_given_count",
@@ -98,7 +99,6 @@ class Exchange:
         "_left_out",
         "_length",
         "_mono_ns",
-        "_precede",
         "_receive",
         "_recorder",
         "_request",
@@ -125,7 +125,7 @@ class Exchange:
         request_id: str,
         headers: HeaderList,
         wall_ns: int,
-        precede: Precede | None,
+        before_answers: BeforeAnswers | None,
     ) -> None:
         self._recorder = recorder
         self._known = known
@@ -148,7 +148,7 @@ class Exchange:
         self._flags = known.flags
         self._status = self._first_ns = 0
         self._wall_ns = wall_ns
-        self._precede = precede
+        self._before_answers = before_answers
         self._mono_ns = monotonic_ns()
         self.is_open = True
         self.inflight_bytes = 0
@@ -312,12 +312,10 @@ class Exchange:
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
             status=self._status,
-            is_held=self._precede is not None,
+            later=self._before_answers,
         )
         self.is_open = False
-        recorder.faults_in_a_row = 0
-        if self._precede is not None:
-            self._precede(recorder.spool.flush)
+        recorder.end_faults()
 
 
 def _is_rowless(seen: list[bytes], name: bytes, tensors: bytes) -> bool:

@@ -100,7 +100,7 @@ class Recorder:
         self.faults = 0
         self.requests = 0
         self.sampled = 0
-        self.faults_in_a_row = 0
+        self._faults_in_a_row = 0
         self.is_able = True
 
     @property
@@ -108,7 +108,7 @@ class Recorder:
         """What this process has counted."""
         return {
             "requests": self.requests, "sampled": self.sampled, "stored": self.spool.stored,
-            "dropped": self.spool.dropped, "faults": self.faults,
+            "dropped": self.spool.dropped - self.faults, "faults": self.faults,
         }  # fmt: skip
 
     def learn(self, target: CaptureTarget) -> KnownTarget:
@@ -146,16 +146,20 @@ class Recorder:
         """Count a fault of the tap itself, and the record that it cost."""
         if self.is_able:
             self.faults += 1
-            self.faults_in_a_row += 1
-            self.is_able = self.faults_in_a_row < _MAX_FAULTS
+            self._faults_in_a_row += 1
+            self.is_able = self._faults_in_a_row < _MAX_FAULTS
             # Not the error itself: a UnicodeDecodeError, say, shows the bytes that it is about.
             log.error(
                 "capture fault=%s at=%s in_a_row=%d",
                 type(error).__name__,
                 _place(error),
-                self.faults_in_a_row,
+                self._faults_in_a_row,
             )
         self.spool.count_drop("tap_error", endpoint)
+
+    def end_faults(self) -> None:
+        """Count faults in a row anew, as a record was made."""
+        self._faults_in_a_row = 0
 
     def pass_by(self, endpoint: str) -> None:
         """Count a record that is not made because the tap is disabled."""

@@ -69,7 +69,7 @@ class Capture:
     ----------
     counters
         ``requests`` seen, ``sampled`` chosen, ``stored`` written, ``dropped`` not written,
-        ``faults`` of the tap itself.
+        ``faults`` of the tap itself. Each record that ended is in one of the last three.
 
     Raises
     ------

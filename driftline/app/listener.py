@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from driftline.capture.tap.asgi import BODY_CAME, PRECEDE
+from driftline.capture.tap.asgi import BEFORE_ANSWERS, BODY_CAME
 from driftline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _MOST_HELD_BYTES = 1 << 16  # Of an answer that waits for the end of its turn.
 
 
 class _Turn:
-    """Ends a turn of the loop: what has to precede its answers is done, then all of them are sent.
+    """Ends a turn of the loop: what has to come before its answers is called, then all are sent.
 
     uvicorn writes the head of an answer and its body apart: two system calls, two packets and two
     wake-ups of the client. And one that is woken at once takes turns with this process, which then
@@ -43,26 +43,26 @@ class _Turn:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._first: dict[Callable[[], None], None] = {}
+        self._pending: dict[Callable[[], None], None] = {}
         self._writers: list[_JoinedWrites] = []
         self._is_due = False
 
-    def precede(self, call: Callable[[], None]) -> None:
+    def before_answers(self, call: Callable[[], None]) -> None:
         """Call it, once, before any answer leaves that is written from now on."""
-        self._first[call] = None
-        self._await_end()
+        self._pending[call] = None
+        self._schedule_end()
 
-    def send_later(self, writer: _JoinedWrites) -> None:
+    def schedule_send(self, writer: _JoinedWrites) -> None:
         """Send what a connection holds at the end of this turn."""
         self._writers.append(writer)
-        self._await_end()
+        self._schedule_end()
 
-    def settle(self) -> None:
-        """Do what has to precede answers."""
-        while self._first:
-            self._first.popitem()[0]()
+    def run_pending(self) -> None:
+        """Make the calls that come before any answer."""
+        while self._pending:
+            self._pending.popitem()[0]()
 
-    def _await_end(self) -> None:
+    def _schedule_end(self) -> None:
         if not self._is_due:
             self._is_due = True
             self._loop.call_soon(self._end)
@@ -70,12 +70,12 @@ class _Turn:
     def _end(self) -> None:
         self._is_due = False
         try:
-            self.settle()
+            self.run_pending()
             while self._writers:
                 self._writers.pop().flush()
         finally:
             if self._writers:  # One has failed, for whatever reason; the others have not.
-                self._await_end()
+                self._schedule_end()
 
 
 class _JoinedWrites:
@@ -93,7 +93,7 @@ class _JoinedWrites:
     def write(self, data: bytes) -> None:
         """Hold it until the end of the turn, while that is little."""
         if not self._held:
-            self._turn.send_later(self)
+            self._turn.schedule_send(self)
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > _MOST_HELD_BYTES:
@@ -106,7 +106,7 @@ class _JoinedWrites:
 
     def flush(self) -> None:
         """Send what is held."""
-        self._turn.settle()
+        self._turn.run_pending()
         if self._held:
             held, self._held, self._held_bytes = self._held, [], 0
             self._transport.write(b"".join(held))
@@ -123,7 +123,7 @@ class HTTPProtocol(HttpToolsProtocol):
     """Within which a head must be whole, counted from the connection or from its first byte."""
 
     _pending = 0  # Bytes since the parser last gave a head, a part of a body or an end.
-    _most_head = 0  # What a head that is whole now may have, all of the bytes that came with it.
+    _head_bytes_at_most = 0  # Of a head that is whole now: all that came since the last.
     _deadline = math.inf  # Of the next head, by the loop's clock.
 
     def __init__(self, *args: Any, turn: _Turn, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
@@ -138,7 +138,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what came."""
         self._pending += len(data)
-        self._most_head = self._pending
+        self._head_bytes_at_most = self._pending
         super().data_received(data)
         if not self._pending or self.transport.is_closing():
             return
@@ -150,12 +150,12 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to answer."""
         self._pending, self._deadline = 0, math.inf
-        if self._most_head > MOST_HEAD_BYTES:
+        if self._head_bytes_at_most > MOST_HEAD_BYTES:
             size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
             if size > MOST_HEAD_BYTES:
                 raise ValueError(size)  # httptools makes it an error of the request.
         super().on_headers_complete()
-        self.scope[PRECEDE] = self._turn.precede  # type: ignore[literal-required]
+        self.scope[BEFORE_ANSWERS] = self._turn.before_answers  # type: ignore[literal-required]
         self.headers = []  # What comes from now on are trailers, which nobody is told.
 
     def on_body(self, body: bytes) -> None:

@@ -106,7 +106,7 @@ def record(
     status: int = 200,
     endpoint: str = "flights",
     flags: int = 0,
-    is_held: bool = False,
+    later: Callable[[Callable[[], None]], object] | None = None,
     **meta: str,
 ) -> bool:
     """Append one CSV record whose event and arrival time are given."""
@@ -128,7 +128,7 @@ def record(
         response_bytes=len(response),
         status=status,
         flags=flags,
-        is_held=is_held,
+        later=later,
     )
 
 

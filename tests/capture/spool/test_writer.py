@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,9 +144,35 @@ def test_past_the_budget_records_are_dropped_counted_and_told(
     assert last.seq == gap.seq + 1
 
 
-@pytest.mark.parametrize("is_held", [False, True])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "broken"), ValueError("odd")])
+def test_whatever_keeps_records_from_being_written_each_is_counted(
+    spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    clock = Clock()
+    writer = SpoolWriter(spool_dir, mono_ns=clock)
+    write(writer)
+    flushes: list[Callable[[], None]] = []
+
+    def writev(*_: Any) -> int:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", writev)
+        for _ in range(3):
+            assert write(writer, later=flushes.append)
+        flushes[0]()
+    clock.pass_s(1.1)
+    assert write(writer, b"after")
+
+    first, gap, after = frames_of(spool_dir)
+    assert (first.seq, gap.seq, after.seq) == (1, 2, 3)
+    assert (gap.meta["reason"], gap.meta["records"]) == ("io_error", "3")
+    assert (writer.stored, writer.dropped) == (2, 3)
+
+
+@pytest.mark.parametrize("later", [None, lambda _: None])
 def test_a_full_disk_costs_records_but_no_error_and_leaves_whole_frames(
-    spool_dir: Path, write: Write, is_held: bool
+    spool_dir: Path, write: Write, later: Any
 ) -> None:
     clock = Clock()
     writer = SpoolWriter(spool_dir, mono_ns=clock)
@@ -152,7 +180,7 @@ def test_a_full_disk_costs_records_but_no_error_and_leaves_whole_frames(
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
         for number in range(100):
-            write(writer, b"%06d" % number + b"x" * 3_000, is_held=is_held)
+            write(writer, b"%06d" % number + b"x" * 3_000, later=later)
         writer.flush()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

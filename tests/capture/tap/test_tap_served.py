@@ -39,9 +39,9 @@ def in_one_turn() -> Any:
     return app
 
 
-@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("error", [None, OSError(errno.ENOSPC, "full"), MemoryError()])
 def test_records_of_one_turn_are_written_together_before_any_answer_leaves(
-    spool_dir: Path, monkeypatch: pytest.MonkeyPatch, is_full: bool
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     tap = Capture(in_one_turn(), endpoint="flights", spool_dir=spool_dir)
     assert tap.spool.append({"endpoint": "flights"})  # Begins the spool.
@@ -49,8 +49,8 @@ def test_records_of_one_turn_are_written_together_before_any_answer_leaves(
 
     def writev(*given: Any) -> int:
         writes.append(given)
-        if is_full:
-            raise OSError(errno.ENOSPC, "full")
+        if error is not None:
+            raise error
         return write(*given)
 
     monkeypatch.setattr(os, "writev", writev)
@@ -67,7 +67,7 @@ def test_records_of_one_turn_are_written_together_before_any_answer_leaves(
 
     assert statuses == [200] * COUNT
     assert len(writes) == 1
-    assert (stored, lost) == ((0, COUNT) if is_full else (COUNT, 0))
+    assert (stored, lost) == ((COUNT, 0) if error is None else (0, COUNT))
     assert (tap.counters["stored"], tap.counters["dropped"]) == (1 + stored, lost)
 
 
