@@ -120,11 +120,11 @@ class HTTPProtocol(HttpToolsProtocol):
     """
 
     head_timeout_s = 10.0
-    """Within which a head must be whole, counted from the connection or from its first byte."""
+    """Within which the first head must begin; and any be whole, counted from its first byte."""
 
     _pending = 0  # Bytes since the parser last gave a head, a part of a body or an end.
     _head_bytes_at_most = 0  # Of a head that is whole now: all that came since the last.
-    _deadline = math.inf  # Of the next head, by the loop's clock.
+    _deadline = math.inf  # Of what the client sends next, by the loop's clock.
 
     def __init__(self, *args: Any, turn: _Turn, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*args, **options)
@@ -137,15 +137,16 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
+        is_begin = not self._pending
         self._pending += len(data)
         self._head_bytes_at_most = self._pending
         super().data_received(data)
-        if not self._pending or self.transport.is_closing():
-            return
-        if self._pending > MOST_HEAD_BYTES:
+        if self._pending > MOST_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("line and headers of a request are too long")
-        elif self._is_idle():
-            self._deadline = min(self._deadline, self.loop.time() + self.head_timeout_s)
+        elif self._deadline < math.inf and (is_begin or not self._pending):
+            # A head begins, or there is more of a body that was answered before it was here.
+            wait_s = self.head_timeout_s if self._pending else KEPT_S
+            self._deadline = self.loop.time() + wait_s
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""

@@ -7,7 +7,8 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import trustme
 
 from driftline.app import listener
 from driftline.app.client.client import Client
-from driftline.app.listener import MOST_HEAD_BYTES, HTTPProtocol
+from driftline.app.listener import MOST_HEAD_BYTES, HTTPProtocol, Server
 from driftline.errors import UnavailableError
 from tests.servers.answering import listening
 
@@ -190,6 +191,83 @@ def test_a_connection_that_rests_for_too_long_is_closed(
     monkeypatch.setattr(listener, "KEPT_S", 0.1)
 
     assert answer(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+@pytest.fixture
+def pass_s(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Return what moves the clock of a server on, and waits until it has looked who is late."""
+    ahead_s, looked = 0.0, threading.Event()
+    start, look = Server.startup, Server.on_tick
+
+    def clock() -> float:
+        return time.monotonic() + ahead_s
+
+    async def startup(server: Server, sockets: list[socket.socket] | None = None) -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", clock)
+        await start(server, sockets)
+
+    async def on_tick(server: Server, counter: int) -> bool:
+        try:
+            return await look(server, counter)
+        finally:
+            if asyncio.get_running_loop().time is clock:  # Not of a server of other tests.
+                looked.set()
+
+    def wait_for_looks(count: int) -> None:
+        for _ in range(count):
+            looked.clear()
+            assert looked.wait(PATIENCE_S)
+
+    def move_on(time_s: float) -> None:
+        nonlocal ahead_s
+        wait_for_looks(1)  # What was sent before is read by now.
+        ahead_s += time_s
+        wait_for_looks(2)
+
+    monkeypatch.setattr(Server, "startup", startup)
+    monkeypatch.setattr(Server, "on_tick", on_tick)
+    return move_on
+
+
+def test_a_head_has_its_whole_time_from_its_first_byte_and_no_more(
+    pass_s: Callable[[float], None],
+) -> None:
+    head = get()
+    with answering(sizes) as port, connect(port) as connection:
+        connection.sendall(head)
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        pass_s(listener.KEPT_S - 5)
+        connection.sendall(head[:5])
+        pass_s(HTTPProtocol.head_timeout_s - 1)
+        connection.sendall(head[5:])
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+        connection.sendall(head[:5])
+        pass_s(HTTPProtocol.head_timeout_s - 1)
+        connection.sendall(head[5:6])
+        pass_s(2)
+        assert rest_of(connection) == b""
+
+
+def test_an_upload_that_was_answered_early_is_taken_for_as_long_as_it_comes(
+    pass_s: Callable[[float], None],
+) -> None:
+    async def refusing(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    with answering(refusing) as port, connect(port) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413")
+        for part in (b"b", b"c"):
+            pass_s(listener.KEPT_S - 5)
+            connection.sendall(part)
+        pass_s(listener.KEPT_S - 5)
+        connection.sendall(get())
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413")
+        pass_s(listener.KEPT_S + 1)
+        assert rest_of(connection) == b""
 
 
 def test_nobody_says_by_a_header_from_which_address_they_ask() -> None:
