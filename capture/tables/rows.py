@@ -61,10 +61,9 @@ def build_rows(
         decoded = decode(records, signature)
         return Built(_rows(records, decoded, signature, is_time_trusted=is_time_trusted))
     # What a record may do that nobody thought of is anything; the halves tell which one it was.
-    except Exception as error:
+    # Where memory does not suffice for all of them, it may for half.
+    except Exception as error:  # noqa: BLE001
         if len(records) == 1:
-            if isinstance(error, MemoryError):
-                raise  # That says nothing about the record.
             return _kept_raw(records, signature, error, is_time_trusted=is_time_trusted)
     half = len(records) // 2
     first, second = (
@@ -89,8 +88,6 @@ def _kept_raw(
     decoded.flags[0] |= int(Flag.DECODER_FAULT)
     try:
         return Built(_rows(record, decoded, signature, is_time_trusted=is_time_trusted))
-    except MemoryError:
-        raise  # As above.
     except Exception as again:  # noqa: BLE001 - as above
         name = type(again).__name__
         log.error("unreadable record spool=%s seq=%d error=%s", spool, frame.seq, name)

@@ -120,7 +120,7 @@ def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
     assert (counts.requests, counts.faults) == (20, 1)
 
 
-def test_a_record_that_memory_did_not_suffice_for_waits_and_is_read_later(
+def test_a_record_that_memory_never_suffices_for_is_kept_raw_and_stops_no_other(
     root: str,
     spool_dir: Path,
     write: Write,
@@ -128,20 +128,23 @@ def test_a_record_that_memory_did_not_suffice_for_waits_and_is_read_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(records: Records, signature: Signature | None) -> Decoded:
-        if signature is not None:
+        large = b"large" in records.request.to_pylist()
+        if signature is not None and (len(records) > 3 or large):
             raise MemoryError
         return decode(records, signature)
 
-    write(SpoolWriter(spool_dir))
-    with monkeypatch.context() as patch:
-        patch.setattr(rows, "decode", full)
-        with pytest.raises(MemoryError):
-            drain()
+    monkeypatch.setattr(rows, "decode", full)
+    writer = SpoolWriter(spool_dir)
+    for number in range(20):
+        write(writer, b"large" if number == 13 else b"1.5,3,UA")
     drain()
 
     data = Dataset(root, "flights").open()
     assert data is not None
-    assert data.to_table(["parse_error"])["parse_error"].to_pylist() == [None]
+    found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
+    assert found["feature_temp"].to_pylist() == [None if n == 13 else 1.5 for n in range(20)]
+    assert found["parse_error"].to_pylist()[13] == "decoder fault: MemoryError"
+    assert counted(root, "flights").faults == 1
 
 
 def test_a_decoder_fault_counts_against_coverage_everywhere(
