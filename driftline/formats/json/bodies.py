@@ -110,12 +110,13 @@ def _have_long(contents: pa.BinaryArray) -> list[bool]:
     if text is None:
         return found
     ends = np.frombuffer(offsets, np.int32)[contents.offset : contents.offset + len(contents) + 1]
-    digits = text.to_pybytes().translate(_TO_DIGITS)
-    at = digits.find(_DIGITS, int(ends[0]), int(ends[-1]))
+    start, ends = int(ends[0]), ends - ends[0]
+    digits = text.slice(start, int(ends[-1])).to_pybytes().translate(_TO_DIGITS)
+    at = digits.find(_DIGITS)
     while at >= 0:
         body = int(np.searchsorted(ends, at, "right")) - 1
         found[body] = True
-        at = digits.find(_DIGITS, int(ends[body + 1]), int(ends[-1]))
+        at = digits.find(_DIGITS, int(ends[body + 1]))
     return found
 
 
