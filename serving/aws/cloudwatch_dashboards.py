@@ -65,7 +65,7 @@ async def list_dashboards(wire: Wire, given: Given) -> Answer:
 
 @serves("cloudwatch.DeleteDashboards")
 async def delete_dashboards(wire: Wire, given: Given) -> Answer:
-    """Delete dashboards; names that none has are passed over, as AWS does."""
+    """Delete dashboards; names that none has are passed over: the model has no error for them."""
     await change_said(
         wire, "delete", DASHBOARD, given["DashboardNames"],
         lambda held, one: echo.remove(held, DASHBOARD, one),
@@ -78,7 +78,7 @@ def _fault(name: str, body: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", name):
         return 'The field DashboardName must be 1 to 255 of A-Z, a-z, 0-9, "-" and "_"'
     try:
-        found = json.loads(body) if len(body) <= _BODY_MAX else None
+        found = json.loads(body) if len(body.encode()) <= _BODY_MAX else None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

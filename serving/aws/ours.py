@@ -101,19 +101,19 @@ async def amend(
 
 async def change_said(
     wire: Wire, action: str, kind: str, names: Sequence[str],
-    change: Callable[[Connection, str], None],
+    change: Callable[[Connection, str], bool | None],
 ) -> None:  # fmt: skip
     """Change what clients of AWS said of some names, all or nothing, and note it in the audit log.
 
-    For whoever may apply, as an operator.
+    For whoever may apply, as an operator. A change that returns False had nothing to do.
     """
 
     def work() -> None:
         with wire.services.context.engine.begin() as connection:
             store.hold_all(connection)
             for name in names:
-                change(connection, name)
-                record(connection, action, f"{kind}/{name}", wire.now)
+                if change(connection, name) is not False:
+                    record(connection, action, f"{kind}/{name}", wire.now)
 
     await wire.asking.act(resources.apply, lambda _: asyncio.to_thread(work))
 

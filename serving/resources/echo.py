@@ -35,9 +35,10 @@ def get(connection: Connection, kind: str, name: str) -> Document:
     return connection.scalar(_GET, {"of_kind": kind, "of_key": _key(kind, name)}) or {}
 
 
-def remove(connection: Connection, kind: str, name: str) -> None:
-    """Forget what is kept of a name, if anything is."""
-    connection.execute(_REMOVE, {"of_kind": kind, "of_key": _key(kind, name)})
+def remove(connection: Connection, kind: str, name: str) -> bool:
+    """Forget what is kept of a name; return whether anything was."""
+    found = connection.execute(_REMOVE, {"of_kind": kind, "of_key": _key(kind, name)})
+    return found.rowcount > 0
 
 
 def _key(kind: str, name: str) -> str:

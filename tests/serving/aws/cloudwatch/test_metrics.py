@@ -11,7 +11,7 @@ import pytest
 
 from tests.serving.aws.cloudwatch.conftest import ALARM, METRIC, NORTH, SPAN, refused
 from tests.serving.aws.conftest import ACCOUNT, WireClient, moto_of
-from tests.serving.conftest import NOW
+from tests.serving.conftest import NOW, Running
 
 
 def test_what_is_put_comes_back_as_statistics_and_math(client: Any) -> None:
@@ -205,7 +205,7 @@ def test_what_grafana_asks_is_answered_in_each_protocol(
 DASHBOARD = {"widgets": [{"type": "text", "properties": {"markdown": "Ümläut <&>"}}]}
 
 
-def test_a_dashboard_comes_back_as_it_was_put(client: Any) -> None:
+def test_a_dashboard_comes_back_as_it_was_put(wire_server: Running, client: Any) -> None:
     body = json.dumps(DASHBOARD, indent=2)
     for name in ("Sales", "sales", "sales-2"):
         put = client.put_dashboard(
@@ -234,6 +234,10 @@ def test_a_dashboard_comes_back_as_it_was_put(client: Any) -> None:
     with pytest.raises(client.exceptions.ResourceNotFound) as gone:
         client.get_dashboard(DashboardName="Sales")
     assert gone.value.response["Error"]["QueryErrorCode"] == "DashboardNotFoundError"
+    noted = wire_server.client.get("/api/v1/audit").json()["items"]
+    deleted = {one["target"] for one in noted if one["action"] == "delete"}
+    assert deleted >= {"Dashboard/Sales", "Dashboard/sales"}
+    assert "Dashboard/never" not in deleted
 
 
 @pytest.mark.parametrize(
@@ -242,6 +246,7 @@ def test_a_dashboard_comes_back_as_it_was_put(client: Any) -> None:
         ("sales", "no JSON", "must be a valid JSON object"),
         ("sales", "[" * 100_000, "must be a valid JSON object"),
         ("sales", "[]", "must be a valid JSON object"),
+        ("sales", '{"widgets": ["' + "ü" * (1 << 19) + '"]}', "must be a valid JSON object"),
         ("sales", "{}", "required property 'widgets'"),
         ("sales", '{"widgets": {}}', "required property 'widgets'"),
         ("the sales", '{"widgets": []}', "DashboardName"),
