@@ -1,6 +1,7 @@
-"""The figures are those of a second run, and of an installation as bench/serving.py measures it.
+"""The figures are those of a second run, and of an installation as bench/serving.py loads it.
 
-Needs a machine with nothing else on it; the rates of the two are taken in turn.
+All ask for a token, as an installation that others reach does. Needs a machine with nothing else on
+it; the rates are taken in turn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from driftline.access.tokens import read_token
 from driftline.app.recommend.load import Phase, request_of, run
 from driftline.app.recommend.sample import fit_sample, read_sample
 from driftline.app.recommend.trial import Candidate, Plan, own_server
@@ -40,7 +42,7 @@ def test_a_second_run_and_an_installation_have_the_rate_within_a_tenth(tmp_path:
     rates: list[list[float]] = [[], [], []]
 
     with (
-        Installation(tmp_path / "up") as up,
+        Installation(tmp_path / "up", '[auth]\nmode = "token"\n') as up,
         own_server(trust_pickle=False) as first,
         own_server(trust_pickle=False) as second,
     ):
@@ -49,7 +51,8 @@ def test_a_second_run_and_an_installation_have_the_rate_within_a_tenth(tmp_path:
         second.describe(candidate.model, {})
         port = int(up.url.rpartition(":")[2])
         path = "/endpoints/model/invocations"
-        requests = [request_of(port, path, *body) for body in sample.bodies]
+        token = read_token(tmp_path / "up" / "store" / "access.token")
+        requests = [request_of(port, path, *body, token) for body in sample.bodies]
         run(port, requests, Phase(USERS, seconds=1))
         for _ in range(ROUNDS):
             for place, trial in enumerate((first, second)):
