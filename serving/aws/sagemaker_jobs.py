@@ -134,8 +134,8 @@ class _Kind:
     list: Callable[..., Any]
     spec: Callable[[Given], Answer]
     members: Callable[[Any], Answer]
-    prefix: str = ""  # Of the names of its members.
-    list_member: str = "InferenceRecommendationsJobs"
+    prefix: str  # Of the names of its members.
+    list_member: str
     # What its summaries have besides, by other words than ours.
     summary: Callable[[Wire, Any], Answer] = lambda _wire, _job: {}
     filters: Callable[[Given], Iterable[ColumnElement[bool]]] = _status_filter
@@ -159,6 +159,7 @@ _KINDS = {
         jobs.DescribedRecommendationJob,
         jobs.create_recommendation_job, jobs.recommendation_job, jobs.stop_recommendation_job,
         jobs.recommendation_jobs, recommendation_forms.spec_of, recommendation_forms.members_of,
+        "", "InferenceRecommendationsJobs",
         summary=recommendation_forms.summary_of, filters=recommendation_forms.filters_of,
         unknown="ResourceNotFound",
     ),
