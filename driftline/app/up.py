@@ -217,7 +217,9 @@ def become_supervisor(settings_file: Path | None, roles: Sequence[str]) -> NoRet
 
 
 def _command(call: str, settings_file: Path | None, roles: Sequence[str]) -> list[str]:
-    code = f"from {__name__} import main; {call}"
+    # Ctrl-C while it imports ends it without a word.
+    quiet = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    code = f"{quiet}; from {__name__} import main; {call}"
     command = [sys.executable, "-P", "-c", code, ",".join(roles)]
     return command if settings_file is None else [*command, str(settings_file)]
 
