@@ -89,7 +89,11 @@ class Endpoint:
             found = status["deployment"] or {}
             is_there = found.get("stage") == stage and step in (None, found["step"])
             # A server follows what is written a moment later.
-            is_followed = found.get("ended_at") is None or status["state"] != "Updating"
+            if found.get("ended_at") is None:
+                shares = (one["share"] for one in status["variants"] if one["is_new"])
+                is_followed = is_there and sum(shares) == pytest.approx(found["share"])
+            else:
+                is_followed = status["state"] != "Updating"
             return status if is_there and is_followed else None
 
         return self._until(reached)

@@ -109,8 +109,12 @@ def test_a_canary_is_described_as_sagemaker_does_and_taken_back_by_an_alarm(
     )
     other = {**variant("all", model), "InitialVariantWeight": 3.0}
     client.create_endpoint_config(EndpointConfigName="staged-2", ProductionVariants=[other])
-    client.get_waiter("endpoint_in_service").wait(EndpointName="staged")
 
+    def has_both() -> bool:  # It is in service with one of them.
+        (found,) = client.describe_endpoint(EndpointName="staged")["ProductionVariants"]
+        return bool(found["CurrentInstanceCount"] == 2)
+
+    wait_for(has_both)
     asked = {"EndpointName": "staged", "EndpointConfigName": "staged-2"}
     client.update_endpoint(
         **asked, DeploymentConfig=config, RetainAllVariantProperties=True,
