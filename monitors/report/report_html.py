@@ -1,46 +1,40 @@
 """A report as HTML: a notebook's cell, and a self-contained page.
 
-An untrusted notebook strips scripts, style sheets and SVG, so pictures are characters and plain
-boxes (`driftline.baseline.display`). The page adds a style sheet.
+Both come from the macros of assets/report.html; the page adds a style sheet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from driftline.baseline.display import html_table, number_words, text_bars
+from driftline.baseline.display import number_words, text_bars
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, ViolatedFeature, violated_features
-from driftline.monitors.report.side_tables import SideTable, side_tables
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.report.side_tables import side_tables
 from driftline.monitors.results.notes import notes_of
 from driftline.monitors.results.unjudged import note_words
-from driftline.monitors.results.violation import Severity, percent, plural
+from driftline.monitors.results.violation import percent, plural
 
 if TYPE_CHECKING:
     from driftline.monitors.report.reports import Reports  # It lies above.
 
-VIOLATED_MAX = 50
+ASSETS = Path(__file__).parents[1] / "assets"
 FIGURES_MAX = 5
-ROWS_MAX = 200
 BARS = 12
-FINDINGS_MAX = 6
 ROWS_NAMED = 5
 LEAST_BLAME = 0.005
-# White text on these is readable on a light and on a dark page; bars stand out from both.
-GROUNDS: dict[Severity, str] = {"page": "#b3261e", "ticket": "#8a6100"}
-THEN, NOW, MOVED, QUIET = "#4a90c2", "#8a929c", "#d9661f", "#7d858e"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def html_document(title: str, body: str) -> str:
     """Return a self-contained page that may run no script."""
-    style = (Path(__file__).parents[1] / "assets" / "report.css").read_text("utf-8")
+    style = (ASSETS / "report.css").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -62,27 +56,7 @@ def title_of(report: CheckResult) -> str:
 
 def report_html(report: CheckResult) -> str:
     """Return a report as HTML; every text of the data is escaped."""
-    about = [report.kind, "" if report.window is None else str(report.window)]
-    if report.baseline_version:
-        about.append(f"baseline {report.baseline_version}")
-    judged = sum(result.ratio is not None for result in report.results)
-    if report.results:
-        about.append(f"{judged:,} of {plural(len(report.results), 'feature')} judged")
-    notes = [report.unjudged_text, *notes_of(report.details)]
-    broken = violated_features(report.violations)
-    return "".join(
-        (
-            "<div>",
-            f"<p><b>{title_of(report)}</b> {escape(', '.join(one for one in about if one))}</p>",
-            *(f"<p>{escape(one[0].upper())}{escape(one[1:])}.</p>" for one in notes if one),
-            _violations(report, broken),
-            *_figures(report, broken),
-            *(_side_table(one) for one in side_tables(report)),
-            _metrics(report.shown_metrics),
-            _features(report),
-            "</div>",
-        )
-    )
+    return str(_template().one_report(report))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,156 +99,76 @@ def reports_title(reports: Reports) -> str:
 
 def reports_html(reports: Reports) -> str:
     """Return the reports of several kinds: a line each, and each report folded."""
-    heads = (("kind", False), ("verdict", False), ("violations", True), ("what", False))
-    lines = [
-        tuple(map(escape, (one.kind, one.verdict, one.count, one.words)))
-        for one in kind_lines(reports)
-    ]
-    head = f"<p><b>{reports_title(reports)}</b> baseline {escape(reports.baseline_version)}</p>"
-    folded = (_folded(name, report_html(report)) for name, report in reports.items())
-    return f"<div>{head}{html_table(heads, lines)}{''.join(folded)}</div>"
+    return str(_template().all_reports(reports))
 
 
-def _folded(title: str, content: str) -> str:
-    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+@cache
+def _template() -> Any:  # noqa: ANN401 - the macros of a jinja2 template are its attributes
+    # Slow to import, and only needed for pages.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters |= {
+        "about": _about,
+        "compared": _compared,
+        "count": lambda count: f"{count:,}" if count else "",
+        "details": _details,
+        "kind_lines": kind_lines,
+        "note": note_words,
+        "notes": _notes,
+        "number": lambda value: "" if value is None else number_words(value),
+        "percent": lambda share: "" if share is None else percent(share),
+        "reports_title": reports_title,
+        "side_bars": _side_bars,
+        "side_tables": side_tables,
+        "title_of": title_of,
+        "violated": lambda report: violated_features(report.violations),
+    }
+    return environment.get_template("report.html").module
 
 
-def _violations(report: CheckResult, broken: Sequence[ViolatedFeature]) -> str:
-    if not broken:
-        return ""
-    rows = []
-    for feature in broken[:VIOLATED_MAX]:
-        about = (
-            _tag(feature.severity),
-            f"<b>{escape(feature.feature)}</b>",
-            *_side_bars(report.comparison(feature.feature)),
-        )
-        # A line of the table for each, so that its number stands beside it however it wraps.
-        for number, finding in enumerate(feature.findings[:FINDINGS_MAX]):
-            count = f"{finding.first.row_count:,}" if finding.first.row_count else ""
-            front = ("",) * len(about) if number else about
-            rows.append((*front, _finding(finding), count))
-        if len(feature.findings) > FINDINGS_MAX:
-            more = f"{len(feature.findings) - FINDINGS_MAX} more"
-            rows.append((*("",) * len(about), more, ""))
-    left = len(broken) - VIOLATED_MAX
-    rest = f"<p>{left:,} more: report.features, report.json</p>" if left > 0 else ""
-    heads = [("", False), ("feature", False), ("reference", False), ("now", False),
-             ("what happened", False), ("rows", True)]  # fmt: skip
-    return html_table(heads, rows) + rest
+def _about(report: CheckResult) -> str:
+    """Return the kind, the window, the baseline and how many features were judged."""
+    parts = [report.kind, "" if report.window is None else str(report.window)]
+    if report.baseline_version:
+        parts.append(f"baseline {report.baseline_version}")
+    if report.results:
+        judged = sum(result.ratio is not None for result in report.results)
+        parts.append(f"{judged:,} of {plural(len(report.results), 'feature')} judged")
+    return ", ".join(filter(None, parts))
 
 
-def _finding(finding: Finding) -> str:
-    """Return the cause, and below it the checks, the segment, the contribution, the first rows."""
+def _notes(report: CheckResult) -> list[str]:
+    return list(filter(None, (report.unjudged_text, *notes_of(report.details))))
+
+
+def _details(finding: Finding) -> str:
+    """Return the checks, the segment, the contribution and the first rows of a finding."""
     first = finding.first
-    quiet = [", ".join(finding.checks)]
+    parts = [", ".join(finding.checks)]
     # Of a segment that was judged apart, the cause says so.
     if first.segment and not first.within and str(first.segment) not in finding.cause:
-        quiet.append(str(first.segment))
+        parts.append(str(first.segment))
     if first.share_of_blame >= LEAST_BLAME:
-        quiet.append(f"{first.share_of_blame:.0%} of the blame")
+        parts.append(f"{first.share_of_blame:.0%} of the blame")
     if first.first_rows:
         rows = ["/".join(str(one) for one in row.values()) for row in first.first_rows]
-        quiet.append(f"first rows: {', '.join(rows[:ROWS_NAMED])}")
-    below = f'<span style="color:{QUIET}">{escape("; ".join(quiet))}</span>'
-    return f"{escape(finding.cause)}<br>{below}"
+        parts.append(f"first rows: {', '.join(rows[:ROWS_NAMED])}")
+    return "; ".join(parts)
 
 
-def _tag(severity: Severity) -> str:
-    ground = GROUNDS[severity]
-    style = "color:#ffffff;padding:1px 6px;border-radius:3px;white-space:nowrap"
-    return f'<span style="background-color:{ground};{style}">{severity}</span>'
-
-
-def _side_bars(found: Comparison | None) -> tuple[str, str]:
+def _side_bars(report: CheckResult, feature: str) -> tuple[str, str]:
+    """Draw a feature's reference and window as characters."""
+    found = report.comparison(feature)
     if found is None:
         return "", ""
     then, now = (text_bars(side, BARS, ordered=found.ordered) for side in found.shape)
     return then, now
 
 
-def _figures(report: CheckResult, broken: Sequence[ViolatedFeature]) -> Iterator[str]:
-    """Draw the bars of the first few violated features."""
-    drawn = 0
-    for feature in broken:
-        found = report.comparison(feature.feature)
-        if found is None or drawn >= FIGURES_MAX:
-            continue
-        drawn += 1
-        yield f"<p><b>{escape(feature.feature)}</b></p>{_bars(found)}"
-
-
-def _bars(found: Comparison) -> str:
-    most = max(float(found.reference.max()), float(found.window.max()), 1e-9)
-    rows = []
-    for number, label in enumerate(found.labels):
-        then, now = float(found.reference[number]), float(found.window[number])
-        moved = bool(found.moved[number])
-        bars = _bar(then / most, THEN) + _bar(now / most, MOVED if moved else NOW)
-        name = f"<b>{escape(label)}</b>" if moved else escape(label)
-        rows.append((name, f'<div style="width:260px">{bars}</div>', percent(then), percent(now)))
-    heads = [("", False), ("share of rows", False), ("reference", True), ("now", True)]
-    return html_table(heads, rows)
-
-
-def _bar(share: float, colour: str) -> str:
-    return f'<div style="width:{100 * share:.1f}%;height:8px;background-color:{colour}"></div>'
-
-
-def _side_table(table: SideTable) -> str:
-    """List the segments, or the rules, folded up; what is broken is bold."""
-    rows = []
-    for row, is_broken in zip(table.rows, table.broken, strict=True):
-        name, *cells = (escape(cell) for cell in row)
-        rows.append((f"<b>{name}</b>" if is_broken else name, *cells))
-    title = f"{table.title}: {sum(table.broken):,} of {len(rows):,} violated"
-    return _folded(title, html_table(table.heads, rows))
-
-
-def _metrics(metrics: Sequence[MetricResult]) -> str:
-    if not metrics:
-        return ""
-    rows = []
-    for metric in metrics[:ROWS_MAX]:
-        interval = escape(metric.unbounded)
-        if metric.low is not None and metric.high is not None:
-            interval = f"{number_words(metric.low)} to {number_words(metric.high)}"
-        mark = "" if metric.severity is None else _tag(metric.severity)
-        value, reference, bound = map(_number, (metric.value, metric.reference, metric.bound))
-        cells = (mark, escape(metric.shown), value, interval, reference, bound)
-        rows.append((*cells, escape(note_words(metric.note))))
-    heads = [("", False), ("metric", False), ("now", True), ("95% interval", True),
-             ("reference", True), ("bound", True), ("note", False)]  # fmt: skip
-    return html_table(heads, rows)
-
-
-def _features(report: CheckResult) -> str:
-    """List the features, folded up: what is violated stands above."""
-    results = report.ranked_results
-    if not results:
-        return ""
-    rows = [
-        (
-            escape(result.feature),
-            *_side_bars(report.comparison(result.feature)),
-            _number(result.ratio),
-            escape("; ".join(filter(None, (result.moved, result.change)))),
-            "" if result.share_reference is None else percent(result.share_reference),
-            "" if result.share_now is None else percent(result.share_now),
-            f"{result.missing_count:,}" if result.missing_count else "",
-            f"{result.unfit_count:,}" if result.unfit_count else "",
-            escape(result.note.replace("_", " ")),
-        )
-        for result in results[:ROWS_MAX]
-    ]
-    heads = [("feature", False), ("reference", False), ("now", False), ("x bound", True),
-             ("strongest set", False), ("reference", True), ("now", True), ("missing", True),
-             ("unfit", True), ("note", False)]  # fmt: skip
-    left = len(results) - len(rows)
-    more = f"<p>{left:,} more: report.features</p>" if left > 0 else ""
-    title = f"{len(results):,} features, those nearest to their bound first"
-    return _folded(title, html_table(heads, rows) + more)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else number_words(value)
+def _compared(report: CheckResult, broken: Sequence[ViolatedFeature]) -> list[Comparison]:
+    """Return the comparisons of the first few violated features."""
+    found = (report.comparison(one.feature) for one in broken)
+    return list(islice((one for one in found if one is not None), FIGURES_MAX))

@@ -19,7 +19,7 @@ class SideTable:
     """A titled table of texts, violated rows first."""
 
     title: str
-    heads: tuple[tuple[str, bool], ...]  # Title of each column, and whether numbers stand below it.
+    titles: tuple[str, ...]  # Of each column; one that begins with # stands over numbers.
     rows: tuple[tuple[str, ...], ...]
     broken: tuple[bool, ...]
 
@@ -46,9 +46,8 @@ def _segments(report: CheckResult) -> SideTable:
         )
         for one in ordered
     )
-    heads = (("segment", False), ("rows", True), ("of all", True), ("violations", True),
-             ("x bound", True), ("note", False))  # fmt: skip
-    return SideTable("Segments", heads, rows, tuple(one.violation_count > 0 for one in ordered))
+    titles = ("segment", "#rows", "#of all", "#violations", "#x bound", "note")
+    return SideTable("Segments", titles, rows, tuple(one.violation_count > 0 for one in ordered))
 
 
 def _rules(report: CheckResult) -> SideTable:
@@ -64,9 +63,8 @@ def _rules(report: CheckResult) -> SideTable:
         )
         for one in ordered
     )
-    heads = (("rule", False), ("", False), ("judged", True), ("against it", True),
-             ("found", False))  # fmt: skip
-    return SideTable("Rules", heads, rows, tuple(one["passed"] is False for one in ordered))
+    titles = ("rule", "", "#judged", "#against it", "found")
+    return SideTable("Rules", titles, rows, tuple(one["passed"] is False for one in ordered))
 
 
 def _explained(report: CheckResult) -> SideTable:
@@ -87,12 +85,11 @@ def _explained(report: CheckResult) -> SideTable:
             of_class = told_label(label, by_label, str(report.details.get("positive", "")))
             rows.append((of_class, where, f"{answer:.4g}", said))
     unit = _unit(report.details)
-    answer = f"answer ({unit})" if unit else "answer"
-    heads = (("class", False), ("row", False), (answer, True), ("contributions", False))
+    titles = ("class", "row", f"#answer ({unit})" if unit else "#answer", "contributions")
     # Of a model of one output that is no class, none is told.
     first = 0 if any(of_class for of_class, *_ in rows) else 1
     shown = tuple(row[first:] for row in rows)
-    return SideTable("Rows explained", heads[first:], shown, (False,) * len(rows))
+    return SideTable("Rows explained", titles[first:], shown, (False,) * len(rows))
 
 
 def _unit(details: Mapping[str, JsonValue]) -> str:

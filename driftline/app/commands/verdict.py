@@ -81,7 +81,7 @@ def report_lines(report: Report | Reports) -> Iterator[str | Table]:
     if isinstance(report, Report):
         yield from _violations(report)
         for side in side_tables(report):
-            yield from _rows([head for head, _ in side.heads], side.rows)
+            yield from _rows([one.removeprefix("#") for one in side.titles], side.rows)
         if report.metrics:
             yield from _metrics(report.shown_metrics)
         elif any(one.ratio is not None for one in report.results):

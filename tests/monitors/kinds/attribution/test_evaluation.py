@@ -232,4 +232,4 @@ def test_the_rows_behind_a_change_are_explained_one_by_one(
     assert expected == pytest.approx(model(behind).mean(), abs=1e-5)
     assert "Rows explained" in report._repr_html_()
     assert "explained_note" not in report.details
-    assert side_tables(report)[0].heads[1] == ("answer", True)  # A function's unit is not known.
+    assert side_tables(report)[0].titles[1] == "#answer"  # A function's unit is not known.
