@@ -1,0 +1,236 @@
+"""The test: whether a span of windows is worse than the reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import special
+
+from driftline.monitors.engine.intervals import intervals
+from driftline.monitors.engine.jackknife import RowLaw, jackknife
+from driftline.monitors.engine.metric import NO_SUPPORT, TINY, Array, MetricSet
+from driftline.monitors.engine.reference import Reference
+from driftline.monitors.engine.tails import pearson_tail
+from driftline.stats.multiple_testing import holm_levels
+from driftline.stats.roots import first_beyond
+
+State = Literal["judged", "not_testable", "undefined"]
+
+# Normal quantile: a change this much beyond the bound is found in nine windows of ten.
+NINE_IN_TEN = 1.2816
+# Distances are sought up to this many standard deviations, and to this part of one.
+FARTHEST, EXACT = 1e4, 1e-11
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """One number of one window, or of several together, on its displayed scale.
+
+    Parameters
+    ----------
+    name
+        Of the metric.
+    value, low, high
+        Of the span, with its 95% interval by rows; NaN where undefined or left open.
+    reference
+        What it is compared with.
+    bound
+        Where a violation begins at this number of rows; NaN where no value reaches it.
+    findable
+        The value at which nine spans of ten are a violation.
+    p_value
+        Chance of so great a distance without a change; NaN where undefined.
+    support
+        Rows that the number rests on.
+    state
+        "judged"; "not_testable": even answers without skill would be no violation; "undefined".
+    violated
+        Whether it is beyond the bound, and the change matters.
+    windows
+        How many were judged together.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    reference: float
+    bound: float
+    findable: float
+    p_value: float
+    support: float
+    state: State
+    violated: bool
+    windows: int
+
+
+class ChangeLaw:
+    """The law of a span's numbers less the reference's when nothing has changed.
+
+    The variances of the span's rows, of the reference's rows and of what days share add up, and so
+    do the third cumulants; Pearson's type III law has the tail. What is not known of days is a
+    mixture, and p is the mean over it.
+
+    Parameters
+    ----------
+    reference
+        M numbers.
+    rows
+        Rows' cumulants, (..., M): of reference and span together, so that neither rare events nor
+        one extreme row are on one side alone.
+    support
+        Rows that the span's numbers rest on, (..., M).
+    length
+        Of the span, in days.
+
+    References
+    ----------
+    Rao, Proc. Cambridge Philosophical Society 44, 1948 (variance under the null); Tsui and
+    Weerahandi, JASA 84, 1989.
+    """
+
+    def __init__(self, reference: Reference, rows: RowLaw, support: Array, length: float) -> None:
+        metrics, support = reference.metrics, np.maximum(support, NO_SUPPORT)
+        self._worse, self._degrees = metrics.worse, max(rows.groups - 1.0, 1.0)
+        self._half_row = np.where(metrics.is_lattice, 0.5 / support, 0.0)
+        self.row_variance = rows.variance * (1.0 / support + 1.0 / reference.support)
+        third = rows.third * (1.0 / support**2 - 1.0 / reference.support**2)
+        between, self._weight = reference.between_days(length)
+        self._variance = np.maximum(self.row_variance[..., None] + between, TINY)
+        # Days that are normal on logit or logarithm are skewed on the number's own scale:
+        # third cumulant 3 h'' / h'^2 variance^2.
+        value = metrics.inside(reference.value, reference.support)
+        of_share = (1.0 - 2.0 * value) / metrics.variance_function(value)
+        of_error = np.where(metrics.is_error, 1.0 / np.where(value == 0, 1.0, value), 0.0)
+        bend = np.where(metrics.is_share, of_share, of_error)
+        scale = self._variance**1.5
+        self._row_skewness = third[..., None] / scale
+        self._day_skewness = 3.0 * bend[..., None] * between**2 / scale
+
+    def p_value(self, distance: Array) -> Array:
+        """Return the chance (..., M) of so great a distance in the way that is worse.
+
+        Where both ways are changes, twice the smaller.
+        """
+        up, down = self._tail(distance, 1.0), self._tail(-distance, -1.0)
+        both = np.minimum(2.0 * np.minimum(up, down), 1.0)
+        return np.where(self._worse > 0, up, np.where(self._worse < 0, down, both))
+
+    def _tail(self, distance: Array, side: float) -> Array:
+        beyond = np.maximum(distance - self._half_row, 0.0)
+        distance = np.where(distance > 0, beyond, distance)
+        # On which scale days are symmetric is not known for sure: it may only widen.
+        skewness = side * self._row_skewness + np.maximum(side * self._day_skewness, 0.0)
+        tails = pearson_tail(distance[..., None] / np.sqrt(self._variance), skewness)
+        chance = np.clip((tails * self._weight).sum(axis=-1), TINY, 1.0 - 1e-16)
+        # Rows' variance is an estimate: Student's tail at the same normal quantile.
+        return np.asarray(special.stdtr(self._degrees, special.ndtri(chance)))
+
+    def reach(self, level: float, side: Array) -> Array:
+        """Return the distance (M,), in the direction of `side`, at which the chance is `level`.
+
+        NaN where none is.
+        """
+        unit = np.sqrt(self._variance.max(axis=-1))
+
+        def beyond(distance: Array) -> Array:
+            return level - self.p_value(side * distance * unit)
+
+        start = np.zeros_like(unit)
+        return np.asarray(unit * first_beyond(beyond, start, start + FARTHEST, error=EXACT))
+
+
+def judge(
+    reference: Reference, buckets: Array, *, length: float, level: float, windows: int = 1
+) -> list[Tested]:
+    """Judge one span of windows.
+
+    Parameters
+    ----------
+    reference
+        What is expected.
+    buckets
+        The span's sums by group, shape (G, K).
+    length
+        Of the span, in days.
+    level
+        Chance of any violation without a change. Holm's procedure divides it among the numbers.
+    windows
+        How many make up the span.
+
+    Returns
+    -------
+    list of Tested
+        In the order of the metrics. What cannot be tested is never violated.
+    """
+    metrics, total = reference.metrics, buckets.sum(axis=0)
+    value, support = metrics.measure(total), metrics.support(total)
+    centre = reference.centre(length)
+    law = ChangeLaw(reference, jackknife(metrics, reference.buckets + buckets), support, length)
+    distance, factor = reference.distance(total, length)
+    is_defined = np.isfinite(distance) & (support > NO_SUPPORT)
+    p_value = np.where(is_defined, law.p_value(np.nan_to_num(distance)), np.nan)
+    worse = metrics.worse
+    side = np.where(worse == 0, np.where(distance >= 0, 1.0, -1.0), worse)
+    worst = (_useless(reference, centre, side) - centre) * factor
+    is_testable = is_defined & np.isfinite(worst)
+    of_worst = law.p_value(np.nan_to_num(worst))
+    is_testable &= of_worst < level / max(int(is_testable.sum()), 1)
+    tests = max(int(is_testable.sum()), 1)
+    is_violated = np.zeros(len(value), np.bool_)
+    levels = holm_levels(list(p_value[is_testable]), level)
+    is_violated[is_testable] = p_value[is_testable] < levels
+    reach = law.reach(level / tests, side)
+    findable = reach + NINE_IN_TEN * np.sqrt(law.row_variance)
+    factor = np.maximum(factor, TINY)
+    low, high = intervals(value, jackknife(metrics, buckets), support, reference)
+    numbers = np.array(
+        [
+            value,
+            low,
+            high,
+            centre,
+            centre + side * reach / factor,
+            centre + side * findable / factor,
+        ]
+    )
+    tested = []
+    for at, metric in enumerate(metrics.metrics):
+        now, one_end, other_end, before, bound, least = map(float, metric.show(numbers[:, at]))
+        state: State = "undefined"
+        if is_defined[at]:
+            state = "judged" if is_testable[at] else "not_testable"
+        tested.append(
+            Tested(
+                name=metric.name,
+                value=now,
+                low=min(one_end, other_end),
+                high=max(one_end, other_end),
+                reference=before,
+                bound=bound,
+                findable=least,
+                p_value=float(p_value[at]),
+                support=float(support[at]),
+                state=state,
+                violated=bool(is_violated[at]) and metric.matters(now, before),
+                windows=windows,
+            )
+        )
+    return tested
+
+
+def _useless(reference: Reference, centre: Array, side: Array) -> Array:
+    """Return the value (M,) beyond which a bound is none: a guess's or the metric's own limit."""
+    metrics: MetricSet = reference.metrics
+    limit = metrics.useless
+    times = np.where(side > 0, limit, 1.0 / np.maximum(limit, TINY))
+    limit = np.where(metrics.is_error, times * centre, limit)
+    limit = np.where((metrics.worse == 0) & ~metrics.is_error, side * limit, limit)
+    if metrics.guess is None:
+        return limit
+    guess = metrics.guess(reference.total)
+    with np.errstate(invalid="ignore"):
+        is_nearer = (side * (guess - centre) > 0) & (side * (limit - guess) > 0)
+    return np.where(is_nearer, guess, limit)
