@@ -14,6 +14,7 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.engine.pooling import WindowSums
 from driftline.monitors.rows import BatchMaker, Rows
 from driftline.monitors.rules.reach import NOTHING, Reach
 from driftline.monitors.rules.ruleset import RuleSet
@@ -57,6 +58,8 @@ class PastWindows:
     # Before those in `counts`: their sums of days alone, of many windows in one; where windows are
     # short and a long span ends with the one that is judged.
     days: Sequence[WindowCounts] = ()
+    # Of kinds that the engine judges, in order of time; None as of `counts`.
+    sums: Sequence[WindowSums] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,14 +75,14 @@ DAY = timedelta(days=1)
 # Over which schedules count their windows, too.
 FOUR_YEARS = timedelta(days=1461)
 NAME = "Monitor"
-MONITOR_FORMAT = 1
+MONITOR_FORMAT = 2
 STATE, BASELINE = "monitor.json", "baseline"
 # What a document holds of each table; the other columns are the same in all rows.
 SPAN = ("window_start", "window_end", "row_count")
 TABLES: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "windows": (executions, (*SPAN, "told_causes")),
     "layouts": (count_layouts, ("id", "columns")),
-    "counts": (window_counts, (*SPAN, "layout", "counts")),
+    "counts": (window_counts, (*SPAN, "layout", "counts", "sums")),
 }
 
 

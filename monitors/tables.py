@@ -191,9 +191,12 @@ window_counts = Table(
     Column("source", String(16), nullable=False),
     Column("baseline_version", String(64), nullable=False),
     Column("row_count", BigCount, nullable=False),
-    # Which columns and cells the counts are of: said once for thousands of windows, and kept.
-    Column("layout", ForeignKey("monitors_count_layouts.id"), nullable=False),
-    Column("counts", LargeBinary, nullable=False),
+    # Which columns and cells the counts are of: said once for thousands of windows, and kept. None:
+    # of a kind that counts no columns.
+    Column("layout", ForeignKey("monitors_count_layouts.id"), nullable=True),
+    Column("counts", LargeBinary, nullable=True),
+    # What the engine judges several windows by, of kinds that it judges.
+    Column("sums", LargeBinary, nullable=True),
 )
 
 count_layouts = Table(

@@ -31,7 +31,9 @@ class WindowSums:
 
     start: datetime
     end: datetime
-    buckets: Array  # (G, K)
+    buckets: Array  # (G, K); of windows too old to be judged with others (1, K).
+    # What the sums are of: only windows of equal layout are added up.
+    layout: str = ""
     # The smallest of all numbers and spans that ended with the window; NaN: nothing was tested.
     p_value: float = np.nan
 
@@ -64,8 +66,8 @@ def judge_spans(
     window
         The judged one.
     past
-        Windows before it in order of time, MOST_PAST are of use; those of another length are left
-        out. None: nothing is remembered, and the window alone has the whole budget.
+        Windows before it in order of time, MOST_PAST are of use; those of another length or
+        layout are left out. None: nothing is remembered, and the window alone has the whole budget.
     level
         Accepted false alarms in one window.
 
@@ -79,7 +81,11 @@ def judge_spans(
     blocks = max(window.length / DAY, 1.0) if is_timed else 1.0
     if past is None:
         return judge(reference, window.buckets, length=blocks, level=level)
-    past = [one for one in past if one.length == window.length and one.end <= window.start]
+    past = [
+        one
+        for one in past
+        if (one.length, one.layout) == (window.length, window.layout) and one.end <= window.start
+    ]
     reference = reference.with_later(None if blocks > 1.0 else _learnt(past))
     index = (window.start - EPOCH) // window.length
     tested: list[Tested] = []

@@ -13,6 +13,7 @@ from driftline.monitors.drift_test.detectability import BY_DAYS, DEFERRED, UNDEC
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.engine.pooling import WindowSums
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import (
@@ -84,6 +85,8 @@ class CheckResult:
     # None when the kind needs none.
     counts: WindowCounts | None = field(default=None, repr=False, compare=False)
     cell_ids: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    # The same of kinds that the engine judges.
+    sums: WindowSums | None = field(default=None, repr=False, compare=False)
     # Violations that somebody has marked as expected: no alarm, and in no count.
     expected: tuple[ExpectedViolation, ...] = ()
     # Gives the judged rows again; None when they are gone.

@@ -21,6 +21,7 @@ from driftline.monitors.annotations.annotation import (
     annotation_of,
 )
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.engine.pooling import WindowSums
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK
 
@@ -58,6 +59,20 @@ def without_expected(
 ) -> tuple[WindowCounts, ...]:
     """Remove the rows of columns from windows in which their drift was expected."""
     return tuple(_without_expected(counts, annotations) for counts in past)
+
+
+def unexpected(
+    past: Sequence[WindowSums], annotations: Sequence[Annotation]
+) -> tuple[WindowSums, ...]:
+    """Leave out windows in which a violation was expected."""
+    return tuple(
+        sums
+        for sums in past
+        if not any(
+            annotation.verdict == EXPECTED
+            for annotation in _of_window(annotations, Window(sums.start, sums.end))
+        )
+    )
 
 
 def _without_expected(counts: WindowCounts, annotations: Sequence[Annotation]) -> WindowCounts:

@@ -1,7 +1,7 @@
 """Erases rows from the results of their windows: documents, database, messages.
 
-A window keeps its status, counts and metrics. Its documents are deleted, and every text that may
-quote a row. A new run of the window makes new ones from the remaining rows.
+A window keeps its status, counts and metrics. Its documents and sums are deleted, and every text
+that may quote a row. A new run of the window makes new ones from the remaining rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from driftline.monitors.executions import COLUMNS, NO_LABELS, Execution
 from driftline.monitors.kind import all_kinds
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
 from driftline.monitors.run.captured_window import NO_DATA
-from driftline.monitors.tables import definitions, executions
+from driftline.monitors.tables import definitions, executions, window_counts
+from driftline.monitors.window_history.sums import clear_sums
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ MICROSECOND = timedelta(microseconds=1)
 PLAIN_REASONS = (NO_DATA, NO_LABELS)
 # What PostgreSQL keeps of a changed row until its table is written anew.
 CHANGED_TABLES = (
-    executions.name, alert_tables.datapoints.name, alert_tables.outbox.name,
+    executions.name, window_counts.name, alert_tables.datapoints.name, alert_tables.outbox.name,
     alert_tables.history.name, alert_tables.alarms.name, alert_tables.attempts.name,
 )  # fmt: skip
 
@@ -179,6 +180,8 @@ def _clear_rows(connection: Connection, runs: Sequence[_Run], folders: Collectio
     table, points, metrics = executions.c, alert_tables.datapoints.c, alert_tables.metrics.c
     for some in chunks(sorted(folders)):
         connection.execute(update(executions).where(table.folder.in_(some)).values(folder=""))
+    for one in runs:
+        clear_sums(connection, one.monitor, one.window_start, one.window_end)
     for some in chunks([one.id for one in runs]):
         chosen = table.id.in_(some)
         connection.execute(update(executions).where(chosen, table.cause != "").values(cause=ERASED))

@@ -40,6 +40,7 @@ from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.check_context import EarlierRows, Predictor
 from driftline.monitors.definitions import MonitorDefinition, definition_made_at
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
+from driftline.monitors.engine.pooling import MOST_PAST
 from driftline.monitors.executions import (
     EMPTY,
     FAILED,
@@ -307,7 +308,7 @@ def read_context(
     removals = None if is_clearing(job.root) else removal_version(job.root)
     captured = _read(job, baseline, window)
     with read_connection(job.engine) as connection:
-        since = moment_before(window.start, windows_read(window) * window.length)
+        since = moment_before(window.start, max(windows_read(window), MOST_PAST) * window.length)
         annotations = annotations_between(connection, definition.name, since, window.end)
         digest = with_scripts(captured.digest, definition, baseline, job.scripts_dir)
         digest = with_command(digest, definition, job.commands_dir)

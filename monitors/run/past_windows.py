@@ -19,6 +19,7 @@ from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.spans import window_index
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.engine.pooling import MOST_PAST, WindowSums
 from driftline.monitors.executions import WITHOUT_REPORT, Execution
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import (
@@ -26,7 +27,7 @@ from driftline.monitors.results.cause_identity import (
     told_causes,
     with_first_windows,
 )
-from driftline.monitors.run.apply_annotations import without_expected
+from driftline.monitors.run.apply_annotations import unexpected, without_expected
 from driftline.monitors.tables import executions
 from driftline.monitors.window_history.first_windows import (
     FirstWindows,
@@ -34,6 +35,7 @@ from driftline.monitors.window_history.first_windows import (
     read_first_windows,
 )
 from driftline.monitors.window_history.store import Key, forget, put, read
+from driftline.monitors.window_history.sums import put_sums, read_sums
 
 # Windows before the evaluated one that the longest span needs.
 EARLIER_WINDOWS = SCALES[-1] - 1
@@ -53,11 +55,12 @@ class WindowHistory:
     # Of each window before, in order of time: its causes, and where each was told first.
     told: tuple[Mapping[str, datetime], ...] = ()
     days: tuple[WindowCounts, ...] = ()  # Before those of the counts; see `PastWindows`.
+    sums: tuple[WindowSums, ...] = ()  # In order of time, without windows that were expected.
 
     def past(self, rows: EarlierRows | None, drift_tests: DriftTestCache | None) -> PastWindows:
         """Return it as a kind is given it, with the rows to pool."""
         return PastWindows(
-            self.counts, rows, self.first_windows, drift_tests, self.days,
+            self.counts, rows, self.first_windows, drift_tests, self.days, self.sums,
         )  # fmt: skip
 
 
@@ -88,6 +91,7 @@ def read_history(
         first,
         told,
         _days_before(connection, key, window, ids, annotations),
+        unexpected(read_sums(connection, key, window.start, window.length), annotations),
     )
 
 
@@ -208,14 +212,17 @@ def store_history(
     retention: timedelta,
 ) -> None:
     """Store the counts of an evaluated window, and delete those that nobody needs any more."""
-    if report.counts is None:
+    if report.counts is None and report.sums is None:
         return
-    put(connection, history.key, report.counts, report.cell_ids)
+    if report.counts is not None:
+        put(connection, history.key, report.counts, report.cell_ids)
+    if report.sums is not None:
+        put_sums(connection, history.key, report.sums, report.row_count)
     saved: Window | None = None
     if history.first_windows is not None:  # They are all that shows how windows vary.
         saved = first_span(connection, history.key, report.cell_ids)
-    longest = day_scales(window.length)[-1] * window.length
-    oldest = moment_before(window.end, max(retention, longest))
+    count = day_scales(window.length)[-1] if report.sums is None else MOST_PAST
+    oldest = moment_before(window.end, max(retention, count * window.length))
     forget(connection, history.key.monitor, oldest, save=saved)
 
 

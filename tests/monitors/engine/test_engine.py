@@ -264,7 +264,7 @@ def windows_of(values: np.ndarray, p_value: float = 0.5) -> list[WindowSums]:
     """One window a day, from an aligned one on, of values (windows, rows)."""
     start = FIRST + timedelta(days=(-(FIRST - datetime(1970, 1, 1, tzinfo=UTC)).days) % 16)
     return [
-        WindowSums(start + at * DAY, start + (at + 1) * DAY, sums_of(rows), p_value)
+        WindowSums(start + at * DAY, start + (at + 1) * DAY, sums_of(rows), p_value=p_value)
         for at, rows in enumerate(values)
     ]
 
