@@ -19,7 +19,7 @@ from driftline.stats.calendar_regression import DAY_H, Integers, Numbers, Ridge
 FINEST_RANK = 1 / 256
 RIDGE = 1e-4
 # What a score varies by at least, of numbers and of shares: hardly anything varies in truth then.
-LEAST_DEVIATION, LEAST_SHARE_DEVIATION = 1e-3, 1e-2
+LEAST_DEVIATION, LEAST_SHARE_DEVIATION = 5e-2, 1e-2
 # Levels with a share from here to 1 - here have a score, the most frequent of them.
 LEVEL_SHARE = 0.02
 LEVELS_MOST = 20

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.drift_test.layout import Layout, divide
 from driftline.monitors.drift_test.reference_blocks import ReferenceBlocks
-from driftline.monitors.drift_test.season import GRIDS, Grid, possible_grids
+from driftline.monitors.drift_test.season import DAY_H, GRIDS, Grid, possible_grids
 from driftline.monitors.drift_test.significance import Numbers, likelihood_ratio
 from driftline.stats.blocks import MINIMUM_BLOCKS, upper_factor
 from driftline.stats.shrinkage import freedom_of_means, shrink_variances, student_factor
@@ -48,6 +48,7 @@ BORROWED_EFFECT = 30.0
 GRID_GAIN = 0.1
 GRID_GAIN_BY_CHANCE = 2.0
 BLOCKS_TO_CHOOSE_BY = 400
+DAILY = GRIDS[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class Dispersion:
     reference: BlockCounts  # Columns that it lacks count as independent rows.
     unit_h: int  # The windows' length in whole hours, at least 1.
     seasonal: bool  # Whether windows are compared with like hours, or with the whole reference.
-    _effects: dict[int, Effect] = field(default_factory=dict, init=False, repr=False)
+    _effects: dict[tuple[int, bool], Effect] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def _known(self) -> tuple[int, ...]:
@@ -169,15 +170,21 @@ class Dispersion:
 
     def at(self, length_h: int) -> Effect:
         """Return the design effects of spans of a length."""
-        if length_h not in self._effects:
-            self._effects[length_h] = self._learn(length_h)
-        return self._effects[length_h]
+        return self._at(length_h, length_h % DAY_H == 0)
 
-    def _learn(self, length_h: int) -> Effect:
+    def _at(self, length_h: int, whole_days: bool) -> Effect:
+        """Return the effects of blocks of a length, for spans of whole days or of others."""
+        key = length_h, whole_days
+        if key not in self._effects:
+            self._effects[key] = self._learn(length_h, whole_days)
+        return self._effects[key]
+
+    def _learn(self, length_h: int, whole_days: bool) -> Effect:
         own, block_count = np.ones(self.layout.set_starts[-1]), 0
         allowance = np.ones(len(self.layout))
-        for grid in dict.fromkeys(self.grids[index] for index in self._known):
-            columns = [index for index in self._known if self.grids[index] == grid]
+        grids = self._grids_of_blocks(length_h, whole_days)
+        for grid in dict.fromkeys(grids[index] for index in self._known):
+            columns = [index for index in self._known if grids[index] == grid]
             ratios = self._block_ratios(grid, columns, length_h)
             at = self.layout.places(columns)
             found, allowed = self._calibrated(ratios)
@@ -188,10 +195,10 @@ class Dispersion:
             return Effect(own, own, usual, lends, usual, np.ones(own.size), allowance, 0.0)
         if block_count < BLOCKS_TRUSTED and length_h > 1:
             # A process with memory varies more over longer spans, up to its own time scale.
-            half = self.at(length_h // 2)
+            half = self._at(length_h // 2, whole_days)
             growth = np.ones(1)
             if length_h > 3:
-                growth = np.clip(half.learnt / self.at(length_h // 4).learnt, 1.0, 2.0)
+                growth = np.clip(half.learnt / self._at(length_h // 4, whole_days).learnt, 1.0, 2.0)
             own = np.maximum(own, half.learnt * growth)
             # A block lies no further off than its halves do on average: with twice the rows it has
             # at most twice their effect, and more of the shorter blocks tell that better.
@@ -210,11 +217,21 @@ class Dispersion:
             believed=believed,
             usual=usual,
             lends=lends,
-            together=usual if length_h <= short_h else self.at(short_h).usual,
+            together=usual if length_h <= short_h else self._at(short_h, whole_days).usual,
             borrowed=borrowed,
             allowance=allowance,
             block_rows=self._block_rows(length_h),
         )
+
+    def _grids_of_blocks(self, length_h: int, whole_days: bool) -> tuple[Grid, ...]:
+        """Return which hours are alike for blocks of a length, by column.
+
+        A span of whole days holds the whole daily cycle. Blocks that cut it are compared with the
+        same hours of other days, or the cycle would count as variation between spans.
+        """
+        if not whole_days or length_h % DAY_H == 0 or self.extent_h < DAILY.reference_h:
+            return self.grids
+        return tuple(grid if grid.size > 1 else DAILY for grid in self.grids)
 
     @property
     def _short_h(self) -> int:

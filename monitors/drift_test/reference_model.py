@@ -13,7 +13,7 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.drift_test.dispersion import Dispersion
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.layout import Indices, Layout
-from driftline.monitors.drift_test.season import GRIDS, SeasonTable
+from driftline.monitors.drift_test.season import DAY_H, GRIDS, SeasonTable
 from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.spans import Span
 
@@ -112,8 +112,10 @@ class ReferenceModel:
         hours, known = self.blocks.hours, self.layout.reference_rows
         if not hours.size or not known.size or known.max() <= 0:
             return 1
-        # Of rows of no known span: the blocks that hold as many rows.
-        return max(1, min(round(span.row_count / float(known.max()) * extent_h), extent_h))
+        # Of rows of no known span: the blocks that hold as many rows, whole days from a day on.
+        length_h = round(span.row_count / float(known.max()) * extent_h)
+        days = round(length_h / DAY_H)
+        return max(1, min(days * DAY_H if days else length_h, extent_h))
 
 
 def _times(span: Span) -> list[tuple[datetime, datetime, float]] | None:
