@@ -117,19 +117,22 @@ def answers_of_config(text: str | bytes, columns: Callable[[], Collection[str]])
     return Roles(prediction=label, probability=() if probability is None else (probability,))
 
 
-def model_of_config(text: str | bytes) -> str | None:
-    """Return the name of the model whose predictions SHAP values explain; None without the method.
+def methods_of_config(text: str | bytes) -> frozenset[str]:
+    """Return the names of the methods that are asked for, such as "shap"."""
+    methods = _parsed(text).get("methods")
+    return frozenset(methods) if isinstance(methods, dict) else frozenset()
 
-    A configuration that names an endpoint, or nothing, for the method is refused.
+
+def model_of_config(text: str | bytes) -> str | None:
+    """Return the name of the model whose predictions are explained or compared; None for neither.
+
+    A configuration whose method shap has no model, such as one that names an endpoint, is refused.
     """
-    found = _parsed(text)
-    methods, predictor = found.get("methods"), found.get("predictor")
-    if not isinstance(methods, dict) or "shap" not in methods:
-        return None
+    methods, predictor = methods_of_config(text), _parsed(text).get("predictor")
     name = predictor.get("model_name") if isinstance(predictor, dict) else None
-    if not isinstance(name, str):
+    if not isinstance(name, str) and "shap" in methods:
         raise InputError(f"methods shap without predictor.model_name; {EXPECTED}")
-    return name
+    return name if isinstance(name, str) and methods & {"shap", "post_training_bias"} else None
 
 
 def _answer(value: object, known: Collection[str]) -> str | None:

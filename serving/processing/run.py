@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from driftline.baseline.clarify import (
     answers_of_config,
     headers_of_config,
+    methods_of_config,
     model_of_config,
     roles_of_config,
 )
@@ -18,7 +19,7 @@ from driftline.baseline.scripting import script_in
 from driftline.baseline.store import ANALYSIS, CONSTRAINTS, STATISTICS, Baseline
 from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.formats.location import locate
-from driftline.formats.source import Files, open_source
+from driftline.formats.source import Files, Source, open_source
 from driftline.monitors.check import CheckOptions, check_roles
 from driftline.monitors.executions import COMPLETED, VIOLATED
 from driftline.monitors.kind import DEFAULT_KIND, kind_named
@@ -29,6 +30,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.jobs.pinned_model import PinnedModel
 from driftline.serving.jobs.run import HeldJob, interruptible
+from driftline.serving.processing.answers import answered
 from driftline.serving.processing.definition import ProcessingJobSpec, prefixed
 
 Documents = Mapping[str, str]
@@ -93,14 +95,25 @@ def _known(spec: ProcessingJobSpec) -> Baseline:
 def _clarified(spec: ProcessingJobSpec, held: HeldJob) -> Documents:
     """Return analysis.json, of the groups and of the model that Clarify's configuration names."""
     config = spec.analysis_config()
-    rows = Files(prefixed(spec.data), names=headers_of_config(config))
+    rows: Files | Source = Files(prefixed(spec.data), names=headers_of_config(config))
     roles = roles_of_config(config)
     if not roles.has_predictions:
-        roles = roles.over(answers_of_config(config, lambda: tuple(open_source(rows).schema.names)))
-    fitted = Baseline.of(rows, roles, compat=True)
-    if (name := model_of_config(config)) is not None:
+        roles = roles.over(answers_of_config(config, lambda: open_source(rows).schema.names))
+    name, methods = model_of_config(config), methods_of_config(config)
+    if name is None:
+        if "post_training_bias" in methods and not roles.has_predictions:
+            raise InputError(
+                "analysis_config: methods post_training_bias without predictions; expected "
+                "predicted_label, or predictor.model_name with a model that is asked"
+            )
+        fitted = Baseline.of(rows, roles, compat=True)
+    else:
         with _asked(name, roles.positives, held) as predict:
-            fitted = explain_reference(open_source(rows), fitted, predict)
+            if roles.facets and not roles.has_predictions:
+                rows, roles = answered(open_source(rows), roles, predict)
+            fitted = Baseline.of(rows, roles, compat=True)
+            if "shap" in methods:
+                fitted = explain_reference(open_source(rows), fitted, predict)
     found = complete(replace(fitted, documents={}), compat=True).documents.get(ANALYSIS)
     if found is None:
         raise InputError(

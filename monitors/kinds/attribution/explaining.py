@@ -145,7 +145,7 @@ def explain_reference(
             told(explained.answers_note)
         return replace(baseline, attributions=_told(_kept(explained, None), told).to_arrow())
     predict = explaining_itself(predict)
-    columns = _columns(baseline.signature, predict)
+    columns = model_columns(baseline.signature, predict)
     wanted = _wanted_rows(predict, len(columns))
     drawn = (max(wanted, REFERENCE_ROWS * TIMED_DRAWS) if time else wanted) + background
     sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=SEED)
@@ -368,7 +368,7 @@ def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]
             )
 
 
-def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
+def model_columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
     """Return the columns that the model takes, with their types in the reference."""
     known = {one.name: one.type for one in signature.as_sent().inputs}
     wanted = predict.features if isinstance(predict, ModelPredictor) else None

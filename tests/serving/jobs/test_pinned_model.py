@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from driftline.serving.jobs.store import get_job
 from driftline.serving.resources.endpoints import needed_models
 from driftline.serving.resources.reach import Reach
@@ -14,9 +16,18 @@ def test_a_processing_job_asks_the_model_that_was_declared_when_it_was_created(
     rows, config, output = (
         tmp_path / name for name in ("rows.parquet", "config.json", "root/outputs")
     )
-    trained.frame[:40].to_parquet(rows, index=False)
-    asked = {"predictor": {"model_name": "Late"}, "methods": {"shap": {"num_samples": 10}}}
-    config.write_text(json.dumps({"label": "late", "label_values_or_threshold": [1], **asked}))
+    trained.frame[:400].to_parquet(rows, index=False)
+    methods = {name: {"methods": "all"} for name in ("pre_training_bias", "post_training_bias")}
+    config.write_text(
+        json.dumps(
+            {
+                "label": "late", "label_values_or_threshold": [1],
+                "facet": [{"name_or_index": "origin", "value_or_threshold": ["JFK"]}],
+                "predictor": {"model_name": "Late"},
+                "methods": {**methods, "shap": {"num_samples": 10}},
+            }
+        )
+    )  # fmt: skip
     spec = {
         "processing_job_name": "explain", "analyzer": "clarify",
         "processing_inputs": [
@@ -48,6 +59,15 @@ def test_a_processing_job_asks_the_model_that_was_declared_when_it_was_created(
 
         found = server.client.get(f"{jobs}/explain").json()
         assert found["processing_job_status"] == "Completed", found["failure_reason"]
-        assert "kernel_shap" in (output / "analysis.json").read_text()
+        analysis = json.loads((output / "analysis.json").read_text())
+        assert "kernel_shap" in analysis["explanations"]
+        bias = analysis["post_training_bias_metrics"]
+        assert bias["label"] == "late"
+        metrics = {one["name"]: one["value"] for one in bias["facets"]["origin"][0]["metrics"]}
+        now = trained.frame[:400]
+        said = trained.model.predict_proba(now)[:, 1] > 0.5
+        inside = (now["origin"] == "JFK").to_numpy()
+        expected = said[~inside].mean() - said[inside].mean()
+        assert metrics["DPPL"] == pytest.approx(expected, abs=1e-9)
         with server.engine.connect() as connection:
             assert needed_models(connection) == set()
