@@ -184,6 +184,7 @@ def test_a_manifest_is_valid(manifest: dict[str, Any]) -> None:
     [
         ({"server_replica": 3}, "replica is not allowed"),
         ({"processes_sinks": {"port": 8083, "replicas": 1}}, "sinks is not allowed"),
+        ({"server_resources_limit": {"memory": "4Gi"}}, "limit is not allowed"),
         ({"server_autoscaling_minReplica": 3}, "minReplica is not allowed"),
         ({"kserve": [{**KSERVE, "upstream": "x"}]}, "upstream is not allowed"),
         ({"processes_sink_replicas": "two"}, "processes.sink.replicas: Invalid type"),
