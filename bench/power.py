@@ -1,4 +1,4 @@
-"""What bias, model quality and attribution find of a planted change, and how often without one.
+"""What model quality and attribution find of a planted change, and how often without one.
 
 A reference of 60 days of 500 rows; windows of one day, of 300 to 100,000 rows, each size with the
 same references and the same days, so that lines differ by rows alone. Rows are independent, or days
@@ -27,8 +27,6 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.blocks import block_spread
 from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.importance import Importance
-from driftline.monitors.kinds.bias.change import Blocks
-from driftline.monitors.kinds.bias.judgement import GroupCounts, chances_of, judge_groups
 from driftline.monitors.kinds.model_quality.blocks import blocks_of
 from driftline.monitors.kinds.model_quality.documents import suggested
 from driftline.monitors.kinds.model_quality.expectation import Expectation
@@ -42,7 +40,7 @@ DAY_US = 86_400_000_000
 SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
 # How far days lie apart, on the scale of each problem, and how long they remember.
 SWING = {
-    "bias": 0.3, "regression": 0.15, "quantiles": 0.15, "classification": 0.3, "attribution": 0.3,
+    "regression": 0.15, "quantiles": 0.15, "classification": 0.3, "attribution": 0.3,
     "outliers": 0.1, "multivariate": 0.1,
 }  # fmt: skip
 # Of a reference's 2,000 explained rows, or 5,000 of a model that explains itself, those of one day;
@@ -80,83 +78,6 @@ def effects(rng: np.random.Generator, kind: str, stream: str) -> Iterator[float]
         yield state
         fresh = rng.normal(0.0, swing * math.sqrt(1.0 - memory**2)) if swing else 0.0
         state = memory * state + fresh
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Others and a group: their rows of ten, how many are positive, and how they are watched."""
-
-    tenths: tuple[int, int]
-    shares: tuple[float, float]
-    days: int  # Of the reference.
-    day_rows: int
-    metric: str
-    length: int = 1  # Days of a window.
-    remembered: int = 0  # Windows without a change that came since.
-
-
-HALVES = Groups((5, 5), (0.3, 0.25), DAYS, DAY_ROWS, "DPPL")
-# Of each day's 240 rows the group has 24.
-SMALL = Groups((9, 1), (0.18, 0.10), 28, 240, "DI", length=7)
-
-
-def bias_year(rng: np.random.Generator, stream: str, of: Groups = HALVES) -> Judge:
-    """Return the judge of windows of a new reference of two groups."""
-    effect_of = effects(rng.spawn(1)[0], "bias", stream)
-    budget = replace(BUDGET, windows_per_year=BUDGET.windows_per_year / of.length)
-
-    def counted(rows: int, planted: float = 0.0) -> np.ndarray:
-        odds = special.logit(np.array(of.shares)) + np.array([0.0, next(effect_of)])
-        share = special.expit(odds) - np.array([0.0, planted])
-        sides = np.array(of.tenths) * rows // 10
-        hits = rng.binomial(sides, np.clip(share, 0.0, 1.0))
-        found = np.zeros((2, 3, 3), np.int64)
-        found[:, 2, 1], found[:, 2, 0] = hits, sides - hits
-        return found
-
-    def drawn(rows: int, planted: float = 0.0) -> np.ndarray:
-        each = [counted(rows // of.length, planted) for _ in range(of.length)]
-        return np.sum(each, axis=0)
-
-    blocks = np.stack([counted(of.day_rows) for _ in range(of.days)])
-    for _ in range(LATER - DAYS):
-        next(effect_of)
-    whole = blocks.sum(axis=0)
-    level = budget.per_window / 2  # DPPL and DI are judged.
-    since: list[np.ndarray] = []
-
-    def judge(rows: int, planted: float) -> Said:
-        since.extend(drawn(rows) for _ in range(of.remembered - len(since)))
-        window = drawn(rows, planted)
-        rings, p_values = {}, {}
-        for name, known in (("timed", Blocks(blocks, longer=of.length)), ("untimed", None)):
-            later = np.stack(since) if since else None
-            group = GroupCounts("who", "d", window[:, None], whole[:, None], known, later=later)
-            found, _ = judge_groups([group], stratified=False, budget=budget)
-            line = next(one.result for one in found if one.result.name == of.metric)
-            rings[name] = line.violated
-            # Also where its bound is none: what is not judged is surprising all the same.
-            p_values[name] = chances_of(group).get(of.metric, 1.0)
-        # Of few rows their own share tells no error: as many of the reference's shares.
-        like = np.rint(whole * (window.sum(axis=(1, 2)) / whole.sum(axis=(1, 2)))[:, None, None])
-        now, then = (gap_of(one) for one in (window, whole))
-        z = (now[0] - then[0]) / math.sqrt(gap_of(like)[1] + then[1])
-        p_values["two-sample"] = float(2 * stats.norm.sf(abs(z)))
-        rings["two-sample"] = p_values["two-sample"] < level
-        # Farther from 0 than the baseline, and the 95% interval of the window apart from it.
-        rings["AWS"] = abs(now[0]) - 1.96 * math.sqrt(now[1]) > abs(then[0])
-        gaps = np.array([gap_of(one)[0] for one in blocks])
-        rings["NannyML"] = bool(abs(now[0] - gaps.mean()) > 3 * gaps.std())
-        return Said(rings, p_values)
-
-    return judge
-
-
-def gap_of(counts: np.ndarray) -> tuple[float, float]:
-    """Return the difference of both groups' shares, and its variance."""
-    rows = counts[:, 2, :2].sum(axis=1)
-    share = counts[:, 2, 1] / rows
-    return float(share[0] - share[1]), float((share * (1 - share) / rows).sum())
 
 
 def regression(
@@ -312,17 +233,6 @@ class Kind:
 
 
 KINDS = (
-    Kind("bias", "DPPL", bias_year, 0.0, (("+5 points", 0.05), ("+15 points", 0.15))),
-    Kind(
-        "bias beside 7 windows since the reference", "DPPL",
-        lambda rng, stream: bias_year(rng, stream, replace(HALVES, remembered=7)), 0.0,
-        (("+5 points", 0.05), ("+15 points", 0.15)),
-    ),
-    Kind(
-        "bias of a group of 24 rows a day, weeks beside 28 days", "DI",
-        lambda rng, stream: bias_year(rng, stream, SMALL), 0.0,
-        (("10% to 4%", 0.06), ("to none", 0.10)), (700, 1_680, 5_000, 20_000),
-    ),
     Kind(
         "model quality, regression", "RMSE",
         lambda rng, stream: quality_year(rng, stream, "regression", regression, "rmse"),
@@ -412,7 +322,7 @@ def main() -> None:
     parser.add_argument("--stream", default="", choices=["", *STREAMS], help="this one alone")
     asked = parser.parse_args()
     began = time.monotonic()
-    print("# Power and false alarms of bias, model quality and attribution\n")
+    print("# Power and false alarms of model quality and attribution\n")
     print(f"References of {DAYS} days of {DAY_ROWS} rows; windows of one day, {asked.references} "
           f"references and {asked.windows} windows of each without change, half as many of each "
           "change. Budget: one false alarm a year of days.\n")  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from driftline.stats.blocks import BlockVariation, variation_of_estimates
+from driftline.stats.blocks import BlockVariation
 
 Numbers = NDArray[np.float64]
 
@@ -103,37 +103,6 @@ class SeriesVariation(BlockVariation):
             return BlockVariation._law(self)
         series = self.values, float(self.chance), self.days, self.remembered, self.tails
         return _law_of_windows(series, self.longer, self.beside or self.blocks, self.later)
-
-
-def series_of_estimates(
-    values: Numbers,
-    chance: Numbers,
-    *,
-    days: int = 1,
-    longer: float = 1.0,
-    remembered: float = 0.0,
-    tails: float | None = None,
-) -> SeriesVariation:
-    """Return the variation of one estimate of each block, as `variation_of_estimates` has it.
-
-    Parameters
-    ----------
-    values, chance
-        Of the blocks in order of time, shape (B,), B >= 2; variances above 0.
-    days, longer, remembered, tails
-        As of `SeriesVariation`.
-    """
-    found = variation_of_estimates(values, chance)
-    # Each block counts as one; about their mean they have the variance that was found about that
-    # of all rows, of which one block may hold most.
-    away = (values - np.average(values, weights=1 / chance)) / np.sqrt(chance)
-    away -= away.mean()
-    whole, own = float(found.variance + found.chance), float(away @ away) / (len(values) - 1)
-    away *= math.sqrt(max(whole, 0.0) / own) if own > 0 else 0.0
-    return SeriesVariation(
-        found.variance, found.chance, found.blocks, values=tuple(away.tolist()), days=days,
-        longer=longer, remembered=remembered, tails=tails,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,29 +232,6 @@ def block_length(span_us: int, window: timedelta | None, share: float) -> int:
     return hours * HOUR_US
 
 
-def series_length(span_us: int, window: timedelta) -> int:
-    """Return the length of blocks that are known one by one, whole hours in microseconds.
-
-    The window's, if 28 fit; else the longest part of whole days of which so many do, or days, of
-    which few tell more than of weeks: how long days remember, they tell themselves. Without eight
-    of these as `block_length`.
-
-    Parameters
-    ----------
-    span_us
-        Of the reference, in microseconds.
-    window
-        The window's length.
-    """
-    days, rest = divmod(window, timedelta(days=1))
-    if rest or days < 1:
-        return block_length(span_us, window, 1.0)
-    if span_us < WANTED_BLOCKS * DAY_US:
-        return block_length(span_us, timedelta(days=1), 1.0)
-    fitting = (one for one in range(days, 0, -1) if days % one == 0)
-    return DAY_US * next((one for one in fitting if span_us >= SERIES_BLOCKS * one * DAY_US), 1)
-
-
 def span_length(span_us: int) -> timedelta:
     """Return the length of a window whose rows' times lie so far apart: whole days or hours.
 

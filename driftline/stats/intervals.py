@@ -22,8 +22,6 @@ FARTHEST = 700.0
 FEW = 3
 # A count that is a share times its rows is off by less than this.
 ROUNDING = 1e-9
-# Of smaller chances the beta law has no quantiles in doubles.
-LEAST_CHANCE = 1e-100
 # Lacking something less often than this is no chance.
 RARELY = 1e-3
 # So many drawn rows fit in memory at once; another number would draw others.
@@ -66,35 +64,6 @@ def wilson(count: float, rows: float, z: float = Z95) -> Limits:
     return low, 1.0 if count >= rows else max(share, min(1.0, centre + half))
 
 
-def exact_share_limits(count: float, rows: float, z: float) -> Limits:
-    """Return the limits of a share, 0-1, that no share breaks more often than the level.
-
-    Far out, where decisions are, Wilson's are broken up to a hundred times too often by a rare
-    event that came more often, and are too wide where it did not come.
-
-    Parameters
-    ----------
-    count, rows
-        As of `wilson`.
-    z
-        Normal quantile of the limits.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper limit; exactly 0 or 1 at the ends, (0, 1) for no rows.
-
-    References
-    ----------
-    Clopper and Pearson, Biometrika 26, 1934.
-    """
-    if rows <= 0:
-        return 0.0, 1.0
-    chance, others = max(float(special.ndtr(-z)), LEAST_CHANCE), rows - count
-    low = 0.0 if count <= 0 else float(special.betaincinv(count, others + 1.0, chance))
-    return low, 1.0 if others <= 0 else float(special.betainccinv(count + 1.0, others, chance))
-
-
 def may_lack(count: float, known: float, rows: int, found: int = 0) -> bool:
     """Whether so many rows may by chance lack what `count` of `known` others have.
 
@@ -133,59 +102,6 @@ def wilson_of_each(counts: NDArray[np.int64], rows: float) -> Numbers:
     half = Z95 * np.sqrt(share * (1 - share) / rows + square / (4 * rows))
     limits = np.stack([share + square / 2 - half, share + square / 2 + half], axis=1)
     return np.clip(limits / (1 + square), 0.0, 1.0)
-
-
-def ratio_limits(
-    count1: float, rows1: float, count2: float, rows2: float, z: float = Z95
-) -> Limits:
-    """Return the limits of the ratio of two independent shares, first over second (MOVER).
-
-    Parameters
-    ----------
-    count1, rows1, count2, rows2
-        Rows that count and all rows of either side; the latter above 0.
-    z
-        Normal quantile of the limits.
-
-    Returns
-    -------
-    tuple of float
-        At least 0; the upper one is infinite where the second share may be 0.
-
-    References
-    ----------
-    Donner and Zou, Statistical Methods in Medical Research 21, 2012.
-    """
-    p1, p2 = count1 / rows1, count2 / rows2
-    (l1, u1), (l2, u2) = wilson(count1, rows1, z), wilson(count2, rows2, z)
-    product = p1 * p2
-    # Roots of R^2 under - 2 R p1 p2 + over = 0, written so that nothing small is divided by.
-    over, under = l1 * (2 * p1 - l1), u2 * (2 * p2 - u2)
-    root = product + math.sqrt(max(0.0, product**2 - over * under))
-    low = over / root if root > 0 else 0.0
-    if not product and over > 0:
-        low = math.sqrt(over) / u2
-    over, under = u1 * (2 * p1 - u1), l2 * (2 * p2 - l2)
-    root = product + math.sqrt(max(0.0, product**2 - over * under))
-    high = root / under if under > 0 else math.inf
-    return max(0.0, low), high
-
-
-def difference_limits(value1: float, limits1: Limits, value2: float, limits2: Limits) -> Limits:
-    """Return the limits of one number less another, of two independent samples (MOVER).
-
-    Parameters
-    ----------
-    value1, limits1, value2, limits2
-        Each number, finite, and its own limits, which may be infinite.
-
-    References
-    ----------
-    Zou and Donner, Statistics in Medicine 27, 2008.
-    """
-    (l1, u1), (l2, u2) = limits1, limits2
-    gap = value1 - value2
-    return gap - math.hypot(value1 - l1, u2 - value2), gap + math.hypot(u1 - value1, value2 - l2)
 
 
 def limits_over_shares(
@@ -359,35 +275,6 @@ def _hall(mean: float, error: float, pull: float, z: float) -> Limits:
         return mean, mean
     reach = [3 / pull * (np.cbrt(1 + pull * (one - pull / 6)) - 1) for one in (z, -z)]
     return float(mean - error * reach[0]), float(mean - error * reach[1])
-
-
-def paired_ratio_limits(both: float, first: float, second: float, z: float = Z95) -> Limits:
-    """Return the limits of the ratio of two counts of the same rows, (both + first) over the other.
-
-    Parameters
-    ----------
-    both, first, second
-        Rows that count in both, in the first alone, and in the second alone.
-    z
-        Normal quantile of the limits.
-
-    Returns
-    -------
-    tuple of float
-        At least 0; the upper one is infinite where the second may be 0.
-
-    References
-    ----------
-    Bonett and Price, Statistics in Medicine 25, 2006.
-    """
-    rows = both + first + second
-    over, under = both + first, both + second
-    # Wilson's limits of both shares, by a quantile that allows for their being of the same rows.
-    joint = math.sqrt((first + second + 2) / ((over + 1) * (under + 1)))
-    alone = [math.sqrt((1 - (one + 1) / (rows + 2)) / (one + 1)) for one in (over, under)]
-    apart = z * joint / sum(alone)
-    (low1, high1), (low2, high2) = wilson(over, rows, apart), wilson(under, rows, apart)
-    return low1 / high2 if high2 else 0.0, high1 / low2 if low2 else math.inf
 
 
 def auc_limits(auc: float, sizes: tuple[float, float], z: float = Z95) -> Limits:

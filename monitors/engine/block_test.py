@@ -105,7 +105,7 @@ class ChangeLaw:
         of_share = (1.0 - 2.0 * value) / metrics.variance_function(value)
         of_error = np.where(metrics.is_error, 1.0 / np.where(value == 0, 1.0, value), 0.0)
         bend = np.where(metrics.is_share, of_share, of_error)
-        scale = self._variance**1.5
+        scale = np.maximum(self._variance**1.5, TINY)
         self._row_skewness = third[..., None] / scale
         self._day_skewness = 3.0 * bend[..., None] * between**2 / scale
 
@@ -209,7 +209,7 @@ def judge(
                 low=min(one_end, other_end),
                 high=max(one_end, other_end),
                 reference=before,
-                bound=bound,
+                bound=metric.first_that_matters(bound, before),
                 findable=least,
                 p_value=float(p_value[at]),
                 support=float(support[at]),

@@ -17,6 +17,8 @@ FEW_DEGREES = 30.0
 MOST_SKEWNESS = 8.0
 
 
+# Numbers that are undefined, or vary not at all, have no interval.
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def intervals(
     value: Array, rows: RowLaw, support: Array, reference: Reference
 ) -> tuple[Array, Array]:
@@ -66,10 +68,9 @@ def intervals(
     far, near = pearson_quantile(1.0 - p, skewness), pearson_quantile(p, skewness)
     relative = np.sqrt(np.maximum(spread / support, TINY))
     error, beneath = relative * np.sqrt(size), np.maximum(1.0 + relative * near, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low = np.where(of_zero | ~metrics.is_error, value - error * far,
-                       value / np.maximum(1.0 + relative * far, TINY))  # fmt: skip
-        high = np.where(of_zero | ~metrics.is_error, value - error * near, value / beneath)
+    low = np.where(of_zero | ~metrics.is_error, value - error * far,
+                   value / np.maximum(1.0 + relative * far, TINY))  # fmt: skip
+    high = np.where(of_zero | ~metrics.is_error, value - error * near, value / beneath)
     low = np.where(of_zero, np.maximum(low, 0.0), low)
     low = np.where(metrics.is_share, _share_end(value, relative**2, p, 1.0), low)
     high = np.where(metrics.is_share, _share_end(value, relative**2, p, -1.0), high)

@@ -64,6 +64,19 @@ class Metric:
         before, after = reference - self.neutral, value - self.neutral
         return abs(after) > abs(before) or (after * before < 0 and abs(after) > tolerance)
 
+    def first_that_matters(self, bound: float, reference: float) -> float:
+        """Return the displayed value nearest to the reference, at or beyond a bound, that matters.
+
+        A bound that is NaN stays NaN.
+        """
+        side = 1.0 if bound >= reference else -1.0
+        tolerance = self.tolerance * (abs(reference) if self.relative else 1.0)
+        starts = [bound, reference + side * tolerance]
+        if self.neutral is not None and side * (self.neutral - reference) > 0:
+            past = min(abs(reference - self.neutral), tolerance)
+            starts.append(self.neutral + side * past)
+        return side * float(np.max(side * np.array(starts)))
+
 
 @dataclass(frozen=True)
 class MetricSet:

@@ -11,28 +11,29 @@ smclarify 0.5, bias/metrics: what has no value, and which rows count.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from driftline.monitors.kinds.bias.facet_counts import Tally
-from driftline.monitors.kinds.bias.flip_test import Flip, flips_of
+from driftline.monitors.kinds.bias.counts import FacetCounts
+from driftline.monitors.kinds.bias.flip_test import Flip, flips_of, with_flip
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.metrics import (
     MISSING,
     POST_TRAINING,
     RATES,
-    Counts,
     Measured,
     Numbers,
-    Pair,
+    Rate,
+    Side,
     divergences,
-    measure,
+    measure_group,
+    sides_of,
 )
 from driftline.monitors.kinds.bias.plan import Plan
-from driftline.monitors.kinds.bias.report import with_flip
 
+Counts = NDArray[np.int64]
 # With it smclarify ends the report of all metrics of predictions.
 NONE_PREDICTED = "Positive Predicted Index Series contains all False values"
 
@@ -42,13 +43,13 @@ class ClarifyGroup:
     """One group as Clarify counts and measures it."""
 
     counts: Counts
-    measured: Mapping[str, Measured]
+    measured: dict[str, Measured]
     flip: Flip | None
 
     @classmethod
     def of(cls, counts: Counts, plan: Plan, flip: Flip | None) -> ClarifyGroup:
         """Measure one counted group; `flip` is its flip test."""
-        found = clarify_metrics(Pair.of(counts), stratified=plan.is_stratified)
+        found = clarify_metrics(counts, stratified=plan.is_stratified)
         ends = found["DPPL"].reason == NONE_PREDICTED
         told = Flip(reason=NONE_PREDICTED) if flip is not None and ends else flip
         measured = with_flip(found, told)
@@ -73,14 +74,14 @@ def reference_groups(plan: Plan) -> list[ClarifyGroup]:
     ]
 
 
-def clarify_counts(group: Group, tally: Tally, *, is_merged: bool = False) -> Counts:
+def clarify_counts(group: Group, own: FacetCounts, *, is_merged: bool = False) -> Counts:
     """Count a group and all others as Clarify does, shape (2, strata + 1, 3, 3).
 
     Rows without the facet are among the others; a missing prediction or label is negative, unless
     all are missing. With `is_merged`, rows without a label are left out.
     """
-    counts = group.counts(tally)
-    counts[0] += tally.counts[-1]
+    counts = own.pair(group.values)
+    counts[0] += own.valueless
     if counts[:, :, :MISSING].any():
         if not is_merged:
             counts[:, :, 0] += counts[:, :, MISSING]
@@ -91,39 +92,31 @@ def clarify_counts(group: Group, tally: Tally, *, is_merged: bool = False) -> Co
     return counts
 
 
-def clarify_metrics(pair: Pair, *, stratified: bool) -> dict[str, Measured]:
+def clarify_metrics(pair: Counts, *, stratified: bool) -> dict[str, Measured]:
     """Measure one group as smclarify does: 0 / 0 is 0, and x / 0 infinite."""
-    found = measure(pair, stratified=stratified)
-    a, d = pair.a, pair.d
+    found = measure_group(pair, stratified=stratified)
+    a, d = sides_of(pair)
     if not a.rows or not d.rows:
         return found
-    if (a + d).p1 + (a + d).p0:
-        found["DI"] = Measured(_over(_over(d.p1, d.p1 + d.p0), _over(a.p1, a.p1 + a.p0)))
-        found["DPPL"] = _less(a.p1, a.p1 + a.p0, d.p1, d.p1 + d.p0)
-    if (a + d).y1 + (a + d).y0:
-        found["DPL"] = _less(a.y1, a.y1 + a.y0, d.y1, d.y1 + d.y0)
-        found |= _of_common_classes(pair)
-    if a.judged.any() and d.judged.any():
-        for name, rate in RATES.items():
-            first, second = (a, d) if rate.sign > 0 else (d, a)
-            found[name] = _less(
-                rate.hits(first), rate.rows(first), rate.hits(second), rate.rows(second)
-            )
-        found["DCA"] = _less(a.tp + a.fn, a.tp + a.fp, d.tp + d.fn, d.tp + d.fp)
-        found["DCR"] = _less(d.tn + d.fp, d.tn + d.fn, a.tn + a.fp, a.tn + a.fn)
-        found["TE"] = _less(d.fn, d.fp, a.fn, a.fp)
+    if (a + d).predicted:
+        found["DI"] = Measured(_over(_over(d.p1, d.predicted), _over(a.p1, a.predicted)))
+        found["DPPL"] = _difference(RATES["DPPL"], a, d)
+    if (a + d).labelled:
+        found["DPL"] = _difference(RATES["DPL"], a, d)
+        found |= _of_common_classes(a, d)
+    if a.judged and d.judged:
+        found |= {name: _difference(rate, a, d) for name, rate in RATES.items()}
     if (a + d).p0 and not (a + d).p1:
         found |= {name: Measured(None, NONE_PREDICTED) for name in POST_TRAINING if name in found}
     return found
 
 
-def _of_common_classes(pair: Pair) -> dict[str, Measured]:
+def _of_common_classes(a: Side, d: Side) -> dict[str, Measured]:
     """Compare labels without classes that one side lacks, as smclarify does."""
-    sides = [np.array([side.y0, side.y1]) for side in (pair.a, pair.d)]
-    shares = [side / max(float(side.sum()), 1.0) for side in sides]
+    shares = [np.array([side.y0, side.y1]) / max(float(side.labelled), 1.0) for side in (a, d)]
     common = (shares[0] > 0) & (shares[1] > 0)
     values = divergences(shares[0][common], shares[1][common])
-    return {name: Measured(value) for name, value in values.items()}
+    return {name: Measured(float(value)) for name, value in values.items()}
 
 
 def _over(count: Numbers | float, rows: Numbers | float) -> float:
@@ -131,6 +124,8 @@ def _over(count: Numbers | float, rows: Numbers | float) -> float:
     return count / rows if rows else math.copysign(math.inf, count) if count else 0.0
 
 
-def _less(count1: Numbers, rows1: Numbers, count2: Numbers, rows2: Numbers) -> Measured:
-    first, second = _over(count1, rows1), _over(count2, rows2)
+def _difference(rate: Rate, a: Side, d: Side) -> Measured:
+    first, second = (
+        _over(rate.over(side), rate.under(side)) for side in ((a, d) if rate.sign > 0 else (d, a))
+    )
     return Measured(0.0 if math.isinf(first) and first == second else first - second)

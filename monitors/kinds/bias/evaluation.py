@@ -5,61 +5,57 @@ Metrics of predictions alone are judged at once, metrics that need labels on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
 
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.bias.clarify import reference_groups
-from driftline.monitors.kinds.bias.facet_counts import Tally, labelled_count
-from driftline.monitors.kinds.bias.flip_test import Flip, flips_of
-from driftline.monitors.kinds.bias.groups import Group
-from driftline.monitors.kinds.bias.judgement import (
-    GroupCounts,
-    findable,
-    judge_groups,
-    judged_usually,
+from driftline.monitors.engine.block_test import NINE_IN_TEN, ChangeLaw, Tested, judge
+from driftline.monitors.engine.metric import Array
+from driftline.monitors.engine.pooling import (
+    DAY,
+    WindowSums,
+    block_length,
+    judge_spans,
+    smallest_p_value,
 )
-from driftline.monitors.kinds.bias.labels import fairly_labelled, guard, label_samples
-from driftline.monitors.kinds.bias.new_groups import measure_new, new_groups, new_groups_details
-from driftline.monitors.kinds.bias.plan import Plan, blocks_of_groups, plan_of
+from driftline.monitors.engine.sums import GROUPS
+from driftline.monitors.kinds.bias.counts import labelled_count
+from driftline.monitors.kinds.bias.flip_test import flips_of
+from driftline.monitors.kinds.bias.groups import Group
+from driftline.monitors.kinds.bias.judgement import WindowGroup, find, shown_result
+from driftline.monitors.kinds.bias.labels import label_samples, withhold
+from driftline.monitors.kinds.bias.metrics import MISSING, measure_group
+from driftline.monitors.kinds.bias.notes import lists_values, window_notes
+from driftline.monitors.kinds.bias.plan import Plan, plan_of, unusable_reference
+from driftline.monitors.kinds.bias.reference import JUDGED, BiasReference, learn, measured_of
 from driftline.monitors.kinds.bias.report import (
     details_of,
     document_of,
-    measured_of,
+    new_values,
     points_of,
     violations_of,
 )
-from driftline.monitors.kinds.bias.spans import (
-    judge_spans,
-    later_windows,
-    scale_budget,
-    window_counts,
-    with_spans,
-)
+from driftline.monitors.kinds.bias.sums import ShownMetrics, bucket_sums, without_labels
 from driftline.monitors.kinds.bias.window import CountedWindow, count_window
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import WITHHELD
-from driftline.monitors.results.unusable import (
-    JudgedUnusable,
-    judge_equal,
-    judge_unusable,
-    untimed_note,
-    unusable_details,
-)
-from driftline.monitors.results.violation import JsonValue, plural
-from driftline.roles import Facet
-from driftline.stats.blocks import MINIMUM_BLOCKS
+from driftline.monitors.results.metric import NO_REFERENCE, WITHHELD, MetricResult
+from driftline.monitors.results.unusable import JudgedUnusable, judge_equal, judge_unusable
+from driftline.monitors.results.violation import plural
 
 # Windows of so many rows are told what they find, and of so many metrics.
 WINDOW_SIZES = (1_000, 10_000)
-# As of so many rows: what days may differ by bounds them all.
-ANY_ROWS = 1_000_000_000
 NAMED_CHANGES = 4
+# New groups are measured, so many of a facet, from so many rows on.
+NEW_GROUPS, NEW_GROUP_ROWS = 20, 30
+
+Counts = NDArray[np.int64]
 
 
 def suggest(baseline: Baseline) -> Mapping[str, str]:
@@ -80,241 +76,167 @@ def detectable(baseline: Baseline) -> list[str]:
     outcomes = baseline.outcomes
     if outcomes is None or not suggest(baseline):
         return []
-    plan = plan_of(baseline, outcomes.roles)
-    counts = _counts(plan, plan.reference, None)
-    alpha = Budget().per_window / max(1, sum(len(judged_usually(one)) for one in counts))
+    reference = learn(plan_of(baseline, outcomes.roles), DAY)
+    if reference.sums is None:
+        return []
+    both = zip(reference.plan.groups, reference.groups, strict=True)
+    names = [group.name for group, own in both for _ in own.judged]
     found = []
-    is_timed = any(one.blocks is not None for one in counts)
-    for rows in (*WINDOW_SIZES, *((ANY_ROWS,) * is_timed)):
+    for rows in WINDOW_SIZES:
         parts = [
-            f"{group.name}: {name} at {least:.3g} (now {value:.3g})"
-            for group, one in zip(plan.groups, counts, strict=True)
-            for name, value, least in findable(one, rows, alpha)
+            f"{group}: {name} at {least:.3g} (now {usual:.3g})"
+            for group, (name, usual, least) in zip(names, _findable(reference, rows), strict=True)
+            if np.isfinite(least)
         ]
         more = f", and {len(parts) - NAMED_CHANGES} more" * (len(parts) > NAMED_CHANGES)
         told = "; ".join(parts[:NAMED_CHANGES]) + more
-        if rows == ANY_ROWS:
-            least = f"less than {told}" if told else "any change"
-            found.append(f"beside days of this reference no number of rows a day finds {least}")
-        else:
-            found.append(f"{rows:,} rows a day find, nine times in ten, {told or 'no change'}")
+        found.append(f"{rows:,} rows a day find, nine times in ten, {told or 'no change'}")
     return found
 
 
 def evaluate(context: CheckContext) -> Report:
     """Judge a window."""
-    plan = plan_of(context.baseline, context.roles)
+    plan = context.kept(("bias", context.roles), lambda: plan_of(context.baseline, context.roles))
     window = count_window(plan, context)
-    tallies = window.tallies
-    flips = flips_of(plan, window.near, plan.roles)
-    before = _flips_before(plan)
-    samples = label_samples(plan, tallies, context)
-    kept = _kept(plan, replace(window, tallies=fairly_labelled(plan, tallies, samples)), context)
-    past = context.past.counts or ()
-    later = [None] * len(flips) if kept is None else later_windows(plan, kept, past)
-    counts = [
-        replace(one, flips=both, later=since, required=required)
-        for one, both, since, required in zip(
-            _counts(plan, tallies, window.length),
-            zip(flips, before, strict=True),
-            later,
-            _required(plan, before),
-            strict=True,
-        )
-    ]
-    findings, strictest = judge_groups(
-        counts,
-        stratified=plan.is_stratified,
-        budget=scale_budget(context.budget, 1, remembers=kept is not None),
-    )
-    findings, withheld = guard(findings, counts, samples, strictest)
-    spans = [] if kept is None else judge_spans(plan, kept, past, context.budget)
-    told = with_spans(findings, plan.groups, counts, spans)
-    alpha = context.budget.per_window
+    block = block_length(window.length or DAY)
+    reference = context.kept(("bias", context.roles, block), lambda: learn(plan, block))
+    groups = _window_groups(reference, window)
+    samples = label_samples(reference, groups)
+    unfair = [at for at, sample in enumerate(samples) if sample.is_unfair]
+    tested, sums = _judge(reference, window, context, unfair)
+    level = context.budget.per_window
+    findings, withheld = withhold(find(reference, groups, tested, level), samples)
     judged = [
-        *judge_unusable(window.unusable, plan.unusable(window.length), alpha),
-        *_judged_equal(plan, tallies, window.length, alpha),
+        *judge_unusable(window.unusable, unusable_reference(plan, reference.blocks), level),
+        *_judged_equal(reference, next(iter(window.counts.values())).answered, level),
     ]
-    violations = violations_of(*told, context.rows.batches, judged)
-    new = measure_new(new_groups(plan, tallies), tallies, counts, context.budget)
+    pairs = [group.pair for group in groups]
+    known = [plan.reference_pair(group) for group in plan.groups]
+    batches = context.rows.batches
+    violations = violations_of(
+        findings, plan.groups, list(zip(pairs, known, strict=True)), batches, judged
+    )
+    alone = [one for one in findings if one.windows == 1]
     return Report(
         kind="bias",
         violations=violations,
         row_count=window.rows,
-        labelled_count=labelled_count(tallies),
+        labelled_count=labelled_count(window.counts),
         metrics=(
-            *(one.result for one in findings),
-            *new,
+            *(one.result for one in alone),
+            *_new_groups(plan, window),
             *(one.result for one in judged),
         ),
-        files={ANALYSIS: document_of(plan, measured_of(plan, tallies, flips))},
+        files={ANALYSIS: document_of(plan, [group.measured for group in groups])},
         points=points_of(
-            findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
+            alone, plan.groups, violations, label=plan.label, positive=plan.positive_text
         ),
-        alpha=strictest,
-        counts=kept,
-        cell_ids={} if kept is None else {name: name for name in kept.cells},
+        alpha=level / max(sum(one.result.judged for one in alone), 1),
+        sums=sums,
         details={
-            **details_of(plan, tallies, counts),
-            **_told(plan, withheld),
-            **new_groups_details(plan, tallies),
-            "unfit_labels": window.unfit,
-            **_times_note(plan, window, counts),
-            **unusable_details(
-                window.unusable,
-                window.lacking,
-                _collapsed(tallies),
-                _one_class(tallies),
-                _absent(plan.groups, counts, window.rows),
-                _unfit(window),
-            ),
+            **details_of(plan, window.counts, pairs),
+            **window_notes(reference, window, pairs),
+            **({WITHHELD: [*withheld]} if withheld else {}),
         },
     )
 
 
-def _flips_before(plan: Plan) -> list[Flip | None]:
-    """Return the flip test of the reference's rows, where they were kept."""
-    if plan.outcomes is None:
-        return flips_of(plan, None, plan.roles)
-    return flips_of(plan, plan.outcomes.neighbours, plan.outcomes.roles)
-
-
-def _told(plan: Plan, withheld: Iterable[str]) -> dict[str, JsonValue]:
-    """Return notes on the reference's classes and on groups without results."""
-    told: dict[str, JsonValue] = {"classes_note": _reference_classes(plan), WITHHELD: [*withheld]}
-    return {name: one for name, one in told.items() if one}
-
-
-def _required(plan: Plan, flips: Sequence[Flip | None]) -> list[Mapping[str, float | None] | None]:
-    """Return the document's limits of each group, without those that compat suggested.
-
-    Nobody set those: they are the reference's own values, as Clarify computes them.
-    """
-    required = [plan.required(group) for group in plan.groups]
-    if not plan.reference:
-        return required
-    usual = measured_of(plan, plan.reference, flips)
-    if not any(
-        asked is not None and name in own and asked != own[name].value
-        for one, own in zip(required, usual, strict=True)
-        for name, asked in (one or {}).items()
+def _window_groups(reference: BiasReference, window: CountedWindow) -> list[WindowGroup]:
+    """Measure each group in a window."""
+    plan, found = reference.plan, []
+    flips = flips_of(plan, window.near, plan.roles)
+    measured = measured_of(plan, window.counts, flips)
+    for group, own, values, flip in zip(
+        plan.groups, reference.groups, measured, flips, strict=True
     ):
-        return required
-    return [
-        None
-        if one is None
-        else {
-            name: None if name in own.measured and asked == own.measured[name].value else asked
-            for name, asked in one.items()
-        }
-        for one, own in zip(required, reference_groups(plan), strict=True)
-    ]
+        counts = window.counts[group.counted]
+        limits = own.shown.limits(counts.pairs(group.values, GROUPS).astype(np.float64))
+        found.append(WindowGroup(counts.pair(group.values), values, limits, flip))
+    return found
 
 
-def _unfit(window: CountedWindow) -> str:
-    """Describe the labels that are left out; "" for none."""
-    if not window.unfit:
-        return ""
-    labels = plural(window.unfit, "label")
-    return f"{labels} left out: infinite ({window.unfit_words}); expected numbers"
+def _judge(
+    reference: BiasReference, window: CountedWindow, context: CheckContext, unfair: Sequence[int]
+) -> tuple[list[Tested], WindowSums | None]:
+    """Test a window, and the spans that end with it; also return what later windows need.
+
+    Later windows do not get labels of groups whose labels are no fair sample.
+    """
+    expected, facts = reference.sums, context.rows.facts
+    if expected is None:
+        return [], None
+    level, buckets = context.budget.per_window, _sums(reference, window)
+    if facts is None:
+        blocks = max((window.length or DAY) / DAY, 1.0) if expected.days is not None else 1.0
+        return judge(expected, buckets, length=blocks, level=level), None
+    compared = [at for at, own in enumerate(reference.groups) if own.judged]
+    places = [compared.index(at) for at in unfair if at in compared]
+    sums = WindowSums(facts.window.start, facts.window.end, buckets, _layout(reference))
+    past = context.past.sums
+    tested = judge_spans(expected, sums, past, level=level)
+    if places:
+        sums = replace(sums, buckets=without_labels(buckets, places))
+        alone = len(expected.value)
+        tested[alone:] = judge_spans(expected, sums, past, level=level)[alone:]
+    return tested, None if past is None else replace(sums, p_value=smallest_p_value(tested))
 
 
-def _times_note(
-    plan: Plan, window: CountedWindow, counts: Sequence[GroupCounts]
-) -> dict[str, JsonValue]:
-    """Return a note that rows lack the times needed for a comparison with the reference's."""
-    if plan.outcomes is None or plan.outcomes.roles.timestamp is None or not window.rows:
-        return {}
-    # Days that have rows of a group and of others.
-    days = [(one.blocks.counts.sum(axis=(2, 3)) > 0).all(axis=1).sum() for one in counts
-            if one.blocks is not None]  # fmt: skip
-    note = untimed_note(
-        plan.outcomes.roles.timestamp, plan.outcomes.untimed, (window.untimed, window.rows),
-        span="they are held beside days of the reference" * (window.length is None),
-        knows_days=max(days, default=0) >= MINIMUM_BLOCKS,
+def _sums(reference: BiasReference, window: CountedWindow) -> Array:
+    return bucket_sums(reference.compared, window.counts, GROUPS)
+
+
+def _layout(reference: BiasReference) -> str:
+    """Name what the sums are of, so that others are never added to them."""
+    roles = reference.plan.roles
+    parts = (
+        [group.identity for group in reference.compared], roles.label, roles.prediction,
+        roles.probability, roles.positives, roles.problem, roles.positive_above,
     )  # fmt: skip
-    return {"times_note": note} if note else {}
+    return f"bias {blake2b(repr(parts).encode(), digest_size=8).hexdigest()}"
 
 
-def _kept(plan: Plan, window: CountedWindow, context: CheckContext) -> WindowCounts | None:
-    """Return the counts that later windows need; None without window history."""
-    facts = context.rows.facts
-    if facts is None or context.past.counts is None or not plan.reference:
-        return None
-    return window_counts(plan, window.tallies, window.rows, facts.window)
-
-
-def _collapsed(tallies: Mapping[Facet, Tally]) -> str:
-    """Return a note that all predictions are equal, so no group can differ; else ""."""
-    counts = next(iter(tallies.values())).counts.sum(axis=(0, 1, 2))
-    if not counts[0] + counts[1] or (counts[0] and counts[1]):
-        return ""
-    which = "no prediction is" if counts[0] else "every prediction is"
-    return f"{which} positive, so that no group can be treated otherwise"
-
-
-def _reference_classes(plan: Plan) -> str:
-    """Return a note that the reference's labels, or predictions, are all one; else ""."""
-    if plan.outcomes is None or not plan.reference:
-        return ""
-    collapsed = _collapsed(plan.reference)
-    parts = [plan.outcomes.classes_note, f"in the reference {collapsed}" * bool(collapsed)]
-    return "; ".join(part for part in parts if part)
-
-
-def _one_class(tallies: Mapping[Facet, Tally]) -> str:
-    """Return a note that all labels are one, so half of the metrics have no value; else ""."""
-    counts = next(iter(tallies.values())).counts.sum(axis=(0, 1, 3))
-    if bool(counts[0]) == bool(counts[1]):
-        return ""
-    which = "no label is positive" if counts[0] else "every label is positive"
-    return f"{which}, so that what counts the others has no value"
-
-
-def _judged_equal(
-    plan: Plan, tallies: Mapping[Facet, Tally], length: timedelta | None, alpha: float
-) -> list[JudgedUnusable]:
+def _judged_equal(reference: BiasReference, answered: Counts, alpha: float) -> list[JudgedUnusable]:
     """Judge predictions that are all positive, or none, by the reference's share of such."""
-    counts = next(iter(tallies.values())).counts.sum(axis=(0, 1, 2))
-    if not counts[0] + counts[1] or (counts[0] and counts[1]):
+    negative, positive, _ = (int(one) for one in answered.sum(axis=0))
+    known = reference.plan.reference
+    if bool(negative) == bool(positive) or not known:
         return []
-    is_positive, rows = bool(counts[1]), int(counts[0] + counts[1])
-    found = [(yes + no, yes if is_positive else no) for yes, no in plan.answered_blocks(length)]
-    what = "positive" if is_positive else "negative"
+    usual = [next(iter(known.values())).answered]
+    usual += [] if reference.blocks is None else [*reference.blocks.answered]
+    found = [(int(one[:, :MISSING].sum()), int(one[:, int(positive > 0)].sum())) for one in usual]
+    rows, what = negative + positive, "positive" if positive else "negative"
     return judge_equal(rows, f"all {plural(rows, 'prediction')} are {what}", found, alpha)
 
 
-def _absent(groups: Sequence[Group], counts: Sequence[GroupCounts], row_count: int) -> str:
-    """Name the groups that have no rows, or all of them; "" for none."""
-    rows = [one.window.sum(axis=(1, 2, 3)) for one in counts]
-    empty = [group for group, sides in zip(groups, rows, strict=True) if not sides.any()]
-    named = [
-        f"no row has a value of {name}"
-        for name in dict.fromkeys(group.facet.name for group in empty)
-        if row_count
-    ]
-    named += [
-        f"no row {'beside' if sides[1] else 'of'} {group.name}"
-        for group, sides in zip(groups, rows, strict=True)
-        if sides.any() and not sides.all()
-    ]
-    more = f" and {len(named) - NAMED_CHANGES} more" * (len(named) > NAMED_CHANGES)
-    return ", ".join(named[:NAMED_CHANGES]) + more
+def _new_groups(plan: Plan, window: CountedWindow) -> Iterator[MetricResult]:
+    """Measure the groups that a window adds to facets of single values, without judging them."""
+    shown = ShownMetrics(None, stratified=False)
+    for facet in plan.counted:
+        if not lists_values(facet) or facet.values or facet.also:
+            continue
+        counts = window.counts[facet]
+        for value, rows in list(new_values(plan, facet, counts).items())[:NEW_GROUPS]:
+            if rows < NEW_GROUP_ROWS:
+                continue
+            group = Group(facet, (value,), value)
+            pairs = counts.pairs(group.values, GROUPS, stratified=False)
+            pair = pairs.sum(axis=0)
+            one = WindowGroup(
+                pair, measure_group(pair), shown.limits(pairs.astype(np.float64)), None
+            )
+            for name in JUDGED:
+                yield replace(shown_result(group, name, one, None), note=NO_REFERENCE)
 
 
-def _counts(
-    plan: Plan, tallies: Mapping[Facet, Tally], length: timedelta | None
-) -> list[GroupCounts]:
-    """Combine what is known of each group, now and in the reference."""
-    return [
-        GroupCounts(
-            facet=group.facet.name,
-            text=group.text,
-            window=group.counts(tallies[group.counted]),
-            reference=plan.reference_counts(group),
-            blocks=blocks,
-            required=plan.required(group),
-            is_mirror=plan.is_mirror(group),
-        )
-        for group, blocks in zip(plan.groups, blocks_of_groups(plan, length), strict=True)
-    ]
+def _findable(reference: BiasReference, rows: int) -> Iterator[tuple[str, float, float]]:
+    """Yield each judged metric, its value, and the one that windows of so many rows find."""
+    sums = reference.sums
+    assert sums is not None
+    share = rows / max(next(iter(reference.plan.reference.values())).rows.sum(), 1)
+    law = ChangeLaw(sums, sums.rows, sums.support * share, 1.0)
+    neutral = np.array([one.neutral or 0.0 for one in sums.metrics.metrics])
+    side = np.where(sums.value >= neutral, 1.0, -1.0)
+    reach = law.reach(Budget().per_window / len(sums.value), side)
+    least = sums.value + side * (reach + NINE_IN_TEN * np.sqrt(law.row_variance))
+    for metric, usual, one in zip(sums.metrics.metrics, sums.value, least, strict=True):
+        yield metric.name, float(usual), float(one)

@@ -19,7 +19,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.formats.coercion import coerce
-from driftline.monitors.kinds.bias.facet_counts import answer_signs, facet_codes, known_cells
+from driftline.monitors.kinds.bias.counts import answer_signs, facet_codes, known_cells
+from driftline.monitors.kinds.bias.metrics import Measured
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.roles import Roles
 
@@ -161,3 +162,8 @@ def flips_of(
         others = (codes < len(texts)) & ~inside
         found.append(rows.flip(others, inside, like_clarify=like_clarify, has_error=has_error))
     return found
+
+
+def with_flip(measured: dict[str, Measured], flip: Flip | None) -> dict[str, Measured]:
+    """Add the flip test, where it was run."""
+    return measured if flip is None else measured | {"FT": Measured(flip.value, flip.reason)}

@@ -10,16 +10,13 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import product
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from driftline.baseline.predicate import Predicate
 from driftline.classes import number_text
 from driftline.errors import InputError
-from driftline.monitors.kinds.bias.facet_counts import ABOVE, BETWEEN, Tally
-from driftline.monitors.kinds.bias.metrics import Pair
+from driftline.monitors.kinds.bias.counts import ABOVE, BETWEEN, FacetCounts
 from driftline.roles import INTERVAL, JOINT, Facet, interval_text
 
 # A facet without values gives a group for each of its most frequent values, up to this many.
@@ -97,21 +94,12 @@ class Group:
     def _is_split(self) -> bool:
         return self.facet.threshold is not None or bool(self.facet.intervals)
 
-    def counts(self, tally: Tally) -> NDArray[np.int64]:
-        """Pick the group's rows and the others', shape (2, strata + 1, 3, 3)."""
-        return tally.pair(self.values)
 
-    def pair(self, tally: Tally) -> Pair:
-        """Return them side by side."""
-        return Pair.of(self.counts(tally))
-
-
-def groups_of(facet: Facet, tally: Tally, table: pa.Table) -> tuple[Group, ...]:
+def compared_groups(facet: Facet, counts: FacetCounts, table: pa.Table) -> tuple[Group, ...]:
     """Return the groups of a facet, from the reference and its counted rows."""
+    cells = dict(zip(counts.values, counts.sizes[:-1].tolist(), strict=True))
     if not facet.also:
-        rows = tally.counts.sum(axis=(1, 2, 3))[:-1]
-        return _groups_of_column(facet, dict(zip(tally.values, rows, strict=True)), table)
-    cells = dict(zip(tally.values, tally.counts.sum(axis=(1, 2, 3))[:-1].tolist(), strict=True))
+        return _groups_of_column(facet, cells, table)
     choices = []
     for at, part in enumerate(facet.parts):
         rows_of = Counter[str]()

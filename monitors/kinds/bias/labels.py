@@ -7,92 +7,102 @@ with an outcome that comes first, they differ from those of all rows without any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.special import chdtrc
 
-from driftline.baseline.answers import Answers, read_times
-from driftline.baseline.outcomes import outcome_columns
-from driftline.formats.coercion import coerce
-from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.bias.facet_counts import (
-    Tally,
-    answer_codes,
-    facet_codes,
-    known_cells,
-)
-from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts, chances_of
-from driftline.monitors.kinds.bias.metrics import LABEL_FREE, MISSING, RATES, Pair, measure
-from driftline.monitors.kinds.bias.plan import Plan
-from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample
+from driftline.monitors.kinds.bias.judgement import Finding, WindowGroup
+from driftline.monitors.kinds.bias.metrics import LABEL_FREE, MISSING
+from driftline.monitors.kinds.bias.reference import BiasReference
 from driftline.monitors.results.metric import UNFAIR_LABELS
-from driftline.monitors.rows import EVENT_TIME
-from driftline.roles import Facet, Roles
-from driftline.stats.blocks import NO_TIME
+from driftline.monitors.results.violation import percent
 
 # Metrics that no label of a row can change.
-UNLABELLED = LABEL_FREE | {"FT"}
-# Sides of a row: of the others, of the group, or of neither.
-OTHERS, GROUP, NEITHER = 0, 1, 2
+UNLABELLED = (*LABEL_FREE, "FT")
+# Of windows whose labels lack at random, so many wait for more of them.
+LEVEL = 0.01
+# A share that is off by so much of a standard deviation moves no metric by its tolerance.
+LEAST_SHIFT = 0.02
+
+Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Rows that have a prediction."""
+@dataclass(frozen=True, slots=True)
+class LabelSample:
+    """The labelled rows of a group, or of its others, beside all of them."""
 
-    answers: Answers
-    has_label: NDArray[np.bool_]
-    sides: Sequence[NDArray[np.int8]]  # Of each group.
+    chance: float = 1.0  # Of so different ones where labels lack at random.
+    words: str = ""  # What is different.
 
-    def of(self, place: int, side: int, *, labelled: bool) -> Answers:
-        """Return the rows of a group or of its others, all or those with a label."""
-        chosen = self.sides[place] == side
-        return self.answers.take(chosen & self.has_label if labelled else chosen)
+    @property
+    def is_unfair(self) -> bool:
+        """Whether labelled rows are chosen by the model's answer."""
+        return self.chance < LEVEL
 
 
-def label_samples(
-    plan: Plan, tallies: Mapping[Facet, Tally], context: CheckContext
-) -> list[LabelSample]:
-    """Compare rows with and without a label, of each group and of its others.
+def label_samples(reference: BiasReference, window: Sequence[WindowGroup]) -> list[LabelSample]:
+    """Return the less fair sample of each group and its others."""
+    plan, found = reference.plan, []
+    for group, one in zip(plan.groups, window, strict=True):
+        usual = plan.reference_pair(group)
+        now = one.pair.sum(axis=1)
+        before = np.zeros_like(now) if usual is None else usual.sum(axis=1)
+        parts = [
+            label_sample(now[side], before[side], who, plan.positive_text)
+            for side, who in enumerate((f"all but {group.name}", group.name))
+        ]
+        worst = min(parts, key=lambda part: part.chance)
+        found.append(replace(worst, chance=min(1.0, worst.chance * len(parts))))
+    return found
 
-    Rows are read again only where some with a prediction lack their label.
+
+def label_sample(now: Counts, before: Counts, who: str, positive: str) -> LabelSample:
+    """Compare predictions of labelled rows with those of all, counts (3, 3): label by prediction.
+
+    Where labelled rows are closer to the reference's labelled rows, `before`, than all rows are,
+    labels come as they came there, such as of accepted applications alone.
     """
-    truth = next(iter(tallies.values())).counts[..., :MISSING].sum(axis=(0, 1, 3))
-    if not truth[MISSING] or not truth[:MISSING].any():
-        return [ALL_LABELS] * len(plan.groups)
-    roles, outcomes = plan.roles, plan.outcomes
-    facets = [column for facet in plan.counted for column in facet.columns]
-    names = tuple(dict.fromkeys((*outcome_columns(roles), *facets, EVENT_TIME)))
-    rows = _read(context.rows.read(names), roles, plan)
-    known = None if outcomes is None else _read(outcomes.table.to_batches(), outcomes.roles, plan)
-    return [_sample(plan, place, rows, known) for place in range(len(plan.groups))]
+    labelled, missing = now[:MISSING, :MISSING].sum(axis=0), now[MISSING, :MISSING]
+    table = np.stack([labelled, missing]).astype(np.float64)
+    if not table.sum(axis=0).all() or not table.sum(axis=1).all():
+        return LabelSample()
+    share, of_all = labelled[1] / labelled.sum(), table[:, 1].sum() / table.sum()
+    usual = before[:MISSING, :MISSING].sum(axis=0)
+    is_off = abs(share - of_all) > LEAST_SHIFT * np.sqrt(of_all * (1.0 - of_all))
+    if usual.any():
+        known = usual[1] / usual.sum()
+        is_off &= abs(share - known) > abs(of_all - known)
+    if not is_off:
+        return LabelSample()
+    words = (
+        f"{who}: {percent(float(labelled.sum() / table.sum()))} of the rows have labels, their "
+        f'share predicted as "{positive}" is {share:.2g}, of all rows {of_all:.2g}'
+    )
+    return LabelSample(chance_of_table(table), words)
 
 
-def guard(
-    findings: Sequence[Finding],
-    counts: Sequence[GroupCounts],
-    samples: Sequence[LabelSample],
-    level: float,
+def chance_of_table(table: NDArray[np.float64]) -> float:
+    """Return the p-value of Pearson's test of a 2 x 2 table, with Yates' correction.
+
+    Same as `scipy.stats.chi2_contingency`, whose import takes half a second and 45 MiB.
+    """
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    distance = np.maximum(np.abs(table - expected) - 0.5, 0.0)
+    return float(chdtrc(1, (distance**2 / expected).sum()))
+
+
+def withhold(
+    findings: Sequence[Finding], samples: Sequence[LabelSample]
 ) -> tuple[list[Finding], list[str]]:
-    """Leave metrics without a fair sample of labels unjudged; name those beyond their bounds.
-
-    A violation stays where no labels of the other rows could undo it, at the strictest `level`.
-    """
+    """Leave metrics without a fair sample of labels unjudged; name those that were violations."""
     found, withheld = [], []
     for one in findings:
         result, sample = one.result, samples[one.group]
-        violated = result.violated
-        if (
-            result.name not in UNLABELLED
-            and result.judged
-            and sample.is_unfair(violated=violated)
-            and not (violated and _is_lost(one, counts[one.group], level))
-        ):
-            withheld += [result.shown] * violated
+        if result.name not in UNLABELLED and result.judged and sample.is_unfair:
+            withheld += [result.shown] * result.violated
             result = replace(
                 result, bound=None, operator="", p_value=None, severity=None,
                 note=f"{UNFAIR_LABELS}{sample.words}",
@@ -100,107 +110,3 @@ def guard(
             one = replace(one, result=result, excess=0.0, ratio=None)
         found.append(one)
     return found, withheld
-
-
-def fairly_labelled(
-    plan: Plan, tallies: Mapping[Facet, Tally], samples: Sequence[LabelSample]
-) -> Mapping[Facet, Tally]:
-    """Return the counts for spans of windows: without labels that are no fair sample."""
-    unfair = {
-        group.counted
-        for group, sample in zip(plan.groups, samples, strict=True)
-        if sample.is_unfair(violated=True)
-    }
-    return {
-        facet: replace(one, counts=_unlabelled(one.counts)) if facet in unfair else one
-        for facet, one in tallies.items()
-    }
-
-
-def _unlabelled(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    found = np.zeros_like(counts)
-    found[..., MISSING, :] = counts.sum(axis=-2)
-    return found
-
-
-def _is_lost(finding: Finding, group: GroupCounts, level: float) -> bool:
-    """Whether a violation holds with the best and the worst labels for the missing rows.
-
-    For either side a share of right answers is highest where labels equal the predictions, and
-    lowest where they are the opposite.
-    """
-    name, required = finding.result.name, finding.required
-    if name not in RATES or required is None or finding.result.value is None:
-        return False
-    for agrees in product((True, False), repeat=2):
-        window = group.window.copy()
-        for side, answer in product((OTHERS, GROUP), (0, 1)):
-            label = answer if agrees[side] else 1 - answer
-            window[side, :, label, answer] += window[side, :, MISSING, answer]
-            window[side, :, MISSING, answer] = 0
-        value = measure(Pair.of(window))[name].value
-        if value is None or (value > required) != (finding.result.value > required):
-            return False
-        if chances_of(replace(group, window=window)).get(name, 1.0) >= level:
-            return False
-    return True
-
-
-def _sample(plan: Plan, place: int, rows: _Rows, known: _Rows | None) -> LabelSample:
-    """Return the less fair of the group's labels and the others'."""
-    name = plan.groups[place].name
-    parts = []
-    for side, who in ((GROUP, name), (OTHERS, f"all but {name}")):
-        reference = None if known is None else known.of(place, side, labelled=True)
-        sample = label_sample(
-            rows.of(place, side, labelled=False),
-            rows.of(place, side, labelled=True),
-            reference if reference is not None and len(reference) else None,
-        )
-        parts.append(replace(sample, words=f"{who}: {sample.words}"))
-    worst = min(parts, key=lambda one: one.chance)
-    share = min(one.share for one in parts)
-    return replace(worst, chance=min(1.0, worst.chance * len(parts)), share=share)
-
-
-def _read(batches: Iterable[pa.RecordBatch], roles: Roles, plan: Plan) -> _Rows:
-    """Read the rows' predictions, whether they have a label, and their groups."""
-    said, scores, labels = ([np.empty(0)] for _ in range(3))
-    times: list[NDArray[np.int64]] = []
-    sides = [[np.empty(0, np.int8)] for _ in plan.groups]
-    for batch in (one for one in batches if one.num_rows):
-        label, answer = np.divmod(answer_codes(batch, roles), 3)
-        is_known = answer != MISSING
-        said.append(answer[is_known])
-        labels.append(label[is_known])
-        scores.append(_scores(batch, roles)[is_known])
-        time_us = read_times(pa.Table.from_batches([batch]), roles)
-        times.append(np.full(len(said[-1]), NO_TIME) if time_us is None else time_us[is_known])
-        cells = {facet: facet_codes(batch, facet) for facet in plan.counted}
-        for own, group in zip(sides, plan.groups, strict=True):
-            values, cell = cells[group.counted]
-            if group.counted in plan.reference:
-                values = known_cells(values, plan.reference[group.counted].values)
-            side = np.array([*(GROUP if one in group.values else OTHERS for one in values),
-                             NEITHER], np.int8)  # fmt: skip
-            own.append(side[cell][is_known])
-    answer, label, score = (np.concatenate(one) for one in (said, labels, scores))
-    time_us = np.concatenate([np.empty(0, np.int64), *times])
-    answers = Answers(
-        "binary", (label == 1).astype(np.intp), answer.astype(np.intp), ("", plan.positive_text),
-        None if np.isnan(score).any() else score,
-        None if (time_us == NO_TIME).all() else time_us,
-        0, np.arange(len(answer)),
-    )  # fmt: skip
-    return _Rows(answers, label != MISSING, [np.concatenate(one) for one in sides])
-
-
-def _scores(batch: pa.RecordBatch, roles: Roles) -> NDArray[np.float64]:
-    """Return the positive answer's scores; NaN where there are none."""
-    name = "".join(roles.probability[-1:])
-    if roles.problem == "multiclass" or name not in batch.schema.names:
-        return np.full(batch.num_rows, np.nan)
-    found: NDArray[np.float64] = coerce(batch.column(name), "double")[0].to_numpy(
-        zero_copy_only=False
-    )
-    return found

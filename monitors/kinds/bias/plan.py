@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -21,26 +21,24 @@ from driftline.baseline.outcomes import (
 )
 from driftline.baseline.positive import positive_question
 from driftline.baseline.store import ANALYSIS, Baseline
-from driftline.baseline.times import EPOCH
 from driftline.classes import known_classes
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
+from driftline.monitors.engine.sums import groups_of
 from driftline.monitors.kind import InapplicableKindError
-from driftline.monitors.kinds.bias.change import Blocks
-from driftline.monitors.kinds.bias.documents import Requirements, read_requirements
-from driftline.monitors.kinds.bias.facet_counts import (
-    Tally,
-    count_batches,
-    count_blocks,
+from driftline.monitors.kinds.bias.counts import (
+    Codes,
+    FacetCounts,
+    count_rows,
     impossible_predictions,
     labelled_count,
 )
-from driftline.monitors.kinds.bias.groups import Group, groups_of
+from driftline.monitors.kinds.bias.documents import Requirements, read_requirements
+from driftline.monitors.kinds.bias.groups import Group, compared_groups
 from driftline.monitors.kinds.bias.metrics import MISSING
 from driftline.monitors.results.unusable import Unusable
 from driftline.roles import Facet, Problem, Roles
-from driftline.stats.blocks import DAY_US, PARTIAL_SHARE, block_length, series_length
 
-DAY = timedelta(days=1)
 NO_ANSWERS = (
     "bias: the reference needs groups to compare and answers; name a facet, and a label "
     "or a prediction"
@@ -54,7 +52,7 @@ class Plan:
     roles: Roles
     groups: tuple[Group, ...]
     # Rows by counted facet; empty when only Clarify's document is known.
-    reference: Mapping[Facet, Tally] = field(default_factory=dict)
+    reference: Mapping[Facet, FacetCounts] = field(default_factory=dict)
     outcomes: Outcomes | None = None
     # Features that the flip test compares rows by, and those that it cannot: texts, truth values.
     features: tuple[str, ...] = ()
@@ -85,31 +83,6 @@ class Plan:
         """Why that is the positive value; "" where a user named it."""
         return "" if self.outcomes is None else self.outcomes.positive_reason
 
-    def answered_blocks(self, length: timedelta | None) -> list[tuple[int, int]]:
-        """Count positive and negative predictions of the reference, then of each of its blocks."""
-        if not self.reference:
-            return []
-        counts = [next(iter(self.reference.values())).counts.sum(axis=(0, 1, 2))]
-        blocks = reference_blocks(self, self.counted[0], length)
-        counts += [] if blocks is None else list(blocks.sum(axis=(1, 2)))
-        return [(int(one[1]), int(one[0])) for one in counts]
-
-    def unusable(self, length: timedelta | None) -> Unusable:
-        """Count the reference's predictions that no metric can use; missing ones by block, too."""
-        if self.outcomes is None:
-            return Unusable()
-        table, roles = self.outcomes.table, self.outcomes.roles
-        impossible = impossible_predictions(table, roles)
-        found = unusable_of(self.reference, impossible, roles, table.column_names)
-        labels, new = labelled_count(self.reference), new_class_rows(table, roles)
-        found = replace(found, labels=labels, unknown=new)
-        counts = reference_blocks(self, self.counted[0], length) if found.missing else None
-        if counts is None:
-            return found
-        missing = counts[..., MISSING].sum(axis=(1, 2)).tolist()
-        rows = counts.sum(axis=(1, 2, 3)).tolist()
-        return replace(found, blocks=list(zip(rows, missing, strict=True)))
-
     @property
     def tries_flips(self) -> bool:
         """Whether the flip test applies: the baseline has some rows, with their features."""
@@ -138,15 +111,15 @@ class Plan:
         """Facets by which rows are counted, each once."""
         return tuple(dict.fromkeys(group.counted for group in self.groups))
 
-    def reference_counts(self, group: Group) -> NDArray[np.int64] | None:
-        """Return the reference's rows of a group and of the others; None when not known."""
-        tally = self.reference.get(group.counted)
-        return None if tally is None else group.counts(tally)
+    def reference_pair(self, group: Group) -> NDArray[np.int64] | None:
+        """Return the reference's other rows and the group's; None when not known."""
+        counts = self.reference.get(group.counted)
+        return None if counts is None else counts.pair(group.values)
 
     def is_mirror(self, group: Group) -> bool:
         """Whether an earlier group is all others, as "F" is of "M": both have equal differences."""
-        tally = self.reference.get(group.counted)
-        others = set() if tally is None else {*tally.values} - {*group.values}
+        counts = self.reference.get(group.counted)
+        others = set() if counts is None else {*counts.values} - {*group.values}
         earlier = self.groups[: self.groups.index(group)]
         return bool(others) and any(
             one.counted == group.counted
@@ -179,6 +152,11 @@ def _asked(roles: Roles) -> tuple[str, ...]:
     )
 
 
+def bucket_of(first: int, rows: int) -> Codes:
+    """Return the engine's group of each row, by its index."""
+    return groups_of(rows, first)
+
+
 def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     """Make the plan of a check."""
     document = baseline.documents.get(ANALYSIS)
@@ -203,9 +181,9 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
         problem=roles.problem, threshold=roles.threshold, group=roles.group,
     )  # fmt: skip
     counted = [facet.counted for facet in facets]
-    tallies, _ = count_batches(outcomes.table.to_batches(), own, counted)
+    counts, _ = count_rows(outcomes.table.to_batches(), own, counted, bucket_of)
     if roles.positive != outcomes.roles.positive and not any(
-        tally.counts[:, :, 1].any() or tally.counts[:, :, :, 1].any() for tally in tallies.values()
+        one.answered[1].any() or one.answered[:, 1].any() for one in counts.values()
     ):
         raise InputError(
             f'positive "{roles.positive}": no answer or label of the reference is; it was made '
@@ -214,7 +192,7 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     named = [
         group
         for facet, key in zip(facets, counted, strict=True)
-        for group in groups_of(facet, tallies[key], outcomes.table)
+        for group in compared_groups(facet, counts[key], outcomes.table)
     ]
     if not named:
         raise InputError(
@@ -232,7 +210,7 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     return Plan(
         settled,
         groups,
-        tallies,
+        counts,
         replace(outcomes, roles=own, positive_reason=reason),
         tuple(one.name for one in near),
         tuple(one.name for one in near if one.type not in ("int64", "double")),
@@ -241,82 +219,69 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
 
 
 def unusable_of(
-    tallies: Mapping[Facet, Tally],
+    counts: Mapping[Facet, FacetCounts],
     impossible: int,
     roles: Roles,
     columns: Collection[str],
 ) -> Unusable:
     """Count the predictions that no metric can use; none of missing columns."""
     names = {roles.prediction, *roles.probability[-1:]} & {*columns}
-    if not names or not tallies:
+    if not names or not counts:
         return Unusable()
-    counts = next(iter(tallies.values())).counts
+    answered = next(iter(counts.values())).answered
     words = "of infinite size" if roles.problem == "regression" else "outside 0 to 1"
-    missing = int(counts[..., MISSING].sum()) - impossible
-    return Unusable(int(counts.sum()), missing, impossible, words)
+    missing = int(answered[:, MISSING].sum()) - impossible
+    return Unusable(int(answered.sum()), missing, impossible, words)
 
 
-def reference_blocks(
-    plan: Plan, facet: Facet, length: timedelta | None
-) -> NDArray[np.int64] | None:
-    """Count the reference by blocks of the window's length, or shorter when there are few.
+@dataclass(frozen=True)
+class Blocks:
+    """The reference's rows by block of time, in order; a block without rows is empty."""
 
-    Shape (blocks, values + 1, 3, 3); None when the reference has no times. An unknown length counts
-    as a day: a length derived from the rows would compare larger windows with fewer blocks.
-    """
-    ends = _ends_us(plan)
-    if ends is None:
-        return None
-    return _cut(plan, facet, block_length(ends[1] - ends[0] + 1, length or DAY, 1.0))
+    counts: Mapping[Facet, FacetCounts]
+    count: int
 
-
-def _cut(plan: Plan, facet: Facet, length_us: int) -> NDArray[np.int64]:
-    outcomes = plan.outcomes
-    assert outcomes is not None  # Its rows have times.
-    values = plan.reference[facet].values
-    counts = count_blocks(outcomes.table, outcomes.roles, facet, values, length_us)
-    sizes = counts.sum(axis=(1, 2, 3))
-    return counts[sizes >= PARTIAL_SHARE * np.median(sizes)] if len(sizes) else counts
+    @property
+    def answered(self) -> NDArray[np.int64]:
+        """All rows of each block with some by label and prediction, shape (B, 3, 3)."""
+        found = next(iter(self.counts.values())).parts_answered(self.count)
+        return found[found.any(axis=(1, 2))]
 
 
-def reference_end(plan: Plan) -> datetime | None:
-    """Return the time of the reference's last row; None when it has no times."""
-    ends = _ends_us(plan)
-    return None if ends is None else EPOCH + timedelta(microseconds=ends[1])
-
-
-def _ends_us(plan: Plan) -> tuple[int, int] | None:
-    """Return the times of the reference's first and last row; None when it has no times."""
+def reference_blocks(plan: Plan, length: timedelta) -> Blocks | None:
+    """Count the reference by blocks of time of a length since 1970; None when it has no times."""
     outcomes = plan.outcomes
     if outcomes is None or outcomes.roles.timestamp is None:
         return None
-    ends = pc.min_max(outcomes.table[outcomes.roles.timestamp].cast(pa.int64())).as_py()
-    return None if ends["min"] is None else (ends["min"], ends["max"])
+    times = coerce(outcomes.table[outcomes.roles.timestamp], "timestamp")[0]
+    known = times.is_valid().to_numpy(zero_copy_only=False)
+    if not known.any():
+        return None
+    block = times.fill_null(0).cast(pa.int64()).to_numpy() // (length // timedelta(microseconds=1))
+    first, count = block[known].min(), int(np.ptp(block[known])) + 1
+    # Rows without a time are of no block.
+    block = np.where(known, block - first, count)
+    counts, _ = count_rows(
+        outcomes.table.to_batches(), outcomes.roles, plan.counted,
+        lambda start, rows: block[start : start + rows],
+    )  # fmt: skip
+    return Blocks(counts, count)
 
 
-def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[Blocks | None]:
-    """Count the others and rows of each group of the reference by block of time.
-
-    None when it has no times. An unknown window length counts as a day.
-    """
-    ends, window = _ends_us(plan), length or DAY
-    if ends is None:
-        return [None] * len(plan.groups)
-    span_us = ends[1] - ends[0] + 1
-    each = series_length(span_us, window)
-    counted = {facet: _cut(plan, facet, each) for facet in plan.counted}
-    found: list[Blocks | None] = []
-    for group in plan.groups:
-        # The cells of one facet to the group and the others, block by block.
-        inside = [value in group.values for value in plan.reference[group.counted].values]
-        known, held = counted[group.counted][:, :-1], np.array(inside, dtype=bool)
-        sides = np.stack([known[:, ~held].sum(axis=1), known[:, held].sum(axis=1)], axis=1)
-        # Where rows come on one day of the week, a week is one day. Blocks last for an hour at
-        # least, also of windows of minutes.
-        share = min(1.0, len(sides) * each / span_us)
-        longer = max(1.0, share * (window / timedelta(microseconds=each)))
-        found.append(Blocks(sides, max(1, each // DAY_US), longer))
-    return found
+def unusable_reference(plan: Plan, blocks: Blocks | None) -> Unusable:
+    """Count the reference's predictions that no metric can use; missing ones by block, too."""
+    if plan.outcomes is None:
+        return Unusable()
+    table, roles = plan.outcomes.table, plan.outcomes.roles
+    impossible = impossible_predictions(table, roles)
+    found = unusable_of(plan.reference, impossible, roles, table.column_names)
+    labels, new = labelled_count(plan.reference), new_class_rows(table, roles)
+    found = replace(found, labels=labels, unknown=new)
+    if blocks is None or not found.missing:
+        return found
+    answered = blocks.answered
+    rows, missing = answered.sum(axis=(1, 2)), answered[..., MISSING].sum(axis=1)
+    return replace(found, blocks=list(zip(rows.tolist(), missing.tolist(), strict=True)))
 
 
 def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:

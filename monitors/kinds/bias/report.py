@@ -7,14 +7,12 @@ from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc
 
 from driftline.baseline.positive import positive_note
+from driftline.monitors.kinds.bias.counts import BETWEEN, FacetCounts
 from driftline.monitors.kinds.bias.documents import CHECK, POST, PRE, analysis, violation_fields
-from driftline.monitors.kinds.bias.facet_counts import BETWEEN, Tally
-from driftline.monitors.kinds.bias.flip_test import Flip
 from driftline.monitors.kinds.bias.groups import Group
-from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts
+from driftline.monitors.kinds.bias.judgement import Finding
 from driftline.monitors.kinds.bias.kind import NAMESPACE
 from driftline.monitors.kinds.bias.metrics import (
     MISSING,
@@ -22,12 +20,10 @@ from driftline.monitors.kinds.bias.metrics import (
     PRE_TRAINING,
     RATES,
     Measured,
-    Pair,
     Rate,
     Side,
-    measure,
+    sides_of,
 )
-from driftline.monitors.kinds.bias.new_groups import new_values
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.results.metric import UNCOVERED, MetricPoint
@@ -45,30 +41,8 @@ BY_DOCUMENT = (
 NAMED_VALUES = 20
 # One group moved alone when its share of both movements is at least this.
 MOVED_ALONE = 2 / 3
-# Below this chance, labels do not come evenly.
-UNEVEN = 1e-3
 
 Counts = NDArray[np.int64]
-
-
-def measured_of(
-    plan: Plan, tallies: Mapping[Facet, Tally], flips: Sequence[Flip | None]
-) -> list[Mapping[str, Measured]]:
-    """Measure each counted group, with its flip test."""
-    found: list[Mapping[str, Measured]] = []
-    metrics = plan.metrics
-    for group, flip in zip(plan.groups, flips, strict=True):
-        own = measure(group.pair(tallies[group.counted]), stratified=plan.is_stratified)
-        measured = with_flip(own, flip)
-        found.append({name: one for name, one in measured.items() if name in metrics})
-    return found
-
-
-def with_flip(measured: dict[str, Measured], flip: Flip | None) -> dict[str, Measured]:
-    """Add the flip test, where it was run."""
-    if flip is not None:
-        measured["FT"] = Measured(flip.value, flip.reason)
-    return measured
 
 
 def document_of(plan: Plan, measured: Sequence[Mapping[str, Measured]]) -> str:
@@ -87,40 +61,50 @@ def document_of(plan: Plan, measured: Sequence[Mapping[str, Measured]]) -> str:
 
 
 def details_of(
-    plan: Plan, tallies: Mapping[Facet, Tally], counts: Sequence[GroupCounts]
+    plan: Plan, counts: Mapping[Facet, FacetCounts], pairs: Sequence[Counts]
 ) -> dict[str, JsonValue]:
-    """Return the details of the metrics: missing and unknown values, labels by group."""
+    """Return the details of the metrics: missing and new values, rows by group."""
     facets: list[JsonValue] = []
     for facet in plan.counted:
-        tally = tallies[facet]
-        total = int(tally.counts.sum())
-        new: dict[str, JsonValue] = {
-            value.replace(BETWEEN, JOINT): rows
-            for value, rows in new_values(plan, facet, tally).items()
-        }
+        own = counts[facet]
+        total = int(own.rows.sum())
+        new = list(new_values(plan, facet, own).items())[:NAMED_VALUES]
         facets.append(
             {
                 "facet": facet.name,
-                "missing": tally.missing_count,
-                "missing_share": tally.missing_count / total if total else None,
-                "new_values": dict(list(new.items())[:NAMED_VALUES]),
+                "missing": own.missing_count,
+                "missing_share": own.missing_count / total if total else None,
+                "new_values": {shown_value(value): rows for value, rows in new},
             }
         )
-    warnings = [
-        warning
-        for group, one in zip(plan.groups, counts, strict=True)
-        for warning in coverage_warnings(group, one)
-    ]
     return {
         "label": plan.label,
         "positive": plan.positive_text,
         "positive_note": positive_note(plan.positive_text, plan.positive_reason),
         "reference": "" if plan.outcomes is not None else BY_DOCUMENT,
         "facets": facets,
-        "groups": [group_details(*both) for both in zip(plan.groups, counts, strict=True)],
-        "warnings": list(dict.fromkeys(warnings)),
+        "groups": [group_details(*both) for both in zip(plan.groups, pairs, strict=True)],
         **_unpredicted(plan),
     }
+
+
+def new_values(plan: Plan, facet: Facet, counts: FacetCounts) -> dict[str, int]:
+    """Count the rows of each value that the reference never had, the most rows first."""
+    known = plan.reference.get(facet)
+    if known is None:
+        return {}
+    usual = {*known.values}
+    found = {
+        value: int(rows)
+        for value, rows in zip(counts.values, counts.sizes, strict=False)
+        if value not in usual
+    }
+    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+
+
+def shown_value(cell: str) -> str:
+    """Return a facet's cell as people read it."""
+    return cell.replace(BETWEEN, JOINT)
 
 
 def _unpredicted(plan: Plan) -> dict[str, JsonValue]:
@@ -130,18 +114,19 @@ def _unpredicted(plan: Plan) -> dict[str, JsonValue]:
     """
     if plan.outcomes is None or not plan.outcomes.roles.has_predictions:
         return {}
-    counts = next(iter(plan.reference.values())).counts
+    answered = next(iter(plan.reference.values())).answered
     own = plan.outcomes.roles
     column = own.prediction or own.probability[-1]
-    if counts[..., :MISSING].any():
-        lacking, whole = int(counts[..., MISSING].sum()), int(counts.sum())
+    whole = int(answered.sum())
+    if answered[:, :MISSING].any():
+        lacking = int(answered[:, MISSING].sum())
         note = (
             f"{lacking:,} of {plural(whole, 'row')} of the reference have no usable prediction "
             f'("{column}"): metrics of predictions are held beside the others alone'
         )
         return {"lacking_note": note} if lacking >= TOLERANCE * whole else {}
     note = (
-        f"bias of predictions was not judged: none of {plural(int(counts.sum()), 'row')} of the "
+        f"bias of predictions was not judged: none of {plural(whole, 'row')} of the "
         f'reference has a usable prediction ("{column}"); make the baseline again of rows that '
         "have one"
     )
@@ -151,11 +136,14 @@ def _unpredicted(plan: Plan) -> dict[str, JsonValue]:
 def violations_of(
     findings: Sequence[Finding],
     groups: Sequence[Group],
-    counts: Sequence[GroupCounts],
+    pairs: Sequence[tuple[Counts, Counts | None]],
     batches: BatchMaker,
     also: Sequence[JudgedUnusable] = (),
 ) -> tuple[Violation, ...]:
-    """Return violations, strongest first, with references to the group's rows."""
+    """Return violations, strongest first, with references to the group's rows.
+
+    `pairs` are each group's rows and others', in the window and, when known, in the reference.
+    """
     broken = [finding for finding in findings if finding.result.violated]
     broken.sort(key=lambda finding: -finding.excess)
     targets = [Target(groups[finding.group].predicate, 0.0) for finding in broken]
@@ -174,7 +162,7 @@ def violations_of(
             ratio=one.ratio,
             predicate=culprits.target.predicate,
             row_count=culprits.row_count,
-            cause=_cause(one, group, counts[one.group]),
+            cause=_cause(one, group, *pairs[one.group]),
             first_rows=tuple(culprits.first_rows),
             fields=fields,
         )
@@ -216,16 +204,14 @@ def points_of(
     )
 
 
-def group_details(group: Group, counts: GroupCounts) -> dict[str, JsonValue]:
+def group_details(group: Group, pair: Counts) -> dict[str, JsonValue]:
     """Count both groups' rows, predictions and labels, for report.json."""
-    sides = _both(counts.window)
     found: dict[str, JsonValue] = {"facet": group.facet.name, "facet_value": group.text}
-    for name, side in (("others", sides[0]), ("group", sides[1])):
-        rows = int(side.rows)
-        labelled = int(side.y1 + side.y0)
+    for name, side in zip(("others", "group"), sides_of(pair), strict=True):
+        rows, labelled = int(side.rows), int(side.labelled)
         found[name] = {
             "rows": rows,
-            "predicted": int(side.p1 + side.p0),
+            "predicted": int(side.predicted),
             "predicted_positive": int(side.p1),
             "labelled": labelled,
             "labelled_positive": int(side.y1),
@@ -238,58 +224,22 @@ def group_details(group: Group, counts: GroupCounts) -> dict[str, JsonValue]:
     return found
 
 
-def coverage_warnings(group: Group, counts: GroupCounts) -> list[JsonValue]:
-    """Warn when labels come for one group, or for one answer, more than for the other.
-
-    Recall and accuracy of rows chosen by the model's own answer mean little (chi-square test).
-    """
-    summed = counts.window.sum(axis=1)
-    known = summed[:, :2].sum(axis=1)
-    tables = {
-        f"of {group.name} than of others": np.stack([known.sum(axis=1), summed[:, 2].sum(axis=1)]),
-        "with a positive answer than with a negative one": np.stack(
-            [known[:, :2].sum(axis=0), summed[:, 2, :2].sum(axis=0)]
-        ),
-    }
-    found: list[JsonValue] = []
-    for what, table in tables.items():
-        if not table.sum(axis=0).all() or not table.sum(axis=1).all():
-            continue
-        if chance_of_table(table) < UNEVEN:
-            shares = table[0] / table.sum(axis=0)
-            more = "more" if shares[1] > shares[0] else "fewer"
-            found.append(
-                f"labels came for {more} rows {what} ({percent(float(shares[1]))} against "
-                f"{percent(float(shares[0]))}); metrics that need labels compare chosen rows"
-            )
-    return found
-
-
-def chance_of_table(table: np.ndarray) -> float:
-    """Return the p-value of Pearson's test of a 2 x 2 table, with Yates' correction.
-
-    Same as `scipy.stats.chi2_contingency`, whose import takes half a second and 45 MiB.
-    """
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    apart = np.maximum(np.abs(table - expected) - 0.5, 0.0)
-    return float(chdtrc(1, (apart**2 / expected).sum()))
-
-
 def _feature(finding: Finding, groups: Sequence[Group]) -> str:
     return f"{groups[finding.group].name}: {finding.result.name}"
 
 
-def _cause(finding: Finding, group: Group, counts: GroupCounts) -> str:
+def _cause(finding: Finding, group: Group, now: Counts, before: Counts | None) -> str:
     """Describe the change: both groups' shares then and now, and which one moved."""
     result = finding.result
-    rate = RATES.get("DPPL" if result.name == "DI" else result.name)
+    assert result.value is not None
+    assert finding.required is not None
     parts = [f"over the last {finding.windows} windows"] * (finding.windows > 1)
-    sides = _both(counts.window) if rate is not None else ()
-    if rate is not None and all(rate.rows(side) for side in sides):
-        parts.append(_shares(rate, group, counts))
-    assert result.value is not None and finding.required is not None
+    rate = RATES.get("DPPL" if result.name == "DI" else result.name)
+    sides = sides_of(now)
+    if rate is not None and rate.words and all(rate.under(side) for side in sides):
+        parts.append(_shares(rate, group, sides, () if before is None else sides_of(before)))
     against = "the limit" if finding.is_limit else "before"
-    if counts.reference is None:
+    if before is None:
         against = "in the baseline"
     parts.append(f"{result.name} {result.value:.3g}, {finding.required:.3g} {against}")
     if result.low is not None and result.high is not None:
@@ -297,17 +247,15 @@ def _cause(finding: Finding, group: Group, counts: GroupCounts) -> str:
     return "; ".join(parts)
 
 
-def _shares(rate: Rate, group: Group, counts: GroupCounts) -> str:
-    now = _both(counts.window)
-    shares = [float(rate.hits(side) / rate.rows(side)) for side in now]
-    rows = [plural(int(rate.rows(side)), "row") for side in now]
-    before = () if counts.reference is None else _both(counts.reference)
-    if not before or not all(rate.rows(side) for side in before):
+def _shares(rate: Rate, group: Group, now: Sequence[Side], before: Sequence[Side]) -> str:
+    shares = [float(rate.over(side) / rate.under(side)) for side in now]
+    rows = [plural(int(rate.under(side)), "row") for side in now]
+    if not before or not all(rate.under(side) for side in before):
         return (
             f"{rate.words}: {group.words} {percent(shares[1])} of {rows[1]}, "
             f"others {percent(shares[0])} of {rows[0]}"
         )
-    then = [float(rate.hits(side) / rate.rows(side)) for side in before]
+    then = [float(rate.over(side) / rate.under(side)) for side in before]
     moves = [abs(one - other) for one, other in zip(shares, then, strict=True)]
     total = sum(moves)
     moved = "both moved"
@@ -317,11 +265,6 @@ def _shares(rate: Rate, group: Group, counts: GroupCounts) -> str:
         f"{rate.words}: {group.words} {percent(shares[1])} of {rows[1]} (was {percent(then[1])}), "
         f"others {percent(shares[0])} of {rows[0]} (was {percent(then[0])}); {moved}"
     )
-
-
-def _both(counts: Counts) -> tuple[Side, Side]:
-    pair = Pair.of(counts)
-    return pair.a, pair.d
 
 
 def _ascii(text: str) -> str:

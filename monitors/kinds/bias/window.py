@@ -23,14 +23,14 @@ from driftline.baseline.schema import column_type
 from driftline.baseline.spacing import SpacedRows
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.bias.facet_counts import (
-    Tally,
-    count_batches,
+from driftline.monitors.kinds.bias.counts import (
+    FacetCounts,
+    count_rows,
     impossible_predictions,
     infinite_labels,
     labelled_count,
 )
-from driftline.monitors.kinds.bias.plan import Plan, unusable_of
+from driftline.monitors.kinds.bias.plan import Plan, bucket_of, unusable_of
 from driftline.monitors.results.unusable import Unusable, repeated_rows, rows_length
 from driftline.monitors.rows import EVENT_TIME
 from driftline.roles import Facet, Roles
@@ -45,7 +45,7 @@ COLUMNS_SHOWN = 20
 class CountedWindow:
     """The judged rows, counted."""
 
-    tallies: Mapping[Facet, Tally]  # Under the reference's names of values.
+    counts: Mapping[Facet, FacetCounts]  # Under the reference's names of values.
     rows: int
     length: timedelta | None  # Of the window, or by its rows' times; None where too few say.
     unusable: Unusable  # What of them cannot be used.
@@ -88,28 +88,28 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
                     timed += len(found)
             yield batch
 
-    tallies, rows = count_batches(batches(), plan.roles, plan.counted, known)
+    counts, rows = count_rows(batches(), plan.roles, plan.counted, bucket_of, known)
     if rows:
         _require_columns(plan, seen, context)
-    tallies = {
-        facet: tally.known_as(plan.reference[facet].values) if facet in plan.reference else tally
-        for facet, tally in tallies.items()
+    counts = {
+        facet: one.known_as(plan.reference[facet].values) if facet in plan.reference else one
+        for facet, one in counts.items()
     }
     length = context.rows.length
     if times:
         length = rows_length(int(np.ptp(times)), timed, rows)
     unfit = infinite.total()
     unusable = replace(
-        unusable_of(tallies, impossible, plan.roles, seen), texts=named_values(texts),
+        unusable_of(counts, impossible, plan.roles, seen), texts=named_values(texts),
         unknown=unknown, unknown_words=named_values(classes), unfit=unfit,
-        labels=labelled_count(tallies) + unfit, lost=context.rows.lost_labels,
+        labels=labelled_count(counts) + unfit, lost=context.rows.lost_labels,
         repeated=repeated_rows(ids), id_column=plan.roles.id_column,
     )  # fmt: skip
     answer = plan.roles.prediction or "".join(plan.roles.probability[-1:])
     absent = [one for one in (answer, plan.roles.label) if one and one not in seen]
     lacking = "; ".join(f'the data has no column "{one}"' for one in absent * bool(rows))
     return CountedWindow(
-        tallies, rows, length, unusable, unfit, named_values(infinite), near.table(),
+        counts, rows, length, unusable, unfit, named_values(infinite), near.table(),
         lacking, rows - timed if context.rows.length is None else 0,
     )  # fmt: skip
 

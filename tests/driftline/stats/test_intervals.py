@@ -10,11 +10,9 @@ from scipy import special, stats
 
 from driftline.stats.intervals import (
     auc_limits,
-    exact_share_limits,
     few_share_limits,
     limits_over_shares,
     may_lack,
-    paired_ratio_limits,
     positive_mean_limits,
     seen_count_limit,
     weighted_share_limits,
@@ -31,20 +29,6 @@ def test_the_interval_is_wilsons(rows, share) -> None:
     expected = stats.binomtest(count, rows).proportion_ci(0.95, method="wilson")
 
     assert wilson(count, rows) == pytest.approx((expected.low, expected.high), abs=1e-9)
-
-
-@given(st.integers(1, 5000), st.floats(0, 1), st.floats(0.5, 6.0))
-def test_exact_limits_of_a_share_are_scipys_of_clopper_and_pearson(rows, share, z) -> None:
-    count, level = round(share * rows), 1.0 - 2.0 * stats.norm.sf(z)
-    expected = stats.binomtest(count, rows).proportion_ci(level, method="exact")
-
-    found = exact_share_limits(count, rows, z)
-
-    assert found == pytest.approx((expected.low, expected.high), rel=1e-5)
-    assert exact_share_limits(0, 0, z) == (0.0, 1.0)
-    # Beyond what doubles tell apart they stay limits.
-    low, high = exact_share_limits(count, rows, 60.0)
-    assert 0.0 <= low <= expected.low and expected.high <= high <= 1.0
 
 
 @pytest.mark.parametrize("rows", [10, 25, 50, 200])
@@ -104,27 +88,6 @@ def test_limits_of_a_weighted_sum_are_newcombes_for_a_difference_and_open_withou
     low, high = weighted_share_limits(signed, np.array([30.0, 0.0]), np.array([80.0, 0.0]))
     assert low < 30 / 80 - 1  # The second share may be 1.
     assert high == pytest.approx(wilson(30, 80)[1])
-
-
-@pytest.mark.first(1)
-@pytest.mark.parametrize("cells", [(0.05, 0.1, 0.05, 0.8), (0.3, 0.1, 0.2, 0.4)])
-def test_limits_of_a_ratio_of_the_same_rows_hold_it_by_exact_enumeration(
-    cells: tuple[float, ...],
-) -> None:
-    rows, both, first, second = 40, *cells[:3]
-    truth = (both + first) / (both + second)
-    total = held = 0.0
-    for x in range(rows + 1):
-        for y in range(rows + 1 - x):
-            for w in range(rows + 1 - x - y):
-                if not x + w:
-                    continue  # The ratio is not defined.
-                chance = stats.multinomial.pmf((x, y, w, rows - x - y - w), rows, cells)
-                low, high = paired_ratio_limits(x, y, w) if chance > 1e-7 else (np.inf, 0)
-                total += chance
-                held += chance * (low <= truth <= high)
-
-    assert held / total >= 0.945
 
 
 def test_limits_of_a_skew_mean_hold_it_as_often_as_they_say() -> None:

@@ -318,3 +318,20 @@ def test_false_alarms_stay_within_the_budget_when_nothing_changes() -> None:
             alarms += any(one.p_value < 0.01 for one in tested)
     # Of 720 windows 14 are expected at most.
     assert alarms <= stats.poisson.isf(1e-6, 14.4)
+
+
+@given(
+    st.floats(-1, 1), st.floats(-1, 1), st.sampled_from([None, 0.0, 1.0]), st.booleans(),
+)  # fmt: skip
+def test_a_bound_is_the_first_value_beyond_which_a_change_matters(
+    reference: float, bound: float, neutral: float | None, relative: bool
+) -> None:
+    metric = Metric("gap", "plain", 0, 0.05, relative=relative, neutral=neutral)
+    side = 1.0 if bound >= reference else -1.0
+
+    first = metric.first_that_matters(bound, reference)
+
+    assert metric.matters(first + side * 1e-9, reference)
+    assert side * (first - bound) >= 0
+    if first != bound:
+        assert not metric.matters(first - side * 1e-9, reference)

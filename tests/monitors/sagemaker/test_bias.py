@@ -18,7 +18,6 @@ from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.bias.clarify import clarify_metrics
-from driftline.monitors.kinds.bias.metrics import Pair
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
 from tests.monitors.kinds.bias.adult import (
@@ -104,16 +103,16 @@ def test_the_document_of_a_window_holds_smclarifys_values(case: dict) -> None:
     assert report.passed
 
 
-def pair_of(a: tuple[int, int, int, int], d: tuple[int, int, int, int]) -> Pair:
+def pair_of(a: tuple[int, int, int, int], d: tuple[int, int, int, int]) -> np.ndarray:
     """Rows of both sides: true positives, false positives, false negatives, true negatives."""
     counts = np.zeros((2, 2, 3, 3), np.int64)
     for side, (tp, fp, fn, tn) in enumerate((a, d)):
         counts[side, 0, :2, :2] = [[tn, fp], [fn, tp]]
-    return Pair.of(counts)
+    return counts
 
 
 # What smclarify 0.5 gives (the reference's table of undefined cases), by case.
-UNDEFINED: dict[str, tuple[Pair, dict[str, float | None]]] = {
+UNDEFINED: dict[str, tuple[np.ndarray, dict[str, float | None]]] = {
     "nobody is predicted positive": (
         pair_of((0, 0, 5, 5), (0, 0, 2, 8)),
         {"DPPL": None, "DI": None, "DAR": None, "TE": None, "GE": None, "DPL": 0.3},
@@ -144,7 +143,7 @@ UNDEFINED: dict[str, tuple[Pair, dict[str, float | None]]] = {
 
 
 @pytest.mark.parametrize(("pair", "wanted"), UNDEFINED.values(), ids=UNDEFINED)
-def test_what_has_no_meaning_has_smclarifys_value(pair: Pair, wanted: dict) -> None:
+def test_what_has_no_meaning_has_smclarifys_value(pair: np.ndarray, wanted: dict) -> None:
     found = clarify_metrics(pair, stratified=False)
 
     assert {name: found[name].value for name in wanted} == pytest.approx(wanted, abs=1e-7)

@@ -94,8 +94,7 @@ def test_a_folder_of_sagemaker_is_enough(tmp_path: Path) -> None:
     assert "analysis.json alone" in report.details["reference"]
     assert metric(report, "RD", "0").reference == pytest.approx(0.1308103661044837)
     assert metric(report, "RD", "0").reference_low is None
-    # Of 334 rows even women of whom nobody is found would lie within chance.
-    assert metric(report, "RD", "0").note.startswith("too_variable: about ")
+    assert metric(report, "RD", "0").bound > 0.1308 + 0.02
     assert metric(report, "SD", "0").bound > 0.1053
     assert report.passed  # What SageMaker reported is within chance.
 

@@ -10,9 +10,6 @@ import pytest
 
 import driftline as dl
 from driftline.baseline.store import Baseline
-from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift_test import SCALES
-from driftline.monitors.kinds.bias.spans import scale_budget
 from driftline.monitors.report.report import Report
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,14 +61,3 @@ def test_windows_without_a_change_and_one_bad_day_tell_nothing_more(fair: Baseli
     broken = [day for day, report in enumerate(reports) if report.violations]
     assert broken == [6]
     assert not any("over the last" in one.cause for one in reports[6].violations)
-
-
-def test_a_year_of_all_spans_takes_the_budget_of_a_year() -> None:
-    budget = Budget(1.0, 365.0)
-
-    spent = sum(
-        365 / scale * scale_budget(budget, scale, remembers=True).per_window for scale in SCALES
-    )
-
-    assert spent == pytest.approx(1.0)
-    assert scale_budget(budget, 1, remembers=False) == budget
