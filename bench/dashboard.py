@@ -187,8 +187,8 @@ def judged(
         if windows - at <= NEWEST_WINDOWS:
             keep_state(connection, execution, [])
     connection.execute(insert(monitor_tables.executions), rows)
-    lease = {"monitor": definition.name, "done_until": NOW}
-    connection.execute(insert(monitor_tables.leases).values(lease))
+    position = {"monitor": definition.name, "planned_until": NOW}
+    connection.execute(insert(monitor_tables.positions).values(position))
     series: dict[tuple[str, str], np.ndarray] = {
         (OWN_METRICS, "violations"): (ratios > 1).sum(axis=1).astype(float)
     }

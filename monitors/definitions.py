@@ -28,11 +28,13 @@ from driftline.monitors.kind import (
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.schedule import UTC_NAME, Schedule
 from driftline.monitors.tables import (
+    REQUESTED,
+    SCHEDULED,
     annotations_table,
-    asked_windows,
     definitions,
-    leases,
+    positions,
     window_counts,
+    windows,
 )
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ Read = TypeVar("Read")
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
 # A year: a window that waits for longer is judged too late to be of use.
 LONGEST_DELAY_S = 366 * 86_400
-CATCH_UP = ("all", "last", "none")
+CATCH_UP = ("all", "last")
 # SageMaker's limit of MaxRuntimeInSeconds, and what it is where none is given.
 LONGEST_RUN_S = 86_400
 HIGHEST_PRIORITY = 1000
@@ -83,7 +85,7 @@ class MonitorDefinition:
     # First moment that is judged; None: the schedule's last firing before it was made.
     start: datetime | None = None
     delay_s: float = 0.0  # Wait after a window's end for late records.
-    # Which of the windows that wait when a scheduler looks are run: "all", "last", "none".
+    # Which of the windows that wait when a scheduler looks are run: "all" or "last".
     catch_up: str = "all"
     timeout_s: float = 86_400.0  # A window that takes longer has failed.
     priority: int = 0  # Among windows that are due, the higher first.
@@ -296,17 +298,31 @@ def put_definition(
             .where(definitions.c.name == stored.name)
             .values(**_values(stored), updated_at=changed_at, **made_at)
         )
+    if stored.timetable != before.timetable or is_anew:
+        # What waits of the former schedule is planned anew.
+        _unplan(connection, stored.name)
     if stored.start != before.start or is_anew:
         # Another beginning: the windows from there on are due again (unchanged ones cost nothing).
-        connection.execute(delete(leases).where(leases.c.monitor == stored.name))
+        connection.execute(delete(positions).where(positions.c.monitor == stored.name))
     elif (stored.endpoint, stored.source) != (before.endpoint, before.source):
         # Its tables have versions of their own.
         connection.execute(
-            update(leases)
-            .where(leases.c.monitor == stored.name)
-            .values(seen_capture=None, seen_truth=None, touched=None)
+            update(positions)
+            .where(positions.c.monitor == stored.name)
+            .values(seen_capture=None, seen_truth=None)
         )
     return stored
+
+
+def _unplan(connection: Connection, name: str) -> None:
+    """Take windows of a monitor's schedule out of the queue; it goes on from the first of them."""
+    own = windows.c.monitor == name, windows.c.reason != REQUESTED
+    begin = select(func.min(windows.c.window_start)).where(*own, windows.c.reason == SCHEDULED)
+    if (first := connection.scalar(begin)) is not None:
+        connection.execute(
+            update(positions).where(positions.c.monitor == name).values(planned_until=first)
+        )
+    connection.execute(delete(windows).where(*own))
 
 
 def get_definition(connection: Connection, name: str) -> MonitorDefinition:
@@ -358,7 +374,7 @@ def delete_definition(connection: Connection, name: str, now: datetime) -> None:
     """
     if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
-    for table in (leases, asked_windows, window_counts):
+    for table in (positions, windows, window_counts):
         connection.execute(delete(table).where(table.c.monitor == name))
     connection.execute(
         update(annotations_table)

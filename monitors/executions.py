@@ -95,13 +95,16 @@ class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with n
 
 
 class Notes(Protocol):
-    """A run's own notes: its log and its inputs."""
+    """A run's own notes, its log and its inputs, and its place in the queue."""
 
     lines: list[dict[str, str]]
     inputs: dict[str, object] | None
 
     def note(self, text: str) -> None:
         """Add a line to the log."""
+
+    def finish(self, connection: Connection) -> None:
+        """Take the window out of the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +297,8 @@ def record(
             keep_state(connection, execution, points)
             if remember is not None:
                 remember(connection)
+            if progress is not None:
+                progress.finish(connection)
     except IntegrityError:
         # Another process has recorded the same run meanwhile: the same id has the same answer.
         with read_connection(engine) as connection:
@@ -412,6 +417,11 @@ def note_log(engine: Engine, identity: str, lines: list[dict[str, str]]) -> None
     """Store the log of a run that ended after its execution was recorded."""
     with engine.begin() as connection:
         connection.execute(update(executions).where(executions.c.id == identity).values(log=lines))
+
+
+def log_of(connection: Connection, execution: str) -> list[dict[str, str]]:
+    """Return the log of an execution: time and text of each line; empty where none was kept."""
+    return connection.scalar(select(executions.c.log).where(executions.c.id == execution)) or []
 
 
 def current(connection: Connection, monitor: str, window: Window) -> str | None:

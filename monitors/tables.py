@@ -1,4 +1,4 @@
-"""SQL tables of this package: definitions of monitors, executions, leases, counts, marks."""
+"""SQL tables of this package: definitions of monitors, windows, executions, counts, marks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from driftline.database.columns import CONSTRAINT_NAMES, BigCount, FreeText, UtcDateTime
+from driftline.database.queue import queue_columns
 
 metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
 
@@ -126,59 +127,44 @@ states = Table(
     Column("windows", JSON, nullable=False),
 )
 
-# Windows that are being judged for longer than a moment.
-runs = Table(
-    "monitors_runs",
+# Why a window is in the queue: by its schedule, by somebody's wish, or since late records or labels
+# came.
+SCHEDULED, REQUESTED, CHANGED = "scheduled", "requested", "changed"
+
+# Windows that wait for a scheduler, and those that are being judged: a row goes when its window has
+# been run.
+windows = Table(
+    "monitors_windows",
     metadata,
-    Column("monitor", String(63), primary_key=True),
-    Column("window_start", UtcDateTime, primary_key=True),
-    Column("window_end", UtcDateTime, primary_key=True),
-    Column("owner", String(32), nullable=False),
-    Column("stage", String(32), nullable=False),
-    Column("rows_read", BigCount, nullable=False),
-    Column("log", JSON, nullable=False),
-    Column("started_at", UtcDateTime, nullable=False),
-    Column("seen_at", UtcDateTime, nullable=False),
-    # Who cancelled it; the run looks there.
-    Column("stopped_by", String(255)),
+    # Monitor, start and end.
+    Column("id", String(160), primary_key=True),
+    Column("monitor", String(63), nullable=False),
+    Column("window_start", UtcDateTime, nullable=False),
+    Column("window_end", UtcDateTime, nullable=False),
+    Column("reason", String(16), nullable=False),
+    # Who asked for it; "": nobody.
+    Column("added_by", String(255), nullable=False, default=""),
+    Column("added_at", UtcDateTime, nullable=False),
+    # Of a run that has lasted longer than a moment.
+    Column("stage", String(64)),
+    Column("rows_read", BigCount),
+    Column("log", JSON(none_as_null=True)),
+    Column("started_at", UtcDateTime),
+    *queue_columns(),
+    Index(None, "monitor", "window_start"),
 )
 
-# Windows that somebody asked a scheduler to run: it does so behind those that are due.
-asked_windows = Table(
-    "monitors_asked_windows",
+positions = Table(
+    "monitors_positions",
     metadata,
     Column("monitor", String(63), primary_key=True),
-    Column("window_start", UtcDateTime, primary_key=True),
-    Column("window_end", UtcDateTime, primary_key=True),
-    Column("asked_at", UtcDateTime, nullable=False),
-    Column("asked_by", String(255), nullable=False),
-    # How often it could not be run, why the last time, and when it is tried again.
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("failure", FreeText),
-    Column("retry_at", UtcDateTime),
-)
-
-leases = Table(
-    "monitors_leases",
-    metadata,
-    Column("monitor", String(63), primary_key=True),
-    # The end of the last window that was run: where a scheduler goes on.
-    Column("done_until", UtcDateTime, nullable=False),
-    Column("owner", String(64)),
-    Column("expires_at", UtcDateTime),
+    # The end of the last window that was put in the queue: where a scheduler goes on.
+    Column("planned_until", UtcDateTime, nullable=False),
     # Up to where changes of captured records and of labels were considered: versions of the tables.
     Column("seen_capture", BigCount),
     Column("seen_truth", BigCount),
     # Of a table that others write: eight bytes for each file that was considered.
     Column("seen_files", LargeBinary),
-    # Starts of windows that were run and then touched, in order: to be judged again.
-    Column("touched", JSON(none_as_null=True)),
-    # When windows were judged again the last time, in real time.
-    Column("revisited_at", UtcDateTime),
-    # How often the next window could not be run, why the last time, and when it is tried again.
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("failure", FreeText),
-    Column("retry_at", UtcDateTime),
 )
 
 window_counts = Table(

@@ -118,7 +118,7 @@ jobs = Table(
     *queue_columns(),
     Index(None, "kind", "created_at"),
 )
-job_queue = Queue(jobs, jobs.c.key, jobs.c.created_at, ("InProgress", "Stopping"))
+job_queue = Queue(jobs, jobs.c.key, (jobs.c.created_at,), ("InProgress", "Stopping"))
 
 # Asynchronous invocations: accepted, and answered by a file.
 async_requests = Table(
@@ -145,4 +145,6 @@ async_requests = Table(
     Index(None, "status", "endpoint", "received_at"),
     Index(None, "ended_at"),
 )
-async_queue = Queue(async_requests, async_requests.c.id, async_requests.c.received_at, ("Queued",))
+async_queue = Queue(
+    async_requests, async_requests.c.id, (async_requests.c.received_at,), ("Queued",)
+)

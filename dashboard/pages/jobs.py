@@ -51,9 +51,11 @@ def _queued(view: queries.JobsView) -> html.Section:
         {
             "Monitor": lambda one: _monitor(one.monitor),
             "Window": lambda one: say.span(one.window),
-            "Asked by": lambda one: one.asked_by,
-            "Since": lambda one: ui.when(one.asked_at, view.now),
-            "State": lambda one: _tried(one.attempts, one.failure) or "waits for a scheduler",
+            "Asked by": lambda one: one.added_by,
+            "Since": lambda one: ui.when(one.added_at, view.now),
+            "State": lambda one: (
+                _tried(one.attempts, one.failure_reason) or "waits for a scheduler"
+            ),
             "Action": windows.cancel_button,
         },
         *ui.more_of(view.asked_count - len(view.asked)),
@@ -146,7 +148,7 @@ def _newest(line: queries.ScheduleLine) -> ui.Cell:
 def _next(line: queries.ScheduleLine, now: datetime) -> ui.Cell:
     if line.due_at is None:
         return ui.faint("no further window")
-    late = _tried(line.state.attempts, line.state.failure)
+    late = _tried(line.attempts, line.failure)
     wait = say.duration(abs(line.due_at - now))
     due = f"in {wait}" if line.due_at > now else f"due for {wait}"
     if delay_s := line.state.definition.delay_s:

@@ -28,8 +28,7 @@ from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NOR
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.metric_words import check_words, title_of
 from driftline.monitors.results.history import LabelHistory, MetricHistory
-from driftline.monitors.run.asked_windows import AskedWindow
-from driftline.monitors.run.progress import RunState
+from driftline.monitors.run.window_queue import QueuedWindow, RunState
 
 Link = Callable[[views.WindowRun], str]
 """The address of the same page in another window."""
@@ -109,7 +108,7 @@ def running_panel(
     )
 
 
-def cancel_button(one: RunState | AskedWindow) -> ui.Cell:
+def cancel_button(one: RunState | QueuedWindow) -> ui.Cell:
     """Offer to cancel a window that is being judged, or waits."""
     window = Window(one.window_start, one.window_end)
     about = f"{one.monitor}, {say.span(window)}"

@@ -29,8 +29,8 @@ from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import select_executions
 from driftline.monitors.run.drift_map import DriftMap
+from driftline.monitors.run.planning import kept_states
 from driftline.monitors.run.standing import standing_lines, window_line
-from driftline.monitors.run.status import kept_states
 from driftline.monitors.tables import executions
 
 log = logging.getLogger(__name__)

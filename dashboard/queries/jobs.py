@@ -22,12 +22,18 @@ from driftline.monitors.executions import (
     COLUMNS,
     Execution,
     get_execution,
+    log_of,
     select_executions,
 )
-from driftline.monitors.run.asked_windows import AskedWindow, waiting
 from driftline.monitors.run.backfill import MissedWindows, missed_windows
-from driftline.monitors.run.progress import RunState, list_runs, log_of
-from driftline.monitors.run.status import MonitorState, states_of
+from driftline.monitors.run.planning import MonitorState, states_of
+from driftline.monitors.run.window_queue import (
+    QueuedWindow,
+    RunState,
+    first_scheduled,
+    list_runs,
+    requested,
+)
 from driftline.monitors.tables import executions, states
 
 SIZE = 100
@@ -46,6 +52,9 @@ class ScheduleLine:
 
     state: MonitorState
     due_at: datetime | None  # None: no window comes.
+    # How often that window could not be run, and why the last time.
+    attempts: int
+    failure: str | None
     newest: Mapping[str, Any] | None  # The newest judged window, in its kept fields.
 
     @property
@@ -76,7 +85,7 @@ class JobsView:
     now: datetime
     tab: str
     running: Sequence[RunState]
-    asked: Sequence[AskedWindow]
+    asked: Sequence[QueuedWindow]
     asked_count: int
     jobs: Sequence[Execution] = ()
     schedules: Sequence[ScheduleLine] = ()
@@ -105,7 +114,7 @@ def read_jobs(stores: Stores, at: Address) -> JobsView:
     with read_connection(stores.engine) as connection:
         known = {one.name: one for one in lookup.monitors(connection)}
         running = list_runs(connection, None)
-        asked, asked_count = waiting(connection, known, WAITING_SHOWN)
+        asked, asked_count = requested(connection, known, WAITING_SHOWN)
         view = JobsView(
             now=stores.now(), tab=at.tab, text=at.text, state=at.state, number=at.number,
             running=running[:WAITING_SHOWN], asked=asked, asked_count=asked_count,
@@ -144,11 +153,14 @@ def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]
         states.c.monitor.in_([one.definition.name for one in shown])
     )
     newest = {row.monitor: row.windows[-1] for row in connection.execute(query) if row.windows}
-    lines = []
+    lines, queued = [], first_scheduled(connection)
     for one in shown:
-        window, last = one.next_window(), newest.get(one.definition.name)
+        waiting, last = queued.get(one.definition.name), newest.get(one.definition.name)
+        window = waiting.window if waiting else one.next_window()
         due_at = None if window is None else window.end + timedelta(seconds=one.definition.delay_s)
-        lines.append(ScheduleLine(one, due_at, last))
+        failure = waiting.failure_reason if waiting else None
+        attempts = waiting.attempts if waiting and failure else 0
+        lines.append(ScheduleLine(one, due_at, attempts, failure, last))
     return replace(view, schedules=lines, total=len(named), number=number)
 
 
@@ -185,5 +197,8 @@ def read_job(stores: Stores, at: Address) -> JobView:
         )  # fmt: skip
         others = select_executions(connection, query)
         known = [one.name for one in lookup.monitors(connection) if one.name == job.monitor]
-        waits, log = bool(waiting(connection, known, 1, job.window)[1]), log_of(connection, job.id)
+        waits, log = (
+            bool(requested(connection, known, 1, job.window)[1]),
+            log_of(connection, job.id),
+        )
         return JobView(stores.now(), job, log, others, bool(known), waits)

@@ -13,7 +13,7 @@ from driftline.dashboard.address import RANGE
 from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.run.status import kept_states
+from driftline.monitors.run.planning import kept_states
 
 
 class DeletedError(NotFoundError):

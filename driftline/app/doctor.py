@@ -23,7 +23,7 @@ from driftline.database.engine import sqlite_file, using_database
 from driftline.database.migrations import known_revisions, stored_revision
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.monitors.definitions import list_definitions
-from driftline.monitors.run.overdue import overdue
+from driftline.monitors.run.planning import overdue
 from driftline.settings.settings import Settings
 from driftline.sizes import bytes_text
 from driftline.storage import bucket_failure, disk_failure, is_remote, use_options

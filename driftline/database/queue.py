@@ -49,7 +49,7 @@ class Queue:
 
     table: Table
     key: Column[str]
-    order: Column[datetime]
+    order: tuple[ColumnElement[Any], ...]
     unfinished: tuple[str, ...]
 
     def is_unfinished(self) -> ColumnElement[bool]:
@@ -63,7 +63,7 @@ class Queue:
         columns = self.table.c
         is_free = self.is_unfinished() & self._lease.is_free(now)
         is_due = (is_free, columns.next_attempt_at <= now, *where)
-        first = select(self.key).where(*is_due).order_by(self.order, self.key).limit(limit)
+        first = select(self.key).where(*is_due).order_by(*self.order, self.key).limit(limit)
         with read_connection(engine) as connection:
             keys = connection.scalars(first).all()
         if not keys:

@@ -15,8 +15,8 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import UNFINISHED
-from driftline.monitors.run.asked_windows import ask
-from driftline.monitors.run.status import state_of
+from driftline.monitors.run.planning import state_of
+from driftline.monitors.run.window_queue import request
 from driftline.monitors.schedule import due_windows
 from driftline.monitors.tables import executions
 
@@ -82,7 +82,7 @@ def queue(
         if missed.windows:
             expect_history(engine, definition)
     with engine.begin() as connection:
-        ask(connection, definition.name, missed.windows, by=by, now=asked_at)
+        request(connection, definition.name, missed.windows, by=by, now=asked_at)
     return Queued(len(missed.windows), missed.ran_count, missed.live_count)
 
 

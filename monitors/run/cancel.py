@@ -17,10 +17,9 @@ from driftline.database.engine import read_connection
 from driftline.errors import ConflictError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import STOPPED, Overtaken, current, find, record
-from driftline.monitors.run.asked_windows import withdraw
 from driftline.monitors.run.described import describe
-from driftline.monitors.run.progress import ask_to_stop, list_runs
-from driftline.monitors.run.status import state_of
+from driftline.monitors.run.planning import pending
+from driftline.monitors.run.window_queue import list_runs, stop, withdraw
 
 log = logging.getLogger(__name__)
 
@@ -66,34 +65,13 @@ def cancel(
     return cancelled
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """The window of a monitor that is over and comes next."""
-
-    start: datetime
-    end: datetime
-
-
-def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> list[Pending]:
-    """Return the window of a monitor that is over and comes next, unless it was cancelled."""
-    with read_connection(engine) as connection:
-        state = state_of(connection, definition.name)
-        window = state.without_missed(now).next_window()
-        if window is None or window.end > now:
-            return []
-        known = current(connection, definition.name, window)
-        if known is not None:
-            return []
-    return [Pending(window.start, window.end)]
-
-
 def _cancel(
     engine: Engine, definition: MonitorDefinition, window: Window, *, by: str, now: datetime
 ) -> Cancelled:
     name, reason = definition.name, f"stopped by {by}"
     with engine.begin() as connection:
         was_asked = withdraw(connection, name, window)
-        is_running = ask_to_stop(connection, name, window, by)
+        is_running = stop(connection, name, window)
         standing = current(connection, name, window)
         known = None if standing is None else find(connection, standing)
     if was_asked and not is_running:  # Only the wish is taken back, whatever stands.

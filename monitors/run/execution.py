@@ -86,7 +86,8 @@ from driftline.monitors.run.past_windows import (
 )
 from driftline.monitors.run.progress import Progress, Stopped
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
-from driftline.monitors.tables import executions
+from driftline.monitors.run.window_queue import Claim
+from driftline.monitors.tables import REQUESTED, executions
 from driftline.signature import Signature
 from driftline.tracing import note, span
 
@@ -119,7 +120,12 @@ class Job:
     drift_tests: DriftTestCache | None = None
     access: Access = UNLIMITED  # What a table may be read from.
     timer: Callable[[], float] = time.monotonic  # Seconds, for the limit of the run.
-    is_scheduled: bool = False  # Then a window that was cancelled stays so.
+    claim: Claim | None = None  # By a scheduler; None: of a run by hand.
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody asked for the window: then one that was cancelled is run, too."""
+        return self.claim is None or self.claim.reason == REQUESTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +186,9 @@ def run(job: Job) -> Execution:
 
 def _run(job: Job) -> Execution:
     name, stamp = job.definition.name, job.window.stamp
-    progress = Progress(job.engine, name, job.window, job.definition.timeout_s, job.timer)
+    progress = Progress(
+        job.engine, name, job.window, job.definition.timeout_s, job.timer, job.claim
+    )
     with progress.written():
         for _ in range(MOST_ATTEMPTS):
             try:
@@ -226,7 +234,7 @@ def _attempt(job: Job, progress: Progress) -> Execution:
     with read_connection(job.engine) as connection:
         current_id = current(connection, job.definition.name, job.window)
     is_judged = current_id is not None
-    if job.is_scheduled and is_judged:
+    if is_judged and not job.is_asked:
         stopped = stopped_run(job.engine, job.definition, job.window)
         if stopped is not None:
             return stopped

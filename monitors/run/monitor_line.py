@@ -10,7 +10,7 @@ from itertools import islice
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import WindowState
 from driftline.monitors.run.judged_windows import WindowRun
-from driftline.monitors.run.progress import RunState
+from driftline.monitors.run.window_queue import RunState
 
 RANKS = {
     "violations": 0, "failed": 1, "overdue": 2, "unlabelled": 3, "insufficient": 3, "empty": 3,

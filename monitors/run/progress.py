@@ -1,7 +1,7 @@
 """Progress of a run: its stage, rows, log, and whether it is to stop.
 
-A thread stores it every two seconds, so a shorter run costs nothing. Time limit and cancellation
-are checked between stages and at each batch.
+A thread stores it every two seconds, which also keeps the lease of the window. Time limit and
+cancellation are checked between stages and at each batch.
 """
 
 from __future__ import annotations
@@ -14,31 +14,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    and_,
-    case,
-    delete,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.windows.window import Window
 from driftline.database.clock import database_time
-from driftline.database.dialects import upsert
 from driftline.database.leases import repeating
 from driftline.errors import UndecidedError
-from driftline.monitors.tables import executions, runs
+from driftline.monitors.run import window_queue
+from driftline.monitors.run.window_queue import STOPPING, Claim
 
 log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 2.0
-# A process that has written nothing for so long has died.
-GONE_AFTER = timedelta(minutes=1)
 LOG_LINES = 100
 LINE_CHARACTERS = 300
 
@@ -51,49 +39,34 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody wished it.
     """Somebody has cancelled the run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunState:
-    """One window that is being judged, as other processes see it."""
-
-    monitor: str
-    window_start: datetime
-    window_end: datetime
-    status: str  # "InProgress", or "Stopping" once somebody has cancelled it.
-    stage: str
-    rows_read: int  # Counted in each pass over the rows.
-    started_at: datetime
-    seen_at: datetime
-    log: list[dict[str, str]]
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
 @dataclass(slots=True)
 class Progress:
-    """A run, as its own process reports it. Times are real, also in a replay.
-
-    The heartbeat, by which others tell whether it has died, is the database's time.
-    """
+    """A run, as its own process reports it. Times are real, also in a replay."""
 
     engine: Engine
     monitor: str
     window: Window
     timeout_s: float
     timer: Callable[[], float]
+    claim: Claim | None = None  # None: nobody claimed the window, as of a run by hand.
     clock: Callable[[], datetime] = _now
     stage: str = "reading"
     rows_read: int = 0
     is_stopped: bool = False
     lines: list[dict[str, str]] = field(default_factory=list)
     inputs: dict[str, object] | None = None
-    _owner: str = field(default_factory=lambda: uuid.uuid4().hex)
-    _is_written: bool = False
+    _owner: str = field(init=False)
+    _is_queued: bool = field(init=False)
     _begun_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._begun_s = self.timer()
+        self._is_queued = self.claim is not None
+        self._owner = uuid.uuid4().hex if self.claim is None else self.claim.owner
 
     @property
     def lasted(self) -> timedelta:
@@ -102,12 +75,24 @@ class Progress:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Write it down every two seconds, and take it away at the end."""
+        """Write it down every two seconds, and take the window out of the queue at the end.
+
+        A window that was claimed and could not be run stays: who claimed it says what comes next.
+        """
+        is_run = False
         try:
             with repeating(self.tick, WRITE_EVERY_S, "progress"):
                 yield
+            is_run = True
         finally:
-            self._remove()
+            if self._is_queued and (is_run or self.claim is None):
+                self._remove()
+
+    def finish(self, connection: Connection) -> None:
+        """Take the window out of the queue, in the transaction that records the run."""
+        if self._is_queued:
+            window_queue.remove(connection, self.monitor, self.window, self._owner)
+            self._is_queued = False
 
     def begin(self, stage: str) -> None:
         """Enter a stage, unless the run is to end."""
@@ -146,83 +131,23 @@ class Progress:
         lasted = self.lasted
         try:
             with self.engine.begin() as connection:
-                moment = database_time(connection)
+                moment = database_time(connection) if self.claim is None else self.claim.clock()
                 values = {
-                    "owner": self._owner, "stage": self.stage, "rows_read": self.rows_read,
-                    "log": list(self.lines), "seen_at": moment, "started_at": moment - lasted,
+                    "stage": self.stage, "rows_read": self.rows_read, "log": list(self.lines),
+                    "started_at": moment - lasted,
                 }  # fmt: skip
-                # Whoever cancelled a run that has died meant that one; not one that stood still.
-                is_dead = and_(runs.c.owner != self._owner, runs.c.seen_at < moment - GONE_AFTER)
-                wish = case((is_dead, null()), else_=runs.c.stopped_by)
-                stopped_by = connection.scalar(
-                    upsert(connection, runs)
-                    .values(**_key(self.monitor, self.window), **values)
-                    .on_conflict_do_update(
-                        index_elements=[*_key(self.monitor, self.window)],
-                        set_={**values, "stopped_by": wish},
-                    )
-                    .returning(runs.c.stopped_by)
+                status = window_queue.hold(
+                    connection, self.monitor, self.window, self._owner, moment, values
                 )
         except SQLAlchemyError as error:  # The next time, or whoever runs the window tells it.
             log.warning("monitor=%s progress_not_written error=%s", self.monitor, error)
             return
-        self._is_written = True
-        self.is_stopped = self.is_stopped or stopped_by is not None
+        self._is_queued = self._is_queued or status is not None
+        self.is_stopped = self.is_stopped or status == STOPPING
 
     def _remove(self) -> None:
-        if not self._is_written:
-            return
-        own = and_(_is(self.monitor, self.window), runs.c.owner == self._owner)
         try:
             with self.engine.begin() as connection:
-                connection.execute(delete(runs).where(own))
-        except SQLAlchemyError as error:  # It is taken for dead after a minute.
+                self.finish(connection)
+        except SQLAlchemyError as error:  # Its lease runs out, and it is run again.
             log.warning("monitor=%s progress_not_removed error=%s", self.monitor, error)
-
-
-def list_runs(connection: Connection, monitor: str | None) -> list[RunState]:
-    """Return the windows being judged, of one monitor or of all, for at least two seconds."""
-    query = (
-        select(runs)
-        .where(runs.c.seen_at > database_time(connection) - GONE_AFTER)
-        .order_by(runs.c.window_start)
-    )
-    if monitor is not None:
-        query = query.where(runs.c.monitor == monitor)
-    return [
-        RunState(
-            monitor=row.monitor,
-            window_start=row.window_start,
-            window_end=row.window_end,
-            status="InProgress" if row.stopped_by is None else "Stopping",
-            stage=row.stage,
-            rows_read=row.rows_read,
-            started_at=row.started_at,
-            seen_at=row.seen_at,
-            log=row.log,
-        )
-        for row in connection.execute(query)
-    ]
-
-
-def log_of(connection: Connection, execution: str) -> list[dict[str, str]]:
-    """Return the log of an execution: time and text of each line; empty where none was kept."""
-    return connection.scalar(select(executions.c.log).where(executions.c.id == execution)) or []
-
-
-def ask_to_stop(connection: Connection, monitor: str, window: Window, by: str) -> bool:
-    """Note that a run is to end; False when none is known of that window."""
-    done = connection.execute(
-        update(runs)
-        .where(_is(monitor, window), runs.c.seen_at > database_time(connection) - GONE_AFTER)
-        .values(stopped_by=by)
-    )
-    return done.rowcount > 0
-
-
-def _key(monitor: str, window: Window) -> dict[str, object]:
-    return {"monitor": monitor, "window_start": window.start, "window_end": window.end}
-
-
-def _is(monitor: str, window: Window) -> ColumnElement[bool]:
-    return and_(*(runs.c[name] == value for name, value in _key(monitor, window).items()))

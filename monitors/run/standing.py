@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, union_all
 
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution
+from driftline.monitors.executions import COLUMNS, Execution, log_of
 from driftline.monitors.run.judged_windows import (
     NEWEST_FIRST,
     WINDOWS_SHOWN,
@@ -26,9 +26,8 @@ from driftline.monitors.run.judged_windows import (
     windows_around,
 )
 from driftline.monitors.run.monitor_line import MonitorLine
-from driftline.monitors.run.overdue import overdue
-from driftline.monitors.run.progress import list_runs, log_of
-from driftline.monitors.run.status import MonitorState
+from driftline.monitors.run.planning import MonitorState, overdue
+from driftline.monitors.run.window_queue import list_runs
 from driftline.monitors.tables import executions, states
 
 _FAILURE = executions.c.failure_reason, executions.c.failure_type, executions.c.failure_record

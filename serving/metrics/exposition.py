@@ -27,7 +27,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors.executions import UNJUDGED
 from driftline.monitors.report.datapoints import DATA_METRICS
-from driftline.monitors.run.overdue import overdue
+from driftline.monitors.run.planning import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health

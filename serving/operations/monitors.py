@@ -31,6 +31,7 @@ from driftline.monitors.executions import (
     Status,
     get_execution,
     list_executions,
+    log_of,
 )
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
@@ -43,7 +44,7 @@ from driftline.monitors.run.backfill import (
     missed_windows,
     queue,
 )
-from driftline.monitors.run.cancel import Cancelled, Pending, cancel, pending
+from driftline.monitors.run.cancel import Cancelled, cancel
 from driftline.monitors.run.captured_window import load_labels
 from driftline.monitors.run.contributing_rows import (
     ContributingRows,
@@ -51,7 +52,8 @@ from driftline.monitors.run.contributing_rows import (
     read_report,
 )
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.progress import RunState, list_runs, log_of
+from driftline.monitors.run.planning import Pending, pending
+from driftline.monitors.run.window_queue import RunState, list_runs
 from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor, known_monitor
 from driftline.serving.operations.registry import (

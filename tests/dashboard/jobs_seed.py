@@ -73,7 +73,7 @@ class Jobs:
 
         return Scheduler(
             self.engine, self.root, signature, now=self.now, poll_s=0.2, scripts_dir=self.scripts,
-            **more,
+            lease_clock=self.running.context.lease_clock, **more,
         )  # fmt: skip
 
     @contextmanager

@@ -109,8 +109,8 @@ def seed(folder: Path, *, days: int = DAYS, hostile: str | None = None) -> Seede
 def keep_up(engine: Engine, monitor: str, until: datetime) -> None:
     """Note, as a scheduler does, up to when a monitor has judged."""
     with engine.begin() as connection:
-        row = {"monitor": monitor, "done_until": until}
-        connection.execute(insert(monitor_tables.leases).values(row))
+        row = {"monitor": monitor, "planned_until": until}
+        connection.execute(insert(monitor_tables.positions).values(row))
 
 
 @dataclass(frozen=True)

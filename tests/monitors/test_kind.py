@@ -18,7 +18,7 @@ from driftline.monitors.definitions import (
     put_definition,
 )
 from driftline.monitors.kind import KINDS, all_kinds, find_kind, kind_named, kind_names
-from driftline.monitors.run.status import list_states
+from driftline.monitors.run.planning import list_states
 from driftline.monitors.tables import definitions
 from driftline.roles import Roles
 from tests.plugged import plug_in, plugged_in

@@ -21,7 +21,7 @@ JOBS = Table(
     Column("body", LargeBinary),
     *queue_columns(),
 )
-QUEUE = Queue(JOBS, JOBS.c.id, JOBS.c.made_at, ("waiting",))
+QUEUE = Queue(JOBS, JOBS.c.id, (JOBS.c.made_at,), ("waiting",))
 
 
 @pytest.fixture(autouse=True)

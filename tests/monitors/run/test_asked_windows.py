@@ -13,9 +13,9 @@ from driftline.errors import UnavailableError
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import scheduler as module
-from driftline.monitors.run.asked_windows import ask, list_asked
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.run.window_queue import request, requested
 from tests.monitors.conftest import DAY, START, weather
 from tests.servers.postgres import BOTH_IN_FULL
 
@@ -44,12 +44,12 @@ def house(engine: Engine, root, reference, append, rng) -> Engine:
 
 def wish(engine: Engine, *windows: Window, now: datetime = NOW) -> None:
     with engine.begin() as connection:
-        ask(connection, "daily", windows, by="ada", now=now)
+        request(connection, "daily", windows, by="ada", now=now)
 
 
-def waiting(engine: Engine, moment: datetime = NOW + DAY) -> list[Window]:
+def waiting(engine: Engine):
     with engine.connect() as connection:
-        return [one.window for one in list_asked(connection, "daily", moment, 100)]
+        return requested(connection, ["daily"], 100)[0]
 
 
 @pytest.fixture
@@ -70,8 +70,7 @@ def test_windows_that_are_asked_for_are_run_behind_those_that_are_due(house, sch
     assert first == [Window(NOW - DAY, NOW), HALF, FIRST, SECOND]
     assert (then, waiting(house)) == ([], [])
     with house.connect() as connection:
-        lease = connection.execute(select(tables.leases.c.owner, tables.leases.c.done_until)).one()
-    assert tuple(lease) == (None, NOW)
+        assert connection.scalar(select(tables.positions.c.planned_until)) == NOW
 
 
 def test_a_window_that_cannot_be_run_is_kept_with_the_reason_and_tried_again(
@@ -85,15 +84,14 @@ def test_a_window_that_cannot_be_run_is_kept_with_the_reason_and_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(module, "run", refuse)
         assert ran(scheduler) == []
-    with house.connect() as connection:
-        (kept, _) = list_asked(connection, "daily", NOW + DAY, 100)
+    (kept, _) = waiting(house)
     at_once = ran(scheduler)  # The first rests, the second need not.
     wish(house, FIRST)  # Whoever asks again does not wait.
 
-    assert (kept.window, kept.attempts, kept.failure, kept.asked_by) == (
+    assert (kept.window, kept.attempts, kept.failure_reason, kept.added_by) == (
         FIRST, 1, "the store does not answer", "ada",
     )  # fmt: skip
-    assert kept.retry_at == NOW + timedelta(seconds=scheduler.poll_s)
+    assert kept.next_attempt_at == NOW + timedelta(seconds=scheduler.poll_s)
     assert (at_once, ran(scheduler)) == ([SECOND], [FIRST])
 
 

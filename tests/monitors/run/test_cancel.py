@@ -16,16 +16,14 @@ from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.executions import log_of
 from driftline.monitors.run import execution as runs
-from driftline.monitors.run.cancel import cancel, pending
+from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.progress import (
-    GONE_AFTER,
-    Progress,
-    list_runs,
-    log_of,
-)
+from driftline.monitors.run.planning import pending
+from driftline.monitors.run.progress import Progress
 from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.run.window_queue import list_runs
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import both_in_full
 
@@ -44,6 +42,10 @@ def job(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> 
     return Job(engine, root, DAILY, WINDOW, now=lambda: NOW, signature=reference.signature)
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 def rows(engine: Engine) -> list[tuple[str, bool]]:
     table = tables.executions.c
     with engine.connect() as connection:
@@ -53,7 +55,9 @@ def rows(engine: Engine) -> list[tuple[str, bool]]:
 
 def scheduler(job: Job, until: datetime) -> Scheduler:
     signature = job.signature
-    return Scheduler(job.engine, job.root, lambda _: signature, now=lambda: until)
+    return Scheduler(
+        job.engine, job.root, lambda _: signature, now=lambda: until, lease_clock=utc_now
+    )
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def test_a_run_that_is_cancelled_ends_in_its_stage_and_leaves_nothing(
     with job.engine.connect() as connection:
         assert list_runs(connection, "daily") == []
         assert connection.execute(select(datapoints)).all() == []
-        assert connection.execute(select(tables.leases.c.owner)).all() == [(None,)]
+        assert connection.execute(select(tables.windows)).all() == []
         log = [one["text"] for one in log_of(connection, stopped.id)]
     assert log[-1] == "stopped"
 
@@ -109,7 +113,7 @@ def test_a_window_that_waits_ends_at_once_and_is_passed_by(job: Job) -> None:
     assert [(one.status, one.failure_reason) for one in ran] == [("Stopped", "stopped by ada")]
     assert pending(job.engine, DAILY, START + DAY) == []
     with job.engine.connect() as connection:
-        assert connection.scalar(select(tables.leases.c.done_until)) == START + DAY
+        assert connection.scalar(select(tables.positions.c.planned_until)) == START + DAY
 
 
 def test_a_result_that_stands_outlives_a_cancelled_run(job: Job, append: Append, rng, cancelled_at):
@@ -151,8 +155,8 @@ def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_
     assert (seen.stage, seen.rows_read, seen.status) == ("reading", 3, "InProgress")
 
     with job.engine.begin() as connection:
-        long_ago = datetime.now(UTC) - GONE_AFTER - timedelta(seconds=1)
-        connection.execute(update(tables.runs).values(seen_at=long_ago, stopped_by="ada"))
+        long_ago = datetime.now(UTC) - timedelta(seconds=1)
+        connection.execute(update(tables.windows).values(lease_until=long_ago))
     with job.engine.connect() as connection:
         assert list_runs(connection, "daily") == []
     following = Progress(job.engine, "daily", WINDOW, 10.0, lambda: 0.0)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, select
 
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import get_alarm, put_alarm
@@ -24,9 +24,9 @@ from driftline.capture.windows.window import Window
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution
-from driftline.monitors.run import asked_windows, lease, revisit, scheduler
+from driftline.monitors.run import scheduler
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.status import list_states
+from driftline.monitors.run.window_queue import request
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import both_in_full
@@ -171,28 +171,19 @@ def test_a_new_schedule_judges_only_windows_that_it_has_run_itself(one, house, l
 
 @pytest.mark.parametrize(("kind", "expected"), [("data-quality", []), ("model-quality", [1])])
 def test_labels_touch_the_windows_of_kinds_that_need_them(
-    one, house, root, clock, kind, expected
+    house, root, reference, clock, kind, expected
 ) -> None:
-    name = "labelled"
     with house.begin() as connection:
-        put_definition(connection, replace(DAILY, name=name, kind=kind), START)
-        run = connection.execute(select(tables.executions)).mappings().all()
-        connection.execute(
-            insert(tables.executions),
-            [{**row, "id": f"{name}-{number}", "monitor": name} for number, row in enumerate(run)],
-        )
-    looking = taken(house, name)
-    looking = replace(looking, begin=START + 3 * DAY)
-    looking = revisit.look(house, root, looking, "me", clock())
+        put_definition(connection, replace(DAILY, kind=kind), START)
+    looking = Scheduler(house, root, lambda _: reference.signature, now=clock, revisit_s=REVISIT_S)
+    first = looking.step()
     labels = pa.table(
         {"key": [f"a-{1_000_000 + number}" for number in range(5)], "label": ["1"] * 5}
     )
     put_labels(root, "flights", labels, lambda: START + 3 * DAY)
 
-    found = revisit.look(house, root, looking, "me", clock())
-
-    assert [(start - START) // DAY for start in found.touched] == expected
-    assert revisit.has_changed(house, root, looking) == bool(expected)
+    assert days(first) == [0, 1, 2]
+    assert days(looking.step()) == expected
 
 
 def test_ground_truth_files_are_loaded_before_a_run_and_later_on(
@@ -223,7 +214,7 @@ def test_ground_truth_files_are_loaded_before_a_run_and_later_on(
     looking.step()
     with house.begin() as connection:  # A window that the schedule has not.
         asked = Window(START - 30 * DAY, START - 29 * DAY)
-        asked_windows.ask(connection, "quality", [asked], by="ada", now=clock())
+        request(connection, "quality", [asked], by="ada", now=clock())
     upload("third", asked.start)
     clock.advance(seconds=1)
     looking.step()
@@ -249,13 +240,6 @@ def test_the_one_run_of_now_waits_for_requests_that_nobody_could_decode_before(
     assert early == []
     assert [one.status for one in late] == ["Failed"]
     assert "none of 60 captured requests could be decoded" in (late[0].failure_reason or "")
-
-
-def taken(engine: Engine, name: str):
-    with engine.connect() as connection:
-        found = list_states(connection)
-    state = next(one for one in found if one.definition.name == name)
-    return lease.take(engine, state, "me", START)
 
 
 @pytest.fixture

@@ -17,15 +17,19 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from driftline.baseline import store
+from driftline.baseline.cache import BaselineCache
 from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.database.queue import LEASE
 from driftline.monitors import tables
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.run import lease
+from driftline.monitors.run import progress
 from driftline.monitors.run.execution import Job
-from driftline.monitors.run.overdue import overdue
+from driftline.monitors.run.planning import overdue
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.status import list_states
+from driftline.monitors.run.window_queue import claim, put
+from driftline.monitors.tables import SCHEDULED
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, append_day, weather
 from tests.servers.commands import talking
@@ -37,6 +41,11 @@ DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start
 @pytest.fixture
 def clock() -> Clock:
     return Clock(START)
+
+
+def waiting(house: Engine):
+    with house.connect() as connection:
+        return connection.execute(select(tables.windows)).one()
 
 
 @pytest.fixture(scope="module")
@@ -145,17 +154,11 @@ def test_a_lease_that_another_holds_is_respected_until_it_runs_out(
 ) -> None:
     clock.time = START + DAY
     with house.begin() as connection:
-        connection.execute(
-            tables.leases.insert().values(
-                monitor="daily",
-                done_until=START,
-                owner="x",
-                expires_at=START + DAY + timedelta(minutes=5),
-            )
-        )
+        put(connection, "daily", [Window(START, START + DAY)], SCHEDULED, at=START)
+    assert claim(house, "daily", "another", clock()) is not None
     one = scheduler(house, root, reference, clock)
     held = one.step()
-    clock.time += timedelta(minutes=5)
+    clock.time += LEASE
 
     assert held == []
     assert len(one.step()) == 1
@@ -236,19 +239,16 @@ def test_a_scheduler_that_is_killed_loses_no_window_and_doubles_none(
 
 
 @pytest.mark.first(3)
-@pytest.mark.parametrize(
-    ("catch_up", "hours", "expected"),
-    [("all", 3, [1, 2, 3, 4]), ("last", 3, [4]), ("none", 3, []), ("none", 0.1, [4])],
-)
+@pytest.mark.parametrize(("catch_up", "expected"), [("all", [1, 2, 3, 4]), ("last", [4])])
 def test_what_was_missed_is_caught_up_as_the_monitor_says(
-    house, root, reference, clock, catch_up: str, hours: float, expected: list[int]
+    house, root, reference, clock, catch_up: str, expected: list[int]
 ) -> None:
     with house.begin() as connection:
         put_definition(connection, replace(DAILY, catch_up=catch_up), START)
     one = scheduler(house, root, reference, clock)
     clock.time = START + DAY
     assert len(one.step()) == 1
-    clock.time = START + 5 * DAY + timedelta(hours=hours)
+    clock.time = START + 5 * DAY + timedelta(hours=3)
 
     ran = one.step()
 
@@ -300,7 +300,7 @@ def test_a_run_that_takes_too_long_has_failed_and_the_next_gets_its_turn(
         "ended after 30 s; give the monitor a longer timeout_s or shorter windows"
     )
     with house.connect() as connection:
-        assert connection.execute(select(tables.leases.c.owner)).all() == [(None,)]
+        assert connection.execute(select(tables.windows)).all() == []
 
 
 def test_a_window_that_cannot_be_run_is_tried_again_later_and_says_why(
@@ -314,53 +314,45 @@ def test_a_window_that_cannot_be_run_is_tried_again_later_and_says_why(
     begun, tries = clock.time, []
     for _ in range(250):
         assert one.step() == []
-        with house.connect() as connection:
-            (state,) = list_states(connection)
-        if state.attempts > len(tries):
+        if waiting(house).attempts > len(tries):
             tries.append((clock.time - begun).total_seconds())
         clock.time += timedelta(seconds=5)
     with house.connect() as connection:
         (late,) = overdue(connection, clock.time)
     log.unlink()
     log.with_name("away").rename(log)
-    clock.time = state.retry_at
+    clock.time = waiting(house).next_attempt_at
     ran = one.step()
 
     assert tries == [0, 5, 15, 35, 75, 155, 315, 615, 915, 1215]
     assert late.failure
     assert [run.status for run in ran] == ["Completed"]
     with house.connect() as connection:
-        (state,) = list_states(connection)
-    assert (state.attempts, state.failure, state.retry_at) == (0, None, None)
+        assert connection.execute(select(tables.windows)).all() == []
 
 
 @both_databases
 def test_a_lease_is_renewed_as_long_as_a_run_lasts(
     house, root, reference, clock, monkeypatch
 ) -> None:
-    with house.begin() as connection:
-        put_definition(connection, replace(DAILY, timeout_s=0.001), START)
-    monkeypatch.setattr(lease, "RENEW_EVERY_S", 0.01)
-    real = lease.keep
-    renewed = threading.Event()
-
-    def keep(*given: object, **values: object) -> bool:
-        if threading.current_thread().name == "lease":
-            renewed.set()
-        return real(*given, **values)
-
-    monkeypatch.setattr(lease, "keep", keep)
+    monkeypatch.setattr(progress, "WRITE_EVERY_S", 0.01)
     clock.time = START + DAY
-    one = scheduler(house, root, reference, clock)
-    real_read = one._baselines.get
+    other, ran, pause = scheduler(house, root, reference, clock), [], threading.Event()
 
-    def read_slowly(*given: object) -> Baseline:
-        assert renewed.wait(20)
-        return real_read(*given)
+    class SlowBaselines(BaselineCache):
+        def get(self, *given: object) -> Baseline:
+            clock.time += LEASE  # As long as it was claimed for.
+            end = time.monotonic() + 20
+            while waiting(house).lease_until <= clock.time:
+                assert time.monotonic() < end
+                pause.wait(0.01)
+            ran.extend(other.step())
+            return super().get(*given)
 
-    monkeypatch.setattr(one._baselines, "get", read_slowly)
+    one = scheduler(house, root, reference, clock, baselines=SlowBaselines())
 
     assert len(one.step()) == 1
+    assert ran == []
 
 
 def test_a_model_that_is_slow_to_answer_holds_up_no_other_monitor(

@@ -16,9 +16,8 @@ from driftline.monitors.definitions import (
     put_definition,
     tell_left_out,
 )
-from driftline.monitors.run.overdue import overdue
-from driftline.monitors.run.status import list_states
-from driftline.monitors.tables import definitions, leases
+from driftline.monitors.run.planning import list_states, overdue
+from driftline.monitors.tables import definitions, positions
 from tests.monitors.conftest import DAY, START
 from tests.servers.postgres import BOTH_IN_FULL
 
@@ -60,25 +59,21 @@ def test_a_monitor_that_has_never_run_stands_at_its_start(engine, declare):
     assert found.next_window() == Window(START, START + DAY)
 
 
-def test_one_that_has_run_stands_where_its_lease_says(engine, declare):
+def test_one_that_has_run_stands_where_its_position_says(engine, declare):
     declare(owner="somebody")
     with engine.begin() as connection:
         connection.execute(
-            insert(leases).values(
-                monitor="daily", done_until=START + DAY, owner="x", expires_at=START + 2 * DAY,
-                seen_capture=3_000_000_000, seen_truth=-1, touched=[START.isoformat()],
+            insert(positions).values(
+                monitor="daily", planned_until=START + DAY, seen_capture=3_000_000_000,
+                seen_truth=-1,
             )
         )  # fmt: skip
 
     found = state(engine)
 
-    assert (found.owner, found.definition.owner) == ("x", "somebody")
+    assert found.definition.owner == "somebody"
     assert found.next_window() == Window(START + DAY, START + 2 * DAY)
     assert found.position == Position(3_000_000_000, -1)
-    assert found.touched == (START,)
-    assert found.is_leased("me", START + DAY)
-    assert not found.is_leased("x", START + DAY)
-    assert not found.is_leased("me", START + 2 * DAY)
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 3600.0])
