@@ -294,7 +294,6 @@ def fit_source(
         unjudged = _unjudged(signature, first, source.partitions, {*roles.categorical, *named})
     features = [replace(one, unjudged=unjudged.get(one.name)) for one in signature.features]
     signature = replace(signature, features=tuple(features))
-    _check_context(signature)
     classes = _classes(signature, profile, roles, model_classes)
     answers = first.outcomes.table()
     roles, reason = _with_positive(roles, classes)
@@ -406,15 +405,6 @@ def _check_id(signature: Signature, profile: Profile) -> None:
             f'id "{name}": {count:,} different values in {column.present_count:,} rows; expected '
             "one for each row; what only is to be left out of the checks is named by exclude"
         )
-
-
-def _check_context(signature: Signature) -> None:
-    for column in signature.features:
-        if column.name in signature.context and column.unjudged is not None:
-            raise InputError(
-                f'context "{column.name}": only its types and gaps are judged ({column.unjudged}), '
-                "so nothing can be judged given it; leave it out"
-            )
 
 
 def _unjudged(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
-from driftline.baseline.context_groups import ContextGroups
 from driftline.baseline.profile import Profile
 from driftline.stats.calendar_regression import (
     SEASON_DAYS,
@@ -42,8 +41,6 @@ class ReferenceDays:
     variation: DayVariation
     # How far means of scores move, down and up, where clocks change by an hour, shape (2, F).
     clock_change: Numbers
-    # By column that the others are judged given.
-    context: Mapping[str, ContextGroups] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -51,20 +48,13 @@ class ReferenceDays:
         columns: Mapping[str, Cells],
         blocks: BlockCounts,
         steps: Mapping[str, StepScores],
-        context: Sequence[str] = (),
     ) -> ReferenceDays | None:
         """Learn from the reference's hours; None where they span too few days."""
         hours = blocks.hours
         span_days = blocks.span_days
         if span_days < REFERENCE_DAYS or (hours[-1] - hours[0]) / 24 > 2 * span_days:
             return None
-        given = {
-            name: ContextGroups.of(columns[name], blocks.counts[name].sum(axis=0))
-            for name in context
-            if name in blocks.counts and name in columns
-        }
-        designs = _designs(blocks, span_days, given)
-        ridges = [hour_ridge(one) for one in designs]
+        ridge = hour_ridge(hour_design(hours, span_days))
         scores: dict[str, ColumnScores] = {}
         places: dict[str, slice] = {}
         sums: list[DaySums] = []
@@ -78,7 +68,6 @@ class ReferenceDays:
             counts = known[:, :-2].astype(np.float64)
             if not counts.any():
                 continue
-            ridge = ridges[name not in given]
             own = _scores(cells, hours, ridge, counts, steps.get(name))
             if not own.names:
                 continue
@@ -90,8 +79,7 @@ class ReferenceDays:
             first += len(own.names)
             sums.append(found)
             variances.append(variance)
-            beside = ridge.design[:, designs[0].shape[1] :]
-            changes.append(_clock_change(own, hours, counts, span_days, beside))
+            changes.append(_clock_change(own, hours, counts, span_days))
         if not scores:
             return None
         variation = DayVariation.of(
@@ -101,7 +89,7 @@ class ReferenceDays:
             np.concatenate(variances),
             span_days,
         )
-        return cls(scores, places, variation, np.concatenate(changes, axis=1), given)
+        return cls(scores, places, variation, np.concatenate(changes, axis=1))
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
@@ -129,7 +117,7 @@ class ReferenceDays:
 
     def day_sums(self, blocks: BlockCounts, steps: Mapping[str, StepCounts]) -> dict[str, DaySums]:
         """Score the days of a window, by column."""
-        calendar, whole = _designs(blocks, self.variation.span_days, self.context)
+        design = hour_design(blocks.hours, self.variation.span_days)
         found = {}
         for name, own in self.scores.items():
             if name not in blocks.counts:
@@ -138,7 +126,6 @@ class ReferenceDays:
             own_steps = None
             if isinstance(own, NumberScores) and own.steps is not None and name in steps:
                 own_steps = own.steps.score(steps[name])
-            design = calendar if name in self.context else whole
             found[name], _ = own.day_sums(blocks.hours, design, counts, own_steps)
         return found
 
@@ -147,10 +134,9 @@ def parts_of(
     columns: Mapping[str, Cells],
     blocks: BlockCounts,
     steps: Mapping[str, StepScores],
-    context: Sequence[str] = (),
 ) -> tuple[ReferenceDays, ...]:
     """Learn from the reference's hours, by group of columns with the same hours."""
-    found = (ReferenceDays.of(columns, part, steps, context) for part in (blocks, *blocks.apart))
+    found = (ReferenceDays.of(columns, part, steps) for part in (blocks, *blocks.apart))
     return tuple(one for one in found if one is not None)
 
 
@@ -177,18 +163,6 @@ def teaches_days(blocks: BlockCounts | None) -> bool:
     return any(one.span_days >= REFERENCE_DAYS for one in parts)
 
 
-def _designs(
-    blocks: BlockCounts, span_days: float, context: Mapping[str, ContextGroups]
-) -> tuple[Numbers, Numbers]:
-    """Return the calendar regressors, for declared context columns and for others."""
-    calendar = hour_design(blocks.hours, span_days)
-    whole = [calendar]
-    for name, groups in context.items():
-        shares = groups.shares(blocks.counts.get(name))
-        whole.append(np.broadcast_to(shares, (len(calendar), shares.shape[1])))
-    return calendar, np.hstack(whole)
-
-
 def _scores(
     cells: Cells, hours: Integers, ridge: Ridge, counts: Numbers, steps: StepScores | None
 ) -> ColumnScores:
@@ -198,7 +172,7 @@ def _scores(
 
 
 def _clock_change(
-    scores: ColumnScores, hours: Integers, counts: Numbers, span_days: float, beside: Numbers
+    scores: ColumnScores, hours: Integers, counts: Numbers, span_days: float
 ) -> Numbers:
     """Return how far the reference's means move an hour earlier or later, shape (2, F).
 
@@ -208,8 +182,7 @@ def _clock_change(
         return np.zeros((2, len(scores.names)))
     means = []
     for moved in (hours, hours - 1, hours + 1):
-        design = np.hstack([hour_design(moved, span_days), beside])
-        found, _ = scores.day_sums(moved, design, counts, None)
+        found, _ = scores.day_sums(moved, hour_design(moved, span_days), counts, None)
         means.append(found.sums.sum(axis=0) / np.maximum(found.rows.sum(axis=0), 1.0))
     changes = np.array(means) - means[0]
     return np.stack([changes.min(axis=0), changes.max(axis=0)])

@@ -74,7 +74,7 @@ def renewed(
     )
     roles = replace(
         known, timestamp=event_time, exclude=tuple(sorted(others)), categorical=codes,
-        id_column=None, context=(),
+        id_column=None,
     )  # fmt: skip
     unjudged = {one.name: one.unjudged for one in baseline.signature.features if one.unjudged}
     fitted = fit_source(rows, roles, segments=[one.name for one in segments], unjudged=unjudged)

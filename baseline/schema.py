@@ -102,10 +102,7 @@ def infer_signature(schema: pa.Schema, roles: Roles | None = None) -> Signature:
         *_outputs(schema, named.prediction, named.probability),
         *_quantiles(schema, named),
     )
-    return Signature(
-        features, outputs, event_time=named.timestamp, inference_id=named.id_column,
-        context=named.context,
-    )  # fmt: skip
+    return Signature(features, outputs, event_time=named.timestamp, inference_id=named.id_column)
 
 
 def _require_one_value(kind: pa.DataType, role: Role, name: str) -> None:
@@ -148,12 +145,6 @@ def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
         if name in found:
             raise InputError(
                 f'column "{name}" is given as {found[name]} and as categorical; choose one'
-            )
-    for name in roles.context:
-        find_column(name, names, what="context")
-        if found.get(name, "feature") != "feature":
-            raise InputError(
-                f'column "{name}" is given as {found[name]} and as context; choose one'
             )
     for column in roles.facet_columns:
         find_column(column, names, what="facet")

@@ -156,7 +156,6 @@ class Baseline:
         timestamp: str | None = None,
         exclude: Iterable[str] = (),
         categorical: Iterable[str] = (),
-        context: Iterable[str] = (),
         problem: Problem | None = None,
         positive: object = None,
         threshold: float | None = None,
@@ -181,8 +180,8 @@ class Baseline:
         ----------
         data
             A path, glob or folder, a data frame, anything Arrow (docs/inputs.md, roles, too).
-        label, prediction, probability, id, timestamp, exclude, categorical, context
-            Columns by role; `categorical` are codes, `context` is what others are judged given.
+        label, prediction, probability, id, timestamp, exclude, categorical
+            Columns by role; `categorical` are codes.
         problem, positive, threshold
             Kind of prediction, its positive value (``[1, "approve"]`` where both differ), and above
             which probability an answer without prediction is positive (0.5).
@@ -207,7 +206,7 @@ class Baseline:
             label=label, prediction=prediction, probability=probability, id=id, id_column=id_column,
             timestamp=timestamp, exclude=exclude, categorical=categorical, problem=problem,
             positive=positive, threshold=threshold, facet=facet, group=group, weight=weight,
-            quantiles=quantiles, context=context)  # fmt: skip
+            quantiles=quantiles)  # fmt: skip
         fitted = cls.of(data, roles, segments=segments, preprocess=preprocess, engine=engine,
                         jobs=jobs, progress=progress, compat=compat)  # fmt: skip
         if times := fitted.unnamed_times:

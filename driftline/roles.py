@@ -164,7 +164,6 @@ class UntimedRoleArguments(TypedDict, total=False):
     id_column: str | None
     exclude: Iterable[str]
     categorical: Iterable[str]
-    context: Iterable[str]
     problem: Problem | None
     positive: object
     threshold: float | None
@@ -206,7 +205,6 @@ class Roles:
     # Columns of forecast quantiles by their level, rising: ``((0.1, "p10"), (0.9, "p90"))``. One
     # of them may be the prediction.
     quantiles: tuple[tuple[float, str], ...] = ()
-    context: tuple[str, ...] = ()  # Features that the others are judged given, such as a holiday.
     # Of bias, by name or by stage (``pre_training_bias``), as Clarify's configuration asks for
     # them; empty: all.
     bias_metrics: tuple[str, ...] = ()
@@ -241,9 +239,8 @@ class Roles:
         known = [one.name for one in fields(cls)]
         if unknown := named.keys() - {*known}:
             raise InputError(f'"{min(unknown)}": no such role; expected one of {", ".join(known)}')
-        for name in ("probability", "exclude", "categorical", "context"):
+        for name in ("probability", "exclude", "categorical"):
             named[name] = _names(name, named.get(name))
-        named["context"] = tuple(dict.fromkeys(named["context"]))
         if isinstance(facet, Mapping):
             facet = [_facet_of(column, listed) for column, listed in facet.items()]
         facets = [facet] if isinstance(facet, str | Facet) else list(facet or ())

@@ -92,8 +92,6 @@ class Signature:
     event_time: str | None = None
     inference_id: str | None = None
     version: int = 1  # Counts up when a type or a name changes.
-    # Names of the features that the others are judged given, such as a holiday.
-    context: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("name", "column"):
@@ -198,7 +196,7 @@ class Signature:
             "features": [column.as_dict() for column in self.features],
             "outputs": [column.as_dict() for column in self.outputs],
         }
-        for name in ("event_time", "inference_id", "context"):
+        for name in ("event_time", "inference_id"):
             if (value := getattr(self, name)) not in (None, ()):
                 found[name] = value
         return json.dumps(found, indent=2, ensure_ascii=False) + "\n"

@@ -392,10 +392,8 @@ def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: Kind) -> None:
     named += [("categorical", "categorical", name) for name in roles.categorical]
     if not kind.reads_timestamp:  # That orders the answers by it.
         named += [("timestamp", "timestamp", roles.timestamp)]
-    named += [("context", "context", name) for name in roles.context]
-    given = dict.fromkeys(baseline.signature.context, "context")
     for role, spelled, name in named:
-        if name is not None and (given if role == "context" else known).get(name) != role:
+        if name is not None and known.get(name) != role:
             raise InputError(
                 f'{spelled} "{name}": a check judges the columns that its baseline judges; name it '
                 f"when the baseline is made (driftline baseline --{spelled}, "

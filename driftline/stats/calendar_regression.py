@@ -11,7 +11,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 DAY_H = 24
 YEAR_DAYS = 365.2425
@@ -129,7 +128,7 @@ class Ridge:
     _weighted: Numbers = field(default_factory=partial(np.empty, (0, 0)))
     _normal: Numbers = field(default_factory=partial(np.empty, (0, 0)))
 
-    def fit(self, weights: Numbers, values: Numbers | sparse.csr_array) -> Numbers:
+    def fit(self, weights: Numbers, values: Numbers) -> Numbers:
         """Return the coefficients, shape (K, F), given weights of shape (n,) and values (n, F).
 
         References
@@ -138,16 +137,6 @@ class Ridge:
         """
         self._weigh(weights)
         return np.asarray(np.linalg.solve(self._normal, self._weighted.T @ values))
-
-    def covariance(self, weights: Numbers) -> Numbers:
-        """Return that of the coefficients, shape (K, K), where a row of weight 1 has variance 1.
-
-        References
-        ----------
-        Hoerl, Kennard, Technometrics 12, 1970; an upper bound, as the ridge only shrinks it.
-        """
-        self._weigh(weights)
-        return np.asarray(np.linalg.inv(self._normal))
 
     def _weigh(self, weights: Numbers) -> None:
         if self._weights is None or not np.array_equal(weights, self._weights):

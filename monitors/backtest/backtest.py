@@ -290,6 +290,4 @@ def drift_test_of(
         budget,
         tolerances,
         SCALES,
-        baseline.signature.context,
-        baseline.sample,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -137,21 +137,20 @@ class DayTest:
     scales: tuple[int, ...] = SCALES
     # Within which levels columns step, as `step_levels` returns them.
     within: Mapping[str, Cells] = field(default_factory=dict)
-    context: tuple[str, ...] = ()  # The columns that the others are judged given.
 
     @cached_property
     def groups(self) -> tuple[ReferenceDays, ...]:
         """The judged columns, grouped by the hours of their reference."""
         columns = {name: one.cells for name, one in self.references.items()}
-        return parts_of(columns, self.blocks, self.steps, self.context)
+        return parts_of(columns, self.blocks, self.steps)
 
     @property
     def cells(self) -> dict[str, Cells]:
-        """Cells of the judged columns and their context columns."""
+        """Cells of the judged columns."""
         return {
             name: self.references[name].cells
             for group in self.groups
-            for name in (*group.scores, *group.context)
+            for name in group.scores
             if name in self.references
         }
 
@@ -270,12 +269,10 @@ def _found(
     if hit.any() and len(windows) > 1:
         hit &= ~_is_nearer(group, _last_day(windows), mean)
     since = windows[-1].start or EPOCH + first * DAY
-    names, units = group.names, group.units
+    names, units, explained = group.names, group.units, _explained(variation.span_days)
     found = []
     for at in np.flatnonzero(hit).tolist():
         column, score = names[at]
-        is_given = column not in group.context and score not in (ROUGH, SPREAD)
-        explained = _explained(variation.span_days, group.context if is_given else ())
         found.append(
             DayFinding(
                 column, score, float(mean[at]), float(test.error[at]), float(test.freedom[at]),
@@ -306,11 +303,11 @@ def _is_nearer(group: ReferenceDays, windows: Sequence[WindowCounts], mean: Numb
     return np.asarray(is_clear & (own * np.sign(mean) < HALF * np.abs(mean)))
 
 
-def _explained(span_days: float, context: Collection[str]) -> str:
+def _explained(span_days: float) -> str:
     """Return, in words, what a reference of this many days can explain."""
     known = ["hour"] if span_days >= WEEKEND_DAYS else ["the hour"]
     known += ["weekday"] * (span_days >= WEEKEND_DAYS) + ["season"] * (span_days >= SEASON_DAYS)
-    *first, last = [*known, *context]
+    *first, last = known
     return f"{', '.join(first)} and {last}" if first else last
 
 

@@ -16,7 +16,6 @@ from itertools import pairwise
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
-from driftline.baseline.sample import RowSample
 from driftline.baseline.times import EPOCH
 from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
@@ -31,7 +30,6 @@ from driftline.monitors.drift_test.detectability import (
     undecidable,
 )
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
-from driftline.monitors.drift_test.given import Given
 from driftline.monitors.drift_test.reference_model import PartedReferenceModel, ReferenceModel
 from driftline.monitors.drift_test.scan import Cases, Merged, SpanScan, merge_spans, scan_span
 from driftline.monitors.drift_test.significance import Numbers
@@ -83,9 +81,6 @@ class DriftTest:
     tolerances: Mapping[str, float] = field(default_factory=dict)
     # Ascending numbers of windows, from 1, each a multiple of the one before.
     scales: tuple[int, ...] = (1,)
-    # The columns that the others are judged given, and the reference's rows that tell how.
-    context: tuple[str, ...] = ()
-    sample: RowSample | None = None
     _reachable: dict[int, tuple[frozenset[str], frozenset[str]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -110,12 +105,6 @@ class DriftTest:
         if self.blocks is not None and self.blocks.apart:
             return PartedReferenceModel.of(self.references, self.blocks, self.length)
         return ReferenceModel.of(self.references, self.blocks, self.length)
-
-    @cached_property
-    def _given(self) -> Given | None:
-        if not self.context or self.sample is None:
-            return None
-        return Given.of(self.reference_model.layout, self.sample, self.context)
 
     @cached_property
     def _tolerances(self) -> Numbers:
@@ -223,8 +212,6 @@ class DriftTest:
 
     def _scan(self, span: Span, merged: Merged) -> SpanScan:
         layout, expectation = self.reference_model.layout, self.reference_model.expect(span)
-        if self._given is not None:
-            expectation = self._given.adjust(layout, merged[0], expectation)
         return scan_span(
             layout,
             span,

@@ -93,7 +93,7 @@ def roles_given(
 def roles_spec(roles: Roles) -> dict[str, Any]:
     """Write the roles as a Baseline's spec has them, without what is not given."""
     names = (
-        "label", "prediction", "probability", "timestamp", "exclude", "categorical", "context",
+        "label", "prediction", "probability", "timestamp", "exclude", "categorical",
         "problem", "threshold", "group", "weight",
     )  # fmt: skip
     found = {

@@ -74,7 +74,6 @@ class BaselineSpec(Spec):
     timestamp: str | None = None
     exclude: list[str] = []
     categorical: list[str] = []
-    context: list[str] = []
     problem: Literal["binary", "multiclass", "regression"] | None = None
     positive: str | int | float | bool | list[str | int | float | bool] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5

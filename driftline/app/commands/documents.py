@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from driftline.monitors.report.report import Report
     from driftline.monitors.report.reports import Reports
 
-_SETTLED = ("id_column", "timestamp", "exclude", "context", "categorical")
+_SETTLED = ("id_column", "timestamp", "exclude", "categorical")
 KIND_LIST = ", ".join(KINDS)
 # Of a table with a thousand empty columns the first will do.
 _NAMES_SHOWN = 5
@@ -167,7 +167,6 @@ def told(fitted: Baseline) -> Iterator[str]:
     types = Counter[str](column.type for column in columns)
     parts = [plural(types[kind], word) for kind, word in _TYPES.items() if types[kind]]
     roles = [f"{one.role} {one.name}" for one in columns if one.role != "feature"]
-    roles += [f"given {name}" for name in fitted.signature.context]
     yield "; ".join(filter(None, (", ".join(parts), ", ".join(roles))))
     reasons: dict[str, list[str]] = {}
     for column in columns:

@@ -59,11 +59,6 @@ ROLES: Mapping[str, Any] = {
     "exclude": Annotated[
         _Texts, "--exclude COL", "Column left out of all checks; as in the baseline."
     ],
-    "context": Annotated[
-        _Texts,
-        "--context COL",
-        "Column that the others are judged given, such as a holiday; as in the baseline.",
-    ],
     "categorical": Annotated[
         _Texts,
         "--categorical COL",

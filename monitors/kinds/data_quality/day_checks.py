@@ -45,7 +45,6 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
         budget,
         day_scales(length),
         within=step_levels(baseline.profile),
-        context=baseline.signature.context,
     )
 
 

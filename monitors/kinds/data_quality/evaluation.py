@@ -147,7 +147,6 @@ def evaluate(context: CheckContext) -> Report:
         profile,
         reference_profile=baseline.profile,
         blocks=baseline.blocks if first is None else first.blocks(references),
-        sample=baseline.sample,
         keep=_keeper(context),
         length=context.rows.length,
         budget=budget,

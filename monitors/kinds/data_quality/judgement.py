@@ -21,7 +21,6 @@ from driftline.baseline.constraints import (
 from driftline.baseline.origin import OF_FOLDERS, OF_TIME, has_moved_on
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
-from driftline.baseline.sample import RowSample
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.day_test.day_test import DayTestResult
 from driftline.monitors.distance import UnmeasuredError, distance
@@ -192,7 +191,6 @@ def judge(
     *,
     reference_profile: Profile | None = None,
     blocks: BlockCounts | None = None,
-    sample: RowSample | None = None,
     length: timedelta | None = None,
     budget: Budget | None = None,
     implausible: Sequence[Implausible] = (),
@@ -228,9 +226,7 @@ def judge(
 
         def drift_test() -> DriftTest:
             own = {name: references[name] for name in names}
-            return DriftTest(
-                own, blocks, length, budget, tolerances, scales, signature.context, sample
-            )
+            return DriftTest(own, blocks, length, budget, tolerances, scales)
 
         facts = (names, length, budget, tuple(tolerances.items()), scales)
         rule = drift_test() if keep is None else keep(facts, drift_test)
