@@ -56,8 +56,8 @@ class Rows:
         meter = Meter(self.progress, self.row_count)
         return gather(start, self._parts(), self.engine, meter.tell, columns)
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Read some columns of all rows; texts may come as numbers of a dictionary."""
+    def read(self, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        """Read some columns of all rows, or all; texts may come as numbers of a dictionary."""
         for part in self._parts():
             yield from part.batches(columns, coded=True)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.condition import Condition
@@ -16,40 +14,31 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds.outliers.condition import OUTLIER, OutlierCondition
 from driftline.monitors.kinds.outliers.scorer import row_scorer
-from driftline.monitors.rules.outcome import RuleCondition
-from driftline.monitors.rules.row_counter import RowRule
+from driftline.monitors.rules.checks import NamesCheck, NumberCheck
+from driftline.monitors.rules.judging import find_rows
+from driftline.monitors.rules.outcome import RowKeys, RuleCondition
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.rules.table_checks import Unique, UniqueCondition
-from driftline.monitors.rules.table_rule import TableCondition, TableRule
 
 
 def read_condition(found: Mapping[str, Any]) -> Condition:
     """Rebuild the condition on rows from a violation's document.
 
-    Outliers need `with_baseline` before they can mark rows, repeats and whole tables `with_rows`.
+    Outliers need `with_baseline` before they can mark rows, rules `with_rows`.
     """
     if found.get("op") == OUTLIER:
         return OutlierCondition()
     if found.get("op") != "rule":
         return Predicate.from_dict(found)
-    rules = RuleSet.of([found.get("rule")], where="violation")
-    check = rules.rules[0].check(datetime.now(UTC))
-    breaks: Callable[[pa.RecordBatch], pa.BooleanArray]
-    if isinstance(check, Unique):
-        columns = tuple(str(one) for one in _listed(found, "compared"))
-        breaks = UniqueCondition(replace(check, columns=columns), np.empty(0, np.uint64))
-        phrase = check.phrase
-    elif isinstance(check, TableRule):
-        columns = tuple(str(one) for one in _listed(found, "compared"))
-        breaks = TableCondition(check, columns)
-        phrase = check.phrase
-    elif isinstance(check, RowRule):
-        breaks = check.breaks
-        phrase = check.check.broken
-        columns = check.columns
-    else:
+    (rule,) = RuleSet.of([found.get("rule")], where="violation").rules
+    check = rule.check(datetime.now(UTC))
+    if isinstance(check, NumberCheck | NamesCheck):
         raise InputError("the rule has no rows behind it")
-    return RuleCondition(str(found.get("column", "")), phrase, breaks, columns=columns)
+    compared = tuple(str(one) for one in _listed(found, "compared"))
+    columns = tuple(dict.fromkeys((*compared, *check.needed)))
+    return RuleCondition(
+        str(found.get("column", "")), check.broken, RowKeys(columns),
+        rule=rule.declaration.found, columns=columns, compared=compared,
+    )  # fmt: skip
 
 
 def _listed(found: Mapping[str, Any], key: str) -> Sequence[object]:
@@ -60,11 +49,9 @@ def _listed(found: Mapping[str, Any], key: str) -> Sequence[object]:
 
 
 def with_rows(condition: Condition, batches: Callable[[], Iterable[pa.RecordBatch]]) -> Condition:
-    """Return a condition that can mark rows: for repeats, with what these rows repeat."""
-    if isinstance(condition, RuleCondition) and isinstance(
-        condition.breaks, UniqueCondition | TableCondition
-    ):
-        return replace(condition, breaks=condition.breaks.counted(batches()))
+    """Return a condition that can mark rows: of a rule, with those of these rows that break it."""
+    if isinstance(condition, RuleCondition) and isinstance(condition.breaks, RowKeys):
+        return find_rows(condition, lambda _columns: batches(), datetime.now(UTC))
     return condition
 
 

@@ -18,13 +18,13 @@ from driftline.baseline.sample import RowSample
 from driftline.monitors.root_cause.contributors import Target
 from driftline.monitors.root_cause.row_sample import NEW, Bools, CodedColumn, Ints, cells_of
 from driftline.monitors.rules.outcome import RuleCondition
-from driftline.monitors.rules.table_checks import UniqueCondition
 from driftline.stats.decomposition import Floats, Parts, Whole
 
 # Nobody need know in which segments the reference had such rows if it had so few beside the window.
 FEW = 0.05
 CUTS = ("lt", "le", "ge", "gt")
 # What numbers come into when they are shifted, scaled or cut off; whole ones are no longer, then.
+REPEATS = ("unique", "duplicate_rows")
 RANGES = (*CUTS, "between", "eq", "rule", "unfit")
 
 
@@ -94,9 +94,7 @@ class Asked:
         )
         # Of rows that repeat others no column is at fault more than others.
         condition = target.predicate
-        is_whole = isinstance(condition, RuleCondition) and isinstance(
-            condition.breaks, UniqueCondition
-        )
+        is_whole = isinstance(condition, RuleCondition) and condition.rule.get("check") in REPEATS
         own = () if is_whole else condition.columns
         cell = cells.get(condition.column)
         plain = replace(condition, within=None) if isinstance(condition, Predicate) else None

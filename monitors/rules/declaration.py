@@ -15,9 +15,9 @@ import numpy as np
 
 from driftline.errors import InputError
 from driftline.monitors.results.violation import Severity
-from driftline.monitors.rules.expression import Expression
+from driftline.monitors.rules.condition import SqlCondition
+from driftline.monitors.rules.limits import Limit
 from driftline.monitors.rules.reach import NOTHING, Reach
-from driftline.monitors.rules.row_checks import Limit
 
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|min|s|days?|hours?|minutes?|seconds?)")
 SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -178,12 +178,12 @@ class Declaration:
             raise self.wrong(key, 'a span above 0 such as "36h", "1d 12h" or a number of seconds')
         return found
 
-    def expression(self, key: str) -> Expression | None:
+    def condition(self, key: str) -> SqlCondition | None:
         """Return a condition; None when it is not there."""
         if key not in self.found:
             return None
         try:
-            return Expression(self.text(key))
+            return SqlCondition(self.text(key))
         except InputError as error:
             raise InputError(f"{self.shown}: {key}: {error}") from error
 

@@ -15,14 +15,17 @@ from driftline.monitors.rules.reach import NOTHING, Reach, defect, load_function
 
 
 @dataclass(frozen=True, slots=True)
-class TableFunction:
+class FunctionCheck:
     """A function that takes a table and returns a truth value, or one for each row."""
 
     name: str  # ``FILE.py:FUNCTION``, or the function's own.
     function: Callable[..., object] | None = None  # None: it is loaded by its name.
     options: Mapping[str, object] = field(default_factory=dict)
-    columns: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()  # The columns that must be there.
+    mostly: float = 1.0  # Smallest share of the judged rows that must be all right, 0-1.
     reach: Reach = NOTHING
+    noun = "rows"
+    wanted = "that do not"
 
     @property
     def broken(self) -> str:

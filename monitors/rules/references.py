@@ -14,8 +14,8 @@ from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES, plain_type
 from driftline.formats.coercion import coerce
 from driftline.formats.source import Source, open_source
+from driftline.monitors.rules.prepared import text_of
 from driftline.monitors.rules.reach import NOTHING, Reach
-from driftline.monitors.rules.values import texts_of
 from driftline.signature import Column, ColumnType, Signature
 
 _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
@@ -37,28 +37,13 @@ class ForeignKey:
         default_factory=dict, init=False, compare=False, repr=False
     )
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The column."""
-        return (self.column,)
-
-    @property
-    def wanted(self) -> str:
-        """Describe the required column."""
-        return f'in column "{self.key}" of {self.table}'
-
-    @property
-    def broken(self) -> str:
-        """Describe values that do not occur."""
-        return f"not {self.wanted}"
-
     def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """Judge each row."""
         kind = plain_type(batch.schema.field(self.column).type)
         if kind not in self.keys:
             self.keys[kind] = self._read(_KINDS.get(kind, "string"))
         written, otherwise = self.keys[kind]
-        hashes, known = hash_column(texts_of(batch, self.column))
+        hashes, known = hash_column(text_of(batch, self.column))
         inside = np.isin(hashes, written)
         if otherwise is not written and np.any(known & ~inside & np.isin(hashes, otherwise)):
             raise InputError(

@@ -1,8 +1,8 @@
-"""The process that runs one query, with limits, and is killed when it takes too long.
+"""The process that runs the SQL of rules, with limits; it is killed when a query takes too long.
 
 DuckDB checks for interrupts only between pieces of work, and its memory limit does not cover a
-single value or the result. Standard input holds the query and the rows; the answer is one line of
-JSON, then a byte per row where the query names rows.
+single value or the result. Each line of standard input is a request; each answer is one line of
+JSON, and then a byte per row where the query names rows.
 """
 
 from __future__ import annotations
@@ -21,64 +21,85 @@ BATCH_ROWS = 65_536
 # As DuckDB's errors begin, before they say what of.
 KIND = re.compile(r"[A-Z][A-Za-z -]{1,40} Error(?=:)")
 NO_MEMORY = "Out of Memory Error"
+ROWS, ROW = "_rows", "_row"
 
 
 def main() -> None:
-    """Answer the one request."""
-    # Nothing that a library prints may be taken for the answer.
+    """Answer requests until there are no more."""
+    # Nothing that a library prints may be taken for an answer.
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
-        request = json.loads(sys.stdin.buffer.readline())
-        try:
-            told, marks = _run(request)
-        except MemoryError:
-            told, marks = {"is_large": True}, b""
-        out.write(json.dumps(told).encode("ascii") + b"\n" + marks)
+        settings = json.loads(sys.stdin.buffer.readline())
+        with duckdb.connect(":memory:", config=settings) as connection:
+            connection.execute("SET lock_configuration = true")
+            row_count = 0
+            for line in sys.stdin.buffer:
+                request, marks = json.loads(line), b""
+                if "path" in request:
+                    row_count = _open(connection, request)
+                    answer: dict[str, Any] = {}
+                else:
+                    answer, marks = _answered(connection, request, row_count)
+                answer["marks"] = len(marks)
+                out.write(json.dumps(answer, default=str).encode("ascii") + b"\n" + marks)
+                out.flush()
 
 
-def _run(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Return what the query finds: a mark for each row at fault, or how many rows."""
-    rows = pa.ipc.open_stream(sys.stdin.buffer).read_all()
-    marks, most, name = np.zeros(rows.num_rows, np.bool_), request["most"], request["row"]
-    with duckdb.connect(":memory:", config=request["settings"]) as connection:
-        connection.register(request["table"], rows)
-        connection.execute("SET lock_configuration = true")
-        try:
-            relation = connection.sql(request["query"])
-        except duckdb.Error as error:  # No row was read yet.
-            return {"failed": _said(error), "kind": _said(error)}, b""
-        places = [at for at, one in enumerate(relation.columns) if one.lower() == name]
-        if len(places) > 1:
-            return {"repeated": len(places)}, b""
-        count = 0
-        try:
-            for batch in relation.to_arrow_reader(BATCH_ROWS):
-                count += batch.num_rows
-                if places:
-                    numbers = batch.column(places[0]).drop_null()
-                    if not _are_places(numbers, rows.num_rows):
-                        return {"is_wrong": True}, b""
-                    marks[numbers.to_numpy()] = True
-                elif count > most:
-                    break
-        except (duckdb.Error, OSError) as error:  # Arrow passes errors of a reader on as OSError.
-            kind = KIND.match(str(error))
-            if kind is not None and kind[0] == NO_MEMORY:
-                return {"is_large": True}, b""
-            named = type(error).__name__ if kind is None else kind[0]
-            return {"failed": _said(error), "kind": named}, b""
-    return {"count": count}, marks.tobytes() if places else b""
+def _open(connection: duckdb.DuckDBPyConnection, request: dict[str, Any]) -> int:
+    """Take rows from a file, which stay where they are: DuckDB reads them by its mapping."""
+    rows = pa.ipc.open_stream(pa.memory_map(request["path"])).read_all()
+    connection.execute("DROP VIEW IF EXISTS data")
+    connection.register(ROWS, rows)
+    if request["view"]:
+        connection.execute(f"CREATE VIEW data AS {request['view']}")
+    return int(rows.num_rows)
 
 
-def _are_places(numbers: pa.Array, row_count: int) -> bool:
+def _answered(
+    connection: duckdb.DuckDBPyConnection, request: dict[str, Any], row_count: int
+) -> tuple[dict[str, Any], bytes]:
+    try:
+        return _run(connection, request, row_count)
+    except MemoryError:
+        return {"is_large": True}, b""
+    except (duckdb.Error, OSError, UnicodeError) as error:  # Arrow passes a reader's errors on.
+        kind = KIND.match(str(error))
+        if kind is not None and kind[0] == NO_MEMORY:
+            return {"is_large": True}, b""
+        named = type(error).__name__ if kind is None else kind[0]
+        said = " ".join(str(error).partition("\n\nLINE ")[0].split())
+        return {"failed": said, "kind": named}, b""
+
+
+def _run(
+    connection: duckdb.DuckDBPyConnection, request: dict[str, Any], row_count: int
+) -> tuple[dict[str, Any], bytes]:
+    """Return the first row of a result, how many it has, and a mark for each row that it names."""
+    relation = connection.sql(request["query"])
+    answer: dict[str, Any] = {"types": [str(one) for one in relation.types], "first": None}
+    positions = [at for at, one in enumerate(relation.columns) if one.lower() == ROW]
+    if len(positions) > 1:
+        return {"repeated": len(positions)}, b""
+    marks, count = np.zeros(row_count if positions else 0, np.bool_), 0
+    for batch in relation.to_arrow_reader(BATCH_ROWS):
+        if not positions and not count and batch.num_rows:
+            answer["first"] = [column[0].as_py() for column in batch.columns]
+        count += batch.num_rows
+        if positions:
+            numbers = batch.column(positions[0]).drop_null()
+            if not _are_rows(numbers, row_count):
+                return {"is_wrong": True}, b""
+            marks[numbers.to_numpy()] = True
+        elif count > request["most"]:
+            break
+    return {**answer, "count": count, "is_marked": bool(positions)}, marks.tobytes()
+
+
+def _are_rows(numbers: pa.Array, row_count: int) -> bool:
     if not pa.types.is_integer(numbers.type):
         return False
     found = numbers.to_numpy()
     return not len(found) or bool(found.min() >= 0 and found.max() < row_count)
-
-
-def _said(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -17,7 +18,7 @@ from sqlalchemy import Connection
 
 from driftline.access import audit
 from driftline.capture.audit.documents import CaptureDocument, capture_documents
-from driftline.capture.erasure.erasing import Erased
+from driftline.capture.erasure.erasing import Erased, RowCondition
 from driftline.capture.erasure.erasing import erase as erase_stored
 from driftline.capture.erasure.erasures import Kind, erasure_counts
 from driftline.capture.events.cloudevents import read_events
@@ -153,7 +154,7 @@ def erase(
 
     Example: driftline capture erase --inference-id @ids.txt --endpoint flights
 
-    Example: driftline capture erase --endpoint credit --where "name == 'Ada Lovelace'"
+    Example: driftline capture erase --endpoint credit --where "name = 'Ada Lovelace'"
     """
     context = services.context
     ids: dict[Kind, Sequence[str]] = {"inference_id": inference_ids, "event_id": event_ids}
@@ -165,10 +166,10 @@ def erase(
             f"erasure: where {wrong}; expected where with endpoint, and ids by themselves"
         )
     name = None if endpoint is None else known_endpoint(context, endpoint)
-    condition = None
+    meant: AbstractContextManager[RowCondition | None] = nullcontext()
     if where is not None:
-        condition = row_condition(require_signature(context.engine, name or ""), where)
-    with _erasing:
+        meant = row_condition(require_signature(context.engine, name or ""), where)
+    with _erasing, meant as condition:
         erased = erase_stored(
             context.root,
             context.spool_dir / NAMES,

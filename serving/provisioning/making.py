@@ -20,8 +20,8 @@ from driftline.errors import InputError
 from driftline.monitors.definitions import put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
-from driftline.monitors.rules.fitting import require_columns, require_fit
-from driftline.monitors.rules.ruleset import RuleSet
+from driftline.monitors.rules.fitting import require_fit
+from driftline.monitors.rules.ruleset import RuleSet, require_columns
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model

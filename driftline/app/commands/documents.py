@@ -154,6 +154,10 @@ def _fitted(
     if is_priced:
         fitted = with_quality(fitted, metrics, costs, compat=compat)
     if declared:
+        # A heavy import that only rules need.
+        from driftline.monitors.rules.fitting import require_fit
+
+        require_fit(declared, fitted)
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
     return fitted, notes
 

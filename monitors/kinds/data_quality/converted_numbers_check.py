@@ -7,7 +7,6 @@ No test is needed, since the reference has none of these numbers.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.frequent import NumberCounts
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.data_quality.rule_outcomes import judged_rules
 from driftline.monitors.results.violation import Draft, Fault, percent, plural
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.conversion import unit_of_new
@@ -68,7 +68,7 @@ def _draft(
 ) -> Draft:
     others = np.union1d(usual.values, own.values[~new])
     rules = RuleSet.of([{"check": "values", "column": name, "values": others.tolist()}])
-    (outcome,) = context.rows.gather(rules.starter(datetime.now(UTC))).result([name])
+    (outcome,) = judged_rules(context, rules)
     share = float(own.counts[new].sum() / max(own.counts.sum(), 1))
     what = (
         f"{percent(share)} of numbers are new, {plural(int(new.sum()), 'value')} "

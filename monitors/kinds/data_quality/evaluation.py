@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -73,8 +72,7 @@ from driftline.monitors.kinds.data_quality.row_faults import (
     span_hours,
 )
 from driftline.monitors.kinds.data_quality.rule_outcomes import (
-    SLOW_EFFECT,
-    declared,
+    declared_rules,
     judged_rules,
     rule_details,
 )
@@ -86,6 +84,7 @@ from driftline.monitors.kinds.data_quality.segments import (
     segment_plan,
     segment_result,
 )
+from driftline.monitors.kinds.data_quality.signs import SLOW_EFFECT, sign_drafts
 from driftline.monitors.report.comparison import lay_beside, share_of
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.unjudged import REASONS
@@ -104,7 +103,7 @@ from driftline.monitors.root_cause.faults.conversion import converted
 from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
 from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.rows import UnfitCounter
-from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet, outcome_drafts
+from driftline.monitors.rules.outcome import outcome_drafts
 from driftline.signature import Column, Signature
 from driftline.stats.distances.units import Numbers, UnitChange, one_of, restoring_units
 
@@ -160,8 +159,11 @@ def evaluate(context: CheckContext) -> Report:
     judgement = name_units(with_faults(judgement, faults), sample, known)
     judgement = without_unknown_variation(judgement, first)
     judgement, row_faults = _with_row_faults(judgement, reading, context, sample, shown)
-    outcomes = _judged_rules(reading, context, judgement)
-    judged = replace(judgement, drafts=(*judgement.drafts, *row_faults, *outcome_drafts(outcomes)))
+    rules = declared_rules(context)
+    signs = sign_drafts(context, profile, judgement, rules, _seasonal(context))
+    outcomes = judged_rules(context, rules)
+    drafts = (*judgement.drafts, *row_faults, *signs, *outcome_drafts(outcomes))
+    judged = replace(judgement, drafts=drafts)
     is_beside = partial(_is_beside, shown)
     violations = find_violations(judged, context, references, counts, is_beside=is_beside)
     verdicts = _judged_segments(context, signature, plan, reading)
@@ -272,19 +274,10 @@ def _implausible(
     )
 
 
-def _judged_rules(
-    reading: WindowReading, context: CheckContext, judgement: Judgement
-) -> tuple[Outcome, ...]:
-    """Judge the rules; the reference's times show which columns a season may still change."""
+def _seasonal(context: CheckContext) -> frozenset[str]:
+    """Name the columns that a season may still change, as the reference's times show."""
     blocks = context.baseline.blocks
-    timed = frozenset() if blocks is None else blocks.spanning(0)
-    return judged_rules(
-        reading.rules,
-        context.baseline,
-        judgement,
-        is_captured=bool(context.rows.unfit),
-        seasonal=timed - seasoned(blocks),
-    )
+    return (frozenset() if blocks is None else blocks.spanning(0)) - seasoned(blocks)
 
 
 def _read(
@@ -293,13 +286,11 @@ def _read(
     """Read the rows once, for all counters."""
     baseline, facts = context.baseline, context.rows.facts
     time_column = baseline.signature.event_time if facts is None else context.rows.time_column
-    moment = facts.window.end if facts else datetime.now(UTC)
     start = partial(
         WindowReading.start,
         baseline.signature,
         baseline.cells,
         context.rows.unfit,
-        declared(context).starter(moment),
         None if plan is None else plan.counter(baseline.cells),
         time_column,
         partial(RowCounter.start, baseline.rows or RowProfile()),
@@ -348,7 +339,6 @@ class WindowReading:
     profile: Profile
     sampler: Sampler  # Some rows, for checks that need values beside each other.
     unfit: UnfitCounter | None = None  # Counts, per batch, the values that capture found unfit.
-    rules: RuleCounters = field(default_factory=lambda: RuleSet().start())
     segments: SegmentCounter | None = None  # None when no segment is judged apart.
     time_column: str | None = None  # With each row's time, where it is known.
     rows: RowCounter = field(default_factory=RowCounter)  # What is known of rows as wholes.
@@ -360,7 +350,6 @@ class WindowReading:
         signature: Signature,
         cells: Mapping[str, Cells],
         unfit: UnfitCounter | None,
-        rules: Callable[[], RuleCounters],
         segments: Callable[[], SegmentCounter] | None,
         time_column: str | None,
         rows: Callable[[], RowCounter],
@@ -371,7 +360,7 @@ class WindowReading:
         own = None if segments is None else segments()
         empty = Profile.empty(signature, cells)
         by_day = None if days is None else days()
-        return cls(empty, Sampler(features), unfit, rules(), own, time_column, rows(), by_day)
+        return cls(empty, Sampler(features), unfit, own, time_column, rows(), by_day)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -384,7 +373,6 @@ class WindowReading:
         if self.days is not None and order is not None:
             self.days.update(batch, order)
         self.sampler.update(batch)
-        self.rules.update(batch)
         self.rows.update(batch, order)
         if self.segments is not None:
             self.segments.update(batch)
@@ -401,7 +389,6 @@ class WindowReading:
             self.profile.merge(other.profile),
             self.sampler.merge(other.sampler),
             self.unfit,
-            self.rules.merge(other.rules),
             segments,
             self.time_column,
             self.rows.merge(other.rows),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -16,7 +15,9 @@ from driftline.baseline.row_profile import Decimals, Repeats, RepeatScale
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.significance import critical_value, likelihood_ratio
+from driftline.monitors.kinds.data_quality.rule_outcomes import judged_rules
 from driftline.monitors.results.violation import Draft, percent, plural
+from driftline.monitors.rules.condition import identifier
 from driftline.monitors.rules.outcome import RuleCondition
 from driftline.monitors.rules.ruleset import RuleSet
 
@@ -116,7 +117,7 @@ def repeats_draft(
         "check": "unique", "columns": columns,
     }  # fmt: skip
     rules = RuleSet.of([rule])
-    (outcome,) = context.rows.gather(rules.starter(datetime.now(UTC))).result(columns)
+    (outcome,) = judged_rules(context, rules)
     condition = outcome.tally.condition
     if condition is not None and not is_id:
         condition = replace(condition, column="")  # No value of one column says more than others.
@@ -143,8 +144,7 @@ def decimals_drafts(sample: pa.Table, context: CheckContext) -> list[Draft]:
     """Report columns whose numbers have fewer or more decimals than in the reference."""
     known = () if context.baseline.rows is None else context.baseline.rows.decimals
     counted = context.baseline.cells.keys() & set(sample.column_names)
-    # A rule quotes its column by backticks.
-    present = [one for one in known if one.column in counted and "`" not in one.column]
+    present = [one for one in known if one.column in counted]
     alpha = PART * context.budget.per_window / max(len(present), 1)
     stride = -(-sample.num_rows // DECIMALS_ROWS)
     rows = sample.take(pa.array(np.arange(0, sample.num_rows, max(stride, 1))))
@@ -185,7 +185,10 @@ def _decimals_draft(
             name,
             phrase,
             partial(_with_decimals, name, place, is_coarser),
-            rule={"check": "expression", "expression": f"round(`{name}`, {place}) {sign} `{name}`"},
+            rule={
+                "check": "expression",
+                "expression": f"round({identifier(name)}, {place}) {sign} {identifier(name)}",
+            },
             columns=(name,),
         ),
         share_reference=usual,

@@ -45,6 +45,7 @@ from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.root_cause.faults.exchanged import exchanged_order
+from driftline.monitors.rules.condition import identifier
 from driftline.monitors.rules.outcome import RuleCondition
 
 # An order is broken by more than this share of a window, and by more than so many times the
@@ -232,7 +233,10 @@ def _order_draft(
     before = order.broken_count / order.row_count
     words = f"{order.upper} below {order.lower} in {percent(broken / known)} of rows"
     phrase = f"where {order.upper} is below {order.lower}"
-    rule = {"check": "expression", "expression": f"`{order.upper}` >= `{order.lower}`"}
+    rule = {
+        "check": "expression",
+        "expression": f"{identifier(order.upper)} >= {identifier(order.lower)}",
+    }
     return Draft(
         feature=at_fault,
         check="order_check",

@@ -32,11 +32,12 @@ def test_rows_of_an_older_type_are_found_under_the_name_of_their_column(
         record(writer, b"1.5,3,8")
         sink_all(root, spool_dir, lambda _, signature=signature: signature)
     writer.close()
-    where = row_condition(after, condition)
+    moment = datetime(2013, 1, 16, tzinfo=UTC)
 
-    found = erase(
-        root, tmp_path / "names", {}, endpoint="flights", where=where, keep=timedelta(days=1),
-        now=datetime(2013, 1, 16, tzinfo=UTC),
-    )  # fmt: skip
+    with row_condition(after, condition) as where:
+        found = erase(
+            root, tmp_path / "names", {}, endpoint="flights", where=where, keep=timedelta(days=1),
+            now=moment,
+        )  # fmt: skip
 
     assert (found.endpoints["flights"].requests, found.endpoints["flights"].rows) == (2, 4)

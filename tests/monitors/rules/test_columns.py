@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -15,10 +15,13 @@ import pytest
 
 from driftline.errors import InputError
 from driftline.monitors.results.violation import Draft
-from driftline.monitors.rules import sql
-from driftline.monitors.rules.reach import EVERYTHING, Reach
-from driftline.monitors.rules.ruleset import Outcome, RuleSet, outcome_drafts
+from driftline.monitors.rules import session
+from driftline.monitors.rules.judging import judge
+from driftline.monitors.rules.outcome import Outcome, outcome_drafts
+from driftline.monitors.rules.reach import EVERYTHING, NOTHING, Reach
+from driftline.monitors.rules.ruleset import RuleSet
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RANDOM = np.random.default_rng(4)
 ROWS = pd.DataFrame(
     {
@@ -31,18 +34,14 @@ ROWS = pd.DataFrame(
 )
 
 
-def outcome(rule: object, rows: pd.DataFrame = ROWS, *, parts: int = 1) -> Outcome:
-    """Judge rows in parts, each by a counter that has travelled, and merged."""
-    rules = RuleSet.of([rule]).within(EVERYTHING)
-    batches = pa.RecordBatch.from_pandas(rows, preserve_index=False)
-    edges = np.linspace(0, len(rows), parts + 1).astype(int)
-    counters = [rules.start() for _ in range(parts)]
-    for counter, first, last in zip(counters, edges, edges[1:], strict=False):
-        counter.update(batches.slice(first, last - first))
-    found = pickle.loads(pickle.dumps(counters[0]))
-    for other in counters[1:]:
-        found.merge(other)
-    return found.result()[0]
+def outcome(
+    rule: object, rows: pd.DataFrame = ROWS, *, parts: int = 1, reach: Reach = EVERYTHING
+) -> Outcome:
+    """Judge rows in several batches."""
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    batches = table.to_batches(max_chunksize=-(-len(rows) // parts))
+    (found,) = judge(RuleSet.of([rule]).within(reach), lambda _columns: batches, NOW)
+    return found
 
 
 def draft(rule: object, rows: pd.DataFrame = ROWS) -> Draft | None:
@@ -66,25 +65,23 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("check", NUMBERS)
-def test_a_number_of_a_column_is_the_one_of_pandas(check: str, parts: int) -> None:
+def test_a_number_of_a_column_is_the_one_of_pandas(check: str) -> None:
     value, keys = NUMBERS[check]
     rule = {"check": check, "column": "price", **keys}
+    low, high = value * (1 - 1e-12), value * (1 + 1e-12)
+    limits = ({"min": low}, {"max": high}, {"above": high}, {"below": low})
+    batch = pa.RecordBatch.from_pandas(ROWS)
 
-    assert outcome({**rule, "min": value * (1 - 1e-12)}, parts=parts).passed
-    assert outcome({**rule, "max": value * (1 + 1e-12)}, parts=parts).passed
-    assert outcome({**rule, "above": value * (1 + 1e-12)}, parts=parts).passed is False
-    assert outcome({**rule, "below": value * (1 - 1e-12)}, parts=parts).passed is False
+    found = judge(RuleSet.of([{**rule, **one} for one in limits]), lambda _columns: [batch], NOW)
+
+    assert [one.passed for one in found] == [True, True, False, False]
 
 
-@pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("strictly", [True, False])
 @pytest.mark.parametrize("check", ["increasing", "decreasing"])
 @pytest.mark.parametrize("column", ["count", "price", "code", "at"])
-def test_rows_out_of_order_are_those_of_pandas(
-    column: str, check: str, *, strictly: bool, parts: int
-) -> None:
+def test_rows_out_of_order_are_those_of_pandas(column: str, check: str, *, strictly: bool) -> None:
     values = ROWS[column].dropna()
     before = values.shift()
     if check == "increasing":
@@ -93,7 +90,7 @@ def test_rows_out_of_order_are_those_of_pandas(
         wrong = values >= before if strictly else values > before
     wrong &= before.notna()
 
-    found = outcome({"check": check, "column": column, "strictly": strictly}, parts=parts)
+    found = outcome({"check": check, "column": column, "strictly": strictly}, parts=3)
 
     assert found.tally.judged_count == len(values)
     assert found.tally.broken_count == wrong.sum()
@@ -188,14 +185,14 @@ def test_a_query_reads_nothing_but_the_rows(query: str, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a\n1\n")
     text = query.format(file=tmp_path / "x.csv", folder=tmp_path)
 
-    with pytest.raises(InputError, match="query failed: "):
+    with pytest.raises(InputError, match=r'rule "sql" .* failed: '):
         outcome({"check": "sql", "query": text})
 
 
 def test_a_query_finds_no_variable_of_python() -> None:
     found_by_name = pa.table({"x": [1]})
     query = "SELECT count(*) FROM found_by_name"
-    shut = {"python_enable_replacements": sql.SETTINGS["python_enable_replacements"]}
+    shut = {"python_enable_replacements": session.SETTINGS["python_enable_replacements"]}
 
     with duckdb.connect(":memory:") as connection:
         assert connection.sql(query).fetchall() == [(found_by_name.num_rows,)]
@@ -215,7 +212,7 @@ def test_a_query_finds_no_variable_of_python() -> None:
     ],
 )
 def test_a_query_ends_at_its_limit(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(session, "TIMEOUT_S", 1.0)
     start = time.monotonic()
 
     with pytest.raises(InputError, match=r"query took longer than 1 s; make it simpler"):
@@ -230,7 +227,7 @@ def test_a_query_ends_at_its_limit(query: str, monkeypatch: pytest.MonkeyPatch) 
     ["SELECT len(range(800000000))", "SELECT list(i) FROM range(900000000) t(i)"],
 )
 def test_a_query_has_so_much_memory(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "MEMORY_BYTES", 1 << 30)
+    monkeypatch.setattr(session, "MEMORY_BYTES", 1 << 30)
 
     # DuckDB says so itself, or ends with a signal where it does not look whether it got memory.
     said = "query needs more memory than the 2GB|query ended its process .* which has 2GB of memory"
@@ -240,17 +237,14 @@ def test_a_query_has_so_much_memory(query: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_an_error_quotes_no_value_where_it_may_not() -> None:
     query = "SELECT CAST(code AS INTEGER) FROM data"
-    rules = RuleSet.of([{"check": "sql", "query": query}])
-    counters = [rules.within(reach).start() for reach in (EVERYTHING, Reach(discreet=True))]
     texts = []
-    for counter in counters:
-        counter.update(pa.RecordBatch.from_pandas(ROWS))
+    for reach in (EVERYTHING, Reach(discreet=True)):
         with pytest.raises(InputError) as raised:
-            counter.result()
+            outcome({"check": "sql", "query": query}, reach=reach)
         texts.append(str(raised.value))
 
     assert "Could not convert string" in texts[0]
-    assert texts[1] == f"rule \"sql\" ('{query}'): query failed: Conversion Error"
+    assert texts[1] == f"rule \"sql\" ('{query}') failed: Conversion Error"
 
 
 @pytest.mark.parametrize(
@@ -287,14 +281,12 @@ def test_a_wrong_rule_is_refused_in_a_sentence(rule: object, sentence: str) -> N
 
 
 def test_another_table_is_read_only_where_rules_may() -> None:
-    rules = RuleSet.of(
-        [{"check": "foreign_key", "column": "code", "table": "/etc/passwd", "key": "a"}]
-    ).start()
+    rule = {"check": "foreign_key", "column": "code", "table": "/etc/passwd", "key": "a"}
 
     with pytest.raises(
         InputError, match=r'table "/etc/passwd": rules from this place may read none'
     ):
-        rules.update(pa.RecordBatch.from_pandas(ROWS))
+        outcome(rule, reach=NOTHING)
 
 
 def test_a_table_that_lacks_the_key_is_told_without_a_line_of_it(tmp_path: Path) -> None:

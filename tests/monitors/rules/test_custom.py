@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from driftline.errors import InputError
-from driftline.monitors.rules.reach import Reach
-from driftline.monitors.rules.ruleset import RuleSet, outcome_drafts
+from driftline.monitors.rules.judging import judge
+from driftline.monitors.rules.outcome import outcome_drafts
+from driftline.monitors.rules.reach import NOTHING, Reach
+from driftline.monitors.rules.ruleset import RuleSet
 from tests.plugged import plugged_in
 
 MODULE = """
@@ -67,12 +70,11 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place
 
 
-def told(**keys: object) -> list[str]:
-    counters = RuleSet.of([keys]).start()
-    counters.update(BATCH)
-    other = RuleSet.of([keys]).start()
-    other.update(BATCH.slice(0, 1))
-    return [one.what for one in outcome_drafts(counters.merge(other).result())]
+def told(reach: Reach = NOTHING, **keys: object) -> list[str]:
+    batches = [BATCH, BATCH.slice(0, 1)]
+    rules = RuleSet.of([keys]).within(reach)
+    found = judge(rules, lambda _columns: batches, datetime(2026, 1, 2, tzinfo=UTC))
+    return [one.what for one in outcome_drafts(found)]
 
 
 def test_a_function_gets_its_own_keys_and_ours_hold_as_for_all() -> None:
@@ -105,11 +107,8 @@ def test_a_defect_of_a_check_is_told_with_its_name(keys: dict[str, object], sent
 
 
 def test_a_defect_of_a_check_on_the_server_quotes_nothing() -> None:
-    counters = RuleSet.of([{"check": "acme_broken"}]).within(Reach(discreet=True)).start()
-
     with pytest.raises(InputError) as raised:
-        counters.update(BATCH)
-        counters.result()
+        told(Reach(discreet=True), check="acme_broken")
 
     assert "Error" in str(raised.value)
     assert "no luck" not in str(raised.value)

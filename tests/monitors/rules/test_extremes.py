@@ -9,17 +9,18 @@ import pyarrow as pa
 import pytest
 
 from driftline.errors import InputError
+from driftline.monitors.rules.judging import judge
+from driftline.monitors.rules.outcome import Outcome
 from driftline.monitors.rules.reading import read_rules
-from driftline.monitors.rules.ruleset import Outcome, RuleSet
+from driftline.monitors.rules.ruleset import RuleSet
 
 # Whole numbers that a double cannot hold, as ids of clouds are.
 BIG = pa.record_batch({"whole": [2**62 + 1, -5, 3], "part": [0.5, -6.0, 4.0]})
 
 
 def outcome(rule: object, batch: pa.RecordBatch) -> Outcome:
-    counters = RuleSet.of([rule]).start(datetime(2026, 1, 2, tzinfo=UTC))
-    counters.update(batch)
-    return counters.result()[0]
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    return judge(RuleSet.of([rule]), lambda _columns: [batch], moment)[0]
 
 
 @pytest.mark.parametrize(

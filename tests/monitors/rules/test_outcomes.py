@@ -1,6 +1,7 @@
 """What each check comes to on a table of awkward values: nulls, NaN, texts, times, lists.
 
-The outcomes in outcomes.json were recorded before rules ran on DuckDB.
+The outcomes in outcomes.json were recorded before rules ran on DuckDB. Since then a remainder has
+the sign of the number divided, as in SQL, and a query finds missing values as NULL, NaN and "" too.
 """
 
 from __future__ import annotations

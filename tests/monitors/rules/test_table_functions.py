@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.location import Location
 from driftline.monitors.rules import reading
+from driftline.monitors.rules.judging import judge
 from driftline.monitors.rules.reach import Reach
 from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import RuleSet
@@ -154,11 +156,11 @@ def test_a_baseline_runs_no_function(reference: Baseline, file: Path, tmp_path: 
 def test_errors_of_a_function_on_the_server_quote_nothing(file: Path) -> None:
     file.write_text("def f(table):\n    raise ValueError('Ada')\n")
     reach = Reach(script=lambda name: file.parent / name, discreet=True)
-    counters = RuleSet.of([{"check": "checks.py:f"}]).within(reach).start()
-    counters.update(pa.RecordBatch.from_pandas(ROWS))
+    rules = RuleSet.of([{"check": "checks.py:f"}]).within(reach)
+    batch = pa.RecordBatch.from_pandas(ROWS)
 
     with pytest.raises(InputError) as raised:
-        counters.result()
+        judge(rules, lambda _columns: [batch], datetime(2026, 1, 2, tzinfo=UTC))
 
     assert 'check "checks.py:f" failed: ValueError; expected' in str(raised.value)
     assert "Ada" not in str(raised.value)

@@ -78,7 +78,7 @@ def test_the_report_tells_every_rule_kept_or_broken(base: Baseline) -> None:
         {
             "feature_name": "Row count",
             "constraint_check_type": "row_count_check",
-            "description": "1,000 rows. Expected: at least 5,000 rows.",
+            "description": "1,000 rows. Expected: at least 5,000.",
         }
     ]
 

@@ -1,0 +1,135 @@
+"""Conditions on a row in SQL, such as ``arrival >= departure``: parsed here, run elsewhere.
+
+DuckDB's own parser reads the text. A condition names columns of the row and functions, and has no
+query inside, so that it can look at nothing but its row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from driftline.errors import InputError
+from driftline.monitors.rules.session import SETTINGS
+
+MAX_CHARACTERS = 2000  # What is longer is a program, and belongs into a function.
+MAX_QUERY_CHARACTERS = 10_000
+EXAMPLE = "SELECT * FROM data WHERE price < 0"
+# Parts of DuckDB's syntax tree that look beyond one row, or stand for what nobody gives.
+REFUSED = {
+    "SUBQUERY": "a query inside; a rule by sql can have one",
+    "WINDOW": "OVER, which looks at other rows; a rule by sql can have it",
+    "STAR": "*; name the columns",
+    "PARAMETER": "a parameter; write its value",
+    "LAMBDA": "a lambda",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SqlCondition:
+    """A condition on one row: true, false, or NULL where a missing value leaves it open."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _columns(self.text)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads, in the order in which they are named."""
+        return _columns(self.text)
+
+    @property
+    def sql(self) -> str:
+        """The condition as part of a query; what has no answer, such as sqrt(-1), is NULL."""
+        return f"TRY((\n{self.text}\n))"
+
+
+def identifier(name: str) -> str:
+    """Quote a column's name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@lru_cache(maxsize=1024)
+def _columns(text: str) -> tuple[str, ...]:
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(
+            f"condition of {len(text):,} characters; expected {MAX_CHARACTERS:,} at most"
+        )
+    found = _parsed(text)
+    if found.get("error"):
+        said = " ".join(found["error_message"].split())
+        raise InputError(
+            f'condition "{text}": not readable ({said}); expected SQL such as '
+            '"arrival >= departure"; texts stand in single quotes, names with other signs in '
+            "double quotes"
+        )
+    nodes = [one["node"] for one in found["statements"]]
+    if len(nodes) != 1 or nodes[0]["type"] != "SELECT_NODE" or len(nodes[0]["select_list"]) != 1:
+        raise InputError(f'condition "{text}": expected one condition such as "age >= 0"')
+    columns: dict[str, None] = {}
+    for part in _parts(nodes[0]["select_list"]):
+        if (wrong := REFUSED.get(part["class"])) is not None:
+            raise InputError(f'condition "{text}": {wrong}')
+        if part["class"] == "COLUMN_REF":
+            name = ".".join(part["column_names"])
+            if len(part["column_names"]) > 1:
+                raise InputError(
+                    f'condition "{text}": no column {name}; a name with a dot stands in double '
+                    f'quotes, "{name}"'
+                )
+            columns[name] = None
+    if not columns:
+        raise InputError(f'condition "{text}": names no column; expected one such as "age >= 0"')
+    if len({name.lower() for name in columns}) < len(columns):
+        raise InputError(f'condition "{text}": names of columns that differ in case alone')
+    return tuple(columns)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    import duckdb  # A heavy import that only a rule needs.
+
+    try:
+        with duckdb.connect(":memory:", config=dict(SETTINGS)) as connection:
+            row = connection.execute(
+                "SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT (\n{text}\n) FROM data"]
+            ).fetchone()
+    except (duckdb.Error, UnicodeError) as error:
+        return {"error": True, "error_message": str(error)}
+    assert row is not None, "a query of constants has a row"
+    try:
+        return dict(json.loads(row[0]))
+    except RecursionError:
+        return {"error": True, "error_message": "too deep"}
+
+
+def _parts(tree: object) -> Iterator[dict[str, Any]]:
+    """Return all parts of a syntax tree that are of a class, in the order of the text."""
+    left = [tree]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            if "class" in part:
+                yield part
+            left += reversed(part.values())
+        elif isinstance(part, list):
+            left += reversed(part)
+
+
+def require_query(text: str) -> None:
+    """Refuse what is no single SELECT."""
+    if len(text) > MAX_QUERY_CHARACTERS:
+        raise InputError(
+            f"query of {len(text):,} characters; expected {MAX_QUERY_CHARACTERS:,} at most"
+        )
+    import duckdb  # A heavy import that only a rule needs.
+
+    try:
+        statements = duckdb.extract_statements(text)
+    except (duckdb.Error, UnicodeError) as error:
+        raise InputError(f"query: {str(error).strip().partition(chr(10))[0]}") from error
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise InputError(f'query "{text[:60]}": expected one such as "{EXAMPLE}"')

@@ -1,0 +1,197 @@
+"""Runs the SQL of rules over rows, in a locked process of its own. It reads nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.child import Limits, module_argv, started
+from driftline.errors import InputError, UnavailableError
+
+CHILD = "driftline.monitors.rules.sql_child"
+# The child's names of the rows, and of the number of each, from 0.
+ROWS, ROW = "_rows", "_row"
+TIMEOUT_S = 60.0
+ROWS_A_SECOND = 1_000_000  # A query has as much more time as that many rows may take.
+MOST_COUNTED = 1_000_000  # Of a result whose rows have no number, so many are counted.
+# Of the process beside the rows, which it maps: DuckDB's memory_limit, and 1 GiB for libraries.
+MEMORY_BYTES = 3 << 30
+SPILL_BYTES = 8 << 30
+# A query reads no file, no network and no variable of the process, and can turn none of it on.
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "memory_limit": "2GB",
+    "max_temp_directory_size": "8GB",
+    "threads": "2",
+    # What has no answer, such as a division by 0, is NULL or an error, never infinite.
+    "ieee_floating_point_ops": "false",
+    "error_on_division_by_zero": "false",
+}
+
+
+class QueryError(InputError):
+    """A query failed; ``kind`` says how without a value of a row, such as ``Conversion Error``."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query gave.
+
+    ``first``: the values of its first row; ``marks``: which rows it names, shape (rows,), None
+    where it has no column of their numbers; ``types``: of its columns, as DuckDB names them.
+    """
+
+    count: int
+    first: list[Any] | None
+    marks: np.ndarray | None
+    types: list[str]
+
+
+class Session:
+    """A process that holds rows and answers queries over them, one at a time."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._rest = b""
+        self._row_count = 0
+
+    def __enter__(self) -> Self:
+        """Start the process."""
+        folder = tempfile.mkdtemp(prefix="driftline-rules-")
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._file = Path(folder) / "rows.arrow"
+        limits = Limits(memory_bytes=MEMORY_BYTES, file_bytes=SPILL_BYTES)
+        self._process = self._stack.enter_context(
+            started(module_argv(CHILD), limits, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        )
+        self._send({**SETTINGS, "temp_directory": str(Path(folder) / "spill")})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the process, and remove the rows."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            _pipe(pipe).close()
+        self._stack.close()
+
+    def open(self, batches: Iterable[pa.RecordBatch], *, view: str = "") -> int:
+        """Take rows, all of one schema, in place of those before; return how many there are.
+
+        A query finds them as `ROWS`.
+        ``view``: SELECT that queries find as ``data``. The first batch may have no rows.
+        """
+        writer, row_count = None, 0
+        try:
+            with self._file.open("wb") as file:
+                for batch in batches:
+                    numbers = np.arange(row_count, row_count + batch.num_rows)
+                    numbered = batch.append_column(ROW, pa.array(numbers))
+                    if writer is None:
+                        writer = pa.ipc.new_stream(file, numbered.schema)
+                    writer.write_batch(numbered)
+                    row_count += batch.num_rows
+                assert writer is not None, "rows have a schema"
+                writer.close()
+        except OSError as error:
+            if error.filename or error.errno is None:  # Of the rows' own file or store.
+                raise
+            raise UnavailableError(
+                f"rows cannot be kept in {self._file.parent} ({error.strerror}); make room there, "
+                "or set TMPDIR to a folder that has it"
+            ) from error
+        self._row_count = row_count
+        self._send({"path": str(self._file), "view": view})
+        self._receive()
+        return row_count
+
+    def ask(self, query: str) -> Answer:
+        """Run one query; QueryError when it fails, InputError when it needs too much."""
+        self._send({"query": query, "most": MOST_COUNTED})
+        found, marks = self._receive()
+        if "repeated" in found:
+            raise InputError(
+                f'query: it gives "{ROW}" {found["repeated"]} times; expected it once, as in '
+                "SELECT a.* of a join, or not at all"
+            )
+        if "is_wrong" in found:
+            raise InputError(f'query: its "{ROW}" holds no numbers of rows; leave it as it is')
+        if "is_large" in found:
+            raise InputError(
+                f"query needs more memory than the {SETTINGS['memory_limit']} that it has; "
+                "make it simpler"
+            )
+        if "failed" in found:
+            raise QueryError(found["failed"], found["kind"])
+        named = np.frombuffer(marks, np.bool_) if found["is_marked"] else None
+        return Answer(found["count"], found["first"], named, found["types"])
+
+    def _send(self, request: dict[str, Any]) -> None:
+        pipe = _pipe(self._process.stdin)
+        try:
+            pipe.write(json.dumps(request).encode("ascii") + b"\n")
+            pipe.flush()
+        except OSError:
+            raise self._ended() from None
+
+    def _receive(self) -> tuple[dict[str, Any], bytes]:
+        """Return the next answer; InputError when it takes too long, or the process has ended."""
+        end = time.monotonic() + TIMEOUT_S + self._row_count / ROWS_A_SECOND
+        parts, size, found = [self._rest], len(self._rest), None
+        length = None
+        while length is None or size < length:
+            part = self._read(end)
+            parts.append(part)
+            size += len(part)
+            if length is None and b"\n" in part:
+                head, _, rest = b"".join(parts).partition(b"\n")
+                found = json.loads(head)
+                parts, size, length = [rest], len(rest), found["marks"]
+        assert found is not None, "a line was read"
+        return found, b"".join(parts)
+
+    def _read(self, end: float) -> bytes:
+        file = _pipe(self._process.stdout).fileno()
+        ready, _, _ = select.select([file], [], [], max(end - time.monotonic(), 0.0))
+        if not ready:
+            raise InputError(f"query took longer than {TIMEOUT_S:g} s; make it simpler")
+        part = os.read(file, 1 << 20)
+        if not part:
+            raise self._ended()
+        return part
+
+    def _ended(self) -> InputError:
+        return InputError(
+            f"query ended its process, which has {SETTINGS['memory_limit']} of memory; "
+            "make it simpler"
+        )
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None, "the process was started with pipes"
+    return pipe
