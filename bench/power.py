@@ -24,9 +24,10 @@ from scipy import special, stats
 
 from driftline.baseline.answers import Answers
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.attribution.blocks import block_spread
-from driftline.monitors.kinds.attribution.drift import compare, settle
-from driftline.monitors.kinds.attribution.importance import Importance
+from driftline.monitors.engine.block_test import judge as judge_sums
+from driftline.monitors.engine.reference import Reference
+from driftline.monitors.kinds.attribution.metrics import attribution_metrics, ndcg
+from driftline.monitors.kinds.attribution.sums import Importance, sums_by_block
 from driftline.monitors.kinds.model_quality.blocks import blocks_of
 from driftline.monitors.kinds.model_quality.documents import suggested
 from driftline.monitors.kinds.model_quality.expectation import Expectation
@@ -185,6 +186,13 @@ def expected_of(reference: Answers) -> Expectation:
     )
 
 
+def share_errors(rows: np.ndarray) -> np.ndarray:
+    """Return the standard errors of features' shares by the delta method, rows (N, M)."""
+    totals = rows.sum(axis=1, keepdims=True)
+    influence = (rows - rows.sum(axis=0) / totals.sum() * totals) / totals.mean()
+    return np.asarray(influence.std(axis=0, ddof=1) / math.sqrt(len(rows)))
+
+
 def attribution_year(rng: np.random.Generator, stream: str, a_day: int = EXPLAINED_A_DAY) -> Judge:
     """Return the judge of windows of a new reference; days lift one feature's attributions."""
     days = effects(rng.spawn(1)[0], "attribution", stream)
@@ -198,23 +206,25 @@ def attribution_year(rng: np.random.Generator, stream: str, a_day: int = EXPLAIN
     rows = np.concatenate([explained(a_day, next(days)) for _ in range(DAYS)])
     for _ in range(LATER - DAYS):
         next(days)
-    times_us = np.repeat(np.arange(DAYS), a_day) * DAY_US
-    spread = block_spread(rows, times_us, DAY_US)
-    reference = Importance.of_rows(features, rows)
+    blocks = sums_by_block([rows], np.repeat(np.arange(DAYS), a_day) * DAY_US, DAY_US)
+    known = Importance.of_rows(features, rows)
+    metrics, sums = attribution_metrics(features, 1, has_level=False), known.buckets
+    references = {"timed": Reference(metrics, sums, blocks), "untimed": Reference(metrics, sums)}
 
     def judge(count: int, planted: float) -> Said:
-        window = Importance.of_rows(features, explained(count, next(days), planted))
+        explained_rows = explained(count, next(days), planted)
+        window = Importance.of_rows(features, explained_rows)
         rings, p_values = {}, {}
-        for name, known in (("timed", spread), ("untimed", None)):
-            one = compare(reference, window, known)
-            (found,) = settle([one], BUDGET.per_window)
-            rings[name], p_values[name] = bool(found.moved.any()), float(one.shares.min())
+        for name, reference in references.items():
+            found = judge_sums(reference, window.buckets, length=1.0, level=BUDGET.per_window)
+            rings[name] = any(one.violated for one in found)
+            p_values[name] = min(1.0, len(SIZE) * min(one.p_value for one in found))
         # It does not know which feature is going to move either.
-        error = np.hypot(window.share_errors, reference.share_errors)
-        z = np.abs(window.shares - reference.shares) / error
+        error = np.hypot(share_errors(explained_rows), share_errors(rows))
+        z = np.abs(window.shares - known.shares) / error
         p_values["two-sample"] = min(1.0, len(SIZE) * float(2 * stats.norm.sf(z.max())))
         rings["two-sample"] = p_values["two-sample"] < BUDGET.per_window / 3
-        rings["AWS"] = one.ndcg < 0.90
+        rings["AWS"] = ndcg(known.mean, window.mean) < 0.90
         return Said(rings, p_values)
 
     return judge

@@ -1,9 +1,9 @@
-"""Confidence intervals: of shares, their difference and ratio, an AUC, and of resampled means."""
+"""Confidence intervals: of shares, their difference and ratio, and of an AUC."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,6 @@ FEW = 3
 ROUNDING = 1e-9
 # Lacking something less often than this is no chance.
 RARELY = 1e-3
-# So many drawn rows fit in memory at once; another number would draw others.
-CELLS = 1 << 22
 
 Numbers = NDArray[np.float64]
 Limits = tuple[float, float]
@@ -308,42 +306,3 @@ def auc_limits(auc: float, sizes: tuple[float, float], z: float = Z95) -> Limits
     sides = np.array([z, -z])
     low, high = first_beyond(lambda true: true - auc + sides * error(true), *ends, error=1e-12)
     return float(low) if auc > 0 else 0.0, float(high) if auc < 1 else 1.0
-
-
-def resampled_means(
-    rows: NDArray[np.float32], size: int, replicates: int, random: np.random.Generator
-) -> Numbers:
-    """Return the means of bootstrap samples of rows.
-
-    Parameters
-    ----------
-    rows
-        Shape (N, M).
-    size, replicates
-        Rows of each sample, drawn with replacement; how many samples.
-    random
-        Draws them.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (replicates, M).
-
-    References
-    ----------
-    Efron, Annals of Statistics 7, 1979.
-    """
-    parts = [counts @ rows / size for counts in _drawn_counts(len(rows), size, replicates, random)]
-    return np.concatenate(parts).astype(np.float64)
-
-
-def _drawn_counts(
-    count: int, size: int, replicates: int, random: np.random.Generator
-) -> Iterator[NDArray[np.float32]]:
-    """Yield how often each row is drawn, in batches of shape (some replicates, count)."""
-    step = max(1, CELLS // max(count, size))
-    for first in range(0, replicates, step):
-        some = min(step, replicates - first)
-        drawn = random.integers(0, count, (some, size)) + count * np.arange(some)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=some * count)
-        yield counts.reshape(some, count).astype(np.float32)

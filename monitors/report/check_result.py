@@ -304,8 +304,6 @@ class CheckResult:
         """Numbers of rows and violations, and what was left out, without the cause."""
         found = plural(self.violation_count, "violation") if self.violations else "no violations"
         left = self._unjudged_words
-        if "model_note" in self.details:
-            left += "; the model changed"
         left += self._impossible_words
         if worse := self.worse_count:
             words = "worse than the reference (intervals apart), within the bound"

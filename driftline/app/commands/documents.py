@@ -271,7 +271,7 @@ def _explained_for(reference: Baseline) -> tuple[str, ...]:
     """Return the class that a reference was explained for: a model answers for the same."""
     if reference.attributions is None:
         return ()
-    from driftline.monitors.kinds.attribution.importance import Attributions
+    from driftline.monitors.kinds.attribution.attributions import Attributions
 
     return tuple(filter(None, [Attributions.from_arrow(reference.attributions).positive]))
 

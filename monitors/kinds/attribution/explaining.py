@@ -15,8 +15,6 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from scipy import special
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -24,13 +22,14 @@ from driftline.estimators.own_methods import Contributions
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
-from driftline.monitors.kinds.attribution.explained import GIVEN, Explained, unnamed_labels
-from driftline.monitors.kinds.attribution.importance import (
+from driftline.monitors.kinds.attribution.attributions import (
+    GIVEN,
     LABEL,
-    UNKNOWN,
     Attributions,
+    Explained,
     Making,
     table_digest,
+    unnamed_labels,
 )
 from driftline.monitors.kinds.attribution.sampling import (
     as_known,
@@ -43,7 +42,6 @@ from driftline.monitors.kinds.attribution.sampling import (
 from driftline.monitors.kinds.attribution.shapley import (
     BACKGROUND_ROWS,
     LARGEST,
-    affordable_rows,
     ask,
     explain,
     is_number,
@@ -72,10 +70,6 @@ TIMED_DRAWS = 10
 GIVEN_ROWS = 10_000
 # Of what is drawn of a reference.
 SEED = 0
-# Of rows whose explained answers are seen to be log-odds, or not.
-TRIED_ROWS = 100
-# By how much single precision may miss a probability.
-SINGLE_ERROR = 1e-4
 # By how much two outputs of single precision may miss a sum of one.
 SUM_ERROR = 1e-6
 
@@ -160,15 +154,13 @@ def explain_reference(
         hours = hours[-chosen.num_rows :]
         places = evenly(hours, wanted)
         chosen, hours = chosen.take(pa.array(places)), hours[places]
-    explained = _explain_all(moved, chosen, hours, behind, predict)
+    explained = explain_rows(chosen, behind, predict, seed=SEED, moved=moved)
+    explained = replace(explained, hours=None if hours is None else hours[explained.places])
     if explained.answers_note:
         told(explained.answers_note)
     needs_background = explained.making.background != ""
     explained = told_once(explained)
     found = _told(_kept(explained, behind if needs_background else behind.slice(0, 0)), told)
-    if explained.making.method != PERMUTATION:
-        own = _permuted(moved, chosen, hours, behind, predict)
-        found = replace(found, permuted=_kept(told_once(own), behind))
     found = replace(found, positive=positive_of(predict) or explained.positive)
     return replace(baseline, attributions=found.to_arrow())
 
@@ -179,33 +171,6 @@ def _wanted_rows(predict: Predictor, columns: int) -> int:
         return REFERENCE_ROWS
     values = max(1, columns) * max(1, len(predict.labels))
     return min(max(OWN_REFERENCE_VALUES // values, REFERENCE_ROWS), OWN_REFERENCE_ROWS)
-
-
-def _explain_all(
-    moved: Moved | None,
-    rows: pa.Table,
-    hours: NDArray[np.int64] | None,
-    background: pa.Table,
-    predict: Predictor,
-    method: str | None = None,
-) -> Explained:
-    found = explain_rows(rows, background, predict, seed=SEED, method=method, moved=moved)
-    return replace(found, hours=None if hours is None else hours[found.places])
-
-
-def _permuted(
-    moved: Moved | None,
-    chosen: pa.Table,
-    hours: NDArray[np.int64] | None,
-    behind: pa.Table,
-    predict: Predictor,
-) -> Explained:
-    """Explain rows by permutations, as many as of a window, evenly spaced in time."""
-    count = affordable_rows(chosen.num_columns, behind.num_rows)
-    order = np.arange(chosen.num_rows) if hours is None else hours
-    places = evenly(order, count)
-    rows, hours = chosen.take(pa.array(places)), None if hours is None else hours[places]
-    return _explain_all(moved, rows, hours, behind, predict, PERMUTATION)
 
 
 def explain_rows(
@@ -221,12 +186,11 @@ def explain_rows(
 
     Rows for which the model returns no number are left out and counted; InputError where all are.
     """
-    known, is_log_odds = predict if isinstance(predict, ModelPredictor) else None, False
+    known = predict if isinstance(predict, ModelPredictor) else None
     own_method = known.method if known is not None else PERMUTATION
     chosen = method or own_method
     if known is not None and chosen == known.method != PERMUTATION:
         found, units = known.contributions(rows, background), known.method_units
-        is_log_odds = units == "margin" and _are_log_odds(found, known, rows)
     else:
         chosen, units = PERMUTATION, known.units if known is not None else "answer"
         asked = predict if known is not None else taking_tables(predict, rows)
@@ -245,29 +209,14 @@ def explain_rows(
         "" if chosen == "tree_path_dependent" else table_digest(background),
     )
     values, places = found.values[has_number], np.flatnonzero(has_number)
-    signed = {label: values[:, at].astype(np.float32) for at, label in enumerate(labels)}
     return Explained(
         tuple(rows.column_names),
-        {label: np.abs(one) for label, one in signed.items()},
+        {label: values[:, at].astype(np.float32) for at, label in enumerate(labels)},
         {label: float(found.expected[at]) for at, label in enumerate(labels)},
         making,
-        signed=signed,
         places=places,
         asked_count=len(has_number),
-        is_log_odds=is_log_odds,
     )
-
-
-def _are_log_odds(found: Contributions, model: ModelPredictor, rows: pa.Table) -> bool:
-    """Whether explained outputs are log-odds: their sigmoid is the model's probability.
-
-    A margin need not be one: AdaBoost's is half of it, a hinge loss has none.
-    """
-    if not positive_of(model) or model.units not in ("probability", UNKNOWN):
-        return False
-    some = rows.slice(0, TRIED_ROWS)
-    margin = found.values[: len(some)].sum(axis=(1, 2)) + found.expected.sum()
-    return bool(np.allclose(special.expit(margin), ask(model, some)[:, -1], atol=SINGLE_ERROR))
 
 
 def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], None]) -> pa.Table:
@@ -291,9 +240,9 @@ def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], No
 
 def told_once(explained: Explained) -> Explained:
     """Keep the second of two outputs that sum to one, since both say the same."""
-    if len(explained.signed) != 2:
+    if len(explained.rows) != 2:
         return explained
-    first, second = explained.signed.values()
+    first, second = explained.rows.values()
     is_one = math.isclose(sum(explained.expected.values()), 1.0, abs_tol=SUM_ERROR)
     if not is_one or not np.allclose(first, -second, rtol=1e-3, atol=SUM_ERROR):
         return explained
@@ -340,7 +289,7 @@ def read_given(
         )
     return Explained(
         tuple(features),
-        {label: np.abs(one[usable]).astype(np.float32) for label, one in found.items()},
+        {label: one[usable].astype(np.float32) for label, one in found.items()},
         {},
         Making(GIVEN),
         hours_of(table[time])[usable] if time else None,
@@ -391,10 +340,9 @@ def _told(found: Attributions, told: Callable[[str], None]) -> Attributions:
 def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
     return Attributions(
         features=explained.features,
-        rows=explained.rows,
+        rows={label: np.abs(rows) for label, rows in explained.rows.items()},
         expected=explained.expected,
         making=explained.making,
         background=background,
         hours=explained.hours,
-        is_one_of_two=explained.is_one_of_two,
     )

@@ -26,7 +26,7 @@ from driftline.monitors.kinds.attribution.asking import (
     refusal,
     taking_tables,
 )
-from driftline.monitors.kinds.attribution.importance import UNKNOWN
+from driftline.monitors.kinds.attribution.attributions import UNKNOWN
 
 log = logging.getLogger(__name__)
 

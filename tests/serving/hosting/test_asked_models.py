@@ -19,7 +19,7 @@ from driftline.baseline.schema import infer_signature
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.shapes.requests import RequestRows
 from driftline.formats.source import open_source
-from driftline.monitors.kinds.attribution.importance import Attributions
+from driftline.monitors.kinds.attribution.attributions import Attributions
 from driftline.monitors.kinds.attribution.sampling import as_known
 from driftline.orphans import children
 from driftline.serving.bodies.rows import read_columns

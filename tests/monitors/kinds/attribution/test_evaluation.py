@@ -17,7 +17,7 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.attribution.importance import Attributions, Importance
+from driftline.monitors.kinds.attribution.attributions import Attributions
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.side_tables import side_tables
 from driftline.monitors.run.execution import Job, run
@@ -40,10 +40,7 @@ def test_a_reference_without_a_change_passes_and_is_told_in_numbers(
         "level",
     ]
     assert by_name["ndcg"].value > 0.98
-    # Rows that rank the features alike in every draw give an interval of no width: none.
-    assert (by_name["ndcg"].low, by_name["ndcg"].high) == (None, None)
-    assert by_name["ndcg"].unbounded.startswith("however these rows are drawn")
-    assert by_name["ndcg"].bound <= 0.90
+    assert by_name["ndcg"].bound == 0.90
     shares = [by_name[f"share_{name}"] for name in (*"abcd", "carrier")]
     assert sum(one.value for one in shares) == pytest.approx(1)
     assert all(
@@ -52,7 +49,6 @@ def test_a_reference_without_a_change_passes_and_is_told_in_numbers(
     assert by_name["level"].value == pytest.approx(by_name["level"].reference, rel=0.1)
     details = report.details
     assert (details["method"], details["explained_rows"]) == ("permutation", 1_000)
-    assert [one["feature"] for one in details["ranking"]["label0"]["reference"]][:2] == ["a", "b"]
 
 
 def test_rows_without_a_number_are_left_out_and_counted(
@@ -192,24 +188,6 @@ def test_a_captured_window_is_judged_and_its_numbers_are_stored(
     assert {"feature_d", "ExpectedValue", "attribution_ndcg", "tickets"} <= names
     written = {file.name for file in Path(root, execution.folder).iterdir()}
     assert written == {"analysis.json", "constraint_violations.json", "report.json"}
-
-
-def test_share_errors_are_those_of_repeated_samples() -> None:
-    random = np.random.default_rng(2)
-
-    def draw() -> Importance:
-        common = random.exponential(size=(500, 1))
-        rows = (common * random.exponential(size=(500, 4)) * [4, 2, 1, 1]).astype(np.float32)
-        return Importance.of_rows(tuple("abcd"), rows)
-
-    drawn = [draw() for _ in range(400)]
-
-    spread = np.std([one.shares for one in drawn], axis=0)
-    np.testing.assert_allclose(
-        np.mean([one.share_errors for one in drawn], axis=0), spread, rtol=0.12
-    )
-    level = np.std([np.log(one.total) for one in drawn])
-    assert np.mean([one.total_error for one in drawn]) == pytest.approx(level, rel=0.12)
 
 
 def test_the_rows_behind_a_change_are_explained_one_by_one(

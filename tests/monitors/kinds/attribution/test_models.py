@@ -8,8 +8,8 @@ import pyarrow as pa
 from driftline.baseline.store import Baseline
 from driftline.estimators.own_methods import Contributions
 from driftline.formats.source import open_source
+from driftline.monitors.kinds.attribution.attributions import Attributions
 from driftline.monitors.kinds.attribution.explaining import explain_reference
-from driftline.monitors.kinds.attribution.importance import Attributions
 from tests.monitors.kinds.attribution.leaning import judged, model, weather
 
 
@@ -37,7 +37,7 @@ def named_model(reference: Baseline, name: str, units: str = "answer") -> Baseli
     return replace(reference, attributions=replace(stored, making=making).to_arrow())
 
 
-def test_another_model_is_judged_by_its_features_and_told(
+def test_another_model_is_judged_by_its_shares_and_not_by_its_level(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
     baseline = named_model(reference, "old")
@@ -46,14 +46,12 @@ def test_another_model_is_judged_by_its_features_and_told(
     report = judged(baseline, alike, predict=Named("new"))
     changed = judged(baseline, other, predict=Named("new"))
 
-    note = "the model changed: the reference was explained for model old, now it is new"
     assert report.passed
-    assert report.details["model_note"] == note
-    assert changed.details["model_note"] == note
+    assert (report.metrics[-1].name, report.metrics[-1].bound) == ("level", None)
+    assert report.metrics[-1].note.startswith("incomparable: another model")
     assert {one.fields["metric_name"] for one in changed.violations} == {"shap"}
     assert "level" not in {one.feature_name for one in changed.violations}
-    assert changed.violations[0].cause.startswith("the model changed, and the ")
-    assert "model_note" not in judged(baseline, alike, predict=Named("old")).details
+    assert judged(baseline, alike, predict=Named("old")).metrics[-1].judged
 
 
 @dataclass(frozen=True)
@@ -68,21 +66,15 @@ class OwnWay(Named):
         return Contributions(values[:, None, :], np.zeros(1))
 
 
-def test_a_model_of_another_way_is_compared_by_permutations(rng: np.random.Generator) -> None:
+def test_a_model_without_the_references_method_is_not_judged(rng: np.random.Generator) -> None:
     rows = weather(np.random.default_rng(1), 3_000)
     baseline = explain_reference(open_source(rows), Baseline.fit(rows), OwnWay("old"))
 
     own = judged(baseline, weather(rng, 500), predict=OwnWay("old"))
-    alike = judged(baseline, weather(rng, 500), predict=Named("new"))
     other = judged(baseline, weather(rng, 500, d=30), predict=Named("new"))
 
     assert own.details["method"] == "tree_path_dependent"
-    assert alike.passed
-    assert alike.decided
-    assert alike.details["method"] == "permutation"
-    assert alike.details["model_note"].startswith("the model changed")
-    assert "shares" in {one.feature_name for one in other.violations}
-    stored = Attributions.from_arrow(baseline.attributions)
-    assert stored.background.num_rows == 0
-    # As many rows as a window's 60,000 model rows explain, against ten.
-    assert len(stored.permuted.rows["label0"]) == 60_000 // (2 * 10 * 4)
+    assert (own.passed, other.passed, other.decided) == (True, False, False)
+    assert other.metrics[0].note.startswith("incomparable: the reference was explained by")
+    assert not other.violations
+    assert Attributions.from_arrow(baseline.attributions).background.num_rows == 0

@@ -1,0 +1,85 @@
+"""Attributions of many rows as sums by group, from which all numbers of the kind follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.monitors.engine.metric import Array
+from driftline.monitors.engine.sums import add_up, groups_of, sums_by_day
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Importance:
+    """Sums of one output's absolute attributions, of M features."""
+
+    features: tuple[str, ...]
+    # By group: rows, and each feature's sum, (GROUPS, 1 + M). Of a document's means (1, 1 + M).
+    buckets: Array
+
+    @classmethod
+    def of_rows(cls, features: Sequence[str], rows: NDArray[np.float32]) -> Importance:
+        """Add up rows of attributions, shape (N, M)."""
+        return cls(tuple(features), add_up(_columns(rows), groups_of(len(rows))))
+
+    @classmethod
+    def of_means(cls, means: Mapping[str, float]) -> Importance:
+        """Take means of a document, as absolute values: Clarify's `median` is signed."""
+        return cls(tuple(means), np.abs(np.array([[1.0, *means.values()]])))
+
+    def only(self, features: Sequence[str]) -> Importance:
+        """Keep some features, in this order."""
+        at = [0, *(1 + self.features.index(name) for name in features)]
+        return Importance(tuple(features), self.buckets[:, at])
+
+    @property
+    def is_document(self) -> bool:
+        """Whether only means are known."""
+        return len(self.buckets) == 1
+
+    @property
+    def count(self) -> int:
+        """Rows; 0 where only means are known."""
+        return 0 if self.is_document else int(self.buckets[:, 0].sum())
+
+    @property
+    def mean(self) -> Array:
+        """Mean absolute attribution of each feature, (M,)."""
+        sums = self.buckets.sum(axis=0)
+        return np.asarray(sums[1:] / sums[0])
+
+    @property
+    def total(self) -> float:
+        """Sum over the features: how strongly the model's output depends on its input."""
+        return float(self.mean.sum())
+
+    @property
+    def shares(self) -> Array:
+        """Each feature's share of the total, (M,); zeros when the total is 0."""
+        return np.asarray(self.mean / self.total if self.total > 0 else 0.0 * self.mean)
+
+
+def joined(importances: Sequence[Importance]) -> Array:
+    """Put the sums of several outputs beside each other: (GROUPS, outputs x (1 + M))."""
+    return np.concatenate([one.buckets for one in importances], axis=1)
+
+
+def sums_by_block(
+    outputs: Sequence[NDArray[np.float32]], time_us: NDArray[np.int64], block_us: int
+) -> Array | None:
+    """Add the rows of several outputs up by block of time; None where no time is known.
+
+    Rows have shape (N, M), their times (N,), negative where unknown.
+    """
+    is_known = time_us >= 0
+    if not is_known.any():
+        return None
+    columns = np.concatenate([_columns(rows[is_known]) for rows in outputs], axis=1)
+    return sums_by_day(columns, time_us[is_known] // block_us)
+
+
+def _columns(rows: NDArray[np.float32]) -> Array:
+    return np.column_stack([np.ones(len(rows)), np.abs(rows.astype(np.float64))])
