@@ -47,10 +47,8 @@ from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import (
     COMPLETED,
-    NEWEST_WINDOWS,
     VIOLATED,
     Execution,
-    keep_state,
 )
 from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.check_result import CheckResult
@@ -184,8 +182,6 @@ def judged(
         told = dict(zip(names, np.round(ratios[at], 3).tolist(), strict=True))
         row = {one.name: getattr(execution, one.name) for one in fields(execution)}
         rows.append(row | {"drift_ratios": told})
-        if windows - at <= NEWEST_WINDOWS:
-            keep_state(connection, execution, [])
     connection.execute(insert(monitor_tables.executions), rows)
     position = {"monitor": definition.name, "planned_until": NOW}
     connection.execute(insert(monitor_tables.positions).values(position))

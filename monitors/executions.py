@@ -7,9 +7,9 @@ datapoints and window history.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any, Literal, Protocol, Self
 
 from sqlalchemy import (
@@ -29,14 +29,14 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.tables.storage import list_folders
 from driftline.capture.windows.window import Window
-from driftline.database.dialects import advisory_lock, upsert
+from driftline.database.dialects import advisory_lock
 from driftline.database.engine import read_connection
 from driftline.database.paging import Place, is_behind
 from driftline.errors import NotFoundError, UnavailableError
 from driftline.formats.location import locate
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.schedule import Schedule, windows_from
-from driftline.monitors.tables import definitions, executions, states
+from driftline.monitors.tables import definitions, executions
 
 log = logging.getLogger(__name__)
 
@@ -62,32 +62,6 @@ WindowState = Literal[
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""
 
 NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
-
-NEWEST_WINDOWS = 30
-"""Windows that lists of monitors show of each."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateOfWindow:
-    """The state of one of a monitor's newest windows, as plain JSON values.
-
-    ``rows`` and the counts are None where nothing was counted; times are ISO 8601, in UTC.
-    """
-
-    execution: str
-    endpoint: str
-    start: str
-    end: str
-    state: WindowState
-    baseline_version: str
-    rows: int | None
-    requests: int
-    violations: int
-    pages: int
-    ratio: float | None
-    labelled: int | None = None
-    expected: int | None = None
-    worse: int | None = None
 
 
 class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.
@@ -280,6 +254,11 @@ def record(
     A part of a window of the timetable that was judged leaves that one's datapoints alone.
     """
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
+    counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}
+    values |= {
+        "labelled_count": counts.get("labelled_rows"),
+        "expected_count": counts.get("expected_violations"),
+    }
     if progress is not None:
         progress.note(execution.exit_message)
         values |= {"log": progress.lines, "inputs": progress.inputs}
@@ -294,7 +273,6 @@ def record(
             connection.execute(insert(executions).values(values))
             if not _is_part(connection, execution, timetable):
                 metrics.put(connection, points, source=_source(execution))
-            keep_state(connection, execution, points)
             if remember is not None:
                 remember(connection)
             if progress is not None:
@@ -345,51 +323,6 @@ def shown_state(state: str, worse_count: int | None) -> str:
     return "worse" if state == "ok" and worse_count else state
 
 
-def window_state(execution: Execution) -> StateOfWindow:
-    """Return the state of an execution's window, without labels and annotations."""
-    return StateOfWindow(
-        execution=execution.id,
-        endpoint=execution.endpoint,
-        start=execution.window_start.astimezone(UTC).isoformat(),
-        end=execution.window_end.astimezone(UTC).isoformat(),
-        state=state_of(execution.status, execution.failure_reason, execution.violation_count),
-        baseline_version=execution.baseline_version,
-        rows=None if execution.status in WITHOUT_REPORT else execution.row_count,
-        requests=execution.request_count,
-        violations=execution.violation_count,
-        pages=execution.page_count,
-        ratio=execution.max_drift_ratio,
-        worse=execution.worse_count,
-    )
-
-
-def keep_state(connection: Connection, execution: Execution, points: Iterable[Datapoint]) -> None:
-    """Put a window among its monitor's newest, replacing its earlier state."""
-    advisory_lock(connection, f"monitor-state:{execution.monitor}")
-    query = select(states.c.windows).where(states.c.monitor == execution.monitor)
-    counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}
-    labelled, expected = (
-        None if counts.get(key) is None else int(counts[key] or 0)
-        for key in ("labelled_rows", "expected_violations")
-    )
-    entry = replace(window_state(execution), labelled=labelled, expected=expected)
-    others = [
-        one
-        for one in connection.scalar(query) or ()
-        if (one["start"], one["end"]) != (entry.start, entry.end)
-    ]
-    # Times of one zone sort as texts; of one start what was judged last stands last.
-    windows = sorted([*others, asdict(entry)], key=lambda one: one["start"])
-    _keep_windows(connection, execution.monitor, windows[-NEWEST_WINDOWS:])
-
-
-def _keep_windows(connection: Connection, monitor: str, windows: list[dict[str, Any]]) -> None:
-    judged = [one["execution"] for one in windows if one["state"] != "unlabelled"]
-    row = {"execution": (judged or [windows[-1]["execution"]])[-1], "windows": windows}
-    statement = upsert(connection, states).values(monitor=monitor, **row)
-    connection.execute(statement.on_conflict_do_update(index_elements=["monitor"], set_=row))
-
-
 def set_aside_open(connection: Connection, monitor: str, now: datetime) -> int:
     """Supersede executions whose windows have not ended, with their results; return how many.
 
@@ -403,13 +336,6 @@ def set_aside_open(connection: Connection, monitor: str, now: datetime) -> int:
     for row in found:
         metrics.put(connection, (), source=_source(Execution(**row._mapping)))
     connection.execute(update(executions).where(is_open).values(is_current=False))
-    advisory_lock(connection, f"monitor-state:{monitor}")
-    known = connection.scalar(select(states.c.windows).where(states.c.monitor == monitor))
-    windows = [one for one in known or () if datetime.fromisoformat(one["end"]) <= now]
-    if windows:
-        _keep_windows(connection, monitor, windows)
-    else:
-        connection.execute(delete(states).where(states.c.monitor == monitor))
     return len(found)
 
 

@@ -96,6 +96,9 @@ executions = Table(
     Column("page_count", Integer, nullable=False),
     # Metrics worse than the reference beyond chance, within their bounds; null: not counted.
     Column("worse_count", Integer),
+    # Rows with a label, and violations that were annotated as expected; null: not counted.
+    Column("labelled_count", BigCount),
+    Column("expected_count", Integer),
     Column("max_drift_ratio", Float),
     Column("cause", FreeText),
     # By the digest of each cause, when the window began that told it first.
@@ -113,18 +116,6 @@ executions = Table(
     # For the list of all runs, the newest first, and of those in some state.
     Index(None, "started_at"),
     Index(None, "status", "started_at"),
-)
-
-# Where each monitor stands: kept with each execution, so that a list of monitors reads one row of
-# each.
-states = Table(
-    "monitors_states",
-    metadata,
-    Column("monitor", String(63), primary_key=True),
-    # The newest execution that could tell something; "": none yet.
-    Column("execution", String(36), nullable=False),
-    # The newest windows, oldest first, in the fields of `executions.StateOfWindow`.
-    Column("windows", JSON, nullable=False),
 )
 
 # Why a window is in the queue: by its schedule, by somebody's wish, or since late records or labels

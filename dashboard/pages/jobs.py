@@ -138,11 +138,10 @@ def _schedules(view: queries.JobsView) -> html.Section:
 
 
 def _newest(line: queries.ScheduleLine) -> ui.Cell:
-    if line.newest is None or line.window is None:
+    if line.newest is None:
         return ui.state_chip("waiting", small=True)
-    way = html.A(say.span(line.window), href=job_link(line.newest["execution"]))
-    state = shown_state(line.newest["state"], line.newest.get("worse"))
-    return ui.stack(ui.state_chip(state, small=True), way)
+    way = html.A(say.span(line.newest), href=job_link(line.newest.execution))
+    return ui.stack(ui.state_chip(line.newest.shown_state, small=True), way)
 
 
 def _next(line: queries.ScheduleLine, now: datetime) -> ui.Cell:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -26,6 +25,7 @@ from driftline.monitors.executions import (
     select_executions,
 )
 from driftline.monitors.run.backfill import MissedWindows, missed_windows
+from driftline.monitors.run.judged_windows import WindowRun, newest_windows
 from driftline.monitors.run.planning import MonitorState, states_of
 from driftline.monitors.run.window_queue import (
     QueuedWindow,
@@ -34,7 +34,7 @@ from driftline.monitors.run.window_queue import (
     list_runs,
     requested,
 )
-from driftline.monitors.tables import executions, states
+from driftline.monitors.tables import executions
 
 SIZE = 100
 WAITING_SHOWN = 20
@@ -55,14 +55,7 @@ class ScheduleLine:
     # How often that window could not be run, and why the last time.
     attempts: int
     failure: str | None
-    newest: Mapping[str, Any] | None  # The newest judged window, in its kept fields.
-
-    @property
-    def window(self) -> Window | None:
-        """The newest judged window."""
-        if self.newest is None:
-            return None
-        return Window(*(datetime.fromisoformat(self.newest[key]) for key in ("start", "end")))
+    newest: WindowRun | None = None  # The newest judged window.
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +142,15 @@ def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]
     number = page_within(view.number, len(named), SIZE)
     page = sorted(named)[SIZE * (number - 1) : SIZE * number]
     shown = sorted(states_of(connection, page), key=lambda one: one.definition.name)
-    query = select(states.c.monitor, states.c.windows).where(
-        states.c.monitor.in_([one.definition.name for one in shown])
-    )
-    newest = {row.monitor: row.windows[-1] for row in connection.execute(query) if row.windows}
+    newest = newest_windows(connection, [one.definition.name for one in shown], 1)
     lines, queued = [], first_scheduled(connection)
     for one in shown:
-        waiting, last = queued.get(one.definition.name), newest.get(one.definition.name)
+        waiting, last = queued.get(one.definition.name), newest[one.definition.name][:1]
         window = waiting.window if waiting else one.next_window()
         due_at = None if window is None else window.end + timedelta(seconds=one.definition.delay_s)
         failure = waiting.failure_reason if waiting else None
         attempts = waiting.attempts if waiting and failure else 0
-        lines.append(ScheduleLine(one, due_at, attempts, failure, last))
+        lines.append(ScheduleLine(one, due_at, attempts, failure, *map(WindowRun.of, last)))
     return replace(view, schedules=lines, total=len(named), number=number)
 
 

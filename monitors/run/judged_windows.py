@@ -1,28 +1,34 @@
-"""Windows with their newest executions, as cached by jobs or found by start in SQL.
+"""Windows with their newest executions: the newest of each monitor, or those around a start.
 
 Of windows with one start, the schedule's own stands for those run by hand.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Row, Select, func, literal, select
 
+from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
+from driftline.database.columns import UtcDateTime
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import (
     COLUMNS,
+    WITHOUT_REPORT,
     Execution,
-    StateOfWindow,
     WindowState,
     shown_state,
-    window_state,
+    state_of,
 )
-from driftline.monitors.tables import executions
+from driftline.monitors.tables import definitions, executions
+
+NEWEST_WINDOWS = 30
+"""Windows that lists of monitors show of each."""
 
 WINDOWS_SHOWN = 400
 LATER_SHOWN = 100
@@ -31,7 +37,11 @@ LATER_SHOWN = 100
 STAMP = "%Y%m%dT%H%M%SZ"
 NEVER = datetime.fromtimestamp(0, UTC)
 NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
-_HOW = [one.name for one in fields(StateOfWindow)]
+_BRIEF = tuple(executions.c[name] for name in (
+    "id", "monitor", "window_start", "window_end", "status", "failure_reason", "row_count",
+    "request_count", "violation_count", "page_count", "worse_count", "max_drift_ratio",
+    "baseline_version", "labelled_count", "expected_count",
+))  # fmt: skip
 
 ReadRuns = Callable[[Select[Any]], list[Execution]]
 """Reads the executions that a query selects, of those that who asks may see."""
@@ -66,36 +76,28 @@ class WindowRun(Window):
     # Of the window that is shown: time and text of each line.
     log: tuple[Mapping[str, str], ...] = ()
 
+    @classmethod
+    def of(cls, run: Execution | Row[Any], **details: Any) -> Self:  # noqa: ANN401 - own fields
+        """Return the window of an execution, without what only one of them is read for."""
+        return cls(
+            start=run.window_start,
+            end=run.window_end,
+            execution=run.id,
+            state=state_of(run.status, run.failure_reason, run.violation_count),
+            row_count=None if run.status in WITHOUT_REPORT else run.row_count,
+            violation_count=run.violation_count,
+            hard_count=run.page_count,
+            ratio=run.max_drift_ratio,
+            baseline_version=run.baseline_version,
+            request_count=run.request_count,
+            worse_count=run.worse_count,
+            **details,
+        )
+
     @property
     def shown_state(self) -> str:
         """The state as pages name it."""
         return shown_state(self.state, self.worse_count)
-
-
-def kept_run(entry: Mapping[str, Any], row: Any, failure: str | None) -> WindowRun:  # noqa: ANN401
-    """Build a window's run from its stored state."""
-    start, end = (datetime.fromisoformat(entry[name]) for name in ("start", "end"))
-    found: dict[str, Any] = {}
-    if row.id == entry["execution"]:
-        found = {
-            "cause": row.cause or None, "folder": row.folder or "", "failure": failure,
-            "failure_type": row.failure_type, "failure_record": row.failure_record,
-            "finished_at": row.finished_at,
-        }  # fmt: skip
-    return WindowRun(
-        start=start,
-        end=end,
-        execution=entry["execution"],
-        state=entry["state"],
-        row_count=entry["rows"],
-        violation_count=entry["violations"],
-        hard_count=entry["pages"],
-        ratio=entry["ratio"],
-        baseline_version=entry["baseline_version"],
-        request_count=entry["requests"],
-        worse_count=entry["worse"],
-        **found,
-    )
 
 
 def judged(definition: MonitorDefinition) -> Select[Any]:
@@ -103,12 +105,45 @@ def judged(definition: MonitorDefinition) -> Select[Any]:
     return select(*COLUMNS).where(executions.c.monitor == definition.name, executions.c.is_current)
 
 
+def newest_windows(
+    connection: Connection, monitors: Sequence[str], count: int = NEWEST_WINDOWS
+) -> dict[str, list[Row[Any]]]:
+    """Return the newest windows of monitors in brief, at least so many, the newest first."""
+    newer = executions.alias()
+    # Where the last of them begins: each window before it is left alone in the index.
+    last = (
+        select(newer.c.window_start)
+        .where(newer.c.monitor == definitions.c.name, newer.c.is_current)
+        .order_by(newer.c.window_start.desc())
+        .offset(count - 1).limit(1)
+        .scalar_subquery()
+    )  # fmt: skip
+    since = func.coalesce(last, literal(EPOCH, UtcDateTime)).label("since")
+    begin = select(definitions.c.name, since).where(definitions.c.name.in_(monitors)).subquery()
+    query = (
+        select(*_BRIEF)
+        .join(begin, executions.c.monitor == begin.c.name)
+        .where(executions.c.is_current, executions.c.window_start >= begin.c.since)
+        .order_by(*NEWEST_FIRST)
+    )
+    found = defaultdict[str, list[Row[Any]]](list)
+    for row in connection.execute(query):
+        found[row.monitor].append(row)
+    return found
+
+
 def as_runs(definition: MonitorDefinition, rows: Sequence[Execution]) -> tuple[WindowRun, ...]:
     """Turn executions, newest first, into windows, oldest first."""
-    told = [(one, window_state(one)) for one in rows]
-    runs = (kept_run({key: getattr(how, key) for key in _HOW}, one, one.failure_reason)
-            for one, how in told)  # fmt: skip
-    return one_a_start(definition, runs)
+    return one_a_start(definition, (WindowRun.of(one, **details_of(one)) for one in rows))
+
+
+def details_of(run: Execution) -> dict[str, Any]:
+    """Return the fields of a window that only one of a monitor's is read for."""
+    return {
+        "cause": run.cause or None, "folder": run.folder, "failure": run.failure_reason,
+        "failure_type": run.failure_type, "failure_record": run.failure_record,
+        "finished_at": run.finished_at,
+    }  # fmt: skip
 
 
 def one_a_start(

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, union_all
 
+from driftline.alerts.metrics.identity import chunks
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, log_of
+from driftline.monitors.executions import COLUMNS, Execution, log_of, select_executions
 from driftline.monitors.run.judged_windows import (
     NEWEST_FIRST,
     WINDOWS_SHOWN,
     ReadRuns,
     WindowRun,
     as_runs,
+    details_of,
     judged,
-    kept_run,
+    newest_windows,
     one_a_start,
     second_of,
     windows_around,
@@ -28,9 +29,7 @@ from driftline.monitors.run.judged_windows import (
 from driftline.monitors.run.monitor_line import MonitorLine
 from driftline.monitors.run.planning import MonitorState, overdue
 from driftline.monitors.run.window_queue import list_runs
-from driftline.monitors.tables import executions, states
-
-_FAILURE = executions.c.failure_reason, executions.c.failure_type, executions.c.failure_record
+from driftline.monitors.tables import executions
 
 
 def standing_lines(
@@ -40,35 +39,45 @@ def standing_lines(
     now: datetime,
 ) -> tuple[MonitorLine, ...]:
     """Return monitors with their newest windows; ``known`` are the states of all monitors."""
-    table = executions.c
-    told = (table.id, table.cause, table.folder, table.finished_at, *_FAILURE)
-    query = (
-        select(states.c.monitor, states.c.windows, *told)
-        .outerjoin(executions, table.id == states.c.execution)
-        .where(states.c.monitor.in_([one.name for one in watched]))
-    )
-    rows = {row.monitor: row for row in connection.execute(query)}
+    newest = newest_windows(connection, [one.name for one in watched])
     late = {one.monitor: one.due_at for one in overdue(connection, now, known)}
     lines = []
     for definition in watched:
-        row = rows.get(definition.name)
-        entries = row.windows if row else ()
-        failure = row.failure_reason if row else None
-        runs = one_a_start(definition, (kept_run(one, row, failure) for one in reversed(entries)))
-        full = (one for one in reversed(entries) if one["rows"])
-        last: Mapping[str, Any] = next(full, {"labelled": None})
-        is_labelled = definition.kind_value.uses_labels and last["labelled"] is not None
+        rows = newest[definition.name]
+        last = next((one for one in rows if one.row_count), None)
+        is_labelled = definition.kind_value.uses_labels and last is not None
+        labelled = last.labelled_count if last is not None and is_labelled else None
         line = MonitorLine(
             definition=definition,
             baseline_version=definition.baseline_version or "",
-            runs=runs,
-            labelled=(last["labelled"], last["rows"]) if is_labelled else None,
+            runs=one_a_start(definition, map(WindowRun.of, rows)),
+            labelled=None if last is None or labelled is None else (labelled, last.row_count),
             overdue_since=late.get(definition.name),
         )
         shown = line.standing and line.standing.execution
-        expected = next((one["expected"] for one in entries if one["execution"] == shown), None)
+        expected = next((one.expected_count for one in rows if one.id == shown), None)
         lines.append(replace(line, expected=expected or 0))
-    return tuple(lines)
+    return _with_details(connection, lines)
+
+
+def _with_details(connection: Connection, lines: Sequence[MonitorLine]) -> tuple[MonitorLine, ...]:
+    """Read the cause, the failure and the folder of the windows that decide how monitors stand."""
+    ids = {run.execution for one in lines for run in (one.last, one.standing) if run}
+    found = {
+        one.id: details_of(one)
+        for some in chunks(sorted(ids))
+        for one in select_executions(connection, select(*COLUMNS).where(executions.c.id.in_(some)))
+    }
+    return tuple(
+        replace(
+            one,
+            runs=tuple(
+                replace(run, **found[run.execution]) if run.execution in found else run
+                for run in one.runs
+            ),
+        )
+        for one in lines
+    )
 
 
 def with_older_windows(

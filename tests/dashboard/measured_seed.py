@@ -24,7 +24,7 @@ from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.executions import get_execution, keep_state
+from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricPoint, MetricResult
@@ -190,10 +190,14 @@ def _run(
             "worse_count": report.worse_count,
             "folder": folder, "cause": report.cause,
         }  # fmt: skip
+    counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}
+    row |= {
+        "labelled_count": counts.get("labelled_rows"),
+        "expected_count": counts.get("expected_violations"),
+    }
     with engine.begin() as connection:
         connection.execute(insert(executions).values(row))
         metric_store.put(connection, points, source=f"{definition.name}/{window.stamp}")
-        keep_state(connection, get_execution(connection, identity), points)
 
 
 def _report(kind: str, window: Window, week: int) -> Report:

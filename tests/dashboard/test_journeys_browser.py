@@ -20,7 +20,6 @@ from sqlalchemy import insert, select
 from driftline.access.principal import system_user
 from driftline.capture.tables.dataset import Dataset
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.executions import get_execution, keep_state
 from driftline.monitors.tables import executions
 from tests.dashboard.conftest import HOSTILE, serving
 from tests.dashboard.journey import by_hand, by_keyboard, journey
@@ -210,7 +209,6 @@ def judged(connection, definition, start, ratios=()):
         "drift_ratios": dict(zip(NAMES, map(float, ratios), strict=False)),
     }  # fmt: skip
     connection.execute(insert(executions).values(row))
-    keep_state(connection, get_execution(connection, row["id"]), [])
 
 
 @pytest.fixture(scope="module")
