@@ -43,7 +43,7 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.evaluation import evaluate
 from driftline.monitors.results.cause_identity import (
     REMEMBERED_WINDOWS,
-    told_causes,
+    cause_identity,
     with_first_windows,
 )
 from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
@@ -251,8 +251,11 @@ def monitored(
         )
         assert report.counts is not None
         counts.append(report.counts)
-        own = with_first_windows(report.violations, told[-REMEMBERED_WINDOWS:])
-        told.append(told_causes(own, start))
+        known = dict[str, datetime]()
+        for one in reversed(told[-REMEMBERED_WINDOWS:]):
+            known |= one
+        own = with_first_windows(report.violations, known)
+        told.append({cause_identity(one): one.first_window or start for one in own})
         for one in sorted(own, key=lambda one: one.first_window is not None):
             news = NEWS if one.first_window is None else ""
             found.setdefault(int(place), {}).setdefault(one.feature_name, f"{news}{one.cause}")

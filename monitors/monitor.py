@@ -55,17 +55,22 @@ from driftline.monitors.rules.declaration import in_brief
 from driftline.monitors.rules.reach import EVERYTHING, scripts_named
 from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import RuleSet
+from driftline.monitors.run.causes import recognize_causes, store_causes
 from driftline.monitors.run.described import execution_id
 from driftline.monitors.run.past_windows import (
     RETENTION,
     WindowHistory,
-    heard_causes,
-    moment_before,
     read_history,
-    recognize_causes,
     store_history,
 )
-from driftline.monitors.tables import count_layouts, executions, metadata, window_counts
+from driftline.monitors.schedule import moment_before
+from driftline.monitors.tables import (
+    causes,
+    count_layouts,
+    executions,
+    metadata,
+    window_counts,
+)
 from driftline.monitors.window_history.store import Key
 from driftline.roles import Roles
 
@@ -75,12 +80,13 @@ DAY = timedelta(days=1)
 # Over which schedules count their windows, too.
 FOUR_YEARS = timedelta(days=1461)
 NAME = "Monitor"
-MONITOR_FORMAT = 2
+MONITOR_FORMAT = 3
 STATE, BASELINE = "monitor.json", "baseline"
 # What a document holds of each table; the other columns are the same in all rows.
 SPAN = ("window_start", "window_end", "row_count")
 TABLES: Mapping[str, tuple[Table, tuple[str, ...]]] = {
-    "windows": (executions, (*SPAN, "told_causes")),
+    "windows": (executions, SPAN),
+    "causes": (causes, ("identity", "first_window", "last_window")),
     "layouts": (count_layouts, ("id", "columns")),
     "counts": (window_counts, (*SPAN, "layout", "counts", "sums")),
 }
@@ -196,7 +202,7 @@ class Monitor:
             with self._engine.connect() as connection:
                 self._warn_of_overlaps(connection, span)
                 history = self._history(connection, span, source)
-            report = recognize_causes(self._evaluate(source, span, history), history.told)
+            report = recognize_causes(self._evaluate(source, span, history), history.causes)
             if report.row_count:  # As the service, which does not judge a window without rows.
                 with self._engine.begin() as connection:
                     self._keep(connection, span, history, report)
@@ -369,15 +375,13 @@ class Monitor:
         """Store a window's history, and delete what is too old."""
         execution, table = self._execution(span, report.row_count), executions.c
         same = table.id == execution["id"]
-        told: Mapping[str, str] = heard_causes(connection, NAME, report, span)
-        # What was told of the window before was told.
-        earlier = connection.scalar(select(table.told_causes).where(same)) or {}
-        told = {**told, **{key: min(one, told.get(key, one)) for key, one in earlier.items()}}
         oldest = moment_before(span.start, max(RETENTION, REMEMBERED_WINDOWS * span.length))
         is_old = table.window_start < oldest
         connection.execute(delete(executions).where(same | is_old))
-        values = {**execution, "told_causes": told or None}
-        connection.execute(insert(executions).values(values))
+        connection.execute(insert(executions).values(execution))
+        store_causes(
+            connection, self._definition, self.baseline.version, report, span, retention=RETENTION
+        )
         store_history(connection, history=history, window=span, report=report, retention=RETENTION)
         used = select(window_counts.c.layout)
         connection.execute(delete(count_layouts).where(count_layouts.c.id.not_in(used)))
@@ -409,6 +413,9 @@ class Monitor:
         if table is executions:
             span = Window(found["window_start"], found["window_end"])
             return {**self._execution(span, found["row_count"]), **found}
+        if table is causes:
+            version = self.baseline.version
+            return {"monitor": NAME, "endpoint": NAME, "baseline_version": version, **found}
         return found if table is count_layouts else {**asdict(self._key), **found}
 
     def _keep_rows(self, span: Window, source: Source, row_count: int) -> None:

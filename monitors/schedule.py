@@ -215,6 +215,11 @@ def windows_from(schedule: Schedule, after: datetime) -> Iterator[Window]:
         start = fired
 
 
+def moment_before(moment: datetime, span: timedelta) -> datetime:
+    """Return the moment a span before another; at most as far back as times go."""
+    return moment - min(span, moment - datetime.min.replace(tzinfo=UTC))
+
+
 def due_windows(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Window]:
     """Return the windows that start at or after `after` and end by `until`, in order."""
     for window in windows_from(schedule, after):

@@ -101,8 +101,6 @@ executions = Table(
     Column("expected_count", Integer),
     Column("max_drift_ratio", Float),
     Column("cause", FreeText),
-    # By the digest of each cause, when the window began that told it first.
-    Column("told_causes", JSON(none_as_null=True)),
     # Distance over bound by column, of those that were judged; null: another check is violated.
     Column("drift_ratios", JSON(none_as_null=True)),
     # What was read, by versions and digests; lines of how it went, without any value of a row.
@@ -156,6 +154,19 @@ positions = Table(
     Column("seen_truth", BigCount),
     # Of a table that others write: eight bytes for each file that was considered.
     Column("seen_files", LargeBinary),
+)
+
+# Episodes of causes: which window reported one first, and which last.
+causes = Table(
+    "monitors_causes",
+    metadata,
+    Column("monitor", String(63), primary_key=True),
+    Column("endpoint", String(63), primary_key=True),
+    Column("baseline_version", String(64), primary_key=True),
+    # A digest of the cause, without any value of a row.
+    Column("identity", String(16), primary_key=True),
+    Column("first_window", UtcDateTime, primary_key=True),
+    Column("last_window", UtcDateTime, nullable=False),
 )
 
 window_counts = Table(

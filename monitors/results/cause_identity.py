@@ -9,7 +9,7 @@ another such level is another cause.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -48,19 +48,10 @@ def cause_identity(violation: Violation) -> str:
 
 
 def with_first_windows(
-    violations: Iterable[Violation], past: Sequence[Mapping[str, datetime]]
+    violations: Iterable[Violation], known: Mapping[str, datetime]
 ) -> tuple[Violation, ...]:
     """Return violations with the window that first reported their cause; None: this one.
 
-    `past` maps identities to that window, for each remembered window.
+    `known` has that window by identity.
     """
-    known: dict[str, datetime] = {}
-    for one in past:
-        for identity, first in one.items():
-            known[identity] = min(first, known.get(identity, first))
     return tuple(replace(one, first_window=known.get(cause_identity(one))) for one in violations)
-
-
-def told_causes(violations: Iterable[Violation], start: datetime) -> dict[str, datetime]:
-    """Return, by identity, the window that first reported each cause of a window."""
-    return {cause_identity(one): one.first_window or start for one in violations}

@@ -36,7 +36,7 @@ from driftline.monitors.executions import WITHOUT_REPORT, Execution, current, ge
 from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.run.contributing_rows import read_report
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.past_windows import moment_before
+from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import executions
 from driftline.validation import nearest
 

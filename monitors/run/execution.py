@@ -70,6 +70,7 @@ from driftline.monitors.run.captured_window import (
     nothing_to_judge,
     read_captured,
 )
+from driftline.monitors.run.causes import recognize_causes, store_causes
 from driftline.monitors.run.commands import command_of, with_command
 from driftline.monitors.run.described import describe, execution_id, output_of
 from driftline.monitors.run.erasure import clear_run
@@ -77,16 +78,14 @@ from driftline.monitors.run.inputs import inputs_of
 from driftline.monitors.run.past_windows import (
     RETENTION,
     WindowHistory,
-    moment_before,
     read_history,
-    recognize_causes,
     store_history,
-    store_told,
     windows_read,
 )
 from driftline.monitors.run.progress import Progress, Stopped
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
 from driftline.monitors.run.window_queue import Claim
+from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import REQUESTED, executions
 from driftline.signature import Signature
 from driftline.tracing import note, span
@@ -466,7 +465,7 @@ def apply_annotations(context: RunContext, report: Report) -> Report:
 
 def recognize_told(context: RunContext, report: Report) -> Report:
     """Distinguish lasting causes from new ones."""
-    return recognize_causes(report, context.history.told)
+    return recognize_causes(report, context.history.causes)
 
 
 def run_record_scripts(context: RunContext, report: Report) -> Report:
@@ -508,7 +507,10 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
     )
 
     def put(connection: Connection) -> None:
-        store_told(connection, execution, report)
+        store_causes(
+            connection, job.definition, context.baseline.version, report, job.window,
+            retention=job.retention,
+        )  # fmt: skip
         _store_ratios(connection, execution, report)
         store_history(
             connection, history=context.history, window=job.window, report=report,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, exists, select, update
+from sqlalchemy import ColumnElement, Connection, select
 
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
@@ -20,14 +20,11 @@ from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.spans import window_index
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.engine.pooling import MOST_PAST, WindowSums
-from driftline.monitors.executions import WITHOUT_REPORT, Execution
+from driftline.monitors.executions import WITHOUT_REPORT
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.cause_identity import (
-    REMEMBERED_WINDOWS,
-    told_causes,
-    with_first_windows,
-)
 from driftline.monitors.run.apply_annotations import unexpected, without_expected
+from driftline.monitors.run.causes import read_causes
+from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import executions
 from driftline.monitors.window_history.first_windows import (
     FirstWindows,
@@ -52,8 +49,8 @@ class WindowHistory:
     pooled: Window | None  # The windows whose rows are evaluated together with its own.
     # Where the reference has no times; None for others, and for kinds without drift of columns.
     first_windows: FirstWindows | None
-    # Of each window before, in order of time: its causes, and where each was told first.
-    told: tuple[Mapping[str, datetime], ...] = ()
+    # The causes that windows before have reported, each with the first of them.
+    causes: Mapping[str, datetime] = field(default_factory=dict)
     days: tuple[WindowCounts, ...] = ()  # Before those of the counts; see `PastWindows`.
     sums: tuple[WindowSums, ...] = ()  # In order of time, without windows that were expected.
 
@@ -83,13 +80,12 @@ def read_history(
         connection, definition, baseline.version, window, row_count=row_count,
         annotations=annotations,
     )  # fmt: skip
-    told = read_told(connection, definition, baseline.version, window)
     return WindowHistory(
         key,
         without_expected(counts, annotations),
         pooled,
         first,
-        told,
+        read_causes(connection, definition, baseline.version, window),
         _days_before(connection, key, window, ids, annotations),
         unexpected(read_sums(connection, key, window.start, window.length), annotations),
     )
@@ -141,66 +137,6 @@ def _judged_before(
         table.window_start >= moment_before(window.start, count * window.length),
         table.window_start < window.start,
     )
-
-
-def read_told(
-    connection: Connection, definition: MonitorDefinition, baseline_version: str, window: Window
-) -> tuple[Mapping[str, datetime], ...]:
-    """Return the causes reported in the timetable's windows before one, in order of time.
-
-    They were judged against the same version of the baseline. Superseded executions count, because
-    their causes were reported.
-    """
-    table, timetable = executions.c, definition.timetable
-    query = (
-        select(table.window_start, table.window_end, table.told_causes)
-        .where(
-            *_judged_before(definition, baseline_version, window, _remembered(window.length)),
-            table.window_end <= window.start,
-        )
-        .order_by(table.window_start)
-    )
-    return tuple(
-        {identity: datetime.fromisoformat(first) for identity, first in row.told_causes.items()}
-        for row in connection.execute(query)
-        if row.told_causes
-        and (
-            not timetable.is_recurring
-            or timetable.has_window(Window(row.window_start, row.window_end))
-        )
-    )
-
-
-def _remembered(length: timedelta) -> int:
-    """Return how many windows a cause is remembered for: twice the longest span."""
-    return max(REMEMBERED_WINDOWS, 2 * day_scales(length)[-1])
-
-
-def recognize_causes(report: Report, told: Sequence[Mapping[str, datetime]]) -> Report:
-    """Record with each violation which window reported it first: what lasts is no news."""
-    return replace(report, violations=with_first_windows(report.violations, told))
-
-
-def heard_causes(
-    connection: Connection, monitor: str, report: Report, window: Window
-) -> dict[str, str]:
-    """Return, by identity, when each cause of a window was first reported, to be stored."""
-    table = executions.c
-    later = exists().where(
-        table.monitor == monitor, table.window_start >= window.end, table.is_current
-    )
-    heard = report.violations
-    if connection.scalar(select(later)):  # No alarm looks back: it stays news for windows to come.
-        heard = tuple(one for one in heard if one.first_window is not None)
-    told = told_causes(heard, window.start)
-    return {identity: first.isoformat() for identity, first in told.items()}
-
-
-def store_told(connection: Connection, execution: Execution, report: Report) -> None:
-    """Store the causes that an execution reported."""
-    told = heard_causes(connection, execution.monitor, report, execution.window)
-    query = update(executions).where(executions.c.id == execution.id)
-    connection.execute(query.values(told_causes=told or None))
 
 
 def store_history(
@@ -270,11 +206,6 @@ def pooled_window(
             break
         start = before.start
     return Window(start, window.start) if start < window.start else None
-
-
-def moment_before(moment: datetime, span: timedelta) -> datetime:
-    """Return the moment a span before another; at most as far back as times go."""
-    return moment - min(span, moment - datetime.min.replace(tzinfo=UTC))
 
 
 def cell_ids(baseline: Baseline) -> Mapping[str, str]:

@@ -152,8 +152,8 @@ def test_a_cause_that_lasts_is_news_in_its_first_window_alone(
     assert new[1:] == [0.0, *new[2:3], 0.0]
     assert 1 <= new[2] < runs[2].violation_count
     with engine.connect() as connection:
-        told = connection.scalars(select(tables.executions.c.told_causes)).all()
-    assert told[3] is None
+        last = connection.scalars(select(tables.causes.c.last_window)).all()
+    assert max(last) == days[2].start
 
 
 @both_in_full
@@ -172,6 +172,27 @@ def test_a_cause_is_told_again_once_it_is_forgotten(
             86_400, "Sum",
         )  # fmt: skip
     assert [bool(number) for _, number in found] == [True, False, True]
+
+
+def test_an_episode_that_was_forgotten_since_is_no_news_where_it_was_reported(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    values = weather(rng, 400)
+    broken = {**values, "wind": values["wind"] * 1000}
+    for at in (0, 1, 60, 140):
+        append(at, broken if at != 60 else values)
+        judge(window=Window(START + at * DAY, START + (at + 1) * DAY))
+    append(1, weather(rng, 40), spool="late")
+    judge(window=Window(START + DAY, START + 2 * DAY))
+    with engine.connect() as connection:
+        episodes = connection.execute(
+            select(tables.causes.c.first_window, tables.causes.c.last_window).distinct()
+        ).all()
+
+    assert value(engine, "new_violations")[1] == 0.0
+    assert sorted(map(tuple, episodes)) == [
+        (START, START + DAY), (START + 140 * DAY, START + 140 * DAY),
+    ]  # fmt: skip
 
 
 def test_a_part_of_a_judged_window_leaves_its_numbers(
@@ -289,7 +310,7 @@ def test_a_monitor_without_baseline_fails_with_the_reason(judge) -> None:
 
 
 @both_in_full
-@pytest.mark.parametrize("stage", ["evaluate", "store_told"])
+@pytest.mark.parametrize("stage", ["evaluate", "store_causes"])
 def test_a_defect_fails_its_window_once_and_the_next_ones_are_judged(
     judge, append: Append, rng, engine: Engine, monkeypatch, stage
 ) -> None:
