@@ -21,7 +21,6 @@ CANNOT_ESTIMATE = "cannot estimate: "
 # The key of the details of a window whose quality is estimated.
 ESTIMATED_ROWS = "estimated_rows"
 UNFAIR_LABELS = "unrepresentative_labels: "
-NO_REFERENCE = "no_reference"
 # The key of the details that says of what a window has nothing to judge, though of other things.
 UNCOVERED = "uncovered_note"
 # Of attribution: what features contribute is neither better nor worse.
@@ -71,7 +70,7 @@ class MetricResult:
     label: str = ""  # The class, where a metric has one value for each.
     severity: Severity | None = None  # None when it is not violated.
     # One of "insufficient_data", "undefined: …", "too_variable: …", "unrepresentative_labels: …",
-    # "no_reference", "cannot estimate: …" and "incomparable: …"; "" when judged or only shown.
+    # "cannot estimate: …" and "incomparable: …"; "" when judged or only shown.
     note: str = ""
     unbounded: str = ""  # Why there is no interval, where these rows give none that holds.
 

@@ -16,7 +16,6 @@ from driftline.monitors.drift_test.detectability import UNDECIDABLE, UNDECIDABLE
 from driftline.monitors.results.metric import (
     CANNOT_ESTIMATE,
     INSUFFICIENT,
-    NO_REFERENCE,
     TOO_VARIABLE,
     UNDEFINED,
     UNFAIR_LABELS,
@@ -39,8 +38,6 @@ REASONS: Mapping[str, str] = {
     TOO_VARIABLE.removesuffix(": "): "too variable",
     UNFAIR_LABELS.removesuffix(": "): "labels so far are not a representative sample",
 }
-# Of metrics alone: a column that the reference lacks is a finding of its own.
-OF_METRICS: Mapping[str, str] = {**REASONS, NO_REFERENCE: "the reference has no rows of it"}
 CHECKED = ("missing values, types and ranges were checked", "types and ranges were checked")
 """What holds for a column all the same, and where its missing values were not judged."""
 GAPS_TOO = "; empty values are not judged either"
@@ -58,7 +55,7 @@ def note_words(note: str) -> str:
     kind, separator, rest = note.partition(": ")
     if " " not in rest:  # Clarify's reasons, such as "no_rows_in_group".
         rest = rest.replace("_", " ")
-    return f"{OF_METRICS.get(kind, kind)}{separator}{rest}"
+    return f"{REASONS.get(kind, kind)}{separator}{rest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class Unjudged:
     """A column, or a number of another kind, without a verdict."""
 
     name: str
-    reason: str  # A key of `OF_METRICS`, or "undefined: …".
+    reason: str  # A key of `REASONS`, or "undefined: …".
     remedy: str = ""  # What would help: ``11 more days of reference``; "" when it is not known.
 
     @property
@@ -102,7 +99,7 @@ def unjudged_metrics(metrics: Iterable[MetricResult]) -> tuple[Unjudged, ...]:
         if told:
             remedy = one.note.removeprefix(told)
             found.append(Unjudged(one.shown, told.removesuffix(": "), remedy))
-        elif one.note.startswith((INSUFFICIENT, NO_REFERENCE, CANNOT_ESTIMATE)) or (
+        elif one.note.startswith((INSUFFICIENT, CANNOT_ESTIMATE)) or (
             one.operator and one.note.startswith(UNDEFINED)
         ):
             found.append(Unjudged(one.shown, one.note))
@@ -120,7 +117,7 @@ def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str
     parts = []
     for words, names in groups.items():
         shown = _named(names)
-        is_gap = words.startswith(OF_METRICS[UNDECIDABLE_GAPS])
+        is_gap = words.startswith(REASONS[UNDECIDABLE_GAPS])
         what = ("empty values of " if is_gap else "drift of ") if noun == "column" else ""
         parts.append(f"{what}{shown} could not be judged ({words})")
     gaps = any(one.reason == UNDECIDABLE_GAPS or one.remedy.endswith(GAPS_TOO) for one in unjudged)

@@ -59,15 +59,10 @@ class ClarifyGroup:
 
 
 def reference_groups(plan: Plan) -> list[ClarifyGroup]:
-    """Measure each group of the reference; none where only Clarify's document is known.
-
-    Without the error of the flip test: Clarify has none, and compares windows with the value.
-    """
+    """Measure each group of the reference; none where only Clarify's document is known."""
     if plan.outcomes is None:
         return []
-    flips = flips_of(
-        plan, plan.outcomes.neighbours, plan.outcomes.roles, like_clarify=True, has_error=False
-    )
+    flips = flips_of(plan, plan.outcomes.neighbours, plan.outcomes.roles, like_clarify=True)
     return [
         ClarifyGroup.of(clarify_counts(group, plan.reference[group.counted]), plan, flip)
         for group, flip in zip(plan.groups, flips, strict=True)

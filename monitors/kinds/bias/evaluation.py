@@ -28,32 +28,28 @@ from driftline.monitors.engine.pooling import (
 from driftline.monitors.engine.sums import GROUPS
 from driftline.monitors.kinds.bias.counts import labelled_count
 from driftline.monitors.kinds.bias.flip_test import flips_of
-from driftline.monitors.kinds.bias.groups import Group
-from driftline.monitors.kinds.bias.judgement import WindowGroup, find, shown_result
+from driftline.monitors.kinds.bias.judgement import WindowGroup, find
 from driftline.monitors.kinds.bias.labels import label_samples, withhold
-from driftline.monitors.kinds.bias.metrics import MISSING, measure_group
-from driftline.monitors.kinds.bias.notes import lists_values, window_notes
-from driftline.monitors.kinds.bias.plan import Plan, plan_of, unusable_reference
-from driftline.monitors.kinds.bias.reference import JUDGED, BiasReference, learn, measured_of
+from driftline.monitors.kinds.bias.metrics import MISSING
+from driftline.monitors.kinds.bias.notes import window_notes
+from driftline.monitors.kinds.bias.plan import plan_of, unusable_reference
+from driftline.monitors.kinds.bias.reference import BiasReference, learn, measured_of
 from driftline.monitors.kinds.bias.report import (
     details_of,
     document_of,
-    new_values,
     points_of,
     violations_of,
 )
-from driftline.monitors.kinds.bias.sums import ShownMetrics, bucket_sums, without_labels
+from driftline.monitors.kinds.bias.sums import bucket_sums, without_labels
 from driftline.monitors.kinds.bias.window import CountedWindow, count_window
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import NO_REFERENCE, WITHHELD, MetricResult
+from driftline.monitors.results.metric import WITHHELD
 from driftline.monitors.results.unusable import JudgedUnusable, judge_equal, judge_unusable
 from driftline.monitors.results.violation import plural
 
 # Windows of so many rows are told what they find, and of so many metrics.
 WINDOW_SIZES = (1_000, 10_000)
 NAMED_CHANGES = 4
-# New groups are measured, so many of a facet, from so many rows on.
-NEW_GROUPS, NEW_GROUP_ROWS = 20, 30
 
 Counts = NDArray[np.int64]
 
@@ -122,11 +118,7 @@ def evaluate(context: CheckContext) -> Report:
         violations=violations,
         row_count=window.rows,
         labelled_count=labelled_count(window.counts),
-        metrics=(
-            *(one.result for one in alone),
-            *_new_groups(plan, window),
-            *(one.result for one in judged),
-        ),
+        metrics=(*(one.result for one in alone), *(one.result for one in judged)),
         files={ANALYSIS: document_of(plan, [group.measured for group in groups])},
         points=points_of(
             alone, plan.groups, violations, label=plan.label, positive=plan.positive_text
@@ -135,7 +127,7 @@ def evaluate(context: CheckContext) -> Report:
         sums=sums,
         details={
             **details_of(plan, window.counts, pairs),
-            **window_notes(reference, window, pairs),
+            **window_notes(reference, window),
             **({WITHHELD: [*withheld]} if withheld else {}),
         },
     )
@@ -206,26 +198,6 @@ def _judged_equal(reference: BiasReference, answered: Counts, alpha: float) -> l
     found = [(int(one[:, :MISSING].sum()), int(one[:, int(positive > 0)].sum())) for one in usual]
     rows, what = negative + positive, "positive" if positive else "negative"
     return judge_equal(rows, f"all {plural(rows, 'prediction')} are {what}", found, alpha)
-
-
-def _new_groups(plan: Plan, window: CountedWindow) -> Iterator[MetricResult]:
-    """Measure the groups that a window adds to facets of single values, without judging them."""
-    shown = ShownMetrics(None, stratified=False)
-    for facet in plan.counted:
-        if not lists_values(facet) or facet.values or facet.also:
-            continue
-        counts = window.counts[facet]
-        for value, rows in list(new_values(plan, facet, counts).items())[:NEW_GROUPS]:
-            if rows < NEW_GROUP_ROWS:
-                continue
-            group = Group(facet, (value,), value)
-            pairs = counts.pairs(group.values, GROUPS, stratified=False)
-            pair = pairs.sum(axis=0)
-            one = WindowGroup(
-                pair, measure_group(pair), shown.limits(pairs.astype(np.float64)), None
-            )
-            for name in JUDGED:
-                yield replace(shown_result(group, name, one, None), note=NO_REFERENCE)
 
 
 def _findable(reference: BiasReference, rows: int) -> Iterator[tuple[str, float, float]]:

@@ -46,65 +46,59 @@ class Flip:
     """The flip test of one group."""
 
     value: float | None = None
-    error: float = 0.0  # Standard error, of both sides' rows.
+    error: float = 0.0  # Standard error, of both sides' rows; 0: not known.
     others: int = 0  # Rows of either side that it rests on.
     group: int = 0
     reason: str = ""  # Why it has no value.
 
     def limits(self, z: float) -> tuple[float, float] | None:
-        """Return its limits at a normal quantile; None where it has no value."""
-        if self.value is None:
+        """Return its limits at a normal quantile; None where it has no value or no error."""
+        if self.value is None or not self.error:
             return None
         half = z * self.error
         return max(self.value - half, -1.0), min(self.value + half, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class FlipRows:
-    """Some rows with the features of the flip test."""
+def flip(
+    features: Numbers,
+    answers: NDArray[np.int64],
+    others: Marks,
+    group: Marks,
+    *,
+    like_clarify: bool = False,
+) -> Flip:
+    """Compare a group with others, each a mask over N rows.
 
-    features: Numbers  # Shape (N, M).
-    answers: NDArray[np.int64]  # 0 negative, 1 positive, 2 missing; shape (N,).
-
-    def flip(
-        self, others: Marks, group: Marks, *, like_clarify: bool = False, has_error: bool = True
-    ) -> Flip:
-        """Compare a group with others, each a mask over the rows.
-
-        Rows without a prediction or a feature are left out. `like_clarify` uses features unscaled,
-        all rows and smclarify's sign; else each feature is divided by its standard deviation. The
-        error takes most of the time: without `has_error` it is 0.
-        """
-        known = (self.answers < 2) & np.isfinite(self.features).all(axis=1)
-        random = np.random.default_rng(0)
-        a, d = (np.flatnonzero(side & known) for side in (others, group))
-        if not like_clarify:
-            a, d = (_drawn(side, random) for side in (a, d))
-        if not len(a) or not len(d):
-            reason = "no_rows_in_group" if len(a) else "no_rows_outside_group"
-            if not (self.answers < 2).any():
-                reason = "no_predictions"
-            return Flip(others=len(a), group=len(d), reason=reason)
-        scale = np.ones(self.features.shape[1])
-        if not like_clarify:
-            scale = self.features[known].std(axis=0)
-        scaled = self.features / np.where(scale > 0, scale, 1.0)
-        count = NEIGHBOURS if len(a) >= FEW_OTHERS else 1
-        answers, own = self.answers[a], self.answers[d]
-        near = _nearest(scaled[a], scaled[d], count)
-        flips = _votes(answers[near], np.ones_like(near), count) - own
-        value, error = float(flips.mean()), 0.0
-        if has_error:
-            # More of them, of which a draw leaves some out and takes others twice.
-            near = _nearest(scaled[a], scaled[d], min(DRAWN_NEIGHBOURS, len(a)))
-            drawn = []
-            for _ in range(REPLICATES):
-                weights = random.multinomial(len(a), np.full(len(a), 1 / len(a)))
-                rows = random.integers(0, len(d), len(d))
-                some = near[rows]
-                drawn.append((_votes(answers[some], weights[some], count) - own[rows]).mean())
-            error = float(np.std(drawn))
-        return Flip(0.0 - value if like_clarify else value, error, len(a), len(d))
+    `features` have shape (N, M), `answers` (N,): 0 negative, 1 positive, 2 missing. Rows without a
+    prediction or a feature are left out. Each feature is divided by its standard deviation.
+    `like_clarify` uses features unscaled, all rows and smclarify's sign, and gives no error.
+    """
+    known = (answers < 2) & np.isfinite(features).all(axis=1)
+    random = np.random.default_rng(0)
+    a, d = (np.flatnonzero(side & known) for side in (others, group))
+    if not len(a) or not len(d):
+        reason = "no_rows_in_group" if len(a) else "no_rows_outside_group"
+        if not (answers < 2).any():
+            reason = "no_predictions"
+        return Flip(others=len(a), group=len(d), reason=reason)
+    if not like_clarify:
+        a, d = (_drawn(side, random) for side in (a, d))
+        scale = features[known].std(axis=0)
+        features = features / np.where(scale > 0, scale, 1.0)
+    count = NEIGHBOURS if len(a) >= FEW_OTHERS else 1
+    # For the error more of them, of which a draw leaves some out and takes others twice.
+    most = count if like_clarify else min(DRAWN_NEIGHBOURS, len(a))
+    near, of_others, own = _nearest(features[a], features[d], most), answers[a], answers[d]
+    value = float((_votes(of_others[near], np.ones_like(near), count) - own).mean())
+    if like_clarify:
+        return Flip(0.0 - value, 0.0, len(a), len(d))
+    drawn = []
+    for _ in range(REPLICATES):
+        weights = random.multinomial(len(a), np.full(len(a), 1 / len(a)))
+        rows = random.integers(0, len(d), len(d))
+        some = near[rows]
+        drawn.append((_votes(of_others[some], weights[some], count) - own[rows]).mean())
+    return Flip(value, float(np.std(drawn)), len(a), len(d))
 
 
 def _drawn(rows: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.intp]:
@@ -133,7 +127,6 @@ def flips_of(
     roles: Roles,
     *,
     like_clarify: bool = False,
-    has_error: bool = True,
 ) -> list[Flip | None]:
     """Run the flip test for each group of a plan; None where none is asked or possible.
 
@@ -153,14 +146,14 @@ def flips_of(
     [batch] = batches
     columns = [coerce(batch.column(name), "double")[0] for name in plan.features]
     features = np.column_stack([one.to_numpy(zero_copy_only=False) for one in columns])
-    rows = FlipRows(features, answer_signs(batch, roles))
+    answers = answer_signs(batch, roles)
     found: list[Flip | None] = []
     for group in plan.groups:
         texts, codes = facet_codes(batch, group.counted)
         names = known_cells(texts, plan.reference[group.counted].values)
         inside = np.array([*(one in group.values for one in names), False])[codes]
         others = (codes < len(texts)) & ~inside
-        found.append(rows.flip(others, inside, like_clarify=like_clarify, has_error=has_error))
+        found.append(flip(features, answers, others, inside, like_clarify=like_clarify))
     return found
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.monitors.kinds.bias.counts import FacetCounts
-from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.monitors.kinds.bias.reference import BiasReference
 from driftline.monitors.kinds.bias.report import new_values, shown_value
@@ -26,13 +25,10 @@ LEAST_KNOWN = 0.01
 Counts = NDArray[np.int64]
 
 
-def window_notes(
-    reference: BiasReference, window: CountedWindow, pairs: Sequence[Counts]
-) -> dict[str, JsonValue]:
+def window_notes(reference: BiasReference, window: CountedWindow) -> dict[str, JsonValue]:
     """Return the details on what rows, values, labels and times lack; empty ones left out."""
-    plan, answered = reference.plan, next(iter(window.counts.values())).answered
+    plan = reference.plan
     notes: dict[str, JsonValue] = {
-        "classes_note": _reference_classes(plan),
         "new_groups_note": _new_groups(plan, window.counts),
         UNCOVERED: _uncovered(plan, window.counts),
         "times_note": _times(reference, window),
@@ -40,20 +36,8 @@ def window_notes(
     return {
         **{name: note for name, note in notes.items() if note},
         "unfit_labels": window.unfit,
-        **unusable_details(
-            window.unusable,
-            window.lacking,
-            _collapsed(answered),
-            _one_class(answered),
-            _absent(plan.groups, pairs, window.rows),
-            _unfit(window),
-        ),
+        **unusable_details(window.unusable, window.lacking, _unfit(window)),
     }
-
-
-def lists_values(facet: Facet) -> bool:
-    """Whether the cells of a facet are values, not intervals."""
-    return not any(one.intervals or one.threshold is not None for one in facet.parts)
 
 
 def _new_groups(plan: Plan, counts: Mapping[Facet, FacetCounts]) -> str:
@@ -61,7 +45,7 @@ def _new_groups(plan: Plan, counts: Mapping[Facet, FacetCounts]) -> str:
     named = [
         f"{facet.name} = {shown_value(value)} ({plural(rows, 'row')})"
         for facet in plan.counted
-        if lists_values(facet)
+        if not any(part.intervals or part.threshold is not None for part in facet.parts)
         for value, rows in new_values(plan, facet, counts[facet]).items()
     ]
     more = f" and {len(named) - NAMED:,} more" * (len(named) > NAMED)
@@ -103,51 +87,6 @@ def _times(reference: BiasReference, window: CountedWindow) -> str:
         span="they are held beside days of the reference" * (window.length is None),
         knows_days=reference.sums is not None and reference.sums.days is not None,
     )  # fmt: skip
-
-
-def _collapsed(answered: Counts) -> str:
-    """Return a note that all predictions are equal, so no group can differ; else ""."""
-    negative, positive, _ = answered.sum(axis=0)
-    if bool(negative) == bool(positive):
-        return ""
-    which = "no prediction is" if negative else "every prediction is"
-    return f"{which} positive, so that no group can be treated otherwise"
-
-
-def _reference_classes(plan: Plan) -> str:
-    """Return a note that the reference's labels, or predictions, are all one; else ""."""
-    if plan.outcomes is None or not plan.reference:
-        return ""
-    collapsed = _collapsed(next(iter(plan.reference.values())).answered)
-    parts = [plan.outcomes.classes_note, f"in the reference {collapsed}" * bool(collapsed)]
-    return "; ".join(part for part in parts if part)
-
-
-def _one_class(answered: Counts) -> str:
-    """Return a note that all labels are one, so half of the metrics have no value; else ""."""
-    negative, positive, _ = answered.sum(axis=1)
-    if bool(negative) == bool(positive):
-        return ""
-    which = "no label is positive" if negative else "every label is positive"
-    return f"{which}, so that what counts the others has no value"
-
-
-def _absent(groups: Sequence[Group], pairs: Sequence[Counts], row_count: int) -> str:
-    """Name the groups that have no rows, or all of them; "" for none."""
-    rows = [pair.sum(axis=(1, 2, 3)) for pair in pairs]
-    empty = [group for group, sides in zip(groups, rows, strict=True) if not sides.any()]
-    named = [
-        f"no row has a value of {name}"
-        for name in dict.fromkeys(group.facet.name for group in empty)
-        if row_count
-    ]
-    named += [
-        f"no row {'beside' if sides[1] else 'of'} {group.name}"
-        for group, sides in zip(groups, rows, strict=True)
-        if sides.any() and not sides.all()
-    ]
-    more = f" and {len(named) - NAMED} more" * (len(named) > NAMED)
-    return ", ".join(named[:NAMED]) + more
 
 
 def _unfit(window: CountedWindow) -> str:
