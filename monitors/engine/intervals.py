@@ -72,8 +72,9 @@ def intervals(
                    value / np.maximum(1.0 + relative * far, TINY))  # fmt: skip
     high = np.where(of_zero | ~metrics.is_error, value - error * near, value / beneath)
     low = np.where(of_zero, np.maximum(low, 0.0), low)
-    low = np.where(metrics.is_share, _share_end(value, relative**2, p, 1.0), low)
-    high = np.where(metrics.is_share, _share_end(value, relative**2, p, -1.0), high)
+    if metrics.is_share.any():
+        low = np.where(metrics.is_share, _share_end(value, relative**2, p, 1.0), low)
+        high = np.where(metrics.is_share, _share_end(value, relative**2, p, -1.0), high)
     is_open = ((degrees < FEW_DEGREES) & ~metrics.is_lattice) | np.isnan(value)
     return np.where(is_open, np.nan, low), np.where(is_open, np.nan, high)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from driftline.monitors.kinds.bias.metrics import (
     PRE_TRAINING,
     RATES,
     Measured,
+    Side,
     needed_rows,
     sides_of,
 )
@@ -48,6 +50,11 @@ class WindowGroup:
     measured: Mapping[str, Measured]
     limits: Mapping[str, Limits]  # 95% intervals.
     flip: Flip | None
+
+    @cached_property
+    def sides(self) -> tuple[Side, Side]:
+        """The others and the group, without strata."""
+        return sides_of(self.pair)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ def shown_result(
     """Return a metric as measured, without a verdict."""
     low, high = window.limits.get(name, (None, None))
     measured = window.measured[name]
-    rows: float = sum(float(needed_rows(name, side)) for side in sides_of(window.pair))
+    rows: float = sum(float(needed_rows(name, side)) for side in window.sides)
     if name == "FT" and window.flip is not None:
         rows = window.flip.others + window.flip.group
         low, high = window.flip.limits(Z95) or (None, None)
