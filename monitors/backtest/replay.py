@@ -43,11 +43,11 @@ def replay(
         maxlen=0 if day_test is None else day_test.earlier_windows
     )
     for window in windows:
-        found = drift_test.verdicts(window, tuple(past))
+        found = drift_test.judge(window, tuple(past), all_bounds=False)
         days = DayTestResult() if day_test is None else day_test.judge(window, past_days)
         past.append(window)
         past_days.append(window)
-        by_days = days.located_now | days.findings.keys()
+        by_days = days.judged | days.findings.keys()
         judged = (found.drifts.keys() - found.notes.keys()) | by_days
         drifted = [found.drifts[name] for name in found.drifted]
         told = [one for name, one in days.findings.items() if name not in found.drifted]

@@ -40,8 +40,8 @@ from driftline.stats.multiple_testing import alpha_per_test
 BUDGET_SHARE = 0.1
 # Shorter spans are left to the test of shares.
 LEAST_SPAN = timedelta(days=4)
-# Of short windows, spans up to this are judged, but no more windows together than that.
-LONG_SPAN, MOST_WINDOWS = timedelta(days=16), 2048
+# Of short windows, spans from this on are judged, but no more windows together than that.
+LONG_SPAN, MOST_WINDOWS = timedelta(days=10), 2048
 # Each half of a span holds so much of its mean: what lasts, not a storm.
 HALF = 0.5
 # A span has rows on so many of its days.
@@ -116,13 +116,9 @@ class DayTestResult:
     """Findings of the days of a window, and of the spans that end with it."""
 
     findings: Mapping[str, DayFinding] = field(default_factory=dict)  # By column, the strongest.
-    # Columns of which a span of such windows, not always one that ends here, can be a finding.
+    # Columns of which values that all lie at one end would be a finding in a span of such windows,
+    # not always one that ends here. By cycle, steps and spread alone, values may lie anywhere.
     judged: frozenset[str] = frozenset()
-    # Of those, the columns of which values that all lie at one end would be one. By their cycle,
-    # steps and spread alone, values may lie anywhere.
-    located: frozenset[str] = frozenset()
-    # Of these, the columns of which that holds for a span that ends here.
-    located_now: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -175,27 +171,19 @@ class DayTest:
         """Judge the spans that end with a window; `past` as `DriftTest.judge` takes it."""
         findings: dict[str, DayFinding] = {}
         reached: set[tuple[str, str]] = set()
-        now: set[tuple[str, str]] = set()
         for group in self.groups:
             scales = self._scales(group)
-            spans = self._spans(window, past, scales)
             for scale in scales:
-                own = _within_reach(group, window, scale, self._alpha(scale, scales))
-                reached |= own
-                now |= own if any(scale == one for one, _ in spans) else set()
-            for scale, windows in spans:
+                reached |= _within_reach(group, window, scale, self._alpha(scale, scales))
+            for scale, windows in self._spans(window, past, scales):
                 for one in _found(group, windows, self._alpha(scale, scales)):
                     if one.score in self._unseen:
                         continue
                     known = findings.get(one.column)
                     if known is None or one.rank < known.rank:
                         findings[one.column] = one
-        return DayTestResult(
-            findings,
-            frozenset(column for column, score in reached if score not in self._unseen),
-            frozenset(column for column, score in reached if score not in SHAPES),
-            frozenset(column for column, score in now if score not in SHAPES),
-        )
+        judged = frozenset(column for column, score in reached if score not in SHAPES)
+        return DayTestResult(findings, judged)
 
     @property
     def _unseen(self) -> frozenset[str]:
@@ -239,10 +227,10 @@ class DayTest:
 
 
 def day_scales(length: timedelta | None) -> tuple[int, ...]:
-    """Return the numbers of windows that are judged together, up to 16 days."""
+    """Return the numbers of windows that are judged together, until they reach 10 days."""
     scales: tuple[int, ...] = SCALES
     while length is not None and scales[-1] * length < LONG_SPAN and scales[-1] < MOST_WINDOWS:
-        scales = (*scales, 2 * scales[-1])
+        scales = (*scales, 4 * scales[-1])
     return scales
 
 

@@ -50,7 +50,7 @@ class ColumnDrift:
 
     column: str
     distance: float
-    bound: float  # Infinite where nothing could break it.
+    bound: float  # 1 where nothing could break it.
     p_value: float
     likelihood_ratio: float  # Of the strongest set, in nats.
     cell_index: int

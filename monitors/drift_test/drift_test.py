@@ -1,4 +1,4 @@
-"""The drift test of all columns, over spans of 1, 2, 4 ... windows.
+"""The drift test of all columns, over spans of 1, 4, 16 and 64 windows.
 
 Pure: past windows are an argument, so the same history always gives the same verdicts, in a
 monitor, a backtest or a bench.
@@ -20,33 +20,24 @@ from driftline.baseline.times import EPOCH
 from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.detectability import (
-    DEFERRED,
+    REMEDY,
     UNDECIDABLE,
-    gap_remedies,
-    gaps_reached,
-    reached,
-    remedies,
+    testable,
+    testable_gaps,
     too_few,
-    undecidable,
 )
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.reference_model import PartedReferenceModel, ReferenceModel
-from driftline.monitors.drift_test.scan import Cases, Merged, SpanScan, merge_spans, scan_span
+from driftline.monitors.drift_test.scan import Merged, SpanScan, merge_spans, scan_span
 from driftline.monitors.drift_test.significance import Numbers
-from driftline.monitors.drift_test.spans import Span, part_before, spans_ending_with
-from driftline.monitors.drift_test.verdicts import (
-    breakable_verdicts,
-    strongest_verdicts,
-    without_expired,
-)
+from driftline.monitors.drift_test.spans import Span, spans_ending_with
+from driftline.monitors.drift_test.verdicts import strongest_verdicts, without_expired
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.stats.multiple_testing import alpha_per_test
 
 INSUFFICIENT = "insufficient_data"
 # Windows that are judged together: the longer, the smaller the change that is found.
-SCALES = (1, 2, 4, 8, 16, 32, 64)
-# Gaps that only a span of more windows could show are no longer news when it ends.
-SOON = 4
+SCALES = (1, 4, 16, 64)
 FIRST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -58,10 +49,10 @@ class DriftTestResult:
     drifts: Mapping[str, ColumnDrift]
     notes: Mapping[str, str]  # Why there is no verdict, or what it is worth: `UNDECIDABLE`.
     alpha: float  # The p-value below which one column of a single window is a violation.
-    # By column that could not be judged, what would help: ``11 more days of reference``.
+    # By column that could not be judged, what would help.
     remedies: Mapping[str, str] = field(default_factory=dict)
-    # By column of which no share of empty values could be a violation, what would help.
-    gaps: Mapping[str, str] = field(default_factory=dict)
+    # Columns of which no share of empty values could be a violation.
+    gaps: frozenset[str] = frozenset()
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -81,7 +72,7 @@ class DriftTest:
     tolerances: Mapping[str, float] = field(default_factory=dict)
     # Ascending numbers of windows, from 1, each a multiple of the one before.
     scales: tuple[int, ...] = (1,)
-    _reachable: dict[int, tuple[frozenset[str], frozenset[str]]] = field(
+    _known_testable: dict[int, tuple[frozenset[str], frozenset[str]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -91,7 +82,7 @@ class DriftTest:
         if self.scales[:1] != (1,) or any(b <= a or b % a for a, b in pairs):
             raise InputError(
                 f"scales {self.scales}: expected ascending numbers of windows from 1, each a "
-                "multiple of the one before, such as (1, 2, 4, 8)"
+                "multiple of the one before, such as (1, 4, 16)"
             )
 
     @property
@@ -121,74 +112,55 @@ class DriftTest:
             scale_count=len(self.scales),
         )
 
-    def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DriftTestResult:
+    def judge(
+        self,
+        window: WindowCounts,
+        past: Sequence[WindowCounts] = (),
+        *,
+        all_bounds: bool = True,
+    ) -> DriftTestResult:
         """Judge one window, and the longer spans that end with it.
 
-        `past` are the windows before it, at least the last ``earlier_windows``, in order of time;
-        some may be missing. InputError when a column was counted on other cells.
+        Parameters
+        ----------
+        past
+            The windows before it, at least the last ``earlier_windows``, in order of time; some may
+            be missing.
+        all_bounds
+            Whether the bounds of columns without a violation are asked for, too: else they are
+            their distances, which is faster.
+
+        Raises
+        ------
+        InputError
+            When a column was counted on other cells.
         """
-        layout = self.reference_model.layout
-        spans, scans, standing = self._scans(window, past)
-        drifts = strongest_verdicts(layout, standing)
-        few = [name for name in self.references if name not in drifts]
-        notes = dict.fromkeys(few, INSUFFICIENT)
-        mends = {name: too_few(self.references[name].row_count) for name in few}
-        beyond = undecidable(layout, scans, drifts) if scans else []
-        open_ = [k for k, one in drifts.items() if math.isinf(one.bound) and k not in beyond]
-        drifts |= breakable_verdicts(layout, standing, open_)
-        beyond += [name for name in open_ if math.isinf(drifts[name].bound)]
-        later: frozenset[str] = frozenset()
-        gaps = undecidable(layout, scans, drifts, by_gaps=True) if scans else []
-        if (beyond or gaps) and spans[-1].scale != self.scales[-1]:
-            # What a single window cannot show longer spans may, when they end.
-            later, soon = self._reached_later(round(math.log2(max(window.row_count, 1))))
-            gaps = [name for name in gaps if name not in soon]
-        if beyond:
-            notes |= dict.fromkeys(beyond, UNDECIDABLE)
-            is_alone = self.scales == (1,)
-            mends |= remedies(layout, scans[-1], self.blocks, beyond, is_alone=is_alone)
-            mends |= {name: DEFERRED for name in beyond if name in later}
-        told = gap_remedies(layout, scans[-1], self.blocks, gaps) if gaps else {}
-        return DriftTestResult(drifts, notes, self.alpha(), mends, told)
-
-    def verdicts(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DriftTestResult:
-        """Return the same verdicts as `judge`, faster, without remedies.
-
-        For columns without a violation the bound is not computed: it equals their distance.
-        """
-        layout = self.reference_model.layout
-        _, scans, standing = self._scans(window, past)
-        drifts = strongest_verdicts(layout, standing, limits=Cases.broken_limits)
-        notes = {name: INSUFFICIENT for name in self.references if name not in drifts}
-        if scans:
-            notes |= dict.fromkeys(undecidable(layout, scans, drifts), UNDECIDABLE)
-        return DriftTestResult(drifts, notes, self.alpha())
-
-    def _scans(
-        self, window: WindowCounts, past: Sequence[WindowCounts]
-    ) -> tuple[list[Span], list[SpanScan], list[SpanScan]]:
-        """Scan the spans that end with a window: all of them, and those not expired."""
         layout = self.reference_model.layout
         spans = spans_ending_with(window, past, self.scales, self.length)
         merged = merge_spans(layout, spans)
         scans = [self._scan(span, counts) for span, counts in zip(spans, merged, strict=True)]
+        standing = without_expired(layout, scans)
+        drifts = strongest_verdicts(layout, standing, all_bounds=all_bounds)
+        few = [name for name in self.references if name not in drifts]
+        notes = dict.fromkeys(few, INSUFFICIENT)
+        remedies = {name: too_few(self.references[name].row_count) for name in few}
+        quiet = {name for name, one in drifts.items() if not one.drifted}
+        values, gaps = self._testable(round(math.log2(max(window.row_count, 1))))
+        beyond = [name for name in drifts if name in quiet - values]
+        notes |= dict.fromkeys(beyond, UNDECIDABLE)
+        remedies |= dict.fromkeys(beyond, REMEDY)
+        return DriftTestResult(drifts, notes, self.alpha(), remedies, frozenset(quiet - gaps))
 
-        def older(place: int) -> SpanScan | None:
-            span = part_before(spans[place], spans[place - 1])
-            return self._scan(span, *merge_spans(layout, [span])) if span.windows else None
-
-        return spans, scans, without_expired(layout, scans, older)
-
-    def _reached_later(self, octave: int) -> tuple[frozenset[str], frozenset[str]]:
+    def _testable(self, octave: int) -> tuple[frozenset[str], frozenset[str]]:
         """Return the columns that could be a violation in some span of windows of 2^octave rows.
 
-        Also those whose empty values could, soon. The span is taken at the reference's end, as full
-        as the reference, so that every window gets the same answer.
+        Also those whose empty values could. The span is taken at the reference's end, as full as
+        the reference, so that every window gets the same answer.
         """
-        if octave in self._reachable:
-            return self._reachable[octave]
+        if octave in self._known_testable:
+            return self._known_testable[octave]
         layout = self.reference_model.layout
-        found, gaps = np.zeros((2, len(layout)), np.bool_)
+        values, gaps = np.zeros((2, len(layout)), np.bool_)
         end = None
         if self.blocks is not None and self.blocks.hours.size and self.length is not None:
             end = EPOCH + timedelta(hours=int(self.blocks.hours[-1]) + 1)
@@ -203,12 +175,11 @@ class DriftTest:
             start = None if end is None or self.length is None else end - scale * self.length
             span = Span((WindowCounts(start, end, rows, cells),), scale, scale)
             scan = self._scan(span, *merge_spans(layout, [span]))
-            found |= reached(layout, scan)
-            if scale <= SOON:
-                gaps |= gaps_reached(layout, scan)
+            values |= testable(layout, scan)
+            gaps |= testable_gaps(layout, scan)
         names = np.array(layout.names, dtype=object)
-        self._reachable[octave] = frozenset(names[found]), frozenset(names[gaps])
-        return self._reachable[octave]
+        self._known_testable[octave] = frozenset(names[values]), frozenset(names[gaps])
+        return self._known_testable[octave]
 
     def _scan(self, span: Span, merged: Merged) -> SpanScan:
         layout, expectation = self.reference_model.layout, self.reference_model.expect(span)

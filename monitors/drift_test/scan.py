@@ -6,18 +6,17 @@ Shapes: W columns, C cells and S scanned sets of all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.drift_test.layout import ROUNDING, Indices, Layout, divide
+from driftline.monitors.drift_test.layout import Indices, Layout, divide
 from driftline.monitors.drift_test.reference_model import Expectation
 from driftline.monitors.drift_test.significance import (
     MIN_ROWS,
+    Comparison,
     Numbers,
-    bounds,
-    clustered_likelihood_ratio,
     critical_value,
     likelihood_ratio,
     unseen_share,
@@ -40,130 +39,35 @@ class SpanScan:
     reference_rows: Numbers  # Rows behind the expected shares, shape (W,).
     # By set, shape (S,): of all rows for empty and unfit ones, else of rows with a value.
     share: Numbers
-    known: Numbers  # The reference's shares by set, shape (S,).
     part: Numbers  # What the shares are shares of, as a share of all rows, shape (S,).
     known_part: Numbers
-    set_rows: Numbers  # The same in rows, shape (S,).
-    known_rows: Numbers
-    effect: Numbers  # Design effects, shape (S,).
-    cluster_effect: Numbers
-    shift_effect: Numbers
-    middle: Numbers  # Of intervals, a normal score, shape (S,).
-    tolerance: Numbers  # The tolerance of each set, in share, shape (S,).
-    # Evidence of each set over its design effect, shape (S,); below 0: the set is left out.
-    ratios: Numbers
+    comparison: Comparison  # Of all sets.
+    ratios: Numbers  # Of all sets, shape (S,).
     largest_ratio: Numbers  # Of each column, shape (W,).
     critical_value: Numbers  # That at which a violation begins, shape (W,).
     judged: NDArray[np.bool_]  # Columns with enough rows on both sides, shape (W,).
+
+    @property
+    def violated(self) -> NDArray[np.bool_]:
+        """Which columns are a violation, shape (W,)."""
+        return self.judged & (self.largest_ratio > self.critical_value)
 
     def strongest(self, layout: Layout, columns: NDArray[np.bool_]) -> Indices:
         """Return each column's decisive set, (W,); only entries of ``columns`` are meaningful.
 
         Where nothing exceeds the tolerance, it is the strongest set without it.
         """
-        gained = self.share >= self.known
+        gained = self.share >= self.comparison.known
         found = layout.strongest(self.ratios, gained)
-        is_quiet = layout.spread(columns & (self.largest_ratio <= 0))
-        quiet = np.flatnonzero(is_quiet & (self.ratios >= 0))
+        quiet = np.flatnonzero(layout.spread(columns & (self.largest_ratio <= 0)))
         if quiet.size:
-            ratios = np.minimum(self.ratios, 0.0)
+            ratios, own = np.minimum(self.ratios, 0.0), self.comparison.take(quiet)
             ratios[quiet] = likelihood_ratio(
-                self.known[quiet],
-                self.known_rows[quiet],
-                self.share[quiet],
-                self.set_rows[quiet],
-                tolerance=0.0,
+                own.known, own.known_rows, self.share[quiet], own.rows, tolerance=0.0
             )
-            ratios[quiet] /= self.effect[quiet]
+            ratios[quiet] /= own.effect
             found = np.where(self.largest_ratio <= 0, layout.strongest(ratios, gained), found)
         return found
-
-    def cases(self, columns: Indices, sets: Indices) -> Cases:
-        """Gather the decisive numbers of one set of each of some columns."""
-        return Cases(
-            known=self.known[sets],
-            share=self.share[sets],
-            known_rows=self.known_rows[sets],
-            set_rows=self.set_rows[sets],
-            tolerance=self.tolerance[sets],
-            effect=self.effect[sets],
-            cluster_effect=self.cluster_effect[sets],
-            shift_effect=self.shift_effect[sets],
-            middle=self.middle[sets],
-            largest_ratio=self.largest_ratio[columns],
-            critical_value=self.critical_value[columns],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Cases:
-    """One set of each of some columns, of any spans; each field as in `SpanScan`, shape (K,)."""
-
-    known: Numbers
-    share: Numbers
-    known_rows: Numbers
-    set_rows: Numbers
-    tolerance: Numbers
-    effect: Numbers
-    cluster_effect: Numbers
-    shift_effect: Numbers
-    middle: Numbers
-    largest_ratio: Numbers
-    critical_value: Numbers
-
-    @classmethod
-    def joined(cls, cases: Sequence[Cases]) -> Cases:
-        """Concatenate cases of several spans."""
-        names = [field.name for field in fields(cls)]
-        return cls(**{name: np.concatenate([getattr(x, name) for x in cases]) for name in names})
-
-    @property
-    def _distance(self) -> Numbers:
-        """Distances of shares from the reference's, shape (K,); rounding errors are 0."""
-        found = np.abs(self.share - self.known)
-        return np.where(found < ROUNDING, 0.0, found)
-
-    def limits(self) -> tuple[Numbers, Numbers]:
-        """Return distances and bounds, (K,): ``distance > bound`` iff the ratio is critical.
-
-        A bound that nothing could exceed is infinite.
-        """
-        distance = self._distance
-        found = bounds(
-            self.known,
-            self.known_rows,
-            self.share >= self.known,
-            self.set_rows,
-            tolerance=self.tolerance,
-            effect=self.effect,
-            cluster_effect=self.cluster_effect,
-            shift_effect=self.shift_effect,
-            middle=self.middle,
-            target=self.critical_value,
-        )
-        # Rounding of the bisection must not part the two forms of the same decision.
-        below, above = np.nextafter(distance, 0.0), np.maximum(found, distance)
-        return distance, np.where(
-            self.largest_ratio > self.critical_value, np.minimum(found, below), above
-        )
-
-    def distances(self) -> tuple[Numbers, Numbers]:
-        """Return the same decisions cheaply: each bound lies next to its distance."""
-        distances = self._distance
-        below = np.nextafter(distances, 0.0)
-        return distances, np.where(self.largest_ratio > self.critical_value, below, distances)
-
-    def broken_limits(self) -> tuple[Numbers, Numbers]:
-        """Return the same, but distances as bounds where ratios are within critical values.
-
-        Bounds are most of the cost of judging few columns.
-        """
-        broken = self.largest_ratio > self.critical_value
-        distances, bounds = self.distances()
-        if broken.any():
-            some = Cases(*(getattr(self, field.name)[broken] for field in fields(self)))
-            bounds[broken] = some.limits()[1]
-        return distances, bounds
 
 
 def merge_spans(layout: Layout, spans: Sequence[Span]) -> list[Merged]:
@@ -220,9 +124,18 @@ def scan_span(
     known = divide(expected, known_part, 0.0)
     share = divide(shares, part, known)
     known = _with_unseen(layout, known, share, layout.spread(layout.reference_rows) * known_part)
-    m, n = np.maximum(layout.spread(m) * part, 1.0), np.maximum(layout.spread(n) * known_part, 1.0)
-    free = 2.0 * layout.spread(tolerance) * np.sqrt(known * (1.0 - known))
-    ratios = _ratios(layout, known, n, share, m, free, expectation)
+    comparison = Comparison(
+        known=known,
+        known_rows=np.maximum(layout.spread(n) * known_part, 1.0),
+        rows=np.maximum(layout.spread(m) * part, 1.0),
+        tolerance=2.0 * layout.spread(tolerance) * np.sqrt(known * (1.0 - known)),
+        effect=expectation.effect,
+        cluster_effect=expectation.cluster_effect,
+        shift_effect=expectation.shift_effect,
+        middle=layout.middles,
+    )
+    ratios, out = np.zeros(known.size), np.flatnonzero(np.abs(share - known) > comparison.tolerance)
+    ratios[out] = comparison.take(out).ratio(share[out])
     return SpanScan(
         span=span,
         alpha=alpha,
@@ -231,47 +144,14 @@ def scan_span(
         rows=rows,
         reference_rows=expectation.rows,
         share=share,
-        known=known,
         part=part,
         known_part=known_part,
-        set_rows=m,
-        known_rows=n,
-        effect=expectation.effect,
-        cluster_effect=expectation.cluster_effect,
-        shift_effect=expectation.shift_effect,
-        middle=layout.middles,
-        tolerance=free,
+        comparison=comparison,
         ratios=ratios,
         largest_ratio=layout.largest(ratios),
         critical_value=critical_value(alpha, layout.set_counts.astype(np.float64)),
         judged=judged,
     )
-
-
-def _ratios(
-    layout: Layout,
-    known: Numbers,
-    n: Numbers,
-    share: Numbers,
-    m: Numbers,
-    free: Numbers,
-    expectation: Expectation,
-) -> Numbers:
-    """Return ratios of the sets beyond their tolerance; 0 for others."""
-    found = np.zeros(known.size)
-    out = np.flatnonzero(np.abs(share - known) > free)
-    found[out] = clustered_likelihood_ratio(
-        known[out],
-        n[out],
-        share[out],
-        m[out],
-        tolerance=free[out],
-        effect=expectation.effect[out],
-        cluster_effect=expectation.cluster_effect[out],
-        shift_effect=expectation.shift_effect[out],
-        middle=layout.middles[out],
-    )
-    return found
 
 
 def _with_unseen(layout: Layout, known: Numbers, share: Numbers, values: Numbers) -> Numbers:

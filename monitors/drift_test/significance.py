@@ -14,6 +14,8 @@ Berk and Jones, Zeitschrift fuer Wahrscheinlichkeitstheorie 47, 1979 (the scan).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,73 +91,103 @@ def likelihood_ratio(
     return np.where(np.abs(gap) <= tolerance, 0.0, np.maximum(found, 0.0))
 
 
-def clustered_likelihood_ratio(
-    reference_share: Numbers,
-    reference_rows: float | Numbers,
-    window_share: Numbers,
-    window_rows: float | Numbers,
-    *,
-    tolerance: Numbers | float,
-    effect: Numbers,
-    cluster_effect: Numbers,
-    shift_effect: Numbers,
-    middle: Numbers | float = np.nan,
-) -> Numbers:
-    """Weigh differences of rows that hang together.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the shares of sets are compared with; arrays that broadcast against each other."""
 
-    Near the reference's share, rows that come in clusters tell as much as fewer independent ones:
-    the ratio is divided by the design effect. Far above it that is too much: one large cluster
-    in a set that usually has no rows at all is one surprise, not many. There the ratio is at
-    most that against so many rows in clusters of random size. And what moves the middle of a column
-    moves its far ends by far more: a far cut's ratio is at most that of the shift it would take,
-    and so is an interval's, but for rows that no shift can bring into it.
+    known: Numbers  # Shares of the reference, 0-1.
+    known_rows: Numbers  # Rows that they rest on, above 0.
+    rows: Numbers  # Rows of the window, above 0.
+    tolerance: Numbers  # How far a share may move at no cost.
+    # Design effects >= 1: the one to divide by, and the one that tells the size of clusters.
+    effect: Numbers
+    cluster_effect: Numbers
+    # Of far cuts and intervals the design effect of the middle of the column, >= 1; 0 of others.
+    shift_effect: Numbers
+    middle: Numbers  # Normal score of the middle of an interval; NaN of other sets.
 
-    Parameters
-    ----------
-    reference_share, reference_rows, window_share, window_rows, tolerance
-        As for ``likelihood_ratio``.
-    effect, cluster_effect
-        Design effects >= 1: the one to divide by, and the one that tells the clusters' size.
-    shift_effect
-        For far cuts and intervals the design effect of the middle of the column, >= 1; 0 for other
-        sets.
-    middle
-        For intervals the normal score of their middle; NaN for other sets.
+    def take(self, sets: NDArray[np.integer] | NDArray[np.bool_]) -> Comparison:
+        """Return the comparison of some sets."""
+        return Comparison(*(getattr(self, one.name)[sets] for one in fields(self)))
 
-    Returns
-    -------
-    numpy.ndarray
-        In nats, >= 0, rising with the difference on either side.
+    @classmethod
+    def joined(cls, parts: Sequence[Comparison]) -> Comparison:
+        """Concatenate comparisons."""
+        names = [one.name for one in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
-    References
-    ----------
-    Polya-Aeppli law, a Poisson number of clusters of geometric size: Johnson, Kemp and Kotz,
-    Univariate Discrete Distributions, 2005, section 9.7.
-    """
-    p, n, m = reference_share, reference_rows, window_rows
-    whole = likelihood_ratio(p, n, window_share, m, tolerance=tolerance)
-    smoothed = (p * n + 0.5) / (n + 1.0)
-    excess = window_share - p - tolerance
-    count, usual = m * np.maximum(p + excess, smoothed), m * smoothed
-    # How much less a count says of clusters than of single rows; a share is no count of Poisson's.
-    single = np.maximum(count * np.log(count / usual) - count + usual, TINY)
-    bounded = m * _divergence(count / m, smoothed) * _cluster_rate(count, usual, cluster_effect)
-    most = np.where((excess > 0) & (count > usual * (1.0 + 1e-6)), bounded / single, np.inf)
-    found = np.minimum(whole / effect, most)
-    shape = found.shape
-    # No shift that is tried costs less than the least of them.
-    least = np.minimum(np.abs(middle), SHIFTS[0]) ** 2 * m / 2.0
-    for limit, asked in (
-        (_shift, np.isnan(middle)),
-        (_shift_and_rest, found * shift_effect > least),
-    ):
-        far = np.broadcast_to((shift_effect > 0) & asked, shape)
-        if far.any():
-            given = (smoothed, window_share, tolerance, m, shift_effect, middle, effect)
-            found[far] = np.minimum(
-                found[far], limit(*(np.broadcast_to(one, shape)[far] for one in given))
-            )
-    return found
+    def ratio(self, share: Numbers) -> Numbers:
+        """Weigh differences of rows that hang together.
+
+        Near the reference's share, rows that come in clusters tell as much as fewer independent
+        ones: the ratio is divided by the design effect. Far above it that is too much: one large
+        cluster in a set that usually has no rows at all is one surprise, not many. There the ratio
+        is at most that against so many rows in clusters of random size. And what moves the middle
+        of a column moves its far ends by far more: a far cut's ratio is at most that of the shift
+        it would take, and so is an interval's, but for rows that no shift can bring into it.
+
+        Parameters
+        ----------
+        share
+            Of the window, in [0, 1].
+
+        Returns
+        -------
+        numpy.ndarray
+            In nats, >= 0, rising with the difference on either side.
+
+        References
+        ----------
+        Polya-Aeppli law, a Poisson number of clusters of geometric size: Johnson, Kemp and Kotz,
+        Univariate Discrete Distributions, 2005, section 9.7.
+        """
+        n, m = self.known_rows, self.rows
+        whole = likelihood_ratio(self.known, n, share, m, tolerance=self.tolerance)
+        smoothed = (self.known * n + 0.5) / (n + 1.0)
+        excess = share - self.known - self.tolerance
+        count, usual = m * np.maximum(self.known + excess, smoothed), m * smoothed
+        # How much less a count says of clusters than of single rows; a share is no Poisson count.
+        single = np.maximum(count * np.log(count / usual) - count + usual, TINY)
+        bounded = m * _divergence(count / m, smoothed)
+        bounded *= _cluster_rate(count, usual, self.cluster_effect)
+        most = np.where((excess > 0) & (count > usual * (1.0 + 1e-6)), bounded / single, np.inf)
+        found = np.minimum(whole / self.effect, most)
+        # No shift that is tried costs less than the least of them.
+        least = np.minimum(np.abs(self.middle), SHIFTS[0]) ** 2 * m / 2.0
+        for limit, asked in (
+            (_shift, np.isnan(self.middle)),
+            (_shift_and_rest, found * self.shift_effect > least),
+        ):
+            far = np.broadcast_to((self.shift_effect > 0) & asked, found.shape)
+            if far.any():
+                given = (
+                    smoothed, share, self.tolerance, m, self.shift_effect, self.middle, self.effect
+                )  # fmt: skip
+                own = (np.broadcast_to(one, found.shape)[far] for one in given)
+                found[far] = np.minimum(found[far], limit(*own))
+        return found
+
+    def bounds(self, above: NDArray[np.bool_], target: Numbers) -> Numbers:
+        """Find the distance at which the ratio reaches a target, in nats, per set.
+
+        Parameters
+        ----------
+        above
+            Whether the window's share lies above the reference's.
+
+        Returns
+        -------
+        numpy.ndarray
+            Distances in (0, 1]; infinite where not even a share of 0 or 1 would do.
+        """
+        room = np.where(above, 1.0 - self.known, self.known)
+        side = np.where(above, 1.0, -1.0)
+
+        def beyond(distance: Numbers) -> Numbers:
+            return self.ratio(self.known + side * distance) - target
+
+        found = first_beyond(beyond, np.minimum(self.tolerance, room), room, error=BOUND_ERROR)
+        return np.where(np.isnan(found), np.inf, np.maximum(found, TINY))
 
 
 def _shift(
@@ -282,57 +314,3 @@ def _divergence(first: Numbers, second: Numbers) -> Numbers:
     found = first * np.log(np.maximum(first, TINY) / second)
     found += other * np.log(np.maximum(other, TINY) / (1.0 - second))
     return np.asarray(found)
-
-
-def bounds(
-    p: Numbers,
-    n: Numbers | float,
-    above: NDArray[np.bool_],
-    m: Numbers | float,
-    *,
-    tolerance: Numbers,
-    effect: Numbers,
-    cluster_effect: Numbers,
-    shift_effect: Numbers,
-    middle: Numbers | float = np.nan,
-    target: Numbers,
-) -> Numbers:
-    """Find per set the distance on the window's side at which the ratio reaches a target.
-
-    Parameters
-    ----------
-    p, n, m
-        Reference share, rows of the reference, rows of the window.
-    above
-        Whether the window's share lies above the reference's.
-    tolerance
-        The tolerance, in share.
-    effect, cluster_effect, shift_effect, middle
-        As for ``clustered_likelihood_ratio``.
-    target
-        In nats.
-
-    Returns
-    -------
-    numpy.ndarray
-        Distances in (0, 1]; infinite where not even a share of 0 or 1 would do.
-    """
-    room = np.where(above, 1.0 - p, p)
-    side = np.where(above, 1.0, -1.0)
-
-    def beyond(distance: Numbers) -> Numbers:
-        found = clustered_likelihood_ratio(
-            p,
-            n,
-            p + side * distance,
-            m,
-            tolerance=tolerance,
-            effect=effect,
-            cluster_effect=cluster_effect,
-            shift_effect=shift_effect,
-            middle=middle,
-        )
-        return found - target
-
-    found = first_beyond(beyond, np.minimum(tolerance, room), room, error=BOUND_ERROR)
-    return np.where(np.isnan(found), np.inf, np.maximum(found, TINY))

@@ -1,6 +1,6 @@
 """Chooses the spans of windows that are judged together when a window has ended.
 
-Aligned blocks of 1, 2, 4 ... windows: a long block finds a small change that no single window
+Aligned blocks of 1, 4, 16 ... windows: a long block finds a small change that no single window
 shows, and ends seldom. A window with too few rows is pooled with windows before it, and that span
 takes the place of its own test.
 """
@@ -72,15 +72,6 @@ def spans_ending_with(
         if span.row_count >= MIN_ROWS:
             found.append(span)
     return found
-
-
-def part_before(span: Span, shorter: Span) -> Span:
-    """Return the part of a span before the shorter one that ends with the same window.
-
-    It was judged as a span of its own when its last window ended.
-    """
-    windows = span.windows[len(shorter.windows) :]
-    return Span(windows, shorter.scale, max(span.width - shorter.width, 1))
 
 
 def _pooled(

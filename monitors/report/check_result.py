@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import ExpectedViolation
-from driftline.monitors.drift_test.detectability import BY_DAYS, DEFERRED, UNDECIDABLE
+from driftline.monitors.drift_test.detectability import BY_DAYS, UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -125,9 +125,7 @@ class CheckResult:
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
             return self._found_any or any(metric.bound is not None for metric in self.metrics)
-        # What longer spans judge is no fault of a window that is too short for it.
-        known = any(one.remedy.startswith(DEFERRED) for one in self.results)
-        known |= bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
+        known = bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
         return self._found_any or known or not (self.insufficient_data or self.undecidable)
 
     @property

@@ -38,10 +38,8 @@ REASONS: Mapping[str, str] = {
     TOO_VARIABLE.removesuffix(": "): "too variable",
     UNFAIR_LABELS.removesuffix(": "): "labels so far are not a representative sample",
 }
-CHECKED = ("missing values, types and ranges were checked", "types and ranges were checked")
-"""What holds for a column all the same, and where its missing values were not judged."""
-GAPS_TOO = "; empty values are not judged either"
-"""Ends the remedy of a column whose values are not."""
+CHECKED = "types and ranges were checked"
+"""What holds for a column all the same."""
 
 # So many names are told; of more, how many.
 NAMED = 3
@@ -64,7 +62,7 @@ class Unjudged:
 
     name: str
     reason: str  # A key of `REASONS`, or "undefined: …".
-    remedy: str = ""  # What would help: ``11 more days of reference``; "" when it is not known.
+    remedy: str = ""  # What would help; "" when it is not known.
 
     @property
     def words(self) -> str:
@@ -120,8 +118,7 @@ def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str
         is_gap = words.startswith(REASONS[UNDECIDABLE_GAPS])
         what = ("empty values of " if is_gap else "drift of ") if noun == "column" else ""
         parts.append(f"{what}{shown} could not be judged ({words})")
-    gaps = any(one.reason == UNDECIDABLE_GAPS or one.remedy.endswith(GAPS_TOO) for one in unjudged)
-    checked = f"; their {CHECKED[gaps]}" * (noun == "column")
+    checked = f"; their {CHECKED}" * (noun == "column")
     return "; ".join(parts) + checked * bool(parts)
 
 
@@ -140,7 +137,7 @@ def unjudged_count_line(unjudged: Sequence[Unjudged], judged_count: int, noun: s
 
 def main_help(unjudged: Sequence[Unjudged]) -> str:
     """Return, in a few words, the most frequent remedy, or else the reason."""
-    often = Counter((one.remedy.removesuffix(GAPS_TOO), one.reason) for one in unjudged)
+    often = Counter((one.remedy, one.reason) for one in unjudged)
     ((remedy, reason), _) = often.most_common(1)[0]
     if 0 < len(remedy) <= LONGEST_HELP:
         return remedy if remedy.endswith(DOES) else remedy + DOES

@@ -379,7 +379,7 @@ class FeatureResult:
     # The same in words, of numbers, such as ``about 0.25 sd higher``; "" without drift.
     change: str = ""
     note: str = ""  # Why there is no distance, such as "insufficient_data"; "" when there is one.
-    # What would help where it could not be judged, such as ``11 more days of reference``.
+    # What would help where it could not be judged, such as a longer reference.
     remedy: str = ""
 
     @property

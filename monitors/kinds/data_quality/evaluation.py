@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -420,8 +419,7 @@ def feature_result(column: Column, profile: Profile, judgement: Judgement) -> Fe
         missing_count=found.missing_count,
         unfit_count=found.unfit_count,
         distance=drift.distance if drift else None,
-        # A bound that nothing can exceed is none.
-        bound=drift.bound if drift and is_judged and math.isfinite(drift.bound) else None,
+        bound=drift.bound if drift and is_judged else None,
         p_value=drift.p_value if drift and not drift.measured else None,
         method=drift.measured.name if drift and drift.measured else "",
         set=moved.predicate.phrase if moved else None,

@@ -27,7 +27,7 @@ from driftline.monitors.distance import UnmeasuredError, distance
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.detectability import (
     BY_DAYS,
-    DEFERRED,
+    COMPLETENESS_REMEDY,
     UNDECIDABLE,
     UNDECIDABLE_GAPS,
     too_few,
@@ -59,7 +59,7 @@ from driftline.monitors.kinds.data_quality.flatline_check import (
 )
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.kinds.data_quality.text_checks import with_uncounted
-from driftline.monitors.results.unjudged import GAPS_TOO, UNCOUNTED
+from driftline.monitors.results.unjudged import UNCOUNTED
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft
 from driftline.signature import Column, Signature
 
@@ -116,22 +116,18 @@ class _Work:
         self.drifts.update(decision.drifts)
         self.notes.update(decision.notes)
         self.remedies.update(decision.remedies)
-        for name in [name for name, note in decision.notes.items() if note == UNDECIDABLE]:
-            # What no single share can tell, the days may have told, or will.
-            if name in self.days.located_now | self.days.findings.keys():
+        for name, note in decision.notes.items():
+            # What no single share can tell, the days tell.
+            if note == UNDECIDABLE and name in self.days.judged | self.days.findings.keys():
                 self.notes[name] = BY_DAYS
-            elif name in self.days.located:
-                self.remedies[name] = DEFERRED
         self.alpha = decision.alpha
-        for name, remedy in decision.gaps.items():
+        for name in decision.gaps:
             own, known = self.constraints.feature(name), self.reference
             wanted = None if own is None else own.completeness
             if known is None or wanted != known.columns[name].completeness:
                 continue  # What somebody has written is asked of every window.
-            if self.notes.get(name, BY_DAYS) != BY_DAYS:
-                self.remedies[name] = self.remedies.get(name, "") + GAPS_TOO
-            else:
-                self.notes[name], self.remedies[name] = UNDECIDABLE_GAPS, remedy
+            if self.notes.get(name, BY_DAYS) == BY_DAYS:
+                self.notes[name], self.remedies[name] = UNDECIDABLE_GAPS, COMPLETENESS_REMEDY
 
     def take_uncounted(self) -> None:
         """Add the verdicts of texts beyond the counted levels."""

@@ -20,7 +20,7 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.texts import shortened
 from driftline.monitors.drift_test.drift import ColumnDrift
-from driftline.monitors.drift_test.significance import MIN_ROWS, bounds, likelihood_ratio
+from driftline.monitors.drift_test.significance import MIN_ROWS, Comparison, likelihood_ratio
 from driftline.stats.intervals import wilson
 
 # How far the share of one value, and of the texts up to a length, may move at no cost. What is
@@ -152,12 +152,13 @@ def _verdict(
 ) -> ColumnDrift:
     """Return a column's verdict by such a set, as share of all rows."""
     usual, share, rows = np.array([moved.usual]), moved.share, own.present_count
-    bound = bounds(
-        usual, known.present_count, np.array([True]), rows,
-        tolerance=np.array([moved.tolerance]), effect=np.array([max(drift.design_effect, 1.0)]),
-        cluster_effect=np.ones(1), shift_effect=np.zeros(1),
-        target=np.array([drift.critical_value + math.log(moved.among)]),
+    one = np.ones(1)
+    comparison = Comparison(
+        usual, one * known.present_count, one * rows, one * moved.tolerance,
+        one * max(drift.design_effect, 1.0), one, 0.0 * one, np.nan * one,
     )  # fmt: skip
+    target = one * (drift.critical_value + math.log(moved.among))
+    bound = comparison.bounds(np.array([True]), target)
     distance = share - moved.usual
     is_new = moved.predicate.op == "eq" and moved.predicate.value not in (cells.known or ())
     ops = [one.op for one in cells.predicates]

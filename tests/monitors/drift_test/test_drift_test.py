@@ -67,12 +67,12 @@ def test_a_small_change_is_found_by_the_span_that_needs_to_be_no_longer() -> Non
         found.append(drift_test.judge(now, past).drifts["x"])
         past.append(now)
 
-    assert next(one.window_count for one in found if one.drifted) in (8, 16)
-    assert not any(one.drifted for one in found[:7])
+    assert next(one.window_count for one in found if one.drifted) == 16
+    assert not any(one.drifted for one in found[:15])
     assert found[63].drifted
-    assert found[63].window_count == 8, "the shortest that tells it"
-    assert found[63].since == START + 56 * HOUR
-    assert found[63].alpha == pytest.approx(8 * found[0].alpha)
+    assert found[63].window_count == 16, "the shortest that tells it"
+    assert found[63].since == START + 48 * HOUR
+    assert found[63].alpha == pytest.approx(16 * found[0].alpha)
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=2, max_size=8))

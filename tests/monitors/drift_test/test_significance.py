@@ -10,8 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import special, stats
 
 from driftline.monitors.drift_test.significance import (
-    bounds,
-    clustered_likelihood_ratio,
+    Comparison,
     likelihood_ratio,
 )
 
@@ -35,12 +34,22 @@ def test_evidence_rises_with_the_difference_and_is_nothing_within_the_tolerance(
 CLUSTERED = [(87, 1.0, 15.0), (40, 0.5, 15.0), (30, 10.0, 3.0), (10, 0.1, 1.5), (200, 150, 20.0)]
 
 
+def compared(
+    known: float, known_rows: float, rows: float, *, free: float = 0.0, cluster_effect: float = 1.0
+) -> Comparison:
+    """Compare one set, of which only the size of clusters is more than one row's."""
+    one = np.ones(1)
+    return Comparison(
+        one * known, one * known_rows, one * rows, one * free, one, one * cluster_effect,
+        0.0 * one, np.nan * one,
+    )  # fmt: skip
+
+
 def of_one_cell(usual: float, reference: float, count: float, rows: float, effect: float) -> float:
     """Return the evidence of a count in a cell of clusters, where so many are usual."""
-    return clustered_likelihood_ratio(
-        np.array([usual / rows]), reference, np.array([count / rows]), rows, tolerance=0.0,
-        effect=np.array([1.0]), cluster_effect=np.array([effect]), shift_effect=np.zeros(1),
-    )[0]  # fmt: skip
+    return compared(usual / rows, reference, rows, cluster_effect=effect).ratio(
+        np.array([count / rows])
+    )[0]
 
 
 @pytest.mark.parametrize(("count", "usual", "effect"), CLUSTERED)
@@ -93,17 +102,7 @@ def test_the_bound_is_where_the_evidence_reaches_the_target(p: float, above: boo
     share, free, target = np.array([p]), np.array([0.002]), np.array([20.0])
     side = 1 if above else -1
 
-    bound = bounds(
-        share,
-        10_000.0,
-        np.array([above]),
-        1_000.0,
-        tolerance=free,
-        effect=np.ones(1),
-        cluster_effect=np.ones(1),
-        shift_effect=np.zeros(1),
-        target=target,
-    )
+    bound = compared(p, 10_000.0, 1_000.0, free=0.002).bounds(np.array([above]), target)
 
     room = 1 - p if above else p
     if bound < 1:

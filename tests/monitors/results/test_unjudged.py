@@ -6,7 +6,7 @@ from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import FeatureResult
 
-WEEKS = "11 more days of reference"
+WEEKS = "a longer reference"
 
 
 def line(name: str, role: str = "feature", note: str = "", remedy: str = "") -> FeatureResult:

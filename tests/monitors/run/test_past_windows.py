@@ -65,7 +65,7 @@ def connection(engine: Engine):
 
 
 @pytest.mark.first(3)
-@pytest.mark.parametrize(("count", "sums"), [(384, [64] * 2), (383, []), (64, []), (512, [64] * 7)])
+@pytest.mark.parametrize(("count", "sums"), [(256, [64] * 3), (255, []), (64, []), (512, [64] * 4)])
 def test_where_a_long_span_of_hours_ends_the_days_of_all_its_windows_are_read(
     connection: Connection, reference: Baseline, count: int, sums: list[int]
 ) -> None:
