@@ -29,7 +29,7 @@ from driftline.capture.tap.tap import Capture
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.run.annotating import resume_marks
-from driftline.monitors.run.execution import Job
+from driftline.monitors.run.window_context import Job
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.aws.app import AwsWire
 from driftline.serving.aws.s3 import S3

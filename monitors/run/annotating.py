@@ -35,7 +35,8 @@ from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import WITHOUT_REPORT, Execution, current, get_execution
 from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.run.contributing_rows import read_report
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import executions
 from driftline.validation import nearest

@@ -8,24 +8,19 @@ window's datapoints. After a kill in between, the next run writes the same bytes
 from __future__ import annotations
 
 import logging
-import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.baseline import store
 from driftline.baseline.scripting import script_in
-from driftline.baseline.store import Baseline
 from driftline.capture.erasure.clearing import ERASED
 from driftline.capture.erasure.erasures import removal_version
-from driftline.capture.erasure.pending import is_clearing
-from driftline.capture.windows.window import Window, WindowRead
+from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import (
     DriftlineError,
@@ -35,16 +30,10 @@ from driftline.errors import (
     UndecidedError,
 )
 from driftline.formats.location import locate
-from driftline.monitors.annotations.annotation import Annotation
-from driftline.monitors.annotations.store import annotations_between
-from driftline.monitors.check_context import EarlierRows, Predictor
-from driftline.monitors.definitions import MonitorDefinition, definition_made_at
-from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
-from driftline.monitors.engine.pooling import MOST_PAST
+from driftline.monitors.check_context import EarlierRows
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import (
-    EMPTY,
     FAILED,
-    NO_LABELS,
     STOPPED,
     Execution,
     Overtaken,
@@ -53,41 +42,28 @@ from driftline.monitors.executions import (
     note_log,
     record,
 )
-from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import ESTIMATED_ROWS
 from driftline.monitors.results.unjudged import REASONS
-from driftline.monitors.results.violation import plural
 from driftline.monitors.rules.reach import Reach
-from driftline.monitors.run.apply_annotations import (
-    expect_annotated,
-    with_annotations,
-)
-from driftline.monitors.run.captured_window import (
-    NO_DATA,
-    evaluate_captured,
-    nothing_to_judge,
-    read_captured,
-)
+from driftline.monitors.run.apply_annotations import expect_annotated
+from driftline.monitors.run.captured_window import evaluate_captured, nothing_to_judge
 from driftline.monitors.run.causes import recognize_causes, store_causes
-from driftline.monitors.run.commands import command_of, with_command
-from driftline.monitors.run.described import describe, execution_id, output_of
+from driftline.monitors.run.commands import command_of
+from driftline.monitors.run.described import describe, output_of
 from driftline.monitors.run.erasure import clear_run
-from driftline.monitors.run.inputs import inputs_of
-from driftline.monitors.run.past_windows import (
-    RETENTION,
-    WindowHistory,
-    read_history,
-    store_history,
-    windows_read,
-)
+from driftline.monitors.run.past_windows import store_history
 from driftline.monitors.run.progress import Progress, Stopped
-from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
-from driftline.monitors.run.window_queue import Claim
-from driftline.monitors.schedule import moment_before
-from driftline.monitors.tables import REQUESTED, executions
-from driftline.signature import Signature
+from driftline.monitors.run.record_scripts import conclude, scripted_rows
+from driftline.monitors.run.refusals import (
+    NotJudgedError,
+    refuse_empty_window,
+    refuse_removed_rows,
+    refuse_unlabelled,
+)
+from driftline.monitors.run.window_context import Job, RunContext, read_context, read_rows
+from driftline.monitors.tables import executions
 from driftline.tracing import note, span
 
 log = logging.getLogger(__name__)
@@ -96,77 +72,8 @@ log = logging.getLogger(__name__)
 SEED_MASK = (1 << 63) - 1
 # Each of them finds newer rows, or an answer that stands.
 MOST_ATTEMPTS = 3
-BaselineReader = Callable[[str, str, str | None], Baseline]
 HistoryWriter = Callable[[Connection], None]
 Recorder = Callable[[Execution, list[Datapoint], HistoryWriter | None], Execution]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One window of a monitor, and what it takes to judge it."""
-
-    engine: Engine
-    root: str
-    definition: MonitorDefinition
-    window: Window
-    now: Callable[[], datetime]
-    signature: Signature | None  # Of the endpoint; None: the source is a table.
-    baselines: BaselineReader = store.get
-    predict: Predictor | None = None
-    scripts_dir: str = ""
-    commands_dir: str = ""
-    retention: timedelta = RETENTION
-    drift_tests: DriftTestCache | None = None
-    access: Access = UNLIMITED  # What a table may be read from.
-    timer: Callable[[], float] = time.monotonic  # Seconds, for the limit of the run.
-    claim: Claim | None = None  # By a scheduler; None: of a run by hand.
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether somebody asked for the window: then one that was cancelled is run, too."""
-        return self.claim is None or self.claim.reason == REQUESTED
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What is known of a window before it is evaluated."""
-
-    job: Job
-    baseline: Baseline
-    read: WindowRead  # Its digest stands for all that the result depends on.
-    captured: WindowRead  # The same rows with the digest of the rows alone.
-    annotations: Sequence[Annotation]  # Of the window, and of earlier ones that it is tested with.
-    identity: str  # Of the execution.
-    history: WindowHistory
-    pooled: WindowRead | None  # Rows of the windows before, evaluated together.
-    removals: int | None  # How often stored rows had been removed before; None: being removed.
-    is_judged: bool  # Whether the window has a result already.
-    progress: Progress  # Also ends a run that was cancelled or has taken too long.
-
-
-Stage = Callable[[RunContext, Report], Report]
-
-
-# How long the one run of a schedule waits for requests that nobody could decode before it was made.
-_DECODED = timedelta(minutes=3)
-
-
-class NotJudgedError(UndecidedError):
-    """The window cannot be judged; alarms see it where it is reported."""
-
-    def __init__(
-        self,
-        reason: str | DriftlineError,
-        *,
-        status: str = FAILED,
-        is_recorded: bool = True,
-        is_published: bool = True,
-    ) -> None:
-        super().__init__(str(reason))
-        cause = reason if isinstance(reason, DriftlineError) else self
-        self.fault, self.record = cause.fault or type(cause).__name__, cause.record
-        self.status = status
-        self.is_recorded, self.is_published = is_recorded, is_published
 
 
 def run(job: Job) -> Execution:
@@ -256,8 +163,8 @@ def _attempt(job: Job, progress: Progress) -> Execution:
     if isinstance(context, Execution):
         return context
     try:
-        report = _judge(context)
-        with span("recording"):
+        report = evaluate(context)
+        with context.step("recording"):
             return _publish(keep, context, report)
     # Trying again would not help: what is wrong stands where people look, and the next windows get
     # their turn.
@@ -277,165 +184,32 @@ def _attempt(job: Job, progress: Progress) -> Execution:
     return _without_erased(failed, context) if reason.is_recorded else failed
 
 
-def _judge(context: RunContext) -> Report:
-    """Take a window that was read through all stages; NotJudgedError where the answer is none."""
+def evaluate(context: RunContext) -> Report:
+    """Judge a window that was read, step by step; NotJudgedError where the answer is none."""
+    job, step = context.job, context.step
     try:
-        return evaluate(context)
+        with step("looking for removed rows"):
+            refuse_removed_rows(context)
+        with step("looking for rows and labels"):
+            refuse_empty_window(context)
+        with step("evaluating"):
+            report = _evaluate_kind(context)
+        with step("waiting for labels"):
+            refuse_unlabelled(context, report)
+        with step("applying annotations"):
+            report = expect_annotated(report, context.annotations)
+        with step("comparing with earlier windows"):
+            report = recognize_causes(report, context.history.causes)
+        with step("running scripts"):
+            report = conclude(report, job.definition, job.scripts_dir)
     except NotJudgedError:
         raise
     except (InputError, UndecidedError) as error:
         raise NotJudgedError(error) from error
-
-
-def evaluate(context: RunContext) -> Report:
-    """Take a window that was read through all stages."""
-    report = Report(context.job.definition.kind, (), 0)
-    for name, stage in STAGES:
-        context.progress.begin(name)
-        with span(name):
-            report = stage(context, report)
-    context.progress.begin("recording")
     return report
 
 
-def read_context(
-    job: Job,
-    baseline: Baseline,
-    progress: Progress,
-    *,
-    is_judged: bool,
-) -> RunContext | Execution:
-    """Read the window's rows, its annotations, and the history of earlier windows.
-
-    Returns the execution that already answered the same question about the same rows, if there is
-    one.
-    """
-    definition, window = job.definition, job.window
-    # Before the rows are read; None: an erasure is under way, so that they may go any moment.
-    removals = None if is_clearing(job.root) else removal_version(job.root)
-    captured = _read(job, baseline, window)
-    with read_connection(job.engine) as connection:
-        since = moment_before(window.start, max(windows_read(window), MOST_PAST) * window.length)
-        annotations = annotations_between(connection, definition.name, since, window.end)
-        digest = with_scripts(captured.digest, definition, baseline, job.scripts_dir)
-        digest = with_command(digest, definition, job.commands_dir)
-        read = replace(captured, digest=with_annotations(digest, annotations, window))
-        identity = execution_id(definition, baseline.version, window, read.digest)
-        earlier = find(connection, identity)
-        if earlier is not None and _answers(earlier):
-            return earlier
-        history = read_history(
-            connection, definition, baseline, window, row_count=read.row_count,
-            annotations=annotations,
-        )  # fmt: skip
-    pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
-    context = RunContext(
-        job, baseline, _counted(read, progress), captured, annotations, identity, history,
-        pooled and _counted(pooled, progress), removals, is_judged, progress,
-    )  # fmt: skip
-    progress.inputs = inputs_of(
-        definition, baseline, read, captured, annotations, len(history.counts)
-    )
-    progress.note(
-        f"{plural(read.row_count, 'row')} of {plural(read.request_count, 'request')}: "
-        f"{read.late_count:,} late, {read.failed_count:,} unanswered, {read.unparsed_count:,} not "
-        f"readable; {read.labelled_count:,} with a label"
-    )
-    return context
-
-
-def _answers(execution: Execution) -> bool:
-    """Whether a result stands: one without documents is asked again, unless there were no rows."""
-    return execution.is_current and bool(execution.folder or execution.status == EMPTY)
-
-
-def _counted(read: WindowRead, progress: Progress) -> WindowRead:
-    """Check at each batch whether the run is to end."""
-    derive = read.derive
-    if derive is None:
-        return replace(read, derive=progress.pass_on)
-    return replace(read, derive=lambda batch: derive(progress.pass_on(batch)))
-
-
-def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:
-    return read_captured(job.root, job.definition, window, job.signature, baseline, job.access)
-
-
-def refuse_removed_rows(context: RunContext, report: Report) -> Report:
-    """End the run where erasure or retention took requests that the window's current result saw.
-
-    A result of fewer rows would replace it, and could change an alarm though nothing happened. A
-    result whose documents an erasure deleted may be replaced. A table's rows are its owner's to
-    correct: only the loss of all counts.
-    """
-    is_own = context.job.definition.source is not None and context.read.row_count
-    if is_own or not context.is_judged:
-        return report
-    job, read, table = context.job, context.read, executions.c
-    query = select(table.id, table.request_count).where(
-        table.monitor == job.definition.name,
-        table.definition_version == job.definition.version,
-        table.baseline_version == context.baseline.version,
-        table.window_start == job.window.start,
-        table.window_end == job.window.end,
-        table.digest != read.digest,
-        table.is_current,
-        table.folder != "",
-    )
-    with read_connection(job.engine) as connection:
-        standing = connection.execute(query).first()
-    if standing is not None and standing.request_count > read.request_count:
-        # Not recorded: what stands is not to be replaced.
-        raise NotJudgedError(
-            f"window {job.window.stamp}: {standing.request_count - read.request_count} of "
-            f"{standing.request_count} requests were erased or are past retention; execution "
-            f"{standing.id}, which saw them, stands",
-            is_recorded=False,
-        )
-    return report
-
-
-def refuse_empty_window(context: RunContext, report: Report) -> Report:
-    """End the run where the window has no rows, or none of the labels that its kind needs."""
-    reason = nothing_to_judge(context.job.definition, context.read)
-    job, read = context.job, context.read
-    is_only = job.definition.timetable.is_once and job.now() < job.window.end + _DECODED
-    if is_only and read.unparsed_count and not read.row_count:
-        raise UnavailableError(f"window {job.window.stamp}: {reason}")
-    is_early = reason.startswith(NO_LABELS) and context.baseline.estimation is not None
-    if is_early or read.unfit_label_count or read.disputed_label_count:
-        return report  # What can be said before they come, or fit, the kind says.
-    return _unless(reason, context, report)
-
-
-def refuse_unlabelled(context: RunContext, report: Report) -> Report:
-    """End the run where no label has come and nothing could be estimated without."""
-    if report.decided or ESTIMATED_ROWS in report.details:
-        return report
-    reason = nothing_to_judge(context.job.definition, context.read)
-    if reason and (why := report.details.get("estimate_note")):
-        reason += f"; {why}"
-    return _unless(reason, context, report)
-
-
-def _unless(reason: str, context: RunContext, report: Report) -> Report:
-    """End the run if there is a reason; else return the report."""
-    job = context.job
-    if reason:
-        with read_connection(job.engine) as connection:
-            made_at = definition_made_at(connection, job.definition.name)
-        # Silence is no finding in a window that began before anybody watched.
-        is_early = made_at is not None and job.window.start < made_at
-        raise NotJudgedError(
-            reason,
-            # What could not be decoded yet is data; labels that are to come are none.
-            status=EMPTY if reason == NO_DATA or reason.startswith(NO_LABELS) else FAILED,
-            is_published=not (is_early and reason.startswith(NO_DATA)),
-        )
-    return report
-
-
-def evaluate_kind(context: RunContext, report: Report) -> Report:
+def _evaluate_kind(context: RunContext) -> Report:
     """Evaluate the captured rows, or those that the monitor's script makes of them."""
     job, history, pooled = context.job, context.history, context.pooled
     return evaluate_captured(
@@ -456,32 +230,6 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
         reach=Reach(job.access.check, partial(script_in, job.scripts_dir), discreet=True),
         explained=context.progress.explained,
     )  # fmt: skip
-
-
-def apply_annotations(context: RunContext, report: Report) -> Report:
-    """List what somebody has marked as expected apart from what alarms."""
-    return expect_annotated(report, context.annotations)
-
-
-def recognize_told(context: RunContext, report: Report) -> Report:
-    """Distinguish lasting causes from new ones."""
-    return recognize_causes(report, context.history.causes)
-
-
-def run_record_scripts(context: RunContext, report: Report) -> Report:
-    """Name the script that made the rows, and call the one that runs after the judgement."""
-    return conclude(report, context.job.definition, context.job.scripts_dir)
-
-
-STAGES: tuple[tuple[str, Stage], ...] = (
-    ("looking for removed rows", refuse_removed_rows),
-    ("looking for rows and labels", refuse_empty_window),
-    ("evaluating", evaluate_kind),
-    ("waiting for labels", refuse_unlabelled),
-    ("applying annotations", apply_annotations),
-    ("comparing with earlier windows", recognize_told),
-    ("running scripts", run_record_scripts),
-)
 
 
 def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
@@ -568,7 +316,7 @@ def _has_changed(context: RunContext) -> bool:
     """Whether rows or labels of a window have changed since they were read."""
     sources = (context.captured, context.pooled)
     return any(
-        source and _read(context.job, context.baseline, source.window).digest != source.digest
+        source and read_rows(context.job, context.baseline, source.window).digest != source.digest
         for source in sources
     )
 

@@ -30,9 +30,10 @@ from driftline.monitors.executions import Execution
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run import planning, window_queue
 from driftline.monitors.run.captured_window import load_labels
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import RETENTION
 from driftline.monitors.run.planning import MonitorState, MonitorStates
+from driftline.monitors.run.window_context import Job
 from driftline.monitors.run.window_queue import QUEUE, Claim, Waiting
 from driftline.signature import Signature
 
@@ -161,12 +162,11 @@ class Scheduler:
             return
         predict = self._model(definition)
         for _ in range(WINDOWS_PER_TURN):
+            if stop.is_set():
+                return
             moment = self.lease_clock()
             row = window_queue.claim(self.engine, definition.name, self.owner, moment)
             if row is None:
-                return
-            if stop.is_set():
-                self._put_off(row, moment, counts=False)
                 return
             execution = self._judge(definition, row, signature, predict)
             if execution is None:
@@ -204,14 +204,12 @@ class Scheduler:
             self._count(definition, error, window)
             rest = timedelta(seconds=self.poll_s * 2 ** min(row.attempts - 1, 16))
             at = self.lease_clock() + min(rest, LONGEST_REST)
-            self._put_off(row, at, counts=True, failure_reason=str(error))
+            with self.engine.begin() as connection:
+                QUEUE.retry(
+                    connection, self.owner, [row.id], at, counts=True, failure_reason=str(error),
+                    started_at=None,
+                )  # fmt: skip
             return None
-
-    def _put_off(self, row: Row[Any], at: datetime, *, counts: bool, **values: object) -> None:
-        with self.engine.begin() as connection:
-            QUEUE.retry(
-                connection, self.owner, [row.id], at, counts=counts, started_at=None, **values
-            )
 
     def _may_look(self, state: MonitorState, moment: datetime) -> bool:
         """Whether it is long ago that windows of a monitor were looked through for changes."""

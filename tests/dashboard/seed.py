@@ -35,7 +35,8 @@ from driftline.capture.windows.window import Window
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from driftline.serving import tables as serving_tables
 from driftline.signature import Column, Signature
 from tests.servers.answering import served

@@ -23,7 +23,8 @@ from driftline.monitors.kinds.model_quality.estimator import Estimator, learn_es
 from driftline.monitors.kinds.model_quality.loss_models import LossModels
 from driftline.monitors.kinds.multivariate import classifier
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from driftline.signature import Signature
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -24,8 +24,9 @@ from driftline.capture.windows.window import Window
 from driftline.database.engine import using_database
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
 from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.run.window_context import Job
 from driftline.signature import Signature
 from tests.monitors.conftest import DAY, START, append_day, weather
 from tests.servers.postgres import new_sqlite

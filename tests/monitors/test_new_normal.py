@@ -18,7 +18,8 @@ from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.captured_baseline import new_normal
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, append_day, weather
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)

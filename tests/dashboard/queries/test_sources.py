@@ -21,7 +21,8 @@ from driftline.dashboard.pages import overview
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.external.source import Access
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from driftline.serving.resources.reach import Reach
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)

@@ -26,7 +26,8 @@ from driftline.monitors.annotations.store import (
 )
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import BOTH_IN_FULL
 

@@ -20,7 +20,8 @@ from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, Append, weather
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")

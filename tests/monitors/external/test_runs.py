@@ -27,7 +27,8 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.external.files import FileTable, TimeColumn
 from driftline.monitors.external.source import Access
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from driftline.serving.resources.reach import Reach
 from tests.monitors.conftest import DAY, START, append_day, weather
 from tests.servers.postgres import both_in_full

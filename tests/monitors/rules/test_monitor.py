@@ -29,7 +29,8 @@ from driftline.monitors.kinds.conditions import read_condition, with_rows
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.captured_window import read_whole
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from driftline.monitors.tables import definitions
 from tests.monitors.conftest import DAY, START, Append, append_day, weather
 

@@ -25,7 +25,8 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.erasure import clear_windows
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from tests.alerts.conftest import receiver  # noqa: F401 - a fixture
 from tests.monitors.conftest import DAY, START, Append, weather
 

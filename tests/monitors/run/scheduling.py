@@ -31,8 +31,8 @@ from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.executions import Execution, current, find, record
 from driftline.monitors.run import execution, scheduler
-from driftline.monitors.run.execution import Job
 from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.run.window_context import Job
 from tests.servers.postgres import open_url
 
 START = datetime(2024, 3, 1, tzinfo=UTC)

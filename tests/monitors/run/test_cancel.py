@@ -19,10 +19,11 @@ from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import log_of
 from driftline.monitors.run import execution as runs
 from driftline.monitors.run.cancel import cancel
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
 from driftline.monitors.run.planning import pending
 from driftline.monitors.run.progress import Progress
 from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.run.window_context import Job
 from driftline.monitors.run.window_queue import list_runs
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import both_in_full

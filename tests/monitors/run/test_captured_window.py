@@ -22,7 +22,8 @@ from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.catalog import with_quality
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE as QUALITY_METRICS
 from driftline.monitors.run.captured_window import NO_LABELS, read_captured
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from driftline.signature import Column
 from tests.monitors.conftest import DAY, START, append_day
 from tests.servers.postgres import both_databases, both_in_full

@@ -35,7 +35,8 @@ from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run import erasure
 from driftline.monitors.run import execution as execution_module
 from driftline.monitors.run.erasure import clear_windows
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver
 from tests.monitors.conftest import DAY, START, append_day, run_day

@@ -24,7 +24,8 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run import execution
 from driftline.monitors.run.cancel import cancel
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import both_databases, both_in_full
 

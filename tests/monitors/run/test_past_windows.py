@@ -18,8 +18,9 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.data_quality.day_checks import windows_before
 from driftline.monitors.run import captured_window, execution
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import cell_ids, read_history
+from driftline.monitors.run.window_context import Job
 from driftline.monitors.window_history.store import Key, put, read
 from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START, Append, weather

@@ -25,10 +25,10 @@ from driftline.monitors import tables
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import progress
-from driftline.monitors.run.execution import Job
 from driftline.monitors.run.planning import overdue
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.window_queue import claim, put
+from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.window_queue import claim, put, request
 from driftline.monitors.tables import SCHEDULED
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, append_day, weather
@@ -46,6 +46,13 @@ def clock() -> Clock:
 def waiting(house: Engine):
     with house.connect() as connection:
         return connection.execute(select(tables.windows)).one()
+
+
+def waiting_from(house: Engine) -> list[datetime]:
+    columns = tables.windows.c
+    with house.connect() as connection:
+        query = select(columns.window_start).order_by(columns.window_start)
+        return list(connection.scalars(query))
 
 
 @pytest.fixture(scope="module")
@@ -329,6 +336,39 @@ def test_a_window_that_cannot_be_run_is_tried_again_later_and_says_why(
     assert [run.status for run in ran] == ["Completed"]
     with house.connect() as connection:
         assert connection.execute(select(tables.windows)).all() == []
+
+
+def test_another_schedule_takes_the_place_of_windows_that_wait(
+    house, root, reference, clock
+) -> None:
+    log = Path(root) / "capture" / "flights" / "_delta_log"
+    log.rename(log.with_name("away"))
+    log.write_text("not a folder")
+    one = scheduler(house, root, reference, clock)
+    clock.time = START + 2 * DAY
+    assert one.step() == []
+    assert waiting_from(house) == [START, START + DAY]
+    log.unlink()
+    log.with_name("away").rename(log)
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, schedule="cron(0 0/12 ? * * *)"), START)
+
+    ran = one.step()
+
+    assert [run.window_start for run in ran] == [START + half * DAY / 2 for half in range(4)]
+
+
+def test_windows_that_somebody_asks_for_are_run_without_a_schedule(
+    house, root, reference, clock
+) -> None:
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, schedule="external", start=None), START)
+        request(connection, "daily", [Window(START, START + DAY)], by="ada", now=START)
+    clock.time = START + 2 * DAY
+
+    ran = scheduler(house, root, reference, clock).step()
+
+    assert [(run.window_start, run.row_count) for run in ran] == [(START, 60)]
 
 
 @both_databases

@@ -20,7 +20,8 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.attributions import Attributions
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.side_tables import side_tables
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from tests.monitors.kinds.attribution.leaning import START, judged, model, weather
 
 

@@ -18,7 +18,8 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, Append, weather
 
 

@@ -19,7 +19,8 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.conditions import read_condition, with_baseline
 from driftline.monitors.root_cause.rows import matching_rows
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, Append, weather
 
 WINDOW = Window(START, START + DAY)
