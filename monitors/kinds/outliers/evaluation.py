@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -13,54 +12,56 @@ from numpy.typing import NDArray
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.drift_test.budget import TOLERANCE, Budget
-from driftline.monitors.drift_test.significance import (
-    MIN_ROWS,
-    likelihood_ratio,
+from driftline.monitors.engine.block_test import Tested, judge
+from driftline.monitors.engine.metric import Array, Metric, MetricSet
+from driftline.monitors.engine.pooling import (
+    DAY,
+    WindowSums,
+    block_length,
+    judge_spans,
+    smallest_p_value,
 )
+from driftline.monitors.engine.reference import Reference
+from driftline.monitors.engine.sums import add_up, groups_of_units, ratio, sums_by_day
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.outliers.condition import OutlierCondition
 from driftline.monitors.kinds.outliers.reading import OutlierReading
-from driftline.monitors.kinds.outliers.scorer import (
-    LEAST_ROWS,
-    RowScorer,
-    row_scorer,
-)
+from driftline.monitors.kinds.outliers.scorer import LEAST_ROWS, RowScorer, row_scorer
 from driftline.monitors.kinds.outliers.terms import share_words
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import (
     INSUFFICIENT,
+    TOO_VARIABLE,
     UNCOVERED,
     UNDEFINED,
     MetricPoint,
     MetricResult,
-    too_variable,
 )
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
-from driftline.stats.blocks import MINIMUM_BLOCKS, dispersion, upper_factor
 from driftline.stats.intervals import may_lack, wilson
-from driftline.stats.multiple_testing import alpha_per_test
-from driftline.stats.roots import first_beyond
-
-# Cells that hold at most this share of the rows are rare.
-RARE_SHARE = 0.02
-# With fewer blocks of the window's length shorter ones are taken.
-WANTED_BLOCKS = 28
-STRETCHES = 50
-# Data that were sorted look like one group: never are more rows than these taken for one.
-LARGEST = 100.0
-# Deviations by which stretches of a sample must vary more than chance has them.
-CLEAR = 3.0
 
 NO_VALUES = "nothing was judged: no column has a value in these rows and in the reference"
 METRIC = "outlier_share"
 CHECK, ABOVE = "outlier_share_check", "GreaterThanThreshold"
+NOT_TESTABLE = f"{TOO_VARIABLE}a longer window or reference would do"
 NAMED = 3
 TOGETHER = "columns together"
-COMMON_SCORE = 1.0
-# Of few blocks the rate of outliers is taken to differ from window to window by as much as it is.
-UNKNOWN_VARIATION = 1.0
-DEFAULT_LENGTH = timedelta(days=1)
+HOUR = timedelta(hours=1)
+Flags = NDArray[np.bool_]
+# The share comes of ten rows of the reference's sample: half as many again are none too many.
+TOLERANCE = 0.5
+
+
+def _share(sums: Array) -> Array:
+    return ratio(sums[..., 1:], sums[..., :1])
+
+
+# Of sums (..., 2): rows and outliers.
+SHARE = MetricSet(
+    (Metric(METRIC, worse=1, tolerance=TOLERANCE, relative=True, useless=1.0, lattice=True),),
+    measure=_share,
+    support=lambda sums: sums[..., :1],
+)
 
 
 def evaluate(context: CheckContext) -> Report:
@@ -68,49 +69,73 @@ def evaluate(context: CheckContext) -> Report:
     sample = context.baseline.sample
     if sample is not None and len(sample) < LEAST_ROWS:
         return _undecided(context, len(sample))
-    scorer = row_scorer(context.baseline)
-    facts = context.rows.facts
-    length = facts.window.length if facts else None
+    scorer = context.kept((METRIC,), lambda: row_scorer(context.baseline))
     reading = context.rows.gather(lambda: OutlierReading(scorer))
-    rows = reading.row_count
-    # Without rows nobody knows which columns they would have had.
-    missing = scorer.missing(sorted(reading.seen)) if rows else ()
-    if rows:
-        scorer.require(sorted(reading.seen))
-    budget, verdict = context.budget, None
-    if rows:
-        cluster = cluster_size(context.baseline, scorer.columns, length or DEFAULT_LENGTH)
-        verdict = judge_share(
-            scorer, reading.outlier_count, rows, budget=budget, length=length, cluster=cluster
-        )
+    if not reading.row_count:  # Nobody knows which columns they would have had.
+        return Report(
+            kind="outliers", violations=(), row_count=0, alpha=context.budget.per_window,
+            details=_details(scorer, reading, ()),
+        )  # fmt: skip
+    missing = scorer.missing(sorted(reading.seen))
+    scorer.require(sorted(reading.seen))
+    tested, sums = _judge(scorer, reading, context)
     idle = _idle(context.baseline, reading)
-    odd = None if verdict is None else _too_many(scorer, reading, verdict, idle)
-    is_uncovered = verdict is not None and odd is None
-    is_uncovered &= {*scorer.columns} <= {*missing, *idle}
+    violations = tuple(
+        _too_many(scorer, reading, one, idle) for one in [one for one in tested if one.violated][:1]
+    )
+    is_uncovered = not violations and {*scorer.columns} <= {*missing, *idle}
+    # A column without a value that makes rows outliers is told by the violation.
+    untold = {name: why for name, why in idle.items() if not (violations and reading.columns[name])}
     return Report(
         kind="outliers",
-        violations=() if odd is None else (odd,),
-        row_count=rows,
-        metrics=()
-        if verdict is None
-        else (
-            _metric(verdict, rows),
-            # A column without a value that makes rows outliers is told by the violation.
-            *_without_values(
-                {
-                    name: why
-                    for name, why in idle.items()
-                    if not (verdict.violated and reading.columns[name])
-                }
-            ),
+        violations=violations,
+        row_count=reading.row_count,
+        metrics=(_metric(scorer, reading, tested[0]), *_without_values(untold)),
+        points=(
+            MetricPoint(OWN_METRICS, METRIC, tested[0].value),
+            MetricPoint(OWN_METRICS, "outliers", float(reading.outlier_count)),
         ),
-        points=() if verdict is None else _points(reading, verdict),
-        alpha=budget.per_window,
+        alpha=context.budget.per_window,
+        sums=sums,
         details={
-            **_details(scorer, reading, verdict, missing),
+            **_details(scorer, reading, missing),
             **({UNCOVERED: NO_VALUES} if is_uncovered else {}),
         },
     )
+
+
+def _judge(
+    scorer: RowScorer, reading: OutlierReading, context: CheckContext
+) -> tuple[list[Tested], WindowSums | None]:
+    """Test a window's share, and that of the spans that end with it."""
+    facts, level = context.rows.facts, context.budget.per_window
+    block = block_length(DAY if facts is None else facts.window.length)
+    reference = context.kept((METRIC, block), lambda: reference_of(scorer, block))
+    buckets = _buckets(reading.flags, scorer.unit)
+    if facts is None:
+        return judge(reference, buckets, length=1.0, level=level), None
+    sums = WindowSums(facts.window.start, facts.window.end, buckets, METRIC)
+    past = context.past.sums
+    tested = judge_spans(reference, sums, past, level=level)
+    return tested, None if past is None else replace(sums, p_value=smallest_p_value(tested))
+
+
+def reference_of(scorer: RowScorer, block: timedelta) -> Reference:
+    """Return the outliers among the reference's sample."""
+    is_odd = scorer.sample_scores >= scorer.threshold
+    hours, days = scorer.sample_hours, None
+    if hours is not None and (known := hours != UNKNOWN_HOUR).any():
+        days = sums_by_day(_rows(is_odd[known]), hours[known] // max(1, round(block / HOUR)))
+    return Reference(SHARE, _buckets(is_odd, scorer.unit), days)
+
+
+def _rows(is_odd: Flags) -> Array:
+    return np.stack([np.ones(len(is_odd)), is_odd], axis=1)
+
+
+def _buckets(is_odd: Flags, unit: int) -> Array:
+    """Return the sums by group; rows that follow one another are of one unit."""
+    return add_up(_rows(is_odd), groups_of_units(np.arange(len(is_odd)) // unit))
 
 
 def _undecided(context: CheckContext, sample_rows: int) -> Report:
@@ -127,22 +152,25 @@ def _undecided(context: CheckContext, sample_rows: int) -> Report:
     )
 
 
-def _metric(verdict: ShareVerdict, rows: int) -> MetricResult:
-    judged = verdict.bound is not None
+def _metric(scorer: RowScorer, reading: OutlierReading, tested: Tested) -> MetricResult:
+    sample = scorer.sample_scores
+    low, high = wilson(reading.outlier_count, reading.row_count)
+    before = wilson(int(np.count_nonzero(sample >= scorer.threshold)), len(sample))
+    is_judged = tested.state == "judged"
     return MetricResult(
         name=METRIC,
-        value=verdict.share,
-        low=verdict.low,
-        high=verdict.high,
-        reference=verdict.reference,
-        reference_low=verdict.reference_low,
-        reference_high=verdict.reference_high,
-        bound=verdict.bound,
-        operator=ABOVE if judged else "",
-        p_value=verdict.p_value,
-        count=rows,
-        severity="ticket" if verdict.violated else None,
-        note=verdict.note,
+        value=tested.value,
+        low=low,
+        high=high,
+        reference=tested.reference,
+        reference_low=before[0],
+        reference_high=before[1],
+        bound=tested.bound if is_judged else None,
+        operator=ABOVE if is_judged else "",
+        p_value=tested.p_value if is_judged else None,
+        count=reading.row_count,
+        severity="ticket" if tested.violated else None,
+        note="" if is_judged else NOT_TESTABLE,
     )
 
 
@@ -174,20 +202,10 @@ def _without_values(idle: Mapping[str, str]) -> Iterator[MetricResult]:
         yield MetricResult(METRIC, None, operator=ABOVE, label=name, note=f"{UNDEFINED}{why}")
 
 
-def _points(reading: OutlierReading, verdict: ShareVerdict) -> tuple[MetricPoint, ...]:
-    return (
-        MetricPoint(OWN_METRICS, METRIC, verdict.share),
-        MetricPoint(OWN_METRICS, "outliers", float(reading.outlier_count)),
-    )
-
-
 def _too_many(
-    scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict, idle: Mapping[str, str]
-) -> Violation | None:
+    scorer: RowScorer, reading: OutlierReading, tested: Tested, idle: Mapping[str, str]
+) -> Violation:
     """Return the violation of too many outliers, with the columns behind them."""
-    if not verdict.violated or verdict.bound is None:
-        return None
-    share, usual = share_words(verdict.share), share_words(verdict.reference)
     total = max(reading.columns.total(), 1)
     named = [
         f"{name or TOGETHER} ({f'{idle[name]}, ' if name in idle else ''}"
@@ -195,27 +213,27 @@ def _too_many(
         for name, count in reading.columns.most_common(NAMED)
     ]
     by = f", odd by {', '.join(named)} most" if named else ""
+    share, usual = share_words(tested.value), share_words(tested.reference)
+    span = f" of the last {tested.windows} windows" * (tested.windows > 1)
     return Violation(
         feature_name=METRIC,
         constraint_check_type=CHECK,
         description=(
-            f"Share of outliers {verdict.share!r} exceeds threshold {round(verdict.bound, 6)!r}: "
-            f"{plural(reading.outlier_count, 'outlier')} of {plural(reading.row_count, 'row')}"
+            f"Share of outliers {tested.value!r}{span} exceeds threshold "
+            f"{round(tested.bound, 6)!r}: {plural(reading.outlier_count, 'outlier')} of "
+            f"{plural(reading.row_count, 'row')}"
         ),
         severity="ticket",
-        ratio=verdict.share / verdict.bound,
+        ratio=tested.value / tested.bound,
         predicate=OutlierCondition(scorer),
         row_count=reading.outlier_count,
-        cause=f"{share} of rows are outliers ({usual} expected){by}",
+        cause=f"{share} of rows{span} are outliers ({usual} expected){by}",
         first_rows=tuple(one.pointer for one in reading.worst),
     )
 
 
 def _details(
-    scorer: RowScorer,
-    reading: OutlierReading,
-    verdict: ShareVerdict | None,
-    missing: tuple[str, ...],
+    scorer: RowScorer, reading: OutlierReading, missing: Sequence[str]
 ) -> dict[str, JsonValue]:
     """Return the details of the share, and the worst rows."""
     sample = scorer.sample_scores
@@ -224,8 +242,6 @@ def _details(
         "threshold": scorer.threshold,
         "sample_rows": len(sample),
         "missing_columns": list(missing),
-        "design_effect": verdict.design_effect if verdict else None,
-        "variation": verdict.variation if verdict else None,
         "scores": [
             {
                 "from": level,
@@ -243,159 +259,3 @@ def _details(
             {"score": one.score, "reason": one.reason, **one.pointer} for one in reading.worst
         ],
     }
-
-
-def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) -> float:
-    """Return the design effect of counts of rare cells."""
-    if baseline.blocks is not None and len(baseline.blocks.hours):
-        hours = int(baseline.blocks.hours[-1] - baseline.blocks.hours[0]) + 1
-        most = max(1, hours // WANTED_BLOCKS)
-        long = timedelta(hours=max(1, min(length // timedelta(hours=1), most)))
-        blocks = baseline.blocks.blocks(long)
-        found = [_dispersion(blocks[name])[0] for name in columns if name in blocks]
-    else:
-        found = _of_sample(baseline, columns)
-    return min(max([1.0, *found]), LARGEST)
-
-
-def _of_sample(baseline: Baseline, columns: Sequence[str]) -> list[float]:
-    """Measure parts of the sample; a group only has its sampled rows."""
-    sample, found = baseline.sample, []
-    if sample is None or len(sample) < STRETCHES:
-        return []
-    stretch = np.arange(len(sample)) * STRETCHES // len(sample)
-    for name in columns:
-        size = baseline.cells[name].size
-        flat = np.bincount(stretch * size + sample.codes[name], minlength=STRETCHES * size)
-        effect, error = _dispersion(flat.reshape(STRETCHES, size))
-        if effect > 1 + CLEAR * error:
-            found.append(1 + (effect - 1) * sample.row_count / len(sample))
-    return found
-
-
-def _dispersion(counts: NDArray[np.integer]) -> tuple[float, float]:
-    """Return the design effect of rare cells, and its error by chance."""
-    rows = counts.sum(axis=1).astype(np.float64)
-    counts, rows = counts[rows > 0], rows[rows > 0]
-    total = counts.sum(axis=0)
-    rare = (total > 0) & (total <= RARE_SHARE * max(float(total.sum()), 1.0))
-    freedom = (len(rows) - 1) * np.count_nonzero(rare)
-    if freedom < 1:
-        return 1.0, 0.0
-    found = dispersion(counts[:, rare].astype(np.float64), rows, binomial=False)
-    return float(found.mean()), math.sqrt(2.0 / freedom)
-
-
-@dataclass(frozen=True, slots=True)
-class ShareVerdict:
-    """The verdict on one window."""
-
-    share: float  # Of outliers among the rows, 0-1, and its 95% interval (Wilson).
-    low: float
-    high: float
-    reference: float  # The expected share, and its 95% interval in the reference's sample.
-    reference_low: float
-    reference_high: float
-    bound: float | None  # None when it is not judged.
-    p_value: float | None
-    design_effect: float  # Variance of the count over that of independent rows.
-    variation: float  # Deviation of the rate of outliers between windows, relative to the rate.
-    note: str = ""  # Why it is not judged.
-
-    @property
-    def violated(self) -> bool:
-        """Whether there are too many."""
-        return self.bound is not None and self.share > self.bound
-
-
-def judge_share(
-    scorer: RowScorer,
-    count: int,
-    rows: int,
-    *,
-    budget: Budget,
-    length: timedelta | None,
-    cluster: float,
-) -> ShareVerdict:
-    """Judge how many of a window's rows, at least one, are outliers.
-
-    Only a larger share is a violation. The reference's share is what its sample holds. How much
-    the share differs from window to window is learnt from rows with a score of 1, of which a sample
-    has enough: their rate in the reference's blocks of the window's length. Tails fall
-    exponentially in the score, so a rate that differs by some percent at a score of 1 differs by
-    three times as much at 3. Where rows come in
-    groups, a group counts as one (`cluster_size`). Each side weighs as so many independent rows as
-    vary by as much, so that a bound never widens with the window's rows.
-
-    References
-    ----------
-    docs/reference/statistics.md, "Log-likelihood ratio" and "Design effect"; Kish, Survey Sampling,
-    1965 (design effect).
-    """
-    sample = len(scorer.sample_scores)
-    held = int(np.count_nonzero(scorer.sample_scores >= scorer.threshold))
-    expected: float = max(held, 1) / sample
-    variation, blocks = _variation(scorer, length)
-    alpha = alpha_per_test(budget.false_alarms_per_year, budget.windows_per_year, 1)
-    free = 2.0 * TOLERANCE * math.sqrt(expected * (1 - expected))
-
-    def effect(of_rows: float) -> float:
-        return max(1.0 + of_rows * expected * variation**2, cluster)
-
-    known = sample / effect(sample / blocks)
-
-    def weigh(share: float, of_rows: float = rows) -> float:
-        if share <= expected:
-            return 0.0
-        one, other, own = np.array([expected]), np.array([share]), of_rows / effect(of_rows)
-        return float(likelihood_ratio(one, known, other, own, tolerance=free)[0])
-
-    note, needed = "", math.log(2.0 / alpha)
-    if rows < MIN_ROWS:
-        note = INSUFFICIENT
-    elif weigh(1.0) <= needed:
-        note = too_variable(rows, lambda more: weigh(1.0, rows * more) > needed)
-    share = count / rows
-    return ShareVerdict(
-        share,
-        *wilson(count, rows),
-        expected,
-        *wilson(held, sample),
-        bound=None if note else _least_share(weigh, expected, needed),
-        p_value=None if note else min(1.0, 2.0 * math.exp(-weigh(share))),
-        design_effect=effect(rows),
-        variation=variation,
-        note=note,
-    )
-
-
-def _least_share(weigh: Callable[[float], float], expected: float, needed: float) -> float:
-    """Find the share whose evidence equals the critical value; all rows must exceed it."""
-    low, high = np.array([math.log(expected)]), np.zeros(1)
-    found = first_beyond(
-        lambda log: np.array([weigh(math.exp(log[0])) - needed]), low, high, error=1e-12
-    )
-    return math.exp(found[0])
-
-
-def _variation(scorer: RowScorer, length: timedelta | None) -> tuple[float, int]:
-    """Return the relative deviation of the blocks' outlier rates, and the number of blocks."""
-    hours, sample = scorer.sample_hours, len(scorer.sample_scores)
-    if hours is None:  # The rows' order stands for time.
-        known, places = np.ones(sample, np.bool_), np.arange(sample) * WANTED_BLOCKS // sample
-    else:
-        known = hours != UNKNOWN_HOUR
-        long = max(1, round((length or DEFAULT_LENGTH) / timedelta(hours=1)))
-        _, places = np.unique(hours[known] // long, return_inverse=True)
-    rows = np.bincount(places).astype(np.float64)
-    odd = np.bincount(places, scorer.sample_scores[known] >= COMMON_SCORE)
-    share = odd.sum() / max(rows.sum(), 1.0)
-    blocks = max(len(rows), 1)
-    if blocks < MINIMUM_BLOCKS or not 0 < share < 1:
-        return UNKNOWN_VARIATION, blocks
-    spread = float(dispersion(odd[:, None].astype(np.float64), rows)[0])
-    excess = spread * upper_factor(blocks) - 1
-    usual = max(float(rows.mean()), 1.0)
-    relative = math.sqrt(max(excess, 0.0) * (1 - share) / (share * usual))
-    times = max(scorer.threshold / COMMON_SCORE, 1.0)
-    return min(relative * times, UNKNOWN_VARIATION * times), blocks

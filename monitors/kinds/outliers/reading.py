@@ -38,6 +38,7 @@ class OutlierReading:
     row_count: int = 0
     # Rows with a score of each of `levels` or more, int64, shape (levels,).
     counts: np.ndarray = field(default_factory=lambda: np.zeros(len(LEVELS) + 1, np.int64))
+    odd: list[np.ndarray] = field(default_factory=list)  # Of each batch, whether each row is odd.
     # Outliers by their oddest column, "" for none; of very many, of the first of each batch.
     columns: Counter[str] = field(default_factory=Counter)
     worst: list[OddRow] = field(default_factory=list)  # The oddest rows, the worst first.
@@ -50,6 +51,11 @@ class OutlierReading:
         return (*LEVELS, self.scorer.threshold)
 
     @property
+    def flags(self) -> np.ndarray:
+        """Whether each row is an outlier, bool, shape (rows,)."""
+        return np.concatenate([np.zeros(0, np.bool_), *self.odd])
+
+    @property
     def outlier_count(self) -> int:
         """Number of outliers."""
         return int(self.counts[-1])
@@ -60,7 +66,8 @@ class OutlierReading:
         self.unseen.update(self.scorer, batch)
         scores = self.scorer.score(batch)
         self.counts += [np.count_nonzero(scores >= level) for level in self.levels]
-        odd = np.flatnonzero(scores >= self.scorer.threshold)
+        self.odd.append(scores >= self.scorer.threshold)
+        odd = np.flatnonzero(self.odd[-1])
         if len(odd):
             explained = batch.take(pa.array(odd[:EXPLAINED_ROWS]))
             self.columns.update(reasons_of(self.scorer, explained).tally())
@@ -85,6 +92,7 @@ class OutlierReading:
             self.scorer,
             self.row_count + other.row_count,
             self.counts + other.counts,
+            self.odd + other.odd,
             self.columns + other.columns,
             _worst([*self.worst, *moved]),
             self.seen | other.seen,

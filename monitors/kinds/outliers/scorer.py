@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kind import InapplicableKindError
+from driftline.monitors.kinds.outliers.clusters import cluster_size
 from driftline.monitors.kinds.outliers.joint import Joint, fit_joint
 from driftline.monitors.kinds.outliers.levels import LevelTerms, level_terms
 from driftline.monitors.kinds.outliers.rarity import Codes
@@ -28,7 +29,7 @@ from driftline.monitors.results.violation import plural
 # A row is an outlier from here: as odd as one in 10,000 rows
 # (docs/reference/statistics.md, "Outliers").
 OUTLIER_SCORE = 4.0
-# Or from where at most so many rows of the reference's sample lie, if that is less.
+# Or from where at most so many units of the reference's sample lie, if that is less.
 SAMPLE_OUTLIERS = 10
 # Of what is odd by chance, the part that single columns have; the rest has all of them together.
 ALONE = 0.1
@@ -55,6 +56,7 @@ class RowScorer:
     cost: float  # What it costs to take the strongest of all terms, in nats.
     sample_scores: Numbers  # Of the reference's own sample, float64, shape (rows,).
     sample_hours: NDArray[np.int64] | None
+    unit: int  # So many rows that follow one another count as one, such as those of a session.
     threshold: float  # The score from which a row is an outlier.
 
     @property
@@ -170,12 +172,14 @@ def row_scorer(baseline: Baseline) -> RowScorer:
     looks = sum(one.tail_count for one in numbers) + sum(one.tail_count for one in levels)
     cost = math.log(looks) - (0.0 if joint is None else math.log(ALONE))
     scores = _score(strongest.astype(np.float64) - cost, together)
-    return RowScorer(numbers, levels, joint, cost, scores, sample.hours, _threshold(scores))
+    unit = round(cluster_size(baseline, names))
+    threshold = _threshold(scores, SAMPLE_OUTLIERS * unit)
+    return RowScorer(numbers, levels, joint, cost, scores, sample.hours, unit, threshold)
 
 
-def _threshold(scores: Numbers) -> float:
-    """Return the score that only a few rows of the sample reach."""
+def _threshold(scores: Numbers, most: int) -> float:
+    """Return the score that at most so many rows of the sample reach."""
     known, counts = np.unique(scores, return_counts=True)
-    is_few = np.cumsum(counts[::-1])[::-1] <= SAMPLE_OUTLIERS
+    is_few = np.cumsum(counts[::-1])[::-1] <= most
     above = float(known[-1]) + 10.0**-DIGITS
     return min(OUTLIER_SCORE, float(known[is_few][0]) if is_few.any() else above)

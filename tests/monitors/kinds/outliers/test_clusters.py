@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import driftline as dl
 from driftline.baseline.store import Baseline
-from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.outliers.evaluation import cluster_size, judge_share
-from driftline.monitors.kinds.outliers.scorer import row_scorer
-from tests.monitors.kinds.outliers.test_scorer import scores_of
+from driftline.monitors.kinds.outliers.clusters import cluster_size
 
 DAY = timedelta(days=1)
 DAYS, ROWS = 30, 600
@@ -40,21 +38,19 @@ def test_a_session_counts_as_one(timestamp: str | None) -> None:
         for one in (False, True)
     )
 
-    assert cluster_size(alone, NAMES, DAY) < 1.5
-    assert cluster_size(together, NAMES, DAY) == pytest.approx(2 * MEAN_SIZE - 1, rel=0.5)
+    assert cluster_size(alone, NAMES) < 1.5
+    assert cluster_size(together, NAMES) == pytest.approx(2 * MEAN_SIZE - 1, rel=0.5)
 
 
 @pytest.mark.full
 def test_odd_sessions_are_no_violation_at_one_a_year() -> None:
     baseline = Baseline.fit(rows(2, DAYS, sessions=True), timestamp="at")
-    scorer, cluster = row_scorer(baseline), cluster_size(baseline, NAMES, DAY)
-    days = 200
-    counts = (scores_of(scorer, rows(3, days, sessions=True)) >= scorer.threshold).reshape(days, -1)
+    days = rows(3, 200, sessions=True).drop(columns="at")
 
     found = [
-        judge_share(scorer, count, ROWS, budget=Budget(), length=DAY, cluster=cluster).violated
-        for count in counts.sum(axis=1).tolist()
+        len(dl.check(days[at : at + ROWS], baseline, kind="outliers").violations)
+        for at in range(0, len(days), ROWS)
     ]
 
-    # Expected at most 0.55; at the size of a single row there are ten or more.
+    # Expected at most 0.55; at the size of a single row there are twenty or more.
     assert sum(found) <= 2

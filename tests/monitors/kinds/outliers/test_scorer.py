@@ -61,14 +61,19 @@ def test_new_rows_of_the_same_kind_exceed_a_score_as_seldom_as_it_says(known: Ro
 def test_a_small_reference_is_not_mute() -> None:
     random = np.random.default_rng(3)
     mixing = random.normal(size=(5, 5))
-    scorer = row_scorer(Baseline.fit(pd.DataFrame(random.normal(size=(1_000, 5)) @ mixing)))
+    reference = Baseline.fit(pd.DataFrame(random.normal(size=(1_000, 5)) @ mixing))
+    scorer = row_scorer(reference)
     values = random.normal(size=(1_000, 5)) @ mixing
     values[:40] = random.uniform(values.min(axis=0), values.max(axis=0), (40, 5))
 
-    is_odd = scores_of(scorer, pd.DataFrame(values)) >= scorer.threshold
+    frame = pd.DataFrame(values)
+    is_odd = scores_of(scorer, frame) >= scorer.threshold
+    report = dl.check(frame, reference, kind="outliers")
 
     assert is_odd[:40].sum() >= 20
     assert is_odd[40:].sum() <= 40
+    assert [one.constraint_check_type for one in report.violations] == ["outlier_share_check"]
+    assert dl.check(frame[40:], reference, kind="outliers").passed
 
 
 PLANTED = {
