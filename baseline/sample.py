@@ -1,4 +1,4 @@
-"""A uniform sample of the reference's rows, each value by its cell: for multivariate questions.
+"""A uniform sample of the reference's rows, each value by its cell: for joint questions.
 
 A row holds only cell numbers: a baseline holds no value that was not in its cells before. Which
 rows are kept follows from their index in their part of the data and from the part's first row, so

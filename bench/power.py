@@ -42,7 +42,7 @@ SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
 # How far days lie apart, on the scale of each problem, and how long they remember.
 SWING = {
     "regression": 0.15, "quantiles": 0.15, "classification": 0.3, "attribution": 0.3,
-    "outliers": 0.1, "multivariate": 0.1,
+    "outliers": 0.1, "joint": 0.1,
 }  # fmt: skip
 # Of a reference's 2,000 explained rows, or 5,000 of a model that explains itself, those of one day;
 # and rows explained of a window.

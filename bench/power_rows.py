@@ -1,10 +1,10 @@
-"""What outliers and multivariate drift find of a planted change, and how often without one.
+"""What outliers and joint drift find of a planted change, and how often without one.
 
 As bench/power.py: a reference of 60 days of 500 rows, windows of one day, rows independent, days
 that differ, or days that resemble the day before; the whole path of a check, from rows to report.
 Outliers: five columns of numbers, days differ by their scale, planted rows have one value eight
 deviations out; the two-sample test is Fisher's exact one of the outliers of both sides.
-Multivariate: four columns, the first two of correlation 0.8, which days move; the two-sample tests
+Joint: four columns, the first two of correlation 0.8, which days move; the two-sample tests
 are Fisher's z of the six pairs, and Mann and Whitney's of the
 scores of a classifier. NannyML's rules: beyond three standard deviations of the reference's chunks,
 for a classifier an AUC over 0.65. Neither AWS nor Evidently has a rule of these.
@@ -43,9 +43,9 @@ from bench.power import (
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.multivariate.classifier import ROWS_MAX
-from driftline.monitors.kinds.multivariate.evaluation import evaluate as evaluate_jointly
-from driftline.monitors.kinds.multivariate.judgement import SHARES
+from driftline.monitors.kinds.joint.classifier import ROWS_MAX
+from driftline.monitors.kinds.joint.evaluation import evaluate as evaluate_jointly
+from driftline.monitors.kinds.joint.judgement import SHARES
 from driftline.monitors.kinds.outliers.evaluation import evaluate as evaluate_outliers
 from driftline.monitors.kinds.outliers.scorer import row_scorer
 from driftline.monitors.report.report import Report
@@ -139,7 +139,7 @@ def outliers_year(rng: np.random.Generator, stream: str) -> Judge:
 
 def joint_year(rng: np.random.Generator, stream: str) -> Judge:
     """Return the judge of windows of a new reference; days differ in one pair's correlation."""
-    days = effects(rng, "multivariate", stream)
+    days = effects(rng, "joint", stream)
 
     def drawn(rows: int, effect: float, rho: float = CORRELATION) -> np.ndarray:
         values = rng.normal(size=(rows, 4))
@@ -213,13 +213,13 @@ OUTLIERS = Kind(
     "outliers", "share", outliers_year, 0.0, (("0.3% odd rows", 0.003), ("2%", 0.02)),
 )  # fmt: skip
 JOINT = Kind(
-    "multivariate", "correlation", joint_year, CORRELATION,
+    "joint", "correlation", joint_year, CORRELATION,
     (("0.8 to 0.7", 0.7), ("0.8 to 0.6", 0.6)), (300, 1_000, 3_000, 10_000, 100_000),
 )  # fmt: skip
 QUESTIONS = {
     "share": "outliers (their share)",
-    "correlation": "multivariate (correlation of pairs)",
-    "domain_auc": "multivariate (a classifier)",
+    "correlation": "joint (correlation of pairs)",
+    "domain_auc": "joint (a classifier)",
 }
 
 
@@ -254,11 +254,11 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=8)
     parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--seed", type=int, default=100)
-    parser.add_argument("--kind", default="", choices=["", "outliers", "multivariate"])
+    parser.add_argument("--kind", default="", choices=["", "outliers", "joint"])
     parser.add_argument("--stream", default="", choices=["", *STREAMS], help="this one alone")
     asked = parser.parse_args()
     began = time.process_time()
-    print("# Power and false alarms of outliers and multivariate drift\n")
+    print("# Power and false alarms of outliers and joint drift\n")
     print(f"References of {DAYS} days of {DAY_ROWS} rows; windows of one day, {asked.references} "
           f"references and {asked.windows} windows of each without change, half as many of each "
           "change. Budget: one false alarm a year of days.\n")  # fmt: skip

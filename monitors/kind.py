@@ -28,7 +28,7 @@ KINDS = {
     "bias": "driftline.monitors.kinds.bias.kind:KIND",
     "attribution": "driftline.monitors.kinds.attribution.kind:KIND",
     "outliers": "driftline.monitors.kinds.outliers.kind:KIND",
-    "joint": "driftline.monitors.kinds.multivariate.kind:KIND",
+    "joint": "driftline.monitors.kinds.joint.kind:KIND",
     COMMAND: "driftline.monitors.kinds.command.kind:KIND",
 }
 GROUP = "driftline.kinds"

@@ -21,7 +21,7 @@ CELLS = {
 }  # fmt: skip
 """The kinds of monitors that have a column of their own."""
 
-CELL_OF = {"multivariate": "data-quality", "outliers": "data-quality", "command": "data-quality"}
+CELL_OF = {"joint": "data-quality", "outliers": "data-quality", "command": "data-quality"}
 """In which column the others stand."""
 
 TABS = {kind: tab for tab, kind in TAB_KINDS.items()} | {"data-quality": "drift"}

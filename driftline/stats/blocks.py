@@ -319,56 +319,6 @@ def upper_factor(blocks: float) -> float:
     return 1.0 + 2.0 * math.sqrt(2.0 / blocks)
 
 
-def worst_quantile(blocks: int, freedom: float | None = None) -> float:
-    """Return how many standard deviations the worst of so many blocks usually lies out.
-
-    Parameters
-    ----------
-    blocks
-        At least 2.
-    freedom
-        Of Student's t, whose quantile at 1 / (4 B) it is; ``blocks - 1`` when missing.
-    """
-    freedom = blocks - 1 if freedom is None else freedom
-    return float(-special.stdtrit(freedom, 1.0 / (4.0 * blocks)))
-
-
-def variation_of_rows(values: Numbers, counts: NDArray[np.int64]) -> tuple[BlockVariation, Numbers]:
-    """Part the variance of rows into blocks' and rows' (one-way layout), by moments.
-
-    Parameters
-    ----------
-    values
-        Shape (N, M), rows of a block below each other.
-    counts
-        Rows of each block, shape (B,); more rows than blocks, at least 2 blocks.
-
-    Returns
-    -------
-    tuple of BlockVariation and numpy.ndarray
-        Of each column, with a variance at which the worst block is as usual as the worst of so
-        many; and the blocks' means less the mean of all, shape (B, M).
-
-    References
-    ----------
-    Searle, Casella and McCulloch, Variance Components, 1992, section 3.6 (unbalanced).
-    """
-    rows, blocks = len(values), len(counts)
-    starts = np.cumsum(counts) - counts
-    weights = counts[:, None]
-    centred = values - values.mean(axis=0)
-    means = np.add.reduceat(centred, starts, axis=0) / weights
-    among = (weights * means**2).sum(axis=0)
-    within = np.maximum((centred**2).sum(axis=0) - among, 0.0) / (rows - blocks)
-    usual = (rows - (counts**2).sum() / rows) / (blocks - 1)
-    variance = (among / (blocks - 1) - within) / usual
-    large, worst = counts >= WORST_ROWS, worst_quantile(blocks)
-    if large.any() and math.isfinite(worst):
-        excess = (means[large] / worst) ** 2 - within / counts[large, None]
-        variance = np.maximum(variance, excess.max(axis=0))
-    return BlockVariation(variance, within / usual, blocks), means
-
-
 def variation_of_means(values: Numbers, blocks: NDArray[np.int64]) -> BlockVariation:
     """Return the variation of the blocks' means of rows.
 

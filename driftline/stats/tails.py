@@ -13,7 +13,7 @@ Numbers = NDArray[np.float64]
 MOMENTS = 20
 
 
-def tail_scale(values: Numbers, *, upper: bool = False) -> float:
+def tail_scale(values: Numbers) -> float:
     """Return the scale of the tails of rows: the least that Bernstein's condition on moments holds.
 
     With it E|x|^k is at most k! / 2 times the variance times scale^(k - 2) at each k from 3 on. It
@@ -24,20 +24,18 @@ def tail_scale(values: Numbers, *, upper: bool = False) -> float:
     ----------
     values
         Of the rows, of mean 0, shape (n,), NaN where there is none.
-    upper
-        Of max(x, 0) in place of |x|: what the chance of a sum far above 0 rests on.
 
     Returns
     -------
     float
-        In the unit of the values; 0 where none is above 0.
+        In the unit of the values; 0 where all are 0.
 
     References
     ----------
     Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 2.10.
     """
     known = values[~np.isnan(values)]
-    sizes = known[known > 0.0] if upper else np.abs(known)
+    sizes = np.abs(known)
     largest = float(sizes.max(initial=0.0))
     if largest <= 0.0:
         return 0.0

@@ -58,7 +58,6 @@ OTHER_CHECKS: Mapping[str, str] = {
     "outlier_share_check": "too many outliers",
     "correlation_drift_check": "correlation changed",
     "domain_drift_check": "rows differ from the reference",
-    "prediction_drift_check": "predictions drifted",
     "embedding_drift_check": "embedding drifted",
     "text_drift_check": "text drifted",
 }

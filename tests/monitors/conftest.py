@@ -18,10 +18,10 @@ from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
+from driftline.monitors.kinds.joint import classifier
 from driftline.monitors.kinds.model_quality import estimates
 from driftline.monitors.kinds.model_quality.estimator import Estimator, learn_estimator
 from driftline.monitors.kinds.model_quality.loss_models import LossModels
-from driftline.monitors.kinds.multivariate import classifier
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.window_context import Job

@@ -10,14 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from driftline.monitors.kinds.multivariate.blocks import student_distance, student_nats
+from driftline.monitors.kinds.joint.blocks import student_distance, student_nats
 from driftline.stats.blocks import (
     NO_BLOCKS,
     BlockVariation,
     dispersion,
     variation_of_estimates,
     variation_of_means,
-    variation_of_rows,
     variation_of_sums,
 )
 
@@ -68,7 +67,6 @@ def test_all_estimators_find_the_same_variance_between_blocks(spread: float) -> 
     hits = rng.binomial(size, middles).astype(np.float64)
     values = (np.arange(size) < hits[:, None]).astype(np.float64).reshape(-1, 1)
 
-    by_rows, _ = variation_of_rows(values, np.full(blocks, size))
     shares = hits / size
     usual = shares.mean() * (1 - shares.mean()) / size
     by_estimates = variation_of_estimates(shares, np.full(blocks, usual))
@@ -78,7 +76,6 @@ def test_all_estimators_find_the_same_variance_between_blocks(spread: float) -> 
 
     truth = (spread / 2) ** 2
     for found in (
-        float(np.asarray(by_rows.variance)[0]),
         float(by_estimates.variance),
         float(by_sums.estimate.variance) * usual * size,
         float(by_means.variance),

@@ -193,7 +193,7 @@ def test_windows_that_were_judged_together_with_an_erased_row_are_cleared_too(
     noon = int((START + DAY / 2).timestamp()) * 1_000_000
     clear_windows(engine, root, "Flights", {noon})
 
-    # Sixteen windows are the longest span (monitors/kinds/multivariate/kind.py).
+    # Sixteen windows are the longest span (monitors/kinds/joint/kind.py).
     with engine.connect() as connection:
         causes = dict(connection.execute(select(executions.c.id, executions.c.cause)).all())
     assert causes == {"next": "(erased)", "last": "(erased)", "after": PLACE}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from driftline.monitors.kinds.multivariate.correlation import correlations, judge_pairs
-from driftline.monitors.kinds.multivariate.scores import Score
+from driftline.monitors.kinds.joint.correlation import correlations, judge_pairs
+from driftline.monitors.kinds.joint.scores import Score
 
 ALPHA = 0.3 / 365
 

@@ -1,7 +1,7 @@
 """The kind "joint": whether columns are related as in the reference.
 
-It compares samples of both sides, by cell: correlations, a domain classifier, predictions,
-embeddings and free text, within one budget.
+It compares samples of both sides, by cell: correlations, a domain classifier, embeddings and free
+text, within one budget. Predictions are columns like others.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from functools import partial
 
 from driftline.baseline.derived import UNKNOWN_WORDS
 from driftline.baseline.derived_rows import DerivedRows
-from driftline.baseline.predicate import Predicate
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.kind import OWN_METRICS, InapplicableKindError
-from driftline.monitors.kinds.multivariate.classifier import Domain
-from driftline.monitors.kinds.multivariate.correlation import PairChange
-from driftline.monitors.kinds.multivariate.judgement import SHARES, JointJudgement, judge_window
-from driftline.monitors.kinds.multivariate.reading import JointReading, traits_of
+from driftline.monitors.kinds.joint.classifier import Domain
+from driftline.monitors.kinds.joint.correlation import PairChange
+from driftline.monitors.kinds.joint.judgement import SHARES, JointJudgement, judge_window
+from driftline.monitors.kinds.joint.reading import JointReading, traits_of
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, TOO_VARIABLE, MetricPoint, MetricResult
 from driftline.monitors.results.notes import missing_note
@@ -43,7 +42,6 @@ TOLD_APART = "blocks of the reference are told apart as well"
 TICKET: Severity = "ticket"
 CORRELATION = "correlation_drift_check"
 DOMAIN = "domain_drift_check"
-PREDICTION = "prediction_drift_check"
 EMBEDDING, TEXT = "embedding_drift_check", "text_drift_check"
 ALL_COLUMNS = "all columns"
 # Pairs that are told one by one.
@@ -65,13 +63,9 @@ def evaluate(context: CheckContext) -> Report:
     """Judge a window."""
     baseline = context.baseline
     sample = _sample_of(baseline)
-    outputs = [
-        output.name for output in baseline.signature.outputs if output.name in baseline.cells
-    ]
     start = partial(
         JointReading.start,
         {name: baseline.cells[name] for name in sample.codes},
-        outputs,
         traits_of(baseline),
         sample.derived,
         context.rows.row_count,
@@ -138,7 +132,6 @@ def _metrics(found: JointJudgement) -> tuple[MetricResult, ...]:
     return (
         *_pair_metrics(found),
         _domain_metric(found),
-        *_drift_metrics("prediction_drift", found.answers.drifts, found.answers.notes),
         *_derived_metrics(found),
     )
 
@@ -234,9 +227,8 @@ def _points(found: JointJudgement) -> Iterator[MetricPoint]:
         yield MetricPoint(OWN_METRICS, "joint_correlation_ratio", strongest)
     if found.domain is not None:
         yield MetricPoint(OWN_METRICS, "joint_domain_auc", found.domain.auc)
-    drifts = [*found.answers.drifts.items(), *found.derived.drifts.items()]
-    if drifts:
-        ratio = max(one.distance / one.bound for _, one in drifts)
+    if found.derived.drifts:
+        ratio = max(one.distance / one.bound for one in found.derived.drifts.values())
         yield MetricPoint(OWN_METRICS, "joint_share_ratio", ratio)
 
 
@@ -259,7 +251,7 @@ def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> di
 
 def joint_violations(found: JointJudgement) -> tuple[Violation, ...]:
     """Return the violations, greatest contribution first."""
-    violations = [*_pairs(found), *_answers(found), *_derived(found)]
+    violations = [*_pairs(found), *_derived(found)]
     if found.domain is not None and found.domain.drifted:
         violations.append(_told_apart(found.domain))
     return share_blame(violations)
@@ -308,13 +300,6 @@ def _told_apart(one: Domain) -> Found:
     )
 
 
-def _answers(found: JointJudgement) -> Iterator[Found]:
-    for name, one in found.answers.drifts.items():
-        if one.drifted:
-            rows = round(one.share_window * found.window.row_count)
-            yield _drifted(name, PREDICTION, one, f"answers {_shares(one)}", one.predicate, rows)
-
-
 def _derived(found: JointJudgement) -> Iterator[Found]:
     known = found.window.derived
     if known is None:
@@ -352,11 +337,9 @@ def _drifted(
     check: str,
     one: ColumnDrift,
     cause: str,
-    predicate: Predicate | None = None,
-    row_count: int = 0,
 ) -> Found:
     what = check.removesuffix("_check").replace("_", " ").capitalize()
-    violation, excess = _violation(
+    return _violation(
         name,
         check,
         f"{what}: distance {one.distance:.4f} exceeds {one.bound:.4f}",
@@ -364,7 +347,6 @@ def _drifted(
         one.distance / one.bound,
         one.likelihood_ratio - one.critical_value,
     )
-    return replace(violation, predicate=predicate, row_count=row_count), excess
 
 
 def _violation(

@@ -7,7 +7,7 @@ of matrices. Shapes: n rows, S score columns, P judged pairs.
 References
 ----------
 Fisher, 1915 (z-transform); Hampel, JASA 69, 1974 (influence);
-docs/reference/statistics.md, "Multivariate".
+docs/reference/statistics.md, "Joint drift".
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.kinds.multivariate.blocks import (
+from driftline.monitors.kinds.joint.blocks import (
     Numbers,
     weigh_both,
 )
-from driftline.monitors.kinds.multivariate.scores import Matrix, Score
+from driftline.monitors.kinds.joint.scores import Matrix, Score
 from driftline.stats.blocks import MeanVariation, variation_of_sums
 from driftline.stats.intervals import Z95
 from driftline.stats.tails import tail_scale

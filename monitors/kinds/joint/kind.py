@@ -10,20 +10,17 @@ SPANS = (1, 4, 16)
 
 KIND = Kind(
     name="joint",
-    evaluation="driftline.monitors.kinds.multivariate.evaluation",
+    evaluation="driftline.monitors.kinds.joint.evaluation",
     pooled_windows=SPANS[-1] - 1,
     series=MetricSeries(prefix="joint_"),
     metrics=(
         MetricSpec("correlation", "correlation"),
         MetricSpec("domain_auc", "AUC of telling the window from the reference"),
-        MetricSpec("prediction_drift", "drift of the answers"),
         MetricSpec("embedding_drift", "drift of the embedding"),
         MetricSpec("text_drift", "drift of the text"),
         MetricSpec("joint_correlation_ratio", "strongest change of a correlation, over its bound"),
         MetricSpec("joint_domain_auc", "AUC of telling the window from the reference"),
-        MetricSpec(
-            "joint_share_ratio", "strongest change of an answer, embedding or text, over its bound"
-        ),
+        MetricSpec("joint_share_ratio", "strongest change of an embedding or text, over its bound"),
     ),
     headline_metrics=("domain_auc", "correlation"),
 )

@@ -1,4 +1,4 @@
-"""All multivariate tests of one window, each with its share of the budget of false alarms."""
+"""All joint tests of one window, each with its share of the budget of false alarms."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
+from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.drift_test import DriftTest, DriftTestResult
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.multivariate.blocks import sample_blocks
-from driftline.monitors.kinds.multivariate.classifier import Domain, Features, judge_domain
-from driftline.monitors.kinds.multivariate.correlation import PairChange, correlations, judge_pairs
-from driftline.monitors.kinds.multivariate.kind import SPANS
-from driftline.monitors.kinds.multivariate.reading import JointReading, traits_of
-from driftline.monitors.kinds.multivariate.scores import (
+from driftline.monitors.kinds.joint.blocks import sample_blocks
+from driftline.monitors.kinds.joint.classifier import Domain, Features, judge_domain
+from driftline.monitors.kinds.joint.correlation import PairChange, correlations, judge_pairs
+from driftline.monitors.kinds.joint.kind import SPANS
+from driftline.monitors.kinds.joint.reading import JointReading, traits_of
+from driftline.monitors.kinds.joint.scores import (
     Codes,
     Matrix,
     Score,
@@ -38,12 +38,7 @@ from driftline.monitors.kinds.multivariate.scores import (
 from driftline.stats.blocks import HOUR_US
 
 # Of the budget of false alarms; what has nothing to judge leaves its share unspent.
-SHARES = {
-    "correlation": 0.3,
-    "domain": 0.3,
-    "prediction": 0.2,
-    "derived": 0.2,
-}
+SHARES = {"correlation": 0.4, "domain": 0.4, "derived": 0.2}
 # A classifier takes seconds, and what it finds does not hurry: shorter windows go without.
 SHORTEST_FOR_DOMAIN = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -51,13 +46,12 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class JointJudgement:
-    """Results of the multivariate tests of one window."""
+    """Results of the joint tests of one window."""
 
     plan: tuple[Score, ...]
     pairs: tuple[PairChange, ...]  # Most changed first; each of the shortest span that shows it.
     domain: Domain | None  # None when it could not be judged, or was not due.
     is_domain_due: bool
-    answers: DriftTestResult  # The model's answers.
     derived: DriftTestResult  # What stands for embeddings and free text.
     window: RowSample
     block_count: int  # Blocks of the reference from which its own variation is known; 0 for none.
@@ -71,7 +65,7 @@ def judge_window(
     reading: JointReading,
     earlier: RowSample | None = None,
 ) -> JointJudgement:
-    """Run all multivariate tests on a window, with rows of the windows before it."""
+    """Run all joint tests on a window, with rows of the windows before it."""
     baseline, budget = context.baseline, context.budget
     length = context.rows.length
     window = reading.sampler.result()
@@ -108,13 +102,6 @@ def judge_window(
         pairs=tuple(pairs),
         domain=domain,
         is_domain_due=is_due,
-        answers=judge_answers(
-            baseline,
-            reading.counts,
-            window.row_count,
-            length=length,
-            budget=shared(budget, SHARES["prediction"]),
-        ),
         derived=judge_derived(known, came, length=length, budget=shared(budget, SHARES["derived"])),
         window=window,
         block_count=int(blocks.max(initial=-1)) + 1,
@@ -225,22 +212,6 @@ def _features(names: tuple[str, ...], codes: dict[str, Codes]) -> Features:
 def shared(budget: Budget, share: float) -> Budget:
     """Return the part of a budget, 0-1, for one of several tests."""
     return replace(budget, false_alarms_per_year=budget.false_alarms_per_year * share)
-
-
-def judge_answers(
-    baseline: Baseline,
-    counts: Mapping[str, NDArray[np.int64]],
-    rows: int,
-    *,
-    length: timedelta | None,
-    budget: Budget,
-) -> DriftTestResult:
-    """Judge the model's predictions, each column by its cells."""
-    known = reference_columns(baseline)
-    names = [output.name for output in baseline.signature.outputs if output.name in known]
-    references = {name: known[name] for name in names}
-    drift_test = DriftTest(references, baseline.blocks, length, budget)
-    return drift_test.judge(WindowCounts(None, None, rows, counts))
 
 
 def judge_derived(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from driftline.monitors.kinds.multivariate.classifier import judge_domain
+from driftline.monitors.kinds.joint.classifier import judge_domain
 
 NAMES = ("a", "b", "c")
 ALPHA = 0.2 / 365
