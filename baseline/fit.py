@@ -21,16 +21,20 @@ from driftline.baseline.column_cells import column_cells, repeated_cells
 from driftline.baseline.column_order import (
     LEAST_DAYS,
     NumberSample,
-    OrderCounter,
     Pair,
     candidate_pairs,
 )
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import Traits, derivations
+from driftline.baseline.derived_columns import (
+    DerivedColumn,
+    DerivedCounter,
+    DerivedCounts,
+    choose_derived,
+)
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.estimation import EstimationCollector, EstimationRows
 from driftline.baseline.gather import Meter, gather
-from driftline.baseline.hour_marks import HourMarker
 from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
 from driftline.baseline.origin import (
     OF_KEY,
@@ -44,15 +48,12 @@ from driftline.baseline.origin import (
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.positive import choose_positive
 from driftline.baseline.profile import Profile
-from driftline.baseline.row_digests import RowDigests, choosing_columns
-from driftline.baseline.row_profile import RowProfile, RowReading
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature, split_probabilities
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
 from driftline.baseline.step_levels import FirstRows, keep_steps
 from driftline.baseline.steps import StepCounter
 from driftline.baseline.suggest import suggest
-from driftline.baseline.value_edges import EdgeCounter
 from driftline.baseline.value_runs import TimeOrder
 from driftline.classes import (
     class_of_name,
@@ -84,9 +85,9 @@ class Fitted:
     outcomes: Outcomes | None
     segments: SegmentCounter | None = None
     sample: RowSample | None = None
-    rows: RowProfile | None = None
     losses: Mapping[str, LevelLosses] | None = None
     estimation: EstimationRows | None = None
+    derived: DerivedCounts | None = None
 
 
 @dataclass(slots=True)
@@ -201,11 +202,11 @@ class SecondReading:
     sampler: RowSampler  # Some of the rows, by cell.
     # The rows on cells for each segment on its own; None where none is asked for.
     segments: SegmentCounter | None
-    rows: RowReading  # What is counted of rows as wholes.
     # How wrong the answers are, by level; None where nobody can know.
     losses: LossCounter | None
     steps: StepCounter | None  # How far numbers move from row to row; None without event time.
     estimation: EstimationCollector | None  # None where no quality can be estimated.
+    derived: DerivedCounter
 
     @classmethod
     def start(
@@ -214,13 +215,13 @@ class SecondReading:
         event_time: str | None,
         segments: Sequence[SegmentColumn],
         traits: Sequence[Traits],
-        rows: RowReading,
         losses: LossReading | None,
         estimation: EstimationCollector | None,
         row_count: int,
         levels: Mapping[str, Cells],
+        derived: Sequence[DerivedColumn],
     ) -> SecondReading:
-        """Begin without rows; `rows` are expected."""
+        """Begin without rows; `row_count` are expected."""
         own = SegmentCounter.start(segments, cells, event_time) if segments else None
         sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
         wrong = None if losses is None else LossCounter.start(losses)
@@ -228,13 +229,14 @@ class SecondReading:
         steps = None if event_time is None else StepCounter.start(event_time, numbers, levels)
         rest = None if estimation is None else estimation.anew()
         counter = CellCounter.start(cells, event_time)
-        return cls(counter, sampler, own, rows.anew(), wrong, steps, rest)
+        properties = DerivedCounter.start(derived, event_time, by_hour=True)
+        return cls(counter, sampler, own, wrong, steps, rest, properties)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self.cells.update(batch)
         self.sampler.update(batch)
-        self.rows.update(batch)
+        self.derived.update(batch)
         if self.segments is not None:
             self.segments.update(batch)
         if self.losses is not None:
@@ -258,8 +260,9 @@ class SecondReading:
         estimation = self.estimation
         if estimation is not None and other.estimation is not None:
             estimation = estimation.merge(other.estimation)
-        cells, rows = self.cells.merge(other.cells), self.rows.merge(other.rows)
-        return SecondReading(cells, sampler, segments, rows, losses, steps, estimation)
+        cells = self.cells.merge(other.cells)
+        derived = self.derived.merge(other.derived)
+        return SecondReading(cells, sampler, segments, losses, steps, estimation, derived)
 
 
 def fit_source(
@@ -313,8 +316,9 @@ def fit_source(
     levels = first.firsts.levels(cells)
     counter = partial(
         SecondReading.start, own, signature.event_time, chosen, traits,
-        _row_reading(signature, first, cells), losses,
+        losses,
         EstimationCollector.of(outcomes, signature, cells), profile.row_count, levels,
+        _derived_columns(signature, first, cells),
     )  # fmt: skip
     reading = gather(counter, source.parts(), place, meter.tell)
     second = reading.cells
@@ -326,10 +330,9 @@ def fit_source(
     return Fitted(
         signature, profile, suggest(profile, {*unjudged, *roles.exclude}), cells, blocks, outcomes,
         reading.segments, reading.sampler.result(),
-        # One stray time makes no year: what counts is how many days have rows.
-        reading.rows.result(0.0 if blocks is None else blocks.span_days),
         None if reading.losses is None else reading.losses.result(),
         None if reading.estimation is None else reading.estimation.result(profile),
+        DerivedCounts.of(reading.derived),
     )  # fmt: skip
 
 
@@ -351,25 +354,14 @@ def _candidates(
     return candidate_pairs(sample.select(names))
 
 
-def _row_reading(
+def _derived_columns(
     signature: Signature, first: FirstReading, cells: Mapping[str, Cells]
-) -> RowReading:
-    """Begin to count properties of whole rows."""
-    profile, times = first.profile.columns, signature.event_time
+) -> tuple[DerivedColumn, ...]:
     features = [one for one in signature.features if one.role == "feature" and one.name in cells]
-    decimals = {one.name: cells[one.name].atoms for one in features if one.type == "double"}
-    distinct = {one.name: profile[one.name].distinct_count for one in features}
-    # Lists are too dear to be hashed in all rows.
-    plain = {one.name: distinct[one.name] for one in features if not one.type.startswith("list")}
-    ids = () if signature.inference_id is None else (signature.inference_id,)
-    numbers = tuple(one.name for one in features if is_judged_number(one))
-    return RowReading(
-        OrderCounter.start(_candidates(signature, first, cells), times),
-        RowDigests(tuple(distinct), choosing_columns(plain), decimals, times),
-        RowDigests(ids, ids, {}, times),
-        EdgeCounter(numbers, times),
-        HourMarker(numbers),
-    )
+    runs = [one.runs for one in first.profile.columns.values() if one.runs.time_count]
+    orders, own_id = _candidates(signature, first, cells), signature.inference_id
+    is_ordered = any(one.is_ordered for one in runs)
+    return choose_derived(features, cells, orders, own_id, is_ordered=is_ordered)
 
 
 def _outcomes(

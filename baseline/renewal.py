@@ -112,7 +112,7 @@ def renewed(
         blocks=fitted.blocks,
         segments=fitted.segments,
         sample=fitted.sample,
-        rows=fitted.rows,
+        derived=fitted.derived,
     )
 
 
@@ -173,7 +173,7 @@ def with_columns_anew(
         blocks=_blocks(baseline.blocks, made.blocks, names),
         segments=_segments(baseline.segments, names),
         sample=_sample(baseline, names),
-        rows=None if baseline.rows is None else baseline.rows.without(names),
+        derived=None if baseline.derived is None else baseline.derived.without(names),
         documents={**baseline.documents, CHANGES: listed},
     )
 

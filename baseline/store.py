@@ -28,6 +28,7 @@ from driftline.baseline.analyzer import analyzed
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
+from driftline.baseline.derived_columns import DerivedCounts
 from driftline.baseline.display import columns_line, profile_html
 from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
 from driftline.baseline.engine import Engine, open_engine
@@ -47,7 +48,6 @@ from driftline.baseline.losses import LevelLosses, losses_from_table, losses_to_
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, profile_table
 from driftline.baseline.profile_file import blocks_from_table
-from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.sample import RowSample, sample_from_table, sample_to_table
 from driftline.baseline.segments import SegmentCounter, read_segments, write_segments
 from driftline.baseline.statistics import Statistics
@@ -68,8 +68,8 @@ CATALOG = "driftline.monitors.kinds.catalog"  # It lies above, and is imported w
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
-SEGMENTS, SAMPLE, ROWS = "segments.arrow", "sample.arrow", "rows.json"
-LOSSES, ESTIMATION = "losses.arrow", "estimation.arrow"
+SEGMENTS, SAMPLE = "segments.arrow", "sample.arrow"
+LOSSES, ESTIMATION, DERIVED = "losses.arrow", "estimation.arrow", "derived.arrow"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -79,7 +79,7 @@ CHANGES = "changes.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS, CHANGES)
 DOCUMENTS = (
     STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
-    SAMPLE, ROWS, LOSSES, ESTIMATION,
+    SAMPLE, LOSSES, ESTIMATION, DERIVED,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
 # What columns are, and what they and answers must keep to, without a summary of any.
@@ -118,12 +118,12 @@ class Baseline:
         What the rows of each value of some columns hold, when that was asked for.
     sample
         Some of the rows by cell, for joint questions.
-    rows
-        What is known of rows as wholes; None where that is nothing.
     losses
         How wrong the answers were by level of the texts; None without labels.
     estimation
         What quality is estimated by without labels; None without outcomes.
+    derived
+        Derived columns with the reference's counts; None without any.
     functions
         Metrics of model quality that `fit` was given; a folder keeps their names, in `documents`.
     """
@@ -139,9 +139,9 @@ class Baseline:
     documents: Mapping[str, str] = field(default_factory=dict)
     segments: SegmentCounter | None = None
     sample: RowSample | None = None
-    rows: RowProfile | None = None
     losses: Mapping[str, LevelLosses] | None = None
     estimation: EstimationRows | None = None
+    derived: DerivedCounts | None = None
     functions: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
@@ -248,6 +248,13 @@ class Baseline:
         statistics = Statistics.from_profile(fitted.profile)
         return cls(statistics=statistics, **vars(fitted))
 
+    @cached_property
+    def cell_ids(self) -> Mapping[str, str]:
+        """By counted column, derived ones too: the id of its cells."""
+        derived = () if self.derived is None else self.derived.columns
+        own = {one.name: one.cells.id for one in derived}
+        return {**{name: cells.id for name, cells in self.cells.items()}, **own}
+
     @property
     def unnamed_times(self) -> str | None:
         """The first column of times, where no role names the event time."""
@@ -284,12 +291,12 @@ class Baseline:
             found[SEGMENTS] = to_ipc(write_segments(self.segments, self.cells))
         if self.sample is not None:
             found[SAMPLE] = to_ipc(sample_to_table(self.sample, self.cells))
-        if self.rows is not None:
-            found[ROWS] = self.rows.to_json().encode()
         if self.losses is not None:
             found[LOSSES] = to_ipc(losses_to_table(self.losses))
         if self.estimation is not None:
             found[ESTIMATION] = to_ipc(self.estimation.to_arrow())
+        if self.derived is not None:
+            found[DERIVED] = to_ipc(self.derived.to_arrow())
         return {**found, **{name: text.encode() for name, text in self.documents.items()}}
 
     @cached_property
@@ -385,9 +392,9 @@ def _read(
         sample=parsed(SAMPLE, lambda data: sample_from_table(from_ipc(data), cells))
         if table is not None
         else None,
-        rows=parsed(ROWS, RowProfile.from_json),
         losses=parsed(LOSSES, lambda data: losses_from_table(from_ipc(data))),
         estimation=parsed(ESTIMATION, lambda data: EstimationRows.from_arrow(from_ipc(data))),
+        derived=parsed(DERIVED, lambda data: DerivedCounts.from_arrow(from_ipc(data))),
         documents={
             name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS

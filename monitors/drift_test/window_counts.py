@@ -1,7 +1,7 @@
 """The counts of one window that the drift test needs: rows of each column by cell.
 
 Also how long each column's last value has lasted, by its cell, so that runs continue over the edges
-of windows, and one byte per hour that shows whether a later hour has the same value.
+of windows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.hour_marks import NO_MARK, Marks
 from driftline.baseline.profile import Profile
 from driftline.stats.day_scores import DaySums
 
@@ -41,8 +40,6 @@ class WindowCounts:
     last_runs: Mapping[str, LastRun] = field(default_factory=dict)
     # By column that the day test scores: its scores, added up by the day.
     days: Mapping[str, DaySums] = field(default_factory=dict)
-    # By column that may repeat the day before: marks of the last hours, all as many.
-    marks: Mapping[str, Marks] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -92,27 +89,6 @@ def runs_before(
     if not past or start is None or past[-1].end != start:
         return {}
     return past[-1].last_runs
-
-
-def marks_before(past: Sequence[WindowCounts] | None, name: str, span: tuple[int, int]) -> Marks:
-    """Return a column's marks of a half-open span of hours since 1970; missing hours have none."""
-    first, end = span
-    found = np.full(end - first, NO_MARK, np.uint8)
-    for one in past or ():
-        own = one.marks.get(name)
-        if own is None or one.end is None:
-            continue
-        until = hour_of(one.end)
-        begin = until - len(own)
-        low, high = max(begin, first), min(until, end)
-        if low < high:
-            found[low - first : high - first] = own[low - begin : high - begin]
-    return found
-
-
-def hour_of(moment: datetime) -> int:
-    """Return the hour since 1970 of a moment, rounded up."""
-    return math.ceil(moment.timestamp() / 3600)
 
 
 def _last_run(column: ColumnProfile, before: LastRun | None) -> LastRun | None:

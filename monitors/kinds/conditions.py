@@ -12,6 +12,7 @@ from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.monitors.kinds.data_quality.derived_checks import DERIVED, DerivedCondition
 from driftline.monitors.kinds.outliers.condition import OUTLIER, OutlierCondition
 from driftline.monitors.kinds.outliers.scorer import row_scorer
 from driftline.monitors.rules.checks import NamesCheck, NumberCheck
@@ -27,6 +28,8 @@ def read_condition(found: Mapping[str, Any]) -> Condition:
     """
     if found.get("op") == OUTLIER:
         return OutlierCondition()
+    if found.get("op") == DERIVED:
+        return DerivedCondition.from_dict(found)
     if found.get("op") != "rule":
         return Predicate.from_dict(found)
     (rule,) = RuleSet.of([found.get("rule")], where="violation").rules

@@ -39,7 +39,7 @@ CHECKS: Mapping[str, str] = {
     "codes_check": "codes exchanged",
     "completeness_check": "missing values",
     "constant_check": "no longer varies",
-    "copied_day_check": "a day repeats the day before",
+    "copied_day_check": "values of the day before",
     "data_type_check": "wrong type",
     DAY_CHECK: "days differ",
     "decimals_check": "decimals changed",
@@ -50,6 +50,7 @@ CHECKS: Mapping[str, str] = {
     "range_check": "out of range",
     "repeated_id_check": "ids used again",
     "repeated_rows_check": "repeated rows",
+    "repeated_value_check": "values repeat the row before",
     "saturation_check": "values saturate",
     "unit_change_check": "unit changed",
 }

@@ -95,6 +95,7 @@ class Asked:
         # Of rows that repeat others no column is at fault more than others.
         condition = target.predicate
         is_whole = isinstance(condition, RuleCondition) and condition.rule.get("check") in REPEATS
+        is_whole |= condition.op == "derived" and not condition.column
         own = () if is_whole else condition.columns
         cell = cells.get(condition.column)
         plain = replace(condition, within=None) if isinstance(condition, Predicate) else None

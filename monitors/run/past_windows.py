@@ -71,7 +71,7 @@ def read_history(
     annotations: Sequence[Annotation],
 ) -> WindowHistory:
     """Read what is stored of the windows before one."""
-    key, ids = Key.of(definition, baseline.version), cell_ids(baseline)
+    key, ids = Key.of(definition, baseline.version), baseline.cell_ids
     counts = read(connection, key, window.start, ids, limit=EARLIER_WINDOWS)
     first = None
     if definition.kind_value.judges_columns and not definition.compat and baseline.blocks is None:
@@ -206,8 +206,3 @@ def pooled_window(
             break
         start = before.start
     return Window(start, window.start) if start < window.start else None
-
-
-def cell_ids(baseline: Baseline) -> Mapping[str, str]:
-    """Return the ids of a baseline's cells by column."""
-    return {name: cells.id for name, cells in baseline.cells.items()}

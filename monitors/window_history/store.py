@@ -2,8 +2,7 @@
 
 A new judgement replaces a window's counts. Counts of another endpoint, schedule or script are not
 mixed; those of an older baseline version serve where its cells are the same. They hold nothing of a
-row: only counts by cell, how long the last value has lasted, sums of a day's scores, and a byte of
-the last hours' hashes.
+row: only counts by cell, how long the last value has lasted, and sums of a day's scores.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, and_, delete, insert, not_, select
 
-from driftline.baseline.hour_marks import Marks
 from driftline.capture.windows.window import Window
 from driftline.database.dialects import upsert
 from driftline.errors import InputError
@@ -30,11 +28,11 @@ from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
 from driftline.monitors.tables import count_layouts, window_counts
 from driftline.stats.day_scores import DaySums
 
-WINDOW_COUNTS_FORMAT = 1
+WINDOW_COUNTS_FORMAT = 2
 # Bytes of one count: the fewest that hold the window's greatest.
 WIDTHS = (1, 2, 4, 8)
 HEAD_SIZE = 2
-# The counts and the scores of days begin with the number of their bytes; marks of hours come last.
+# The counts begin with the number of their bytes; scores of days come last.
 COUNTS_SIZE = 4
 NO_RUN, NO_COUNTS = LastRun(0, 0), np.empty(0, np.int64)
 
@@ -128,7 +126,7 @@ def read(
             continue  # Two runs asked for overlapping windows; rows must not count twice.
         layout = layouts.setdefault(row.layout, Layout(tuple(map(tuple, row.columns))))
         is_same = row.baseline_version == key.baseline_version
-        cells, runs, days, marks = unpack(row.counts, layout)
+        cells, runs, days = unpack(row.counts, layout)
         for name, identity, _ in layout.columns:
             if cell_ids.get(name, identity if is_same else "") != identity:
                 del cells[name]
@@ -136,7 +134,7 @@ def read(
         # Scores are those of a version of the baseline, whatever its cells.
         own = days if is_same else {}
         start, end = row.window_start, row.window_end
-        found.append(WindowCounts(start, end, row.row_count, cells, runs, own, marks))
+        found.append(WindowCounts(start, end, row.row_count, cells, runs, own))
     return tuple(reversed(found))
 
 
@@ -180,7 +178,7 @@ class Layout:
 
 
 def pack(counts: WindowCounts, layout: Layout) -> bytes:
-    """Write the counts of a window, each column's last run, scores of days and marks of hours."""
+    """Write the counts of a window, each column's last run, and scores of days."""
     names = [name for name, _, _ in layout.columns]
     runs = [counts.last_runs.get(name, NO_RUN) for name in names]
     arrays = [counts.cells[name] for name in names]
@@ -189,8 +187,7 @@ def pack(counts: WindowCounts, layout: Layout) -> bytes:
     width = next(one for one in WIDTHS if greatest < 1 << (8 * one))
     packed = zlib.compress(flat.astype(f"<u{width}").tobytes(), 9)
     days = _pack_days(counts.days, names) if counts.days else b""
-    marks = _pack_marks(counts.marks, names) if counts.marks else b""
-    return bytes([WINDOW_COUNTS_FORMAT, width]) + _with_size(packed) + _with_size(days) + marks
+    return bytes([WINDOW_COUNTS_FORMAT, width]) + _with_size(packed) + days
 
 
 def unpack(
@@ -199,16 +196,14 @@ def unpack(
     dict[str, Counts],
     dict[str, LastRun],
     dict[str, DaySums],
-    dict[str, Marks],
 ]:
-    """Read what `pack` wrote by column: counts, last runs, scores of days, marks."""
+    """Read what `pack` wrote by column: counts, last runs, scores of days."""
     if len(data) < HEAD_SIZE or data[0] != WINDOW_COUNTS_FORMAT or data[1] not in WIDTHS:
         raise InputError(
             f"counts of a window begin with {bytes(data[:HEAD_SIZE]).hex() or 'nothing'}; expected "
             f"format {WINDOW_COUNTS_FORMAT}: another version of driftline wrote them"
         )
-    packed, rest = _sized(data[HEAD_SIZE:])
-    days, marks = _sized(rest)
+    packed, days = _sized(data[HEAD_SIZE:])
     flat = np.frombuffer(zlib.decompress(packed), f"<u{data[1]}").astype(np.int64)
     names, size = [name for name, _, _ in layout.columns], layout.cell_count
     expected = size + 2 * len(names)
@@ -221,7 +216,6 @@ def unpack(
         dict(zip(names, _parts(flat[:size], layout), strict=True)),
         {name: run for name, run in runs.items() if run.length},
         _unpack_days(days, names) if days else {},
-        _unpack_marks(marks, names) if marks else {},
     )
 
 
@@ -233,17 +227,6 @@ def _sized(data: bytes) -> tuple[bytes, bytes]:
     """Split bytes that begin with the length of the first part."""
     end = COUNTS_SIZE + int.from_bytes(data[:COUNTS_SIZE], "little")
     return data[COUNTS_SIZE:end], data[end:]
-
-
-def _pack_marks(marks: Mapping[str, Marks], names: Sequence[str]) -> bytes:
-    empty = np.zeros_like(next(iter(marks.values())))
-    return zlib.compress(np.concatenate([marks.get(name, empty) for name in names]).tobytes(), 9)
-
-
-def _unpack_marks(data: bytes, names: Sequence[str]) -> dict[str, Marks]:
-    """Read the marks of hours; columns without any have none."""
-    marks = np.frombuffer(zlib.decompress(data), np.uint8).reshape(len(names), -1)
-    return {name: own for name, own in zip(names, marks, strict=True) if own.any()}
 
 
 def _pack_days(days: Mapping[str, DaySums], names: Sequence[str]) -> bytes:

@@ -51,12 +51,12 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
 
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
         "constraints.json",
+        "derived.arrow",
         "estimation.arrow",
         "losses.arrow",
         "model-quality",
         "outcomes.arrow",
         "profile.arrow",
-        "rows.json",
         "sample.arrow",
         "signature.json",
         "statistics.json",
@@ -83,13 +83,13 @@ def test_a_folder_keeps_nothing_of_the_baseline_that_lay_in_it(fitted, tmp_path)
 
 
 def test_files_of_somebody_else_are_not_overwritten(fitted, tmp_path):
-    (tmp_path / "rows.json").write_text('{"x": 1}')
+    (tmp_path / "statistics.json").write_text('{"x": 1}')
     (tmp_path / "changes.json").write_text("{}")
 
-    with pytest.raises(InputError, match=r"rows\.json is there.*expected another folder"):
+    with pytest.raises(InputError, match=r"json is there.*expected another folder"):
         fitted.save(tmp_path)
 
-    assert {file.name for file in tmp_path.iterdir()} == {"rows.json", "changes.json"}
+    assert {file.name for file in tmp_path.iterdir()} == {"statistics.json", "changes.json"}
 
 
 def test_a_baseline_that_was_cut_off_is_refused_and_may_be_made_again(

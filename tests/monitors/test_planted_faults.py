@@ -162,7 +162,7 @@ WEATHER: dict[str, tuple[Change, str]] = {
     "Celsius at one station": (of("EWR", "temp", lambda x: ((x - 32) / 1.8).round(1)), "temp baseline_drift ticket, temp unit_change page"),
     "Kelvin": (changed("temp", lambda x: ((x - 32) / 1.8 + 273.15).round(2)), "temp baseline_drift ticket, temp unit_change page"),
     "a fraction for percent": (changed("humid", lambda x: x / 100), "humid baseline_drift ticket, humid unit_change page"),
-    "inches of mercury": (changed("pressure", lambda x: (x * INCHES).round(2)), "pressure baseline_drift ticket, pressure decimals ticket, pressure range page"),
+    "inches of mercury": (changed("pressure", lambda x: (x * INCHES).round(2)), "pressure baseline_drift ticket, pressure range page"),
     "knots": (changed("wind_speed", lambda x: x * KNOTS), "wind_speed baseline_drift ticket, wind_speed decimals ticket"),
     "a decimal comma": (changed("temp", lambda x: x.map("{:.2f}".format).str.replace(".", ",")), "temp data_type page"),
     "rounded": (changed("temp", lambda x: x.round()), "temp baseline_drift ticket, temp decimals ticket"),

@@ -12,9 +12,9 @@ import pyarrow as pa
 from driftline.baseline.blocks import seasoned
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.derived_columns import DerivedCounter
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
-from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
@@ -24,12 +24,14 @@ from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.day_test.day_test import DayTest
+from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.detectability import BY_DAYS, UNDECIDABLE, UNDECIDABLE_GAPS
 from driftline.monitors.drift_test.drift import (
     ColumnDrift,
     ReferenceColumn,
     reference_columns,
 )
+from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.window_counts import WindowCounts, runs_before
 from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.data_quality.baseline_fit import (
@@ -39,12 +41,20 @@ from driftline.monitors.kinds.data_quality.baseline_fit import (
 )
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.codes_check import is_fault_beside
-from driftline.monitors.kinds.data_quality.copied_day_check import last_marks
 from driftline.monitors.kinds.data_quality.day_checks import (
     day_counter,
     day_details,
     judge_days,
     kept_day_test,
+)
+from driftline.monitors.kinds.data_quality.derived_checks import (
+    DECIMALS_CHECK,
+    ORDER_CHECK,
+    derived_drafts,
+    derived_references,
+    derived_test,
+    find_derived,
+    window_cells,
 )
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
 from driftline.monitors.kinds.data_quality.findings import (
@@ -64,11 +74,9 @@ from driftline.monitors.kinds.data_quality.range_checks import (
     Sampler,
     find_implausible,
 )
-from driftline.monitors.kinds.data_quality.repeats_check import DECIMALS_CHECK
 from driftline.monitors.kinds.data_quality.row_faults import (
-    RowCounter,
+    HourCounter,
     find_row_faults,
-    span_hours,
 )
 from driftline.monitors.kinds.data_quality.rule_outcomes import (
     declared_rules,
@@ -100,7 +108,7 @@ from driftline.monitors.root_cause.faults.context import VIOLATED_MAX, FaultCont
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.conversion import converted
 from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
-from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
+from driftline.monitors.root_cause.faults.exchanged import exchanged_order
 from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.outcome import outcome_drafts
 from driftline.signature import Column, Signature
@@ -157,7 +165,7 @@ def evaluate(context: CheckContext) -> Report:
     faults = recognised_faults(shown([one.feature for one in judgement.drafts]))
     judgement = name_units(with_faults(judgement, faults), sample, known)
     judgement = without_unknown_variation(judgement, first)
-    judgement, row_faults = _with_row_faults(judgement, reading, context, sample, shown)
+    judgement, row_faults = _with_row_faults(judgement, reading, context, counts, budget, shown)
     rules = declared_rules(context)
     signs = sign_drafts(context, profile, judgement, rules, _seasonal(context))
     outcomes = judged_rules(context, rules)
@@ -190,7 +198,7 @@ def evaluate(context: CheckContext) -> Report:
         },
         segments=tuple(_segment(verdict, signature) for verdict in verdicts),
         counts=counts,
-        cell_ids={name: baseline.cells[name].id for name in counts.cells},
+        cell_ids={name: baseline.cell_ids[name] for name in counts.cells},
         references=references,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
@@ -211,7 +219,8 @@ def _counted(
         runs = {name: one.runs for name, one in reading.profile.columns.items()}
         known = context.baseline.profile.columns
         counts = shortened_runs(counts, runs, known, references)
-    counts = replace(counts, marks=last_marks(reading.rows.marks, start, end))
+    counted = window_cells(reading.derived, context.baseline.derived)
+    counts = replace(counts, cells={**counts.cells, **counted})
     if day_test is None or reading.days is None:
         return counts
     return replace(counts, days=day_test.day_sums(reading.days))
@@ -261,7 +270,7 @@ def _implausible(
 ) -> list[Implausible]:
     """Find changes that no season can bring."""
     baseline, facts = context.baseline, context.rows.facts
-    hours = span_hours(reading.rows, facts.window if facts else None)
+    hours = reading.hours.span_hours(facts.window if facts else None)
     return find_implausible(
         sample,
         references,
@@ -292,10 +301,38 @@ def _read(
         context.rows.unfit,
         None if plan is None else plan.counter(baseline.cells),
         time_column,
-        partial(RowCounter.start, baseline.rows or RowProfile()),
         day_counter(day_test, time_column),
+        _derived_counter(baseline, time_column),
     )
     return context.rows.gather(start)
+
+
+def _derived_counter(baseline: Baseline, time_column: str | None) -> Callable[[], DerivedCounter]:
+    columns = () if baseline.derived is None else baseline.derived.columns
+    return partial(DerivedCounter.start, columns, time_column)
+
+
+def _derived_drafts(
+    context: CheckContext,
+    reading: WindowReading,
+    counts: WindowCounts,
+    judgement: Judgement,
+    budget: Budget,
+) -> list[Draft]:
+    """Judge the derived columns; the judgement tells which columns have stronger findings."""
+    baseline, first = context.baseline, context.past.first_windows
+    known = baseline.derived
+    if known is None or not baseline.constraints.monitoring_config.evaluate_constraints:
+        return []
+    if first is not None:
+        known = replace(known, blocks=first.blocks(derived_references(known)))
+    past, length = context.past.counts, context.rows.length
+    scales = (1,) if past is None else SCALES
+    make = partial(derived_test, known, length, budget, scales)
+    keep = _keeper(context)
+    rule = make() if keep is None else keep(("derived", length, budget, scales), make)
+    found = find_derived(known, rule.judge(counts, past or (), all_bounds=False).drifts)
+    return derived_drafts(found, judgement, baseline.constraints, reading.time_column)
 
 
 def _judged_segments(
@@ -340,8 +377,9 @@ class WindowReading:
     unfit: UnfitCounter | None = None  # Counts, per batch, the values that capture found unfit.
     segments: SegmentCounter | None = None  # None when no segment is judged apart.
     time_column: str | None = None  # With each row's time, where it is known.
-    rows: RowCounter = field(default_factory=RowCounter)  # What is known of rows as wholes.
+    hours: HourCounter = field(default_factory=HourCounter)
     days: DayCounter | None = None  # None when days are not judged.
+    derived: DerivedCounter = field(default_factory=DerivedCounter)
 
     @classmethod
     def start(
@@ -351,15 +389,16 @@ class WindowReading:
         unfit: UnfitCounter | None,
         segments: Callable[[], SegmentCounter] | None,
         time_column: str | None,
-        rows: Callable[[], RowCounter],
         days: Callable[[], DayCounter] | None = None,
+        derived: Callable[[], DerivedCounter] = DerivedCounter,
     ) -> WindowReading:
         """Begin without rows."""
         features = [column.name for column in signature.columns if column.role == "feature"]
         own = None if segments is None else segments()
         empty = Profile.empty(signature, cells)
         by_day = None if days is None else days()
-        return cls(empty, Sampler(features), unfit, own, time_column, rows(), by_day)
+        sampler = Sampler(features)
+        return cls(empty, sampler, unfit, own, time_column, HourCounter(), by_day, derived())
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -371,8 +410,10 @@ class WindowReading:
         self.profile.update(batch.select(own), counts, order)
         if self.days is not None and order is not None:
             self.days.update(batch, order)
+        if order is not None:
+            self.hours.update(order)
         self.sampler.update(batch)
-        self.rows.update(batch, order)
+        self.derived.update(batch)
         if self.segments is not None:
             self.segments.update(batch)
 
@@ -390,8 +431,9 @@ class WindowReading:
             self.unfit,
             segments,
             self.time_column,
-            self.rows.merge(other.rows),
+            self.hours.merge(other.hours),
             days,
+            self.derived.merge(other.derived),
         )
 
 
@@ -510,24 +552,24 @@ def _with_row_faults(
     judgement: Judgement,
     reading: WindowReading,
     context: CheckContext,
-    sample: pa.Table,
+    counts: WindowCounts,
+    budget: Budget,
     shown: Callable[[Sequence[str]], FaultContext],
 ) -> tuple[Judgement, tuple[Draft, ...]]:
     """Find faults of rows, and what they mean for violations of their columns."""
-    found = find_row_faults(
-        reading.rows,
-        reading.profile.columns,
-        sample,
-        context,
-        judgement,
-        shown,
-        event_time=reading.time_column,
-    )
-    units = dict(converted(shown([one.feature for one in found if one.check == DECIMALS_CHECK])))
-    exchanged = [one.fault for one in found if one.fault and one.fault.kind == EXCHANGED]
-    judgement = with_faults(judgement, {name: one for one in exchanged for name in one.columns})
-    judgement = without_misread_units(judgement, found)
-    return judgement, tuple(replace(one, fault=units.get(one.feature, one.fault)) for one in found)
+    found = find_row_faults(reading.hours, reading.profile.columns, context, judgement, shown)
+    derived = _derived_drafts(context, reading, counts, judgement, budget)
+    kinds: dict[str, Fault] = {}
+    for one in derived:
+        if one.check == ORDER_CHECK and one.predicate is not None:
+            pair = one.predicate.columns[:2]
+            fault = exchanged_order(shown(pair), pair, context.baseline.blocks, reading.hours.hours)
+            kinds |= {} if fault is None else {one.feature: fault}
+    exchanged = {name: one for one in kinds.values() for name in one.columns}
+    kinds |= converted(shown([one.feature for one in derived if one.check == DECIMALS_CHECK]))
+    found += [replace(one, fault=kinds.get(one.feature)) for one in derived]
+    judgement = without_misread_units(with_faults(judgement, exchanged), found)
+    return judgement, tuple(found)
 
 
 def _fault_context(

@@ -58,15 +58,3 @@ def test_the_scores_of_days_come_back_beside_the_counts() -> None:
         assert days[name].days.tolist() == one.days.tolist()
         assert days[name].sums.tolist() == one.sums.tolist()
         assert days[name].rows.tolist() == one.rows.tolist()
-
-
-def test_marks_of_hours_come_back_with_and_without_days() -> None:
-    counts, layout = window({"a": [1, 2], "b": [3]})
-    days = {"a": DaySums(np.array([7]), np.array([[0.5]]), np.array([[300.0]]))}
-    marked = replace(counts, marks={"b": np.array([0, 255, 3], np.uint8)})
-
-    for one in (marked, replace(marked, days=days)):
-        cells, runs, of_days, marks = unpack(pack(one, layout), layout)
-
-        assert {name: own.tolist() for name, own in marks.items()} == {"b": [0, 255, 3]}
-        assert (cells["a"].tolist(), runs, [*of_days]) == ([1, 2], counts.last_runs, [*one.days])

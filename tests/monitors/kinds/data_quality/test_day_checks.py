@@ -28,7 +28,9 @@ def later(days: int = 14) -> pd.DataFrame:
 
 
 def shifted(one: pd.DataFrame) -> pd.DataFrame:
-    return one.assign(temp=one["temp"].shift(8).bfill())
+    """Temperatures that come eight hours late."""
+    before = rows()["temp"].shift(8)[24 * REFERENCE_DAYS :][: len(one)]
+    return one.assign(temp=before.to_numpy())
 
 
 def test_what_was_never_judged_is_judged_by_its_days() -> None:
