@@ -30,8 +30,6 @@ MINIMUM_BLOCKS = 3
 
 # Blocks of the window's length, or of half of it, and so on, until there are so many.
 WANTED_BLOCKS = 8
-# So many that are known one by one tell how they follow each other.
-SERIES_BLOCKS = 28
 # A block with fewer rows than this share of the usual is a ragged end, not a window.
 PARTIAL_SHARE = 0.1
 # Means of fewer rows have the tails of their rows, not of their block.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,12 +17,14 @@ from driftline.monitors.engine.tails import pearson_tail
 from driftline.stats.multiple_testing import holm_levels
 from driftline.stats.roots import first_beyond
 
-State = Literal["judged", "not_testable", "undefined"]
+State = Literal["judged", "not_testable", "undefined", "shown"]
 
 # Normal quantile: a change this much beyond the bound is found in nine windows of ten.
 NINE_IN_TEN = 1.2816
 # Distances are sought up to this many standard deviations, and to this part of one.
 FARTHEST, EXACT = 1e4, 1e-11
+# More rows are tried this many times, half as many again each time.
+MORE_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,15 @@ class Tested:
     support
         Rows that the number rests on.
     state
-        "judged"; "not_testable": even answers without skill would be no violation; "undefined".
+        "judged"; "not_testable": even answers without skill would be no violation; "undefined";
+        "shown": nobody asked for a judgement.
     violated
         Whether it is beyond the bound, and the change matters.
     windows
         How many were judged together.
+    needed
+        Of a number that is not testable, the support from which on it would be; infinite: more rows
+        would not do. Else NaN.
     """
 
     name: str
@@ -64,6 +71,7 @@ class Tested:
     state: State
     violated: bool
     windows: int
+    needed: float = math.nan
 
 
 class ChangeLaw:
@@ -114,17 +122,24 @@ class ChangeLaw:
 
         Where both ways are changes, twice the smaller.
         """
-        up, down = self._tail(distance, 1.0), self._tail(-distance, -1.0)
-        both = np.minimum(2.0 * np.minimum(up, down), 1.0)
-        return np.where(self._worse > 0, up, np.where(self._worse < 0, down, both))
+        side = np.where(self._worse == 0, 1.0, self._worse)
+        chance = self._tail(side * distance, side)
+        is_both = self._worse == 0
+        if not is_both.any():
+            return chance
+        other = self._tail(-side * distance, -side)
+        return np.where(is_both, np.minimum(2.0 * np.minimum(chance, other), 1.0), chance)
 
-    def _tail(self, distance: Array, side: float) -> Array:
+    def _tail(self, distance: Array, side: Array) -> Array:
         beyond = np.maximum(distance - self._half_row, 0.0)
         distance = np.where(distance > 0, beyond, distance)
         # On which scale days are symmetric is not known for sure: it may only widen.
+        side = side[..., None]
         skewness = side * self._row_skewness + np.maximum(side * self._day_skewness, 0.0)
         tails = pearson_tail(distance[..., None] / np.sqrt(self._variance), skewness)
         chance = np.clip((tails * self._weight).sum(axis=-1), TINY, 1.0 - 1e-16)
+        # Of a law with one great event nearly all lies just below its mean: no loss is found there.
+        chance = np.where(distance > 0, chance, np.maximum(chance, 0.5))
         # Rows' variance is an estimate: Student's tail at the same normal quantile.
         return np.asarray(special.stdtr(self._degrees, special.ndtri(chance)))
 
@@ -168,16 +183,22 @@ def judge(
     metrics, total = reference.metrics, buckets.sum(axis=0)
     value, support = metrics.measure(total), metrics.support(total)
     centre = reference.centre(length)
-    law = ChangeLaw(reference, jackknife(metrics, reference.buckets + buckets), support, length)
+    rows = _pooled_rows(reference, buckets)
+    law = ChangeLaw(reference, rows, support, length)
     distance, factor = reference.distance(total, length)
     is_defined = np.isfinite(distance) & (support > NO_SUPPORT)
+    is_known = rows.variance > 0
     p_value = np.where(is_defined, law.p_value(np.nan_to_num(distance)), np.nan)
     worse = metrics.worse
     side = np.where(worse == 0, np.where(distance >= 0, 1.0, -1.0), worse)
     worst = (_useless(reference, centre, side) - centre) * factor
-    is_testable = is_defined & np.isfinite(worst)
-    of_worst = law.p_value(np.nan_to_num(worst))
-    is_testable &= of_worst < level / max(int(is_testable.sum()), 1)
+    is_chosen = is_defined & is_known & np.isfinite(worst) & metrics.is_judged
+    worst, each = np.nan_to_num(worst), level / max(int(is_chosen.sum()), 1)
+    # A loss that is found was testable, however far it lies beyond the worst value.
+    is_testable = is_chosen & ((law.p_value(worst) < each) | (p_value < each))
+    needed = np.full(len(value), np.nan)
+    if not is_testable[is_chosen].all():
+        needed = _needed(reference, rows, support, length, worst, each)
     tests = max(int(is_testable.sum()), 1)
     is_violated = np.zeros(len(value), np.bool_)
     levels = holm_levels(list(p_value[is_testable]), level)
@@ -202,6 +223,7 @@ def judge(
         state: State = "undefined"
         if is_defined[at]:
             state = "judged" if is_testable[at] else "not_testable"
+            state = state if metric.judged else "shown"
         tested.append(
             Tested(
                 name=metric.name,
@@ -216,9 +238,36 @@ def judge(
                 state=state,
                 violated=bool(is_violated[at]) and metric.matters(now, before),
                 windows=windows,
+                needed=float(needed[at]) if state == "not_testable" else math.nan,
             )
         )
     return tested
+
+
+def _pooled_rows(reference: Reference, buckets: Array) -> RowLaw:
+    """Return the rows' cumulants of reference and span together.
+
+    Where no row shows any variance, it is the reference's, or half a row's of a share of one row
+    each.
+    """
+    metrics, both = reference.metrics, reference.buckets + buckets
+    rows, total = jackknife(metrics, both), both.sum(axis=0)
+    value = metrics.inside(np.nan_to_num(metrics.measure(total)), metrics.support(total))
+    floor = np.where(metrics.is_share & metrics.is_lattice, metrics.variance_function(value), 0.0)
+    floor = np.maximum(floor, reference.rows.variance)
+    return replace(rows, variance=np.where(rows.degrees > 0, rows.variance, floor))
+
+
+def _needed(
+    reference: Reference, rows: RowLaw, support: Array, length: float, worst: Array, level: float
+) -> Array:
+    """Return the support (M,) from which on the worst value would be a violation at `level`."""
+    needed = np.full(len(support), np.inf)
+    for step in range(MORE_STEPS, 0, -1):
+        more = np.maximum(support, 1.0) * 1.5**step
+        law = ChangeLaw(reference, rows, more, length)
+        needed = np.where(law.p_value(worst) < level, more, needed)
+    return needed
 
 
 def _useless(reference: Reference, centre: Array, side: Array) -> Array:

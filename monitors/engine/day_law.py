@@ -97,7 +97,9 @@ def learn_days(values: Array, row_variance: Array) -> DayLaw:
     count, whole = held.sum(axis=0), np.maximum(precision.sum(axis=0), TINY)
     half = np.maximum(count - 1, 1) / 2.0
     # What rows explain of an average day.
-    mean_variance = 2.0 * half / np.maximum(whole - (precision**2).sum(axis=0) / whole, TINY)
+    is_known = count >= MIN_DAYS
+    apart = np.where(is_known, whole - (precision**2).sum(axis=0) / whole, np.inf)
+    mean_variance = 2.0 * half / np.maximum(apart, TINY)
     centred = np.where(held, values - (precision * values).sum(axis=0) / whole, 0.0)
     excess = (precision * centred**2).sum(axis=0)
     top = np.maximum(MOST, half / special.gammaincinv(half, RARE))
@@ -117,7 +119,6 @@ def learn_days(values: Array, row_variance: Array) -> DayLaw:
         _heavy_chance(centred[:, at], precision[:, at], times[at], shared[at], HEAVY * own[at])
         for at in range(len(count))
     ]
-    is_known = count >= MIN_DAYS
     variance = np.repeat(shared[:, None], len(MEMORIES), axis=1).reshape(len(count), -1)
     return DayLaw(
         np.where(is_known[:, None], variance, 0.0),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from driftline.monitors.engine.jackknife import RowLaw
-from driftline.monitors.engine.metric import TINY, Array
+from driftline.monitors.engine.metric import TINY, Array, MetricSet
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.engine.tails import pearson_quantile, pearson_tail
 from driftline.stats.roots import first_beyond
@@ -15,6 +16,7 @@ LEVEL = 0.95
 # With fewer degrees of its variance an interval is left open: a few rows make most of it.
 FEW_DEGREES = 30.0
 MOST_SKEWNESS = 8.0
+MOST_DEGREES = 1e6  # Of a variance that is known.
 
 
 # Numbers that are undefined, or vary not at all, have no interval.
@@ -51,19 +53,14 @@ def intervals(
     metrics, support = reference.metrics, np.maximum(support, 1.0)
     # An error of 0, such as a ratio without an event, has the reference's variance.
     of_zero = metrics.is_error & ~(value > 0)
-    usual = metrics.variance_function(metrics.inside(reference.value, reference.support))
     size = metrics.variance_function(metrics.inside(value, support))
+    usual = metrics.variance_function(metrics.inside(reference.value, reference.support))
     size = np.where(of_zero, usual, size)
-    spread, third = rows.variance / size, rows.third / size**1.5
-    usual_spread = reference.rows.variance / usual
-    is_larger = usual_spread > spread
-    spread = np.where(is_larger, usual_spread, spread)
-    third = np.where(is_larger, reference.rows.third / usual**1.5, third)
-    degrees = np.maximum(rows.degrees, reference.rows.degrees)
+    spread, third, degrees = spread_of_rows(metrics, rows, size, reference)
     # Student's quantile as a normal probability: the variance is an estimate.
     quantile = special.stdtrit(np.maximum(degrees, 1.0), (1.0 - LEVEL) / 2.0)
     p = np.asarray(special.ndtr(quantile), np.float64)
-    skewness = third / np.maximum(spread, TINY) ** 1.5 / np.sqrt(support)
+    skewness = third / np.maximum(spread**1.5, TINY) / np.sqrt(support)
     skewness = np.clip(skewness, -MOST_SKEWNESS, MOST_SKEWNESS)
     far, near = pearson_quantile(1.0 - p, skewness), pearson_quantile(p, skewness)
     relative = np.sqrt(np.maximum(spread / support, TINY))
@@ -77,6 +74,35 @@ def intervals(
         high = np.where(metrics.is_share, _share_end(value, relative**2, p, -1.0), high)
     is_open = ((degrees < FEW_DEGREES) & ~metrics.is_lattice) | np.isnan(value)
     return np.where(is_open, np.nan, low), np.where(is_open, np.nan, high)
+
+
+def spread_of_rows(
+    metrics: MetricSet, rows: RowLaw, size: Array, reference: Reference | None
+) -> tuple[Array, Array, Array]:
+    """Return variance and third cumulant in units of the variance function, and the degrees.
+
+    They are the window's or the reference's, whichever variance is larger. Where no row shows any,
+    a share of one row each varies by p (1 - p). `size` is the variance function of the window's
+    values.
+    """
+    spread, third, degrees = rows.variance / size, rows.third / size**1.5, rows.degrees
+    is_lattice = metrics.is_share & metrics.is_lattice
+    if reference is None:
+        return _at_least_binomial(is_lattice, spread, third, degrees)
+    usual = metrics.variance_function(metrics.inside(reference.value, reference.support))
+    usual_spread = reference.rows.variance / usual
+    is_larger = usual_spread > spread
+    spread = np.where(is_larger, usual_spread, spread)
+    third = np.where(is_larger, reference.rows.third / usual**1.5, third)
+    degrees = np.maximum(degrees, reference.rows.degrees)
+    return _at_least_binomial(is_lattice, spread, third, degrees)
+
+
+def _at_least_binomial(
+    is_lattice: NDArray[np.bool_], spread: Array, third: Array, degrees: Array
+) -> tuple[Array, Array, Array]:
+    is_unseen = is_lattice & (degrees == 0)
+    return np.where(is_unseen, 1.0, spread), third, np.where(is_unseen, MOST_DEGREES, degrees)
 
 
 def _share_end(value: Array, spread: Array, p: Array, side: float) -> Array:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Scale = Literal["share", "error", "plain"]
 
-TINY = 1e-300  # Keeps divisions finite.
+TINY = 1e-100  # Keeps divisions finite.
 NO_SUPPORT = 1e-9  # Fewer rows, or less weight, are none.
 
 
@@ -40,6 +40,8 @@ class Metric:
         Whether one row moves the number by 1 / support, so that half a row is no evidence.
     neutral
         A change towards this value is none; None: there is no such value.
+    judged
+        Whether it is compared with the reference; else it only has a value and an interval.
     show
         Converts the tested form, linear in sums where there is one, to the displayed one.
     """
@@ -52,6 +54,7 @@ class Metric:
     relative: bool = False
     lattice: bool = False
     neutral: float | None = None
+    judged: bool = True
     show: Callable[[Array], Array] = field(default=lambda value: value, repr=False)
 
     def matters(self, value: float, reference: float) -> bool:
@@ -122,6 +125,11 @@ class MetricSet:
     def is_lattice(self) -> NDArray[np.bool_]:
         """Which metrics move by one row over the support, (M,)."""
         return np.array([metric.lattice for metric in self.metrics])
+
+    @cached_property
+    def is_judged(self) -> NDArray[np.bool_]:
+        """Which metrics are compared with the reference, (M,)."""
+        return np.array([metric.judged for metric in self.metrics])
 
     @cached_property
     def useless(self) -> Array:

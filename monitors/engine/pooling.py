@@ -22,7 +22,8 @@ CHANGED = 1e-3
 QUARANTINE = SCALES[-1]
 MOST_LATER = 64  # Newest windows since the reference that are learnt from.
 MOST_PAST = MOST_LATER + QUARANTINE  # Windows before the judged one that are of use.
-DAY = timedelta(days=1)
+FEWEST_BLOCKS = 14
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,12 +44,14 @@ class WindowSums:
         return self.end - self.start
 
 
-def block_length(window: timedelta) -> timedelta:
+def block_length(window: timedelta, reference: timedelta | None = None) -> timedelta:
     """Return the length of the blocks into which a reference with times is cut for a window.
 
-    They are days; a shorter window has blocks of its own length.
+    They are days; a shorter window has blocks of its own length. A reference of less than
+    FEWEST_BLOCKS of these is cut into so many, since few blocks do not show how they differ.
     """
-    return min(window, DAY)
+    block = min(window, DAY)
+    return block if reference is None else max(min(block, reference / FEWEST_BLOCKS), SECOND)
 
 
 def judge_spans(
@@ -62,7 +65,7 @@ def judge_spans(
     Parameters
     ----------
     reference
-        What is expected, in blocks of `block_length`.
+        What is expected, in blocks of `block_length`, or of its own.
     window
         The judged one.
     past
@@ -78,7 +81,8 @@ def judge_spans(
     """
     is_timed = reference.days is not None
     # Blocks in a window; a reference without times takes windows as its blocks.
-    blocks = max(window.length / DAY, 1.0) if is_timed else 1.0
+    block = reference.block or block_length(window.length)
+    blocks = max(window.length / block, 1.0) if is_timed else 1.0
     if past is None:
         return judge(reference, window.buckets, length=blocks, level=level)
     past = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 
 from driftline.monitors.engine.day_law import MIN_DAYS, learn_days
@@ -31,6 +33,8 @@ class Reference:
         MIN_DAYS, where the reference has no times.
     later
         The same of days since then without a change: they also show how much days differ.
+    block
+        How long one of the days is, where it is no day.
     """
 
     def __init__(
@@ -39,8 +43,10 @@ class Reference:
         buckets: Array,
         days: Array | None = None,
         later: Array | None = None,
+        *,
+        block: timedelta | None = None,
     ) -> None:
-        self.metrics, self.buckets = metrics, buckets
+        self.metrics, self.buckets, self.block = metrics, buckets, block
         self.days = days if days is not None and len(days) >= MIN_DAYS else None
         self.later = later if later is not None and len(later) >= MIN_DAYS else None
         self.total = buckets.sum(axis=0)

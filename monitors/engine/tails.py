@@ -45,7 +45,10 @@ def pearson_quantile(p: Array, skewness: Array) -> Array:
     is_normal = np.abs(skewness) < NORMAL_SKEWNESS
     shape = 4.0 / np.where(is_normal, 1.0, skewness) ** 2
     at = special.gammaincinv(shape, np.where(skewness > 0, p, 1.0 - p))
-    return np.where(is_normal, special.ndtri(p), np.sign(skewness) * (at - shape) / np.sqrt(shape))
+    # Beyond what doubles tell apart a quantile is infinite.
+    with np.errstate(invalid="ignore"):
+        skewed = np.sign(skewness) * (at - shape) / np.sqrt(shape)
+    return np.where(is_normal, special.ndtri(p), skewed)
 
 
 def student_scales(degrees: float) -> tuple[Array, Array]:

@@ -9,8 +9,7 @@ hours stay unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +30,6 @@ LEAST_SHIFT = 0.02
 # With so many of the labels silence is taken for silence: a loss of the other rows alone would be
 # a tenth of itself with all labels, too.
 NEARLY_ALL = 0.9
-# Shares of the rows without a label that are tried as positives, those of the highest scores.
-POSITIVE_SHARES = (0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +76,6 @@ def label_sample(every: Answers, answers: Answers, reference: Answers | None) ->
         f"{percent(labelled / len(every))} of the rows have labels, their {_what(every, place)} is "
         f"{shown[has_label].mean():.2g}, of all rows {shown.mean():.2g}",
     )
-
-
-def best_labels(every: Answers, answers: Answers) -> Iterator[Answers]:
-    """Yield all rows with the best labels for the model where one is missing.
-
-    These are its own predictions. Metrics that depend on the share of positives (AUC, Brier skill)
-    can be better with another number of the highest scores positive, never with lower ones.
-    """
-    place = np.searchsorted(every.places, answers.places)
-    missing = np.ones(len(every), np.bool_)
-    missing[place] = False
-    label = every.answer.copy()
-    label[place] = answers.label
-    if answers.classes:
-        if not set(answers.classes) <= set(every.classes):
-            return  # They cannot be told apart there: no label is known to be the best.
-        codes = np.array([every.classes.index(one) for one in answers.classes])
-        label[place] = codes[answers.label.astype(np.intp)]
-    yield replace(every, label=label)
-    if every.problem == "binary" and every.probability is not None:
-        for share in POSITIVE_SHARES:
-            least = np.quantile(every.probability[missing], 1.0 - share)
-            positive = (every.probability >= least).astype(label.dtype)
-            yield replace(every, label=np.where(missing, positive, label))
 
 
 def _chance(said: Numbers, has_label: np.ndarray, time_us: np.ndarray | None) -> Numbers:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -20,15 +20,13 @@ import numpy as np
 from driftline.baseline.answers import Answers
 from driftline.errors import InputError
 from driftline.formats.json.jackson import Json
-from driftline.monitors.kinds.model_quality.influence import (
-    Codes,
+from driftline.monitors.kinds.model_quality.values import (
+    NO_ROWS,
     Measure,
     Numbers,
-    Range,
-    Rows,
+    WeightedMean,
     undefined,
 )
-from driftline.stats.intervals import Limits, weighted_share_limits
 
 COST = "cost"
 KEY = "costs"
@@ -95,31 +93,15 @@ class Costs:
             raise InputError(f"{KEY}: every answer costs the same; {EXPECTED}")
         return prices
 
-    def measure(self, answers: Answers, clusters: Codes | None = None) -> Measure:
+    def measure(self, answers: Answers) -> Measure:
         """Measure the mean cost per row."""
         if answers.problem == "regression":
             raise InputError(f"{KEY} with numbers as answers; expected classes")
-        prices = self.matrix(answers.classes).ravel()
-        scale = Range(float(prices.min()), float(prices.max()))
+        prices = self.matrix(answers.classes)
         if not len(answers):
-            return undefined("no rows", scale)
-        size = len(answers.classes)
-        cells = answers.label.astype(np.intp) * size + answers.answer.astype(np.intp)
-        tally = Rows(len(answers), clusters, weights=answers.weight).tally(cells, size * size)
-        value = float(tally.counts @ prices) / len(answers)
-        found = tally.measure(value, prices - value, scale, tally.worth())
-        levels, place = np.unique(prices, return_inverse=True)
-        design = tally.designs(prices - value, np.zeros(len(prices), np.intp), 1)[0]
-        counts = np.bincount(place, tally.counts).astype(np.float64) / design
-
-        def limits(z: float) -> Limits:
-            # Rows by price, beside the most frequent one: the shares of few rows are most of it.
-            usual = float(levels[counts.argmax()])
-            rows = np.full(len(levels), counts.sum())
-            low, high = weighted_share_limits(levels - usual, counts, rows, z)
-            return max(scale.least, usual + low), min(scale.most, usual + high)
-
-        return replace(found, limits=limits)
+            return undefined(NO_ROWS)
+        each = prices[answers.label.astype(np.intp), answers.answer.astype(np.intp)]
+        return Measure(WeightedMean(answers.weight)(each))
 
 
 def _parsed(found: object) -> object:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,7 @@ from driftline.baseline.answers import Answers
 from driftline.errors import InputError
 from driftline.formats.json.jackson import Json, to_jackson
 from driftline.formats.json.parsing import fault_of
-from driftline.monitors.kinds.model_quality.class_metrics import AREAS
 from driftline.monitors.kinds.model_quality.costs import COST, KEY, Costs
-from driftline.monitors.kinds.model_quality.error_metrics import ERRORS
-from driftline.monitors.kinds.model_quality.extras import CLASS_METRICS, OF_CLASS
-from driftline.monitors.kinds.model_quality.influence import Measure, relative_weights
-from driftline.monitors.kinds.model_quality.metrics import BETAS, confusion_matrix, measure_answers
 from driftline.monitors.kinds.model_quality.own_metrics import name_of
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     LEVEL_METRICS,
@@ -31,9 +27,21 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
     is_of_quantiles,
 )
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
+from driftline.monitors.kinds.model_quality.values import (
+    AREAS,
+    BETAS,
+    CLASS_METRICS,
+    ERRORS,
+    Measure,
+    confusion_matrix,
+    measure_answers,
+    relative_weights,
+)
 from driftline.roles import Problem
 from driftline.validation import nearest
 
+# A metric of one class, as constraints name it.
+OF_CLASS = re.compile(rf"({'|'.join(CLASS_METRICS)})\[(.+)\]")
 # Our own key in SageMaker's document, as that of data quality has it.
 OWN = "driftline"
 # In it, the list of metrics of the user's own.
@@ -122,18 +130,7 @@ class Constraint:
 
     threshold: float
     operator: str  # The side that is a violation: "LessThanThreshold" or "GreaterThanThreshold".
-    is_two_sided: bool = False  # Whether both are; the operator is then the side of the value.
-
-    def facing(self, value: float) -> Constraint:
-        """Return the constraint of the side where a value lies, for two-sided ones."""
-        if not self.is_two_sided:
-            return self
-        return replace(self, operator=LESS if value < self.threshold else GREATER)
-
-    @property
-    def turned(self) -> Constraint:
-        """Return the constraint of the other side."""
-        return replace(self, operator=GREATER if self.is_lower else LESS, is_two_sided=False)
+    is_two_sided: bool = False  # Whether both are.
 
     @property
     def is_lower(self) -> bool:

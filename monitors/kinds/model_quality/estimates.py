@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -19,15 +20,15 @@ from driftline.baseline.estimation import EstimationRows
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.model_quality.estimator import (
+    ESTIMATED,
     Estimate,
     Estimator,
     learn_estimator,
-    realised_metrics,
     why_not,
 )
 from driftline.monitors.kinds.model_quality.expectation import Expectation
-from driftline.monitors.kinds.model_quality.influence import Numbers
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
+from driftline.monitors.kinds.model_quality.values import Numbers, measure_answers
 from driftline.monitors.kinds.model_quality.violations import shown_number
 from driftline.monitors.results.label_sample import LabelSample
 from driftline.monitors.results.metric import (
@@ -83,6 +84,7 @@ def estimate_window(
     has_label: bool,
     sample: LabelSample,
     realised: Mapping[str, MetricResult],
+    length: timedelta,
 ) -> WindowEstimates:
     """Estimate a window's metrics; none where the baseline cannot.
 
@@ -90,7 +92,7 @@ def estimate_window(
     the metrics of labelled rows. Without a label column (`has_label`), no label will come. An
     unfair `sample` of labels contradicts nothing.
     """
-    found = _estimates(context, expected, table, answers, read, sample, realised)
+    found = _estimates(context, expected, table, answers, read, sample, length)
     if not sample.is_unfair(violated=False):
         found = _with_disagreement(found, realised, HEADLINE.get(expected.problem, ""))
     if has_label:
@@ -111,7 +113,7 @@ def _estimates(
     answers: Answers,
     read: Callable[[pa.Table], Answers],
     sample: LabelSample,
-    realised: Mapping[str, MetricResult],
+    length: timedelta,
 ) -> WindowEstimates:
     known, reference = context.baseline.estimation, expected.answers
     if known is None or reference is None or context.compat or not len(table):
@@ -126,11 +128,13 @@ def _estimates(
     if reason := reason or _why_nothing_to_learn(reference):
         # Whoever has labels misses nothing.
         return WindowEstimates() if is_labelled else _withheld(expected, reason)
-    codes = known.codes_of(table)
-    estimator = _estimator(context, known, taught, len(scored))
     is_number = reference.problem == "regression"
+    if is_labelled and is_number:
+        return WindowEstimates()  # Models of losses take seconds, and labels say more.
+    codes = known.codes_of(table)
+    estimator = _estimator(context, known, taught, length)
     own = _features(known, codes) if is_number else np.zeros((len(table), 0))
-    reason = estimator.lacking or _strangers(reference, answers, scored)
+    reason = _strangers(reference, answers, scored)
     reason = reason or _outside(known, codes[scored.places]) or _why_equal(reference, scored)
     if reason:
         return _withheld(expected, reason, is_quiet=is_labelled)
@@ -139,31 +143,27 @@ def _estimates(
     details: dict[str, JsonValue] = {
         ESTIMATED_ROWS: len(scored),
         "estimates": _beside_labels(estimator, answers, own),
-        "estimates_are_calibrated": estimator.learnt.is_kept,
-        "calibration_error": estimator.learnt.error,
-        "calibration_error_before": estimator.learnt.error_without,
         "estimate_note": (note := _note(expected, results, answers, len(scored))),
     }
-    if (losses := estimator.learnt.losses) is not None:
-        details = {name: one for name, one in details.items() if "calibrat" not in name}
-        details["loss_models"] = dict(losses.shares)
-        if note and not estimator.learnt.is_kept:
-            details["estimate_note"] = f"{note}; {UNLEARNT.format(estimator.rows)}"
+    if (fitted := estimator.calibration) is not None:
+        details["estimates_are_calibrated"] = fitted.is_kept
+        details["calibration_error"] = fitted.error
+        details["calibration_error_before"] = fitted.error_without
+    elif note and estimator.losses is not None and not estimator.losses.is_kept:
+        details["estimate_note"] = f"{note}; {UNLEARNT.format(estimator.rows)}"
     return WindowEstimates(results, details)
 
 
 def _estimator(
-    context: CheckContext, known: EstimationRows, taught: Answers, rows: int
+    context: CheckContext, known: EstimationRows, taught: Answers, length: timedelta
 ) -> Estimator:
-    """Return the estimator for windows of a length, or of this size where it is unknown."""
-    length = context.rows.length
-    rows = rows if length is None else len(taught)
+    """Return the estimator for windows of a length, learnt once."""
 
     def learn() -> Estimator:
         inputs = _features(known, known.codes) if len(known.codes) else np.zeros((len(taught), 0))
-        return learn_estimator(taught, inputs, _categories(known), length=length, rows=rows)
+        return learn_estimator(taught, inputs, _categories(known), length=length)
 
-    return context.kept(("estimator", context.roles, length, rows), learn)
+    return context.kept(("estimator", context.roles, length), learn)
 
 
 def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) -> pa.Table:
@@ -266,9 +266,16 @@ def _beside_labels(estimator: Estimator, answers: Answers, own: Numbers) -> dict
             "estimated": estimates[name].value, "low": estimates[name].low,
             "high": estimates[name].high, "realised": value,
         }
-        for name, value in realised_metrics(answers).items()
+        for name, value in _realised(answers).items()
         if name in estimates
     }  # fmt: skip
+
+
+def _realised(answers: Answers) -> dict[str, float]:
+    """Return the estimated metrics as the labels say them."""
+    found = measure_answers(answers)
+    names = ESTIMATED[answers.problem]
+    return {name: found[name].value for name in names if not found[name].undefined}
 
 
 def _withheld(expected: Expectation, reason: str, *, is_quiet: bool = False) -> WindowEstimates:
@@ -308,7 +315,7 @@ def _note(
     text = f"estimated without labels: {shown} {_range(one)}"
     if not len(answers):
         return text
-    value = realised_metrics(answers).get(name)
+    value = _realised(answers).get(name)
     labels = f"labels of {len(answers):,} of {scored:,} rows"
     return text if value is None else f"{text}; {labels} say {shown_number(value)}"
 

@@ -1,26 +1,18 @@
 """The kind "model-quality": how good the predictions were, by their labels.
 
-Thresholds and documents are SageMaker's; judgement.py and skill.py decide (docs/compat.md).
+Thresholds and documents are SageMaker's; judgement.py decides by the engine (docs/compat.md).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.answers import (
-    LARGEST,
-    Answers,
-    needed_columns,
-    read_answers,
-)
-from driftline.baseline.foreign_values import new_class_rows
+from driftline.baseline.answers import Answers, needed_columns, read_answers
 from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.positive import positive_note
 from driftline.baseline.predicate import UNFIT
@@ -29,13 +21,7 @@ from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.model_quality.blocks import (
-    Blocks,
-    blocks_like,
-    kept_blocks,
-    times_note,
-    unanswered_blocks,
-)
+from driftline.monitors.engine.pooling import DAY
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.documents import (
     constraint_document,
@@ -51,44 +37,42 @@ from driftline.monitors.kinds.model_quality.expectation import (
     reference_answers,
 )
 from driftline.monitors.kinds.model_quality.extras import Extras
-from driftline.monitors.kinds.model_quality.influence import Measure, effective_rows
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
     findable,
+    judge_compat,
     judge_quality,
-    judge_thresholds,
-    lost_metrics,
+    kept_reference,
     reference_note,
+    window_length,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segment
-from driftline.monitors.kinds.model_quality.metrics import (
+from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
+from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
+from driftline.monitors.kinds.model_quality.unusable_answers import (
+    judged_unusable,
+    left_out,
+    times_note,
+)
+from driftline.monitors.kinds.model_quality.values import (
+    Measure,
     calibration,
     confusion_matrix,
     counts_at_thresholds,
+    effective_rows,
     positive_share,
 )
-from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
-from driftline.monitors.kinds.model_quality.parts import part_points, part_results
-from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
-from driftline.monitors.kinds.model_quality.violations import SHOWN, describe_violations
-from driftline.monitors.report.report import STATISTICS, Report
-from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample
-from driftline.monitors.results.metric import UNFAIR_LABELS, WITHHELD, MetricPoint
-from driftline.monitors.results.unusable import (
-    JudgedUnusable,
-    Unusable,
-    equal_note,
-    judge_equal,
-    judge_unusable,
-    repeated_rows,
-    sums_note,
-    unfit_note,
-    unusable_details,
+from driftline.monitors.kinds.model_quality.violations import (
+    SHOWN,
+    describe_violations,
+    pooled_violations,
 )
+from driftline.monitors.report.report import STATISTICS, Report
+from driftline.monitors.results.label_sample import ALL_LABELS, label_sample
+from driftline.monitors.results.metric import UNFAIR_LABELS, WITHHELD, MetricPoint, MetricResult
 from driftline.monitors.results.violation import JsonValue, plural
 from driftline.monitors.rows import Rows as WindowRows
-from driftline.roles import Roles
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
@@ -117,7 +101,7 @@ def suggest(
     names = [one.name for one in functions]
     if compat:
         measures = {name: one for name, one in measures.items() if is_sagemakers(name)}
-    spread = deviations(answers, SUGGEST_SEED) | {name: measures[name].error for name in names}
+    spread = deviations(answers, SUGGEST_SEED)
     return {
         QUALITY_STATISTICS: statistics_document(answers, measures, spread, names),
         QUALITY_CONSTRAINTS: constraint_document(
@@ -136,15 +120,15 @@ def detectable(baseline: Baseline) -> list[str]:
     """Return the losses that windows of some sizes find nine times in ten, one sentence each."""
     if not suggest(baseline) or baseline.outcomes is None:
         return []
-    roles = baseline.outcomes.roles
-    expected = expectation(CheckContext(baseline, WindowRows(lambda: iter(())), roles))
+    context = CheckContext(baseline, WindowRows(lambda: iter(())), baseline.outcomes.roles)
+    expected = expectation(context)
     found = [*_reference_notes(baseline).values()]
     has_times = expected.answers is not None and expected.answers.time_us is not None
     nothing = NOTHING_TOLD if has_times else NOTHING_TOLD_OF_ROWS
     for rows in WINDOW_SIZES:
         parts = [
             f"{SHOWN.get(name, name)} at {least:.3g} (now {value:.3g})"
-            for name, value, least in findable(expected, rows, budget=Budget())
+            for name, value, least in findable(context, expected, rows, budget=Budget())
         ]
         told = f" find, nine times in ten, {'; '.join(parts)}" if parts else f": {nothing}"
         found.append(f"{rows:,} labelled rows a day{told}")
@@ -163,30 +147,29 @@ def evaluate(context: CheckContext) -> Report:
     _refuse_compat(context)
     window = _read_window(context, expected)
     table, answers, every = window.table, window.answers, window.every
-    blocks = kept_blocks(context, expected, answers)
     like_sagemaker = context.compat
+    length = window_length(context, expected, answers, table.num_rows)
     sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, expected.answers)
     if only := expected.only_class(answers):
         sample = replace(sample, words=f"{only}; {sample.words}")
-    found = _judged(context, expected, window, blocks, sample)
-    unusable = [] if like_sagemaker else _judged_unusable(context, expected, answers, every)
-    parts = () if like_sagemaker else part_results(answers, expected)
+    if like_sagemaker:
+        found = judge_compat(expected, answers)
+    else:
+        found = judge_quality(context, expected, answers, sample, length=length)
+    unusable = [] if like_sagemaker else judged_unusable(context, expected, answers, every)
     estimates = estimate_window(
         context, expected, table, answers, read=window.read, has_label=window.has_label,
-        sample=sample, realised=found.results,
+        sample=sample, realised=found.results, length=length,
     )  # fmt: skip
     own = [one.name for one in expected.extras.own if one.name in found.measures]
-    drawn = deviations(answers, context.seed) | {one: found.measures[one].error for one in own}
-    spread = {name: value for name, value in drawn.items() if name in found.measures}
+    spread = {**deviations(answers, context.seed), **found.errors}
+    spread = {name: value for name, value in spread.items() if name in found.measures}
     violations = describe_violations(
         answers, expected, found.results, spread, is_each_told=like_sagemaker,
         place=find_loss_segment(answers, table, expected.answers, context.baseline),
-        also=unusable,
+        also=[*unusable, *pooled_violations(found.pooled, found.results)],
     )  # fmt: skip
-    left = _left_out(context, expected, window, answers, only)
-    details = _details(
-        expected, answers, found, blocks, every=every, rows=table.num_rows, left=left
-    )
+    left = left_out(context, expected, table, every, answers.unfit, only)
     return Report(
         kind="model-quality",
         violations=violations,
@@ -195,7 +178,7 @@ def evaluate(context: CheckContext) -> Report:
             *(() if estimates.results and not len(answers) else found.results.values()),
             *estimates.results,
             *(one.result for one in unusable),
-            *parts,
+            *found.parts,
         ),
         row_count=table.num_rows,
         labelled_count=answers.labelled_count,
@@ -205,17 +188,31 @@ def evaluate(context: CheckContext) -> Report:
                 expected.problem, suggested(expected.problem, found.measures)
             ),
         },
-        points=(*_points(found.measures, spread), *estimates.points, *part_points(parts)),
+        points=(*_points(found.measures, spread), *estimates.points, *_part_points(found.parts)),
         alpha=max(found.alpha.values(), default=0.0),
+        sums=found.sums,
         details={
-            **details,
-            **times_note(context, expected, table, blocks),
+            **_details(expected, answers, found, every=every, rows=table.num_rows, left=left),
+            **times_note(context, expected, table, knows_days=_knows_days(context, expected)),
             **_reference_notes(context.baseline),
             **_sample_note(found),
             **estimates.details,
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
         },
     )
+
+
+def _knows_days(context: CheckContext, expected: Expectation) -> bool:
+    """Whether the reference has days enough to show how they differ."""
+    known = kept_reference(context, expected, DAY)
+    return known is not None and known.reference.days is not None
+
+
+def _part_points(parts: Sequence[MetricResult]) -> Iterator[MetricPoint]:
+    """Return each class's metrics, under the label that names the class."""
+    for one in parts:
+        if one.value is not None:
+            yield MetricPoint(NAMESPACE, one.name, one.value, {"Label": one.label})
 
 
 def _refuse_compat(context: CheckContext) -> None:
@@ -261,21 +258,6 @@ def _read_window(context: CheckContext, expected: Expectation) -> _Window:
     if expected.answers is not None and answers.labelled_count < table.num_rows:
         every = read(table, any_label=True)
     return _Window(table, has_label, read, answers, every)
-
-
-def _judged(
-    context: CheckContext,
-    expected: Expectation,
-    window: _Window,
-    blocks: list[Blocks],
-    sample: LabelSample,
-) -> QualityJudgement:
-    """Judge every metric, as SageMaker does with --compat."""
-    answers, budget = window.answers, context.budget
-    if context.compat:
-        return judge_thresholds(expected, answers)
-    lost = lost_metrics(expected, answers, window.every, blocks, budget=budget, sample=sample)
-    return judge_quality(expected, answers, blocks, budget=budget, sample=sample, lost=lost)
 
 
 def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]:
@@ -330,7 +312,6 @@ def _details(
     expected: Expectation,
     answers: Answers,
     judged: QualityJudgement,
-    blocks: list[Blocks],
     *,
     every: Answers,
     rows: int,
@@ -346,9 +327,6 @@ def _details(
         **left,
         "alpha": dict(judged.alpha),
         "own_thresholds": list[JsonValue](sorted(expected.own)),
-        "reference_blocks": [
-            {"hours": block.length_us / 3.6e9, "count": len(block.measures)} for block in blocks
-        ],
         "needed": dict(judged.needed),
     }
     if not expected.constraints:
@@ -402,112 +380,10 @@ def _sample_note(judged: QualityJudgement) -> dict[str, JsonValue]:
     return {"sample_note": f"the labels are not a representative sample: {why}"} if notes else {}
 
 
-def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list[str]:
-    """Describe constant predictions, and labels that are no numbers."""
-    said, found = _said(answers), []
-    if len(said) and not _is_class(answers):
-        found.append(equal_note(len(said), float(said.min()), float(said.max())))
-    if unfit:
-        found.append(unfit_note(table, str(roles.label), unfit, answers.limits[1]))
-    found.append(crossing_details(answers, roles.quantile_columns)[1])
-    return found
-
-
-def _left_out(
-    context: CheckContext, expected: Expectation, window: _Window, answers: Answers, only: str
-) -> Mapping[str, JsonValue]:
-    """Count rows that no metric can use, and repeated rows; also in words."""
-    table, every, ids = window.table, window.every, expected.roles.id_column
-    repeated = repeated_rows(table[ids].chunks) if ids in table.column_names else 0
-    return unusable_details(
-        replace(_unusable(every), lost=context.rows.lost_labels, repeated=repeated, id_column=ids),
-        *_states(every, answers.unfit, table, expected.roles),
-        sums_note(every, expected.answers),
-        only,
-    )
-
-
-def _unusable(answers: Answers | None) -> Unusable:
-    """Count the rows that no metric can use."""
-    if answers is None:
-        return Unusable()
-    high = answers.limits[1]
-    if answers.problem == "regression" and high < LARGEST:
-        words = f"beyond {high:.3g}, a million times what is usual, or infinite"
-    else:
-        words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
-    return Unusable(
-        answers.labelled_count, answers.unanswered, answers.impossible, words,
-        answers.texts, answers.unknown, answers.unknown_words,
-        "as classes of their own" if answers.problem == "multiclass" else "as negative",
-        unweighed=answers.unweighed, has_quantiles=answers.quantiles is not None,
-    )  # fmt: skip
-
-
-def _with_labels(predictions: Unusable, answers: Answers | None) -> Unusable:
-    """Add the number of unusable labels."""
-    if answers is None:
-        return predictions
-    labels = answers.labelled_count + answers.unfit
-    return replace(predictions, labels=labels, unfit=answers.unfit)
-
-
-def _judged_unusable(
-    context: CheckContext, expected: Expectation, answers: Answers, every: Answers
-) -> list[JudgedUnusable]:
-    """Judge unusable labels and predictions by the reference's shares."""
-    labelled = reference = expected.answers
-    outcomes = context.baseline.outcomes
-    if reference is not None and outcomes and reference.labelled_count < outcomes.table.num_rows:
-        reference = reference_answers(context.baseline, context.roles, labelled=reference)
-    alpha, length = context.budget.per_window, context.rows.length
-    new = new_class_rows(outcomes.table, outcomes.roles) if outcomes else 0
-    blocks = unanswered_blocks(reference, every, length)
-    usual = replace(_with_labels(_unusable(reference), labelled), unknown=new, blocks=blocks)
-    found = replace(_with_labels(_unusable(every), answers), lost=context.rows.lost_labels)
-    return [
-        *judge_unusable(found, usual, alpha),
-        *_judged_equal(reference, every, length, alpha),
-    ]
-
-
-def _judged_equal(
-    reference: Answers | None, answers: Answers, length: timedelta | None, alpha: float
-) -> list[JudgedUnusable]:
-    """Judge constant predictions by the reference's share of them."""
-    said = _said(answers)
-    if reference is None or not len(said):
-        return []
-    if said.min() != said.max():
-        return []
-    shown = answers.classes[int(said[0])] if _is_class(answers) else f"{said[0]:g}"
-    equal = _said(reference) == said[0]
-    blocks = blocks_like(reference.time_us, answers, length, len(reference))
-    counts = [
-        (int(np.count_nonzero(blocks == one)), int(np.count_nonzero(equal[blocks == one])))
-        for one in range(int(blocks.max(initial=-1)) + 1)
-    ]
-    words = f"all {plural(len(said), 'prediction')} are {shown}"
-    return judge_equal(len(said), words, [(len(equal), int(equal.sum())), *counts], alpha)
-
-
-def _is_class(answers: Answers) -> bool:
-    is_score = answers.probability is not None and answers.probability.ndim == 1
-    return answers.problem != "regression" and not is_score
-
-
-def _said(answers: Answers) -> np.ndarray:
-    """Return each row's prediction: value, score, or index of the class."""
-    if _is_class(answers) or answers.problem == "regression":
-        return answers.answer
-    assert answers.probability is not None  # It is a score.
-    return answers.probability
-
-
 def _positive_note(answers: Answers, expected: Expectation) -> str:
     """Describe the positive class, and whether the reference's scores contradict it."""
     auc = expected.measures.get("auc")
-    is_lower = auc is not None and auc.support > 0 and auc.interval[1] < 0.5
+    is_lower = auc is not None and auc.value < 0.5
     return positive_note(
         answers.classes[1],
         answers.positive_reason or expected.positive_reason,

@@ -32,12 +32,11 @@ from driftline.monitors.kinds.model_quality.documents import (
     suggested,
 )
 from driftline.monitors.kinds.model_quality.extras import Extras
-from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric, stored_metrics
 from driftline.monitors.kinds.model_quality.quantile_metrics import require_no_quantile_names
+from driftline.monitors.kinds.model_quality.values import Measure
 from driftline.monitors.results.violation import percent
 from driftline.roles import Problem, Roles
-from driftline.stats.clusters import cluster_rows
 from driftline.stats.intervals import may_lack
 
 
@@ -48,8 +47,7 @@ class Expectation:
     problem: Problem
     roles: Roles
     constraints: Mapping[str, Constraint]
-    # The reference's metrics; without variance when only documents tell them.
-    measures: Mapping[str, Measure]
+    measures: Mapping[str, Measure]  # The reference's metrics.
     own: frozenset[str]  # Names of the metrics whose threshold was written by hand.
     answers: Answers | None  # The reference's rows, if they are there.
     # The class of each column of probabilities, as far as the reference says.
@@ -58,11 +56,7 @@ class Expectation:
     classes: tuple[str, ...] = ()
     positive_reason: str = ""  # Why the reference's positive class is taken as that.
     extras: Extras = field(default_factory=Extras)  # What is measured beside the usual metrics.
-
-    @property
-    def judged(self) -> Extras:
-        """Further metrics with a threshold."""
-        return self.extras.among(self.constraints)
+    documented: int = 0  # Rows of a reference that is known by its documents alone.
 
     def only_class(self, answers: Answers) -> str:
         """Return a note that all labels are of one class, more than by chance; else ""."""
@@ -105,10 +99,11 @@ def expectation(context: CheckContext) -> Expectation:
             "of rows with label, and prediction or probability"
         )
     measures: Mapping[str, Measure] = {}
+    documented = 0
     costs = context.costs or (None if document is None else read_costs(document))
     extras = Extras.named(constraints, costs, functions)
     if answers is not None:
-        measures = extras.measure(answers, cluster_rows(answers.time_us))
+        measures = extras.measure(answers)
         # Whoever takes all thresholds out of the document wants none.
         constraints = suggested(problem, measures) if document is None else constraints
         settled = () if baseline.outcomes is None else baseline.outcomes.roles.positives
@@ -117,8 +112,8 @@ def expectation(context: CheckContext) -> Expectation:
         if problem == "binary" and roles.positive is None:
             roles = replace(roles, positive=answers.classes[1])
     elif QUALITY_STATISTICS in baseline.documents:
-        rows, values = read_statistics(baseline.documents[QUALITY_STATISTICS])
-        measures = {name: Measure(value, support=rows) for name, value in values.items()}
+        documented, values = read_statistics(baseline.documents[QUALITY_STATISTICS])
+        measures = {name: Measure(value) for name, value in values.items()}
     if COST in measures and COST not in constraints and not measures[COST].undefined:
         constraints = {**constraints, COST: Constraint(measures[COST].value, GREATER)}
     constraints = {**constraints, **_of_functions(functions, constraints, measures)}
@@ -131,7 +126,7 @@ def expectation(context: CheckContext) -> Expectation:
     reason = baseline.outcomes.reason_of(roles) if baseline.outcomes else ""
     return Expectation(
         problem, roles, constraints, measures, own, answers, chances, classes, reason,
-        extras,
+        extras, documented,
     )  # fmt: skip
 
 

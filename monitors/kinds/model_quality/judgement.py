@@ -1,85 +1,85 @@
-"""Judges every metric of a window: violated or not, page or ticket.
+"""Judges every metric of a window by the engine: violated or not, page or ticket.
 
 A *page* is a loss of skill that no change of the share of positives explains; a metric that only
-moves with that share is a *ticket*. skill.py tests a single metric.
+moves with that share is a *ticket*.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
+from functools import cached_property
 
 import numpy as np
 
 from driftline.baseline.answers import Answers
+from driftline.baseline.times import EPOCH
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.model_quality.blocks import MIN_SUPPORT, Blocks, blocks_of
-from driftline.monitors.kinds.model_quality.class_metrics import NEGATIVE, POSITIVE
-from driftline.monitors.kinds.model_quality.documents import GREATER, Constraint, is_sagemakers
-from driftline.monitors.kinds.model_quality.expectation import Expectation
-from driftline.monitors.kinds.model_quality.influence import Measure, Range, Scale
-from driftline.monitors.kinds.model_quality.metrics import (
-    by_lot,
-    measure_answers,
-    shares_by_lot,
+from driftline.monitors.engine.block_test import Tested, judge
+from driftline.monitors.engine.intervals import intervals
+from driftline.monitors.engine.metric import Array
+from driftline.monitors.engine.pooling import (
+    DAY,
+    WindowSums,
+    block_length,
+    judge_spans,
+    smallest_p_value,
 )
+from driftline.monitors.engine.reference import Reference
+from driftline.monitors.engine.threshold_test import Threshold, judge_thresholds
+from driftline.monitors.kinds.model_quality.documents import GREATER, LESS, is_sagemakers
+from driftline.monitors.kinds.model_quality.expectation import Expectation
+from driftline.monitors.kinds.model_quality.metrics import (
+    ALIASES,
+    QualityMetrics,
+    base_of,
+    judged_sides,
+    tested_value,
+)
+from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
+from driftline.monitors.kinds.model_quality.own_test import OwnTest, own_test
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     PINBALL,
     covers_less,
     widest_interval,
 )
-from driftline.monitors.kinds.model_quality.skill import (
-    TOLERANCE,
-    Verdict,
-    backward,
-    forward,
-    has_few_failures,
-    judge_metric,
-    scatter,
-    variance_of,
+from driftline.monitors.kinds.model_quality.sums import QualitySums, time_length
+from driftline.monitors.kinds.model_quality.unusable_answers import length_by_times
+from driftline.monitors.kinds.model_quality.values import (
+    CLASS_METRICS,
+    NEGATIVE,
+    POSITIVE,
+    Measure,
+    class_measures,
+    effective_rows,
 )
-from driftline.monitors.results.label_sample import (
-    ALL_LABELS,
-    LabelSample,
-    best_labels,
-)
+from driftline.monitors.results.label_sample import LabelSample
 from driftline.monitors.results.metric import (
     INSUFFICIENT,
     TOO_VARIABLE,
+    UNBOUNDED,
     UNDEFINED,
     UNFAIR_LABELS,
     MetricResult,
-    too_variable,
 )
 from driftline.monitors.results.violation import Severity, plural
-from driftline.stats.blocks import DAY_US
-from driftline.stats.clusters import DECIDING_CLUSTERS, cluster_rows
 
-# What tells skill itself has most of the year's budget: it is what people are woken for.
-SKILL_BUDGET = 0.75
 SKILL = frozenset(
     {"auc", "balanced_accuracy", "brier_skill", "accuracy_skill", "mae", "mse", "rmse", "r2"}
 ) | {PINBALL}
 ERRORS = frozenset({"mae", "mse", "rmse", PINBALL})
-# Which answers that are right make better, or leave as they are; labels that are the prediction are
-# not the best of the other quantiles.
-MENDED = (SKILL - {PINBALL}) | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
+# Metrics that a reader misses where the reference has no value of them.
+EXPECTED = SKILL | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
 UNKNOWN = "no such metric of these answers"
-# Nine windows in ten lie less far out on one side.
-Z90 = 1.2816
-# A bound ten times as bad as the reference is none, nor is one that guessing meets.
-FAR_WORSE = 10.0
-GUESSED_AUC = 0.5
-# Where few rows are answered "yes", answers by lot have hardly more of them than a good model.
-FALSE_ALARMS = frozenset({"true_negative_rate", "false_positive_rate"})
-# Where one class is rare, answers that never name it are right as often as those of a good model.
-SHARES_RIGHT = frozenset({"accuracy", "weighted_recall"})
+FEW_MAKE_IT = f"{UNBOUNDED}a few of them make most of its variance"
+# Of more classes those with most rows are shown.
+CLASSES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,113 +88,161 @@ class QualityJudgement:
 
     measures: Mapping[str, Measure]
     results: Mapping[str, MetricResult]
-    alpha: Mapping[str, float]  # By judged metric: the p-value below which it is a violation.
+    alpha: Mapping[str, float] = field(default_factory=dict)  # The p-value of a violation, by name.
     # By metric that is too small to judge: rows there are, and rows it takes.
-    needed: Mapping[str, str]
+    needed: Mapping[str, str] = field(default_factory=dict)
     # Metrics beyond their bounds that are not judged, since their labels are no fair sample.
     withheld: tuple[str, ...] = ()
+    pooled: tuple[Tested, ...] = ()  # Violations of several windows together.
+    sums: WindowSums | None = None  # What the window leaves for later ones.
+    parts: tuple[MetricResult, ...] = ()  # Single classes.
+    errors: Mapping[str, float] = field(default_factory=dict)  # Of the user's own metrics.
+
+
+@dataclass(frozen=True, eq=False)
+class QualityReference:
+    """A reference's rows as the engine takes them, for windows of one length."""
+
+    metrics: QualityMetrics
+    reference: Reference
+    row_count: int
+
+    @classmethod
+    def of(cls, expected: Expectation, block: timedelta) -> QualityReference | None:
+        """Count a reference's rows; None where there are none."""
+        answers = expected.answers
+        if answers is None or not len(answers):
+            return None
+        sums = QualitySums.of(answers, expected.extras.costs)
+        buckets = sums.by_group(answers)
+        shown = _class_names(expected, answers)
+        metrics = QualityMetrics.of(sums, buckets.sum(axis=0), shown)
+        days = sums.by_block(answers, block // timedelta(microseconds=1))
+        judged = _judged_sides(expected, metrics)
+        return cls(
+            metrics, Reference(metrics.metric_set(judged), buckets, days, block=block), len(answers)
+        )
+
+    @cached_property
+    def ends(self) -> tuple[Array, Array]:
+        """The 95% intervals of the reference's own values, in their tested form."""
+        known = self.reference
+        return intervals(known.value, known.rows, known.support, known)
 
 
 def judge_quality(
+    context: CheckContext,
     expected: Expectation,
     answers: Answers,
-    blocks: list[Blocks],
+    sample: LabelSample,
     *,
-    budget: Budget,
-    sample: LabelSample = ALL_LABELS,
-    lost: frozenset[str] = frozenset(),
+    length: timedelta,
 ) -> QualityJudgement:
-    """Judge every metric of a window; labels must be a fair `sample`, except for `lost` metrics."""
-    clusters = cluster_rows(answers.time_us)
-    measures = expected.extras.measure(answers, clusters)
-    days = cluster_rows(answers.time_us, least=DECIDING_CLUSTERS)
-    careful = measures
-    if clusters is None or days is None or not np.array_equal(clusters, days):
-        # What windows of the reference do not explain is judged with fewer, longer clusters.
-        careful = expected.judged.measure(answers, days)
-    faced = {
-        name: one.facing(measures[name].value) if name in measures else one
-        for name, one in expected.constraints.items()
-    }
-    expected = replace(expected, constraints=faced)
-    alpha = _alpha([name for name in expected.constraints if name in measures], budget)
-    # Of two sides each has half.
-    alpha |= {name: alpha[name] / 2.0 for name in alpha if faced[name].is_two_sided}
-    results: dict[str, MetricResult] = {}
-    withheld = []
-    rows, own = len(answers), {one.name for one in expected.extras.own}
-    for name, measure in measures.items():
-        constraint, reference = expected.constraints.get(name), expected.measures.get(name)
-        note = _note(measure, rows, judged=constraint is not None)
-        if not note and constraint is not None and name not in expected.own:
-            note = _short_reference(expected, reference)
-        if not note and name in own and constraint is not None:
-            note = _unbounded_note(measure, reference)
-        results[name] = _result(name, measure, constraint, reference, rows=rows, note=note)
-        if name in own and constraint is None:
-            results[name] = _without_threshold(results[name], reference)
-        if constraint is None or note:
-            continue
-        results[name] = judged_result(
-            name, results[name], expected, blocks, measure, careful[name],
-            rows=rows, alpha=alpha[name],
-        )  # fmt: skip
-        violated = results[name].violated
-        if sample.is_unfair(violated=violated) and not (violated and name in lost):
-            withheld += [name] * violated
-            note = f"{UNFAIR_LABELS}{sample.words}"
-            results[name] = replace(
-                results[name], bound=None, p_value=None, severity=None, note=note
-            )
-    results = _told_by_lot(expected, results)
-    broken = [name for name, one in results.items() if one.violated]
-    for name in broken:
+    """Judge every metric of a window of some length; labels must be a fair `sample`."""
+    measures = expected.extras.measure(answers)
+    known = kept_reference(context, expected, length)
+    if known is None:
+        known = _without_reference(expected, answers)
+    is_fair = len(answers) > 0 and not sample.is_unfair(violated=False)
+    window = _window_sums(context, known, answers, length)
+    tested = _tested(context, expected, known, window, is_fair=is_fair)
+    own = _own_tests(context, expected, answers, measures, length)
+    results = _results(expected, known, answers, measures, tested, own)
+    results, withheld = _without_unfair(results, sample)
+    for name in [name for name, one in results.items() if one.violated]:
         results[name] = replace(results[name], severity=_severity(name, results))
     for name, constraint in expected.constraints.items():
         if name not in measures:
-            results[name] = MetricResult(
-                name, None, operator=constraint.operator, note=f"{UNDEFINED}{UNKNOWN}"
+            note = f"{UNDEFINED}{UNKNOWN}"
+            results[name] = MetricResult(name, operator=constraint.operator, note=note)
+    single = [one for one in tested if one.windows == 1]
+    few = {name for name, one in results.items() if one.note == INSUFFICIENT}
+    need = f"{MIN_ROWS} labelled rows with an answer; there are {_worth(answers):.0f}"
+    level = context.budget.per_window / max(sum(one.state == "judged" for one in single), 1)
+    kept = replace(window, p_value=smallest_p_value(tested))
+    return QualityJudgement(
+        measures,
+        results,
+        {name: level for name, one in results.items() if one.judged},
+        dict.fromkeys(few, need),
+        withheld,
+        tuple(one for one in tested if one.windows > 1 and one.violated),
+        kept if is_fair and expected.answers is not None else None,
+        _part_results(expected, known, answers, single),
+        {name: one.error for name, one in own.items()},
+    )
+
+
+def judge_compat(expected: Expectation, answers: Answers) -> QualityJudgement:
+    """Judge a window as SageMaker does: any value beyond its threshold is a violation.
+
+    No intervals, smallest number of rows, budget or severities. Metrics that SageMaker does not
+    have are left out, and one without a value is no violation.
+    """
+    found = expected.extras.measure(answers)
+    measures = {name: one for name, one in found.items() if is_sagemakers(name)}
+    results = {}
+    for name, measure in measures.items():
+        constraint = expected.constraints.get(name)
+        result = _plain_result(name, measure, expected, len(answers))
+        if constraint is not None and not result.note:
+            is_broken = constraint.is_broken_by(measure.value)
+            result = replace(
+                result, bound=constraint.threshold, severity="ticket" if is_broken else None
             )
-    needed = {
-        name: _need(measures[name], rows)
-        for name, one in results.items()
-        if one.note == INSUFFICIENT
-    }
-    return QualityJudgement(measures, results, alpha, needed, tuple(withheld))
+        results[name] = result
+    return QualityJudgement(measures, results)
 
 
-def lost_metrics(
-    expected: Expectation,
-    answers: Answers,
-    every: Answers,
-    blocks: list[Blocks],
-    *,
-    budget: Budget,
-    sample: LabelSample,
-) -> frozenset[str]:
-    """Return the violations of an unfair sample that no further labels could undo."""
-    if not sample.is_unfair(violated=True):
-        return frozenset()
-    lost = {
-        name
-        for name, one in expected.constraints.items()
-        if name in MENDED and not one.is_two_sided and one.is_lower == (name not in ERRORS)
-    } - {one.name for one in expected.extras.own}
-    if expected.problem == "multiclass":
-        lost -= {"brier_skill"}  # More rows of the frequent classes make it worse.
-    lost &= _violated(judge_quality(expected, answers, blocks, budget=budget))
-    tried = 0
-    for best in best_labels(every, answers) if lost else ():
-        lost &= _violated(judge_quality(expected, best, blocks, budget=budget))
-        tried += 1
-    return frozenset(lost) if tried else frozenset()
+def window_length(
+    context: CheckContext, expected: Expectation, answers: Answers, rows: int
+) -> timedelta:
+    """Return the window's length; of rows at hand as their times or their number tell."""
+    length = context.rows.length or length_by_times(answers.time_us)
+    known = expected.answers
+    if length is None and known is not None and (span := time_length(known)) is not None:
+        length = span * min(1.0, max(rows, 1) / len(known))
+    return length or timedelta(days=365.0 / context.budget.windows_per_year)
+
+
+def kept_reference(
+    context: CheckContext, expected: Expectation, length: timedelta
+) -> QualityReference | None:
+    """Count a reference's rows in blocks for windows of a length, cached between windows."""
+    known = expected.answers
+    block = block_length(length, None if known is None else time_length(known))
+    constraints = tuple(sorted((name, repr(one)) for name, one in expected.constraints.items()))
+    key = ("quality", context.roles, block, constraints, repr(expected.extras.costs))
+    return context.kept(key, lambda: QualityReference.of(expected, block))
+
+
+def findable(
+    context: CheckContext, expected: Expectation, rows: int, *, budget: Budget
+) -> Iterator[tuple[str, float, float]]:
+    """Yield metrics of skill and coverage, the reference's value and the loss that is found.
+
+    Nine in ten windows of a day with `rows` rows would call the latter a violation.
+    """
+    known = kept_reference(context, expected, DAY)
+    if known is None:
+        return
+    buckets = known.reference.buckets * (rows / known.row_count)
+    tested = judge(known.reference, buckets, length=1.0, level=budget.per_window)
+    by_name = {one.name: one for one in tested}
+    for name in expected.constraints:
+        one = by_name.get(base_of(name))
+        if one is None or name in expected.own or one.state != "judged":
+            continue
+        if name in SKILL or name == widest_interval(expected.constraints):
+            value, least = (_aliased(name, number) for number in (one.reference, one.findable))
+            yield name, value, least
 
 
 def reference_note(expected: Expectation) -> str:
     """Return a note on the metrics without a reference value, which are not judged."""
     reasons = dict[str, list[str]]()
     for name, one in expected.measures.items():
-        if one.undefined and name in MENDED | ERRORS:
+        if one.undefined and name in EXPECTED:
             reasons.setdefault(_of_classes(one.undefined, expected), []).append(name)
     parts = [f"{', '.join(names)} ({why})" for why, names in reasons.items()]
     return f"not judged, as the reference has no value of it: {'; '.join(parts)}" if parts else ""
@@ -208,328 +256,331 @@ def _of_classes(why: str, expected: Expectation) -> str:
     return f'{"no" if why == POSITIVE else "every"} label "{label}" is "{positive}"'
 
 
-def _violated(judged: QualityJudgement) -> set[str]:
-    return {name for name, one in judged.results.items() if one.violated}
+def _class_names(expected: Expectation, answers: Answers) -> list[tuple[str, str]]:
+    """Return the classes to measure alone with their metrics, asked ones and frequent ones."""
+    if answers.problem != "multiclass":
+        return []
+    found = [(name, metric) for name in shown_classes(answers) for metric in CLASS_METRICS]
+    asked = [one.rstrip("]").split("[", 1) for one in expected.extras.of_class]
+    return list(dict.fromkeys([*found, *((name, metric) for metric, name in asked)]))
 
 
-def judged_result(
-    name: str,
-    result: MetricResult,
+def shown_classes(answers: Answers) -> tuple[str, ...]:
+    """Return the classes shown alone, in order; none unless there are several."""
+    if answers.problem != "multiclass" or not len(answers):
+        return ()
+    counts = np.bincount(answers.label.astype(np.intp), minlength=len(answers.classes))
+    most = np.sort(np.argsort(-counts, kind="stable")[:CLASSES_SHOWN])
+    return tuple(answers.classes[one] for one in most)
+
+
+def _judged_sides(expected: Expectation, metrics: QualityMetrics) -> dict[str, int]:
+    """Return the metrics that the reference's value decides, and which way is worse."""
+    names = [
+        name
+        for name in expected.constraints
+        if name not in expected.own
+        and base_of(name) in metrics.names
+        and not expected.measures[name].undefined
+    ]
+    return judged_sides(names, {name: expected.constraints[name].is_lower for name in names})
+
+
+def _without_reference(expected: Expectation, answers: Answers) -> QualityReference:
+    """Return the window's own sums where a reference is known by documents alone."""
+    sums = QualitySums.of(answers, expected.extras.costs)
+    buckets = sums.by_group(answers)
+    metrics = QualityMetrics.of(sums, buckets.sum(axis=0), _class_names(expected, answers))
+    return QualityReference(metrics, Reference(metrics.metric_set({}), buckets), len(answers))
+
+
+def _window_sums(
+    context: CheckContext, known: QualityReference, answers: Answers, length: timedelta
+) -> WindowSums:
+    window = None if context.rows.facts is None else context.rows.facts.window
+    start = EPOCH if window is None else window.start
+    buckets = known.metrics.sums.by_group(answers)
+    layout = known.metrics.sums.layout
+    return WindowSums(start, start + length, buckets, layout)
+
+
+def _tested(
+    context: CheckContext,
     expected: Expectation,
-    blocks: list[Blocks],
-    measure: Measure,
-    careful: Measure,
+    known: QualityReference,
+    window: WindowSums,
     *,
-    rows: int,
-    alpha: float,
-) -> MetricResult:
-    """Return a metric with its bound, a "ticket" where it is violated."""
-    judged = partial(
-        _verdict, name, expected, blocks, measure, careful, rows=rows, alpha=alpha
-    )  # fmt: skip
-    verdict = judged()
-    guess = _guesses(expected).get(name)
-    is_bound = partial(_is_bound, expected.constraints[name], measure.scale, guess)
-    if not verdict.violated and not is_bound(verdict.bound):
-        if (constraint := expected.constraints[name]).is_two_sided:
-            # Where nearly all labels are covered, no more can be told, and fewer can.
-            turned = constraint.turned
-            other = judged_result(
-                name, replace(result, operator=turned.operator),
-                replace(expected, constraints={**expected.constraints, name: turned}),
-                blocks, measure, careful, rows=rows, alpha=alpha,
-            )  # fmt: skip
-            if other.judged:
-                return other
-        why = measure.lacking and f"{TOO_VARIABLE}{measure.lacking}"
-        days = max((one.fitting * one.length_us / DAY_US for one in blocks[:1]), default=0.0)
-        why = why or too_variable(
-            rows,
-            lambda more: _would_bind(judged(more=more), is_bound),
-            days,
-            (lambda longer: _would_bind(judged(longer=longer), is_bound)) if days else None,
+    is_fair: bool,
+) -> list[Tested]:
+    """Test all metrics of sums, alone and with earlier windows."""
+    metric_set = known.reference.metrics
+    asked = _thresholds(expected, known, window)
+    judged = int(metric_set.is_judged.sum())
+    level = context.budget.per_window / max(judged + len(asked), 1)
+    past = context.past.sums if is_fair else None
+    tested = judge_spans(known.reference, window, past, level=level * max(judged, 1))
+    names = [metric.name for metric in metric_set.metrics]
+    written = judge_thresholds(
+        metric_set,
+        window.buckets,
+        list(asked.values()),
+        level=level * max(len(asked), 1),
+        reference=None if expected.answers is None else known.reference,
+    )
+    by_name = dict(zip(asked, written, strict=True))
+    ends = {one.name: (one.low, one.high) for one in tested if one.windows == 1}
+    for name, one in by_name.items():
+        low, high = ends[names[asked[name].metric]]
+        tested.append(replace(one, name=f"{name}\0", low=low, high=high))
+    return tested
+
+
+def _thresholds(
+    expected: Expectation, known: QualityReference, window: WindowSums
+) -> dict[str, Threshold]:
+    """Return the thresholds that decide by themselves: written ones, and those of documents."""
+    found, names = {}, [metric.name for metric in known.reference.metrics.metrics]
+    functions = {one.name for one in expected.extras.own}
+    total = window.buckets.sum(axis=0)
+    values, supports = known.metrics.measure(total), known.metrics.support(total)
+    for name, constraint in expected.constraints.items():
+        is_written = name in expected.own or expected.answers is None
+        if not is_written or name in functions or base_of(name) not in names:
+            continue
+        at = names.index(base_of(name))
+        wanted = tested_value(name, constraint.threshold)
+        side = judged_sides([name], {name: constraint.is_lower})[base_of(name)]
+        if constraint.is_two_sided:
+            side = 1 if values[at] > wanted else -1
+        support = math.inf
+        if name not in expected.own and expected.documented:
+            support = expected.documented * float(supports[at] / max(supports.max(), 1.0))
+        found[name] = Threshold(at, wanted, side, max(support, 1.0))
+    return found
+
+
+def _own_tests(
+    context: CheckContext,
+    expected: Expectation,
+    answers: Answers,
+    measures: Mapping[str, Measure],
+    length: timedelta,
+) -> dict[str, OwnTest]:
+    """Test the user's own metrics that have a value here and in the reference."""
+    functions: Sequence[OwnMetric] = expected.extras.own
+    level = context.budget.per_window / max(len(expected.constraints), 1)
+    found = {}
+    for one in functions:
+        known = expected.measures.get(one.name)
+        constraint = expected.constraints.get(one.name)
+        if measures[one.name].undefined:
+            continue
+        has_reference = known is not None and not known.undefined and expected.answers is not None
+        worse = 0
+        if constraint is not None and not constraint.is_two_sided:
+            worse = -1 if constraint.is_lower else 1
+        is_written = constraint is not None and (one.name in expected.own or not has_reference)
+        found[one.name] = own_test(
+            one,
+            expected.answers if has_reference else None,
+            answers,
+            worse=worse,
+            level=level,
+            block_us=length // timedelta(microseconds=1),
+            threshold=constraint.threshold if constraint is not None and is_written else None,
         )
-        return replace(result, note=why)
-    severity: Severity | None = "ticket" if verdict.violated else None
-    return replace(result, bound=verdict.bound, p_value=verdict.p_value, severity=severity)
+    return found
 
 
-def judge_thresholds(expected: Expectation, answers: Answers) -> QualityJudgement:
-    """Judge a window as SageMaker does: any value beyond its threshold is a violation.
-
-    No intervals, smallest number of rows, budget or severities. Metrics that SageMaker does not
-    have are left out, and one without a value is no violation.
-    """
-    found = measure_answers(answers, cluster_rows(answers.time_us))
-    measures = {name: one for name, one in found.items() if is_sagemakers(name)}
+def _results(
+    expected: Expectation,
+    known: QualityReference,
+    answers: Answers,
+    measures: Mapping[str, Measure],
+    tested: Sequence[Tested],
+    own: Mapping[str, OwnTest],
+) -> dict[str, MetricResult]:
+    """Build the result of each metric, in the order of the measures."""
+    by_name = {one.name: one for one in tested if one.windows == 1}
     results = {}
     for name, measure in measures.items():
-        constraint, reference = expected.constraints.get(name), expected.measures.get(name)
-        note = f"{UNDEFINED}{measure.undefined}" if measure.undefined else ""
-        result = _result(name, measure, constraint, reference, rows=len(answers), note=note)
-        if constraint is not None and not note:
-            is_broken = constraint.is_broken_by(measure.value)
-            result = replace(
-                result, bound=constraint.threshold, severity="ticket" if is_broken else None
-            )
+        result = _plain_result(name, measure, expected, len(answers))
+        base = by_name.get(base_of(name))
+        written = by_name.get(f"{name}\0")
+        if name in own:
+            result = _own_result(result, own[name])
+            one = own[name].tested
+        else:
+            if base is not None and not measure.undefined:
+                result = _with_numbers(
+                    result, name, base, known, has_reference=bool(expected.answers)
+                )
+            one = written or base
+        if name in expected.constraints and not result.note:
+            result = _decided(result, name, one, expected, _worth(answers))
+        elif name in {each.name for each in expected.extras.own} and not result.note:
+            result = _without_threshold(result, expected.measures.get(name))
         results[name] = result
-    return QualityJudgement(measures, results, {}, {})
+    return results
 
 
-def findable(
-    expected: Expectation, rows: int, *, budget: Budget
-) -> Iterator[tuple[str, float, float]]:
-    """Yield judged metrics of skill and coverage, the reference's value and the one that is found.
-
-    Nine in ten windows of `rows` rows would call the latter a loss.
-    """
-    assert expected.answers is not None  # Known by documents alone it tells no spread.
-    answers = expected.answers
-    blocks = blocks_of(answers, answers, timedelta(days=1), expected.judged)
-    alpha = _alpha([name for name in expected.constraints if name in expected.measures], budget)
-    guesses, found = _guesses(expected), []
-    interval = widest_interval(alpha)
-    for name in (one for one in alpha if one in SKILL or one == interval):
-        measure, constraint = expected.measures[name], expected.constraints[name]
-        like = replace(measure, variance=measure.independent, clusters=0)
-        like = like.of_more(rows / max(1, len(answers)))
-        if _note(like, rows, judged=True):
-            continue
-        level = alpha[name] / (1.0 + constraint.is_two_sided)
-        verdict = _verdict(name, expected, blocks, like, like, rows=rows, alpha=level)
-        side = -1.0 if constraint.is_lower else 1.0
-        least = forward(verdict.bound, math.inf, like.scale)
-        least += side * Z90 * math.sqrt(variance_of(like))
-        value = backward(least, like.scale)
-        if _is_bound(constraint, like.scale, guesses.get(name), value):
-            found.append((name, measure.value, value))
-    if _finds_lot(answers, expected.constraints, {name: value for name, _, value in found}):
-        yield from found
+def _plain_result(name: str, measure: Measure, expected: Expectation, rows: int) -> MetricResult:
+    """Build a result of the value alone."""
+    reference, constraint = expected.measures.get(name), expected.constraints.get(name)
+    return MetricResult(
+        name=name,
+        value=_known(measure.value),
+        reference=_known(reference.value) if reference else None,
+        operator=constraint.operator if constraint else "",
+        count=rows,
+        note=f"{UNDEFINED}{measure.undefined}" if measure.undefined else "",
+    )
 
 
-def _alpha(judged: list[str], budget: Budget) -> dict[str, float]:
-    """Divide the year's budget among the windows and the judged metrics."""
-    each = budget.per_window
-    skill = [name for name in judged if name in SKILL]
-    others = [name for name in judged if name not in SKILL]
-    share = (SKILL_BUDGET if others else 1.0) if skill else 0.0
-    return {
-        **{name: each * share / len(skill) for name in skill},
-        **{name: each * (1.0 - share) / len(others) for name in others},
-    }
+def _with_numbers(
+    result: MetricResult, name: str, one: Tested, known: QualityReference, *, has_reference: bool
+) -> MetricResult:
+    """Add the interval, the rows that the metric rests on, and the reference's interval."""
+    low, high = sorted((_aliased(name, one.low), _aliased(name, one.high)))
+    value = result.value
+    if name == "brier_skill" and has_reference:
+        value = one.value  # At the reference's share of positives.
+    least = most = math.nan
+    if has_reference:
+        names = [metric.name for metric in known.reference.metrics.metrics]
+        at = names.index(one.name)
+        show = known.reference.metrics.metrics[at].show
+        ends = [float(show(np.array(end[at]))) for end in known.ends]
+        least, most = sorted(_aliased(name, end) for end in ends)
+    return replace(
+        result,
+        value=value,
+        low=_known(low),
+        high=_known(high),
+        reference_low=_known(least),
+        reference_high=_known(most),
+        count=round(one.support),
+        unbounded=FEW_MAKE_IT if math.isnan(low) and one.support > 0 else "",
+    )
 
 
-def _note(measure: Measure, rows: int, *, judged: bool) -> str:
+def _own_result(result: MetricResult, own: OwnTest) -> MetricResult:
+    note = result.note
+    if not note and own.unbounded:
+        note = f"{TOO_VARIABLE}{own.unbounded}"
+    return replace(
+        result,
+        low=_known(own.low),
+        high=_known(own.high),
+        reference_low=_known(own.reference_low),
+        reference_high=_known(own.reference_high),
+        unbounded=own.unbounded,
+        note=note,
+    )
+
+
+def _decided(
+    result: MetricResult, name: str, one: Tested | None, expected: Expectation, rows: float
+) -> MetricResult:
+    """Add bound, p-value and whether it is violated; or why it is not judged."""
     if rows < MIN_ROWS:
+        return replace(result, note=INSUFFICIENT)
+    reference = expected.measures.get(name)
+    is_own = name in expected.own
+    if one is None or (one.state == "undefined" and not is_own):
+        why = reference.undefined if reference is not None else ""
+        return replace(result, note=f"{UNDEFINED}in the reference: {why or UNKNOWN}")
+    if not is_own and expected.answers is not None and len(expected.answers) < MIN_ROWS:
+        return replace(result, note=_short_reference(expected.answers))
+    if one.state != "judged":
+        if name in SKILL and reference is not None and reference.value == 1.0:
+            return replace(result, note=f"{TOO_VARIABLE}the reference has no error")
+        return replace(result, note=_why_not(one))
+    bound = _aliased(name, one.bound)
+    constraint = expected.constraints[name]
+    operator = constraint.operator
+    if constraint.is_two_sided:
+        operator = LESS if (result.value or 0.0) < constraint.threshold else GREATER
+    if not math.isfinite(bound):
+        return replace(result, note=_why_not(one))
+    return replace(
+        result,
+        bound=bound,
+        operator=operator,
+        p_value=_known(one.p_value),
+        severity="ticket" if one.violated else None,
+    )
+
+
+def _worth(answers: Answers) -> float:
+    """Return how many rows of equal weight the rows are worth."""
+    return float(len(answers)) if answers.weight is None else effective_rows(answers.weight)
+
+
+def _why_not(one: Tested) -> str:
+    """Return why a number is not testable, with the rows that would do."""
+    if not one.support:
         return INSUFFICIENT
-    if measure.undefined:
-        return f"{UNDEFINED}{measure.undefined}"
-    if judged and not measure.support and measure.unbounded:
-        return f"{TOO_VARIABLE}{measure.unbounded}"  # A class has no row.
-    return INSUFFICIENT if judged and measure.support < MIN_SUPPORT else ""
+    if math.isfinite(one.needed):
+        return f"{TOO_VARIABLE}about {one.needed:,.0f} rows that it rests on would do"
+    return f"{TOO_VARIABLE}no number of rows would do, only a longer reference or longer windows"
 
 
-def _short_reference(expected: Expectation, reference: Measure | None) -> str:
-    """Return why a reference gives no bound: all its rows may be right by chance."""
-    if reference is not None and reference.scale == "skill" and reference.value == 1.0:
-        # A skill has no exact limits; the share that it is made of has.
-        return f"{TOO_VARIABLE}the reference has no error"
-    known = expected.answers
-    if known is None or len(known) >= MIN_ROWS:
-        return ""
+def _short_reference(answers: Answers) -> str:
     left = (
-        (known.unanswered, "without a prediction"),
-        (known.impossible, "whose prediction no metric can use"),
-        (known.unfit, "whose label no metric can use"),
+        (answers.unanswered, "without a prediction"),
+        (answers.impossible, "whose prediction no metric can use"),
+        (answers.unfit, "whose label no metric can use"),
     )
     words = ", ".join(f"{count:,} {why}" for count, why in left if count)
     return (
-        f"{TOO_VARIABLE}the reference has {plural(len(known), 'row')} of use"
+        f"{TOO_VARIABLE}the reference has {plural(len(answers), 'row')} of use"
         f"{f' beside {words}' * bool(words)}, {MIN_ROWS} are needed; make the baseline again of "
         "more rows with label and prediction"
     )
 
 
-def _unbounded_note(measure: Measure, reference: Measure | None) -> str:
-    """Return why a user's function is not judged: its variance is unknown on one side."""
-    sides = [one for one in (measure, reference) if one is not None]
-    why = next((one.unbounded for one in sides if one.unbounded and not one.clusters), "")
-    return why and f"{TOO_VARIABLE}{why}"
-
-
 def _without_threshold(result: MetricResult, reference: Measure | None) -> MetricResult:
     """Note why a requested metric is not judged: it failed, here or on the reference."""
     why = reference.undefined if reference is not None else "a reference of documents alone"
-    note = result.note or f"{UNDEFINED}in the reference: {why}"
-    return replace(result, operator=GREATER, note=note)
+    return replace(result, operator=GREATER, note=f"{UNDEFINED}in the reference: {why}")
 
 
-def _need(measure: Measure, rows: int) -> str:
-    if rows < MIN_ROWS:
-        return f"{MIN_ROWS} labelled rows with an answer; there are {rows}"
-    return f"{plural(MIN_SUPPORT, 'row')} that it rests on; there are {measure.support:.0f}"
+def _without_unfair(
+    results: dict[str, MetricResult], sample: LabelSample
+) -> tuple[dict[str, MetricResult], tuple[str, ...]]:
+    """Leave metrics unjudged whose labels are no fair sample; also return the violated ones."""
+    found, withheld = dict(results), []
+    for name, one in results.items():
+        if one.judged and sample.is_unfair(violated=one.violated):
+            withheld += [name] * one.violated
+            note = f"{UNFAIR_LABELS}{sample.words}"
+            found[name] = replace(one, bound=None, p_value=None, severity=None, note=note)
+    return found, tuple(withheld)
 
 
-def shown_result(name: str, measure: Measure, reference: Measure | None, rows: int) -> MetricResult:
-    """Build the result of a metric that is not judged."""
-    note = _note(measure, rows, judged=False)
-    return _result(name, measure, None, reference, rows=rows, note=note)
-
-
-def _result(
-    name: str,
-    measure: Measure,
-    constraint: Constraint | None,
-    reference: Measure | None,
-    *,
-    rows: int,
-    note: str,
-) -> MetricResult:
-    """Build the result of one metric, before its judgement."""
-    low, high = measure.interval if measure.support else (math.nan, math.nan)
-    known = reference is not None and reference.variance > 0
-    bottom, top = reference.interval if reference and known else (math.nan, math.nan)
-    return MetricResult(
-        name=name,
-        value=_known(measure.value),
-        low=_known(low),
-        high=_known(high),
-        unbounded=measure.unbounded,
-        reference=_known(reference.value) if reference else None,
-        reference_low=_known(bottom),
-        reference_high=_known(top),
-        operator=constraint.operator if constraint else "",
-        count=round(measure.support) or rows,
-        note=note,
-    )
-
-
-def _verdict(
-    name: str,
-    expected: Expectation,
-    blocks: list[Blocks],
-    measure: Measure,
-    careful: Measure,
-    *,
-    rows: int,
-    alpha: float,
-    more: float = 1.0,
-    longer: float = 1.0,
-) -> Verdict:
-    """Judge a metric, as if with `more` times the rows and `longer` times the reference."""
-    constraint, reference = expected.constraints[name], expected.measures.get(name)
-    found, is_own = None, name in expected.own
-    if (
-        reference is not None
-        and blocks
-        and not is_own
-        # Days of a few failures in all do not show how they vary: their rows have exact limits.
-        and not has_few_failures(reference, is_lower=constraint.is_lower)
-    ):
-        found = scatter(blocks, name)
-        if found is not None and longer != 1.0:
-            found = found.of_longer(longer)
-    if reference is not None and not reference.variance and expected.answers is None:
-        # Of a document alone the rows are known, not on how many of them each metric rests.
-        share = measure.support / rows
-        reference = replace(reference, support=reference.support * share)
-    return judge_metric(
-        (measure if found is not None else careful).of_more(more),
-        constraint,
-        reference=reference if reference and reference.support else None,
-        blocks=found,
-        is_own=is_own,
-        alpha=alpha,
-    )
-
-
-def _would_bind(verdict: Verdict, is_bound: Callable[[float], bool]) -> bool:
-    """Whether it is a violation, or has a bound that can be exceeded."""
-    return verdict.violated or is_bound(verdict.bound)
-
-
-def _told_by_lot(
-    expected: Expectation, results: Mapping[str, MetricResult]
-) -> dict[str, MetricResult]:
-    """Leave metrics of skill unjudged where randomly permuted labels would pass all their bounds.
-
-    A day's Brier skill may be far below that of guessing without a change: such a bound only shows
-    extreme scores, and a window within it may have lost all skill.
-    """
-    skills = {name: one for name, one in results.items() if name in SKILL and one.bound is not None}
-    is_own = not expected.own.isdisjoint(skills)
-    bounds = {name: one.bound for name, one in skills.items() if one.bound is not None}
-    if (
-        is_own
-        or not skills
-        or any(one.violated for one in skills.values())
-        or _finds_lot(expected.answers, expected.constraints, bounds)
-    ):
-        return dict(results)
-    notes = (one.note for name, one in results.items() if name in SKILL)
-    told = (note for note in notes if note.startswith(TOO_VARIABLE))
-    note = next(told, f"{TOO_VARIABLE}labels drawn by lot would pass")
-    unjudged = {
-        name: replace(one, bound=None, p_value=None, note=note) for name, one in skills.items()
-    }
-    return {**results, **unjudged}
-
-
-def _finds_lot(
-    answers: Answers | None, constraints: Mapping[str, Constraint], bounds: Mapping[str, float]
-) -> bool:
-    """Whether the reference with randomly permuted labels breaks any of the bounds."""
-    if answers is None:
-        return True
-    lot = by_lot(answers)
-    return any(
-        lot[name] < bound if constraints[name].is_lower else lot[name] > bound
-        for name, bound in bounds.items()
-        if name in lot
-    )
-
-
-def _guesses(expected: Expectation) -> dict[str, float]:
-    """Return a metric's values by guessing: always the most frequent class, or at random."""
-    found = {"auc": GUESSED_AUC}
-    if expected.answers is not None and expected.answers.classes:
-        found["balanced_accuracy"] = 1.0 / len(expected.answers.classes)
-        found |= shares_by_lot(expected.answers)
-    if (most := expected.measures.get("accuracy_majority_classifier")) is not None:
-        found |= dict.fromkeys(SHARES_RIGHT, most.value)
-    for name in (FALSE_ALARMS | SHARES_RIGHT) & found.keys():
-        known = expected.constraints.get(name)
-        if known is not None and abs(known.threshold - found[name]) <= TOLERANCE:
-            # No bound tells them apart; what it does tell is that false alarms, or mistakes, are
-            # no more.
-            del found[name]
-    return found
-
-
-def _is_bound(constraint: Constraint, scale: Scale, guess: float | None, bound: float) -> bool:
-    """Whether anything could exceed a bound: a guess, or a value ten times as bad."""
-    threshold = constraint.threshold
-    if isinstance(scale, Range):
-        return _is_within(scale, constraint, bound)
-    side = 1.0 if constraint.is_lower else -1.0
-    if guess is not None and side * threshold > side * guess >= side * bound:
-        return False  # Answers without any skill would keep it.
-    if scale == "skill" or (scale != "error" and not constraint.is_lower):
-        # What is left of a skill, and of a share of mistakes, is measured from the other end.
-        left, allowed = 1.0 - threshold, 1.0 - bound
-        return allowed < left * FAR_WORSE if scale == "skill" else allowed > left / FAR_WORSE
-    return bound > threshold / FAR_WORSE if constraint.is_lower else bound < threshold * FAR_WORSE
-
-
-def _is_within(scale: Range, constraint: Constraint, bound: float) -> bool:
-    """Return the same for a scale with two ends; without one any bound can be exceeded."""
-    threshold = constraint.threshold
-    behind, ahead = threshold - scale.least, scale.most - threshold
-    left, gone = scale.most - bound, bound - scale.least
-    if constraint.is_lower:
-        behind, ahead, left, gone = ahead, behind, gone, left
-    is_near = math.isinf(behind) or behind <= 0.0 or gone < behind * FAR_WORSE
-    return is_near and (math.isinf(ahead) or left > ahead / FAR_WORSE)
+def _part_results(
+    expected: Expectation, known: QualityReference, answers: Answers, tested: Sequence[Tested]
+) -> tuple[MetricResult, ...]:
+    """Return each class without a threshold of its own, with the reference's value."""
+    by_name, found = {one.name: one for one in tested}, []
+    for label in shown_classes(answers):
+        reference: Mapping[str, Measure] = {}
+        if expected.answers is not None:
+            reference = class_measures(expected.answers, label)
+        for metric, measure in class_measures(answers, label).items():
+            name = f"{metric}[{label}]"
+            if name in expected.constraints:
+                continue
+            result = _plain_result(name, measure, expected, len(answers))
+            one, before = by_name.get(name), reference.get(metric)
+            if one is not None and not measure.undefined:
+                result = _with_numbers(
+                    result, name, one, known, has_reference=expected.answers is not None
+                )
+            value = None if before is None else _known(before.value)
+            found.append(replace(result, name=metric, label=label, reference=value))
+    return tuple(found)
 
 
 def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
@@ -543,7 +594,7 @@ def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
     if name == "r2" or name in ERRORS:
         # Labels that spread wider make errors larger, and labels that spread less make r2 smaller;
         # both together are a worse model.
-        others = ERRORS & {*results} if name == "r2" else {"r2"}
+        others = ERRORS & {*results} if name == "r2" else {"r2"} & {*results}
         worse = any(_is_worse(results[other]) for other in others)
         return "page" if worse or (name == "r2" and is_negative) else "ticket"
     return "page" if covers_less(results[name], results) else "ticket"
@@ -553,9 +604,14 @@ def _is_worse(result: MetricResult) -> bool:
     """Whether a metric is worse than the reference's, regardless of chance."""
     if result.value is None or result.reference is None:
         return False
-    if result.operator == "LessThanThreshold":
+    if result.operator == LESS:
         return result.value < result.reference
     return result.value > result.reference
+
+
+def _aliased(name: str, value: float) -> float:
+    """Convert the displayed value of a base metric to that of one that says the same."""
+    return ALIASES[name].of(value) if name in ALIASES else value
 
 
 def _known(value: float) -> float | None:

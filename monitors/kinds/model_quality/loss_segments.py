@@ -20,7 +20,6 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.baseline.texts import shortened
 from driftline.formats.coercion import coerce, is_missing
-from driftline.monitors.kinds.model_quality.influence import Rows
 from driftline.monitors.results.violation import ERROR_SHARE, Segment, SegmentChange
 from driftline.monitors.root_cause.segments import ALL, NOT_NARROWED, Named
 from driftline.signature import Column
@@ -100,12 +99,15 @@ def _best(columns: Sequence[_Column], effect: float, loss: str) -> Segment | Non
 
 
 def _effect(answers: Answers, losses: Numbers) -> float:
-    """Return the design effect of a mean loss."""
-    mean = float(losses.mean())
-    table = Rows(len(losses), cluster_rows(answers.time_us))
-    found = table.measure(mean, losses - mean, "error")
-    alone = found.independent
-    return max(found.variance / alone, 1.0) if alone > 0 else 1.0
+    """Return the design effect of a mean loss: how much more it varies than by single rows."""
+    apart = losses - losses.mean()
+    cluster = cluster_rows(answers.time_us)
+    alone = float((apart**2).sum())
+    if cluster is None or not alone:
+        return 1.0
+    sums = np.bincount(cluster, apart)
+    count = len(sums)
+    return max(float((sums**2).sum()) * count / max(count - 1, 1) / alone, 1.0)
 
 
 def _levels(

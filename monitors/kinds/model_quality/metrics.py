@@ -1,581 +1,404 @@
-"""Metrics of a model's quality as pure functions of arrays, each with its variance.
+"""Metrics of model quality as functions of sums, in one table for the engine.
+
+A new metric is a line of `SPECS` and one of `_of_classes` or `_of_numbers`; its value by rows, as
+documents have it, is in values.py.
 
 References
 ----------
-model-monitor, section 4.2 (SageMaker's definitions); Murphy, Monthly Weather Review 101, 1973
-(Brier skill).
+Murphy, Monthly Weather Review 101, 1973 (Brier skill); Saerens, Latinne and Decaestecker, Neural
+Computation 14, 2002 (the same scores at another rate of classes).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from driftline.baseline.answers import NO_PROBABILITIES, ROUNDING, Answers
-from driftline.monitors.kinds.model_quality.base_rates import count_odds
-from driftline.monitors.kinds.model_quality.class_metrics import (
-    NEGATIVE,
-    POSITIVE,
-    area,
-    f_limits,
-    macro_metrics,
+from driftline.monitors.engine.metric import Array, Metric, MetricSet
+from driftline.monitors.engine.sums import harmonic, ratio
+from driftline.monitors.kinds.model_quality.costs import COST
+from driftline.monitors.kinds.model_quality.quantile_metrics import (
+    LEVEL_METRICS,
+    PINBALL,
+    WIDTH,
+    is_coverage,
+    quantile_rows,
 )
-from driftline.monitors.kinds.model_quality.error_metrics import error_metrics
-from driftline.monitors.kinds.model_quality.influence import (
-    TINY,
-    Codes,
-    Measure,
-    Numbers,
-    Rows,
-    Tally,
-    effective_rows,
-    relative_weights,
-    undefined,
-)
-from driftline.monitors.kinds.model_quality.quantile_metrics import quantile_metrics
-from driftline.monitors.results.metric import UNBOUNDED
-from driftline.stats.intervals import Limits, seen_count_limit, wilson
+from driftline.monitors.kinds.model_quality.sums import ERROR_COLUMNS, REST, WEIGHT, QualitySums
+from driftline.monitors.kinds.model_quality.values import BETAS
 
-BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
-# So far from 0 are probabilities kept, as scikit-learn does: a sure mistake is dear, not infinite.
-SURE = float(np.finfo(np.float64).eps)
-# In how many bins at most a calibration is shown.
-THRESHOLDS = 101
-CALIBRATION_BINS = 10
-# Rows that are worth so few have one that is worth nearly all: others' spread is next to nothing.
-ONE_ROW = 1.0 + 1e-6
-# With fewer rows beside the most frequent class, means of losses cannot be bounded.
-LEAST_OF_CLASS = 10
-# Where they are up to such a share of the rows and lose most of the mean, their number decides it:
-# from so many equal losses on the lower 95% limit of a count is at least half of it (Poisson).
-RARE, LEAST_OF_RARE = 0.4, 12
-# Of their skill the count cancels, and a row that is worth too much leaves it open: the few windows
-# that lack one by luck held the truth in 60 to 91% (docs/measured.md).
-SELDOM, LEAST_OF_SELDOM = 0.1, 100
-# Labels of one class have no skill: of weighed ones rounding leaves so much that they seem to vary.
-LEAST_BASE = 1e-12
+TOLERANCE, ERROR_TOLERANCE = 0.02, 0.05
+# A bound ten times as bad as the reference is none.
+FAR_WORSE = 10.0
 
 
-def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str, Measure]:
-    """Measure every metric of the answers' problem."""
-    if answers.problem == "regression":
-        came, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
-        found = regression_metrics(came, said, clusters, answers.weight)
-        if answers.quantiles is not None:
-            table = Rows(len(came), clusters, weights=answers.weight)
-            found |= quantile_metrics(came, answers.quantiles, answers.levels, table)
-        return found
-    label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)
-    if answers.problem == "binary":
-        return binary_metrics(
-            label == 1, answer == 1, answers.probability, clusters, answers.weight
-        )
-    return multiclass_metrics(
-        label, answer, len(answers.classes), answers.probability, clusters, answers.weight
+def _error(name: str, show: Callable[[Array], Array] | None = None) -> Metric:
+    plain = Metric(name, "error", 1, ERROR_TOLERANCE, FAR_WORSE, relative=True)
+    return plain if show is None else replace(plain, show=show)
+
+
+def _skill(name: str) -> Metric:
+    """Return a skill, which is tested as what is left of the error: 1 - skill."""
+    return Metric(name, "error", 1, TOLERANCE, FAR_WORSE, show=lambda value: 1.0 - value)
+
+
+def _share(name: str, *, lattice: bool = True) -> Metric:
+    return Metric(name, lattice=lattice)
+
+
+SPECS = {
+    one.name: one
+    for one in (
+        *map(_share, ("accuracy", "precision", "recall", "true_negative_rate", *BETAS)),
+        *(_share(name, lattice=False) for name in (
+            "balanced_accuracy", "weighted_precision", *(f"weighted_{beta}" for beta in BETAS),
+            "macro_precision", "macro_recall", "macro_f1",
+        )),
+        *(Metric(name, useless=0.5) for name in ("auc", "macro_auc", "weighted_auc")),
+        *map(_skill, ("brier_skill", "accuracy_skill", "r2")),
+        *map(_error, ("brier", "log_loss", "mae", "mape", "smape", PINBALL)),
+        replace(_error("rmse", np.sqrt), useless=FAR_WORSE**2),  # It is tested as its square.
+        Metric("mean_error", "plain", 0, ERROR_TOLERANCE, 1e9),
+        Metric(COST, "plain", 1, ERROR_TOLERANCE, 1e9, relative=True),
     )
+}  # fmt: skip
 
 
-def by_lot(answers: Answers) -> dict[str, float]:
-    """Return the expected metrics of skill over all permutations of labels; of rmse, its square."""
-    table = Rows(len(answers), weights=answers.weight)
-    mean = table.mean
-    if answers.problem == "regression":
-        label, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
-        came, told = mean(label), mean(said)
-        spread = mean((label - came) ** 2)
-        mse = spread + mean((said - told) ** 2) + (came - told) ** 2
-        mae = _mean_distance(label, said, table.weights)
-        r2 = 1.0 - mse / max(spread, TINY)
-        return {"mae": mae, "mse": mse, "rmse": math.sqrt(mse), "r2": r2}
-    classes = len(answers.classes)
-    share, answered = _class_shares(answers)
-    right = float(share @ answered)
-    found = {"auc": 0.5, "balanced_accuracy": 1.0 / classes}
-    found["accuracy_skill"] = 1.0 - (1.0 - right) / max(1.0 - float(share.max()), TINY)
-    if answers.probability is not None:
-        chance = answers.probability.reshape(len(answers), -1)
-        own = share[-chance.shape[1] :]
-        loss = float((table.means(chance**2) - 2.0 * table.means(chance) * own + own).sum())
-        found["brier_skill"] = 1.0 - loss / max(float((own * (1.0 - own)).sum()), TINY)
-    return found
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A metric that says the same as another one: `of` the other's displayed value."""
+
+    base: str
+    of: Callable[[float], float]
+    is_turned: bool = False  # Whether more of the one is less of the other.
 
 
-def shares_by_lot(answers: Answers) -> dict[str, float]:
-    """Return precision, recall, F and rates with randomly permuted labels."""
-    share, answered = _class_shares(answers)
-    hits = share * answered
-    each = {"precision": np.where(answered > 0.0, share, 0.0), "recall": answered}
-    for name, beta in BETAS.items():
-        each[name] = (1.0 + beta**2) * hits / np.maximum(beta**2 * share + answered, TINY)
-    if len(share) > 2:
-        return {f"weighted_{name}": float(share @ one) for name, one in each.items()}
-    found = {name: float(one[-1]) for name, one in each.items()}
-    yes = found["recall"]
-    found |= {"true_positive_rate": yes, "false_negative_rate": 1.0 - yes}
-    for no in answered[:-1].tolist():  # None where one class came alone.
-        found |= {"true_negative_rate": no, "false_positive_rate": 1.0 - no}
-    return found
+def _complement(value: float) -> float:
+    return 1.0 - value
 
 
-def _class_shares(answers: Answers) -> tuple[Numbers, Numbers]:
-    """Return each class's share of labels and of predictions, (K,); of two, positive last."""
-    weights = Rows(len(answers), weights=answers.weight).weights
-    label, answered = (
-        np.bincount(one.astype(np.intp), weights, len(answers.classes))
-        for one in (answers.label, answers.answer)
-    )
-    return label / label.sum(), answered / answered.sum()
+ALIASES = {
+    "true_positive_rate": Alias("recall", float),
+    "false_negative_rate": Alias("recall", _complement, is_turned=True),
+    "false_positive_rate": Alias("true_negative_rate", _complement, is_turned=True),
+    "weighted_recall": Alias("accuracy", float),
+    "mse": Alias("rmse", lambda value: value * value),
+}
+# From a displayed value to the tested one.
+TESTED: Mapping[str, Callable[[float], float]] = {
+    "rmse": lambda value: value * value,
+    **dict.fromkeys(("brier_skill", "accuracy_skill", "r2"), _complement),
+}
 
 
-def _mean_distance(some: Numbers, others: Numbers, weights: Numbers | None) -> float:
-    """Return the mean of |x - y| over all pairs of both, whose rows have the same weights."""
-    each = np.ones(len(some)) if weights is None else weights
-    none = np.zeros(len(some))
-    every = np.concatenate([some, others])
-    order = np.argsort(every)
-    below, under = (
-        (np.cumsum(np.concatenate(one)[order]) / each.sum())[:-1]
-        for one in ((each, none), (none, each))
-    )
-    share = below * (1.0 - under) + under * (1.0 - below)
-    return float((np.diff(every[order]) * share).sum())
+def base_of(name: str) -> str:
+    """Return the metric that is tested for one."""
+    return ALIASES[name].base if name in ALIASES else name
 
 
-def positive_share(answers: Answers) -> float | None:
-    """Return the share of positive labels, by weight where rows have one."""
-    if not len(answers):
-        return None
-    return Rows(len(answers), weights=answers.weight).mean((answers.label == 1).astype(np.float64))
+def tested_value(name: str, shown: float) -> float:
+    """Convert a displayed value to the tested form of its base metric."""
+    if name == "mse":
+        return shown
+    base = base_of(name)
+    value = ALIASES[name].of(shown) if name in ALIASES else shown
+    return TESTED[base](value) if base in TESTED else value
 
 
-def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]] | dict[str, dict[str, float]]:
-    """Count rows, or sum their weights, by actual, then by predicted class."""
-    label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)
-    matrix = confusion(label, answer, len(answers.classes), answers.weight)
-    return {
-        actual: dict(zip(answers.classes, line, strict=True))
-        for actual, line in zip(answers.classes, matrix.tolist(), strict=True)
-    }
-
-
-def regression_metrics(
-    label: Numbers,
-    answer: Numbers,
-    clusters: Codes | None = None,
-    weights: Numbers | None = None,
-) -> dict[str, Measure]:
-    """Measure mae, mse, rmse, r2 (of labels that differ), then others, of finite values (rows,)."""
-    rows = len(label)
-    table = Rows(rows, clusters, weights)
-    more = error_metrics(label, answer, table)
-    if not rows:
-        return {
-            **dict.fromkeys(("mae", "mse", "rmse", "r2"), undefined("no rows", "error")),
-            **more,
-        }
-    error = label - answer
-    squared = error * error
-    total = partial(_total, weights=table.weights)
-    mae, mse = total(np.abs(error)) / rows, total(squared) / rows
-    # Large labels lose their mean's last digits in the sum: the rest is added in a second pass.
-    rest = label - total(label) / rows
-    spread = (rest - total(rest) / rows) ** 2
-    variance = table.mean(spread)
-    of_squares = table.measure(mse, squared - mse, "error")
-    root = table.measure(math.sqrt(mse), (squared - mse) / (2.0 * math.sqrt(mse) or 1.0), "error")
-    if of_squares.limits is not None:
-        root = replace(root, limits=partial(_roots, of_squares.limits))
-    found = {
-        "mae": table.measure(mae, np.abs(error) - mae, "error"),
-        "mse": of_squares,
-        "rmse": root,
-        "r2": undefined("all labels are equal", "skill"),
-    }
-    # Not by their variance: the mean of many times 0.1 is not quite 0.1.
-    if weights is not None and effective_rows(weights) < ONE_ROW:
-        found["r2"] = undefined("one row has all the weight", "skill")
-    elif label.min() < label.max():
-        value = 1.0 - total(squared) / total(spread)
-        influence = (mse / variance * (spread - variance) - (squared - mse)) / variance
-        skill = table.measure(value, influence, "skill")
-        # Squares whose tail is too heavy by themselves are no lighter over those of the labels.
-        found["r2"] = replace(skill, unbounded=skill.unbounded or of_squares.unbounded)
-    return found | more
-
-
-def _roots(limits: Callable[[float], Limits], z: float) -> Limits:
-    low, high = limits(z)
-    return math.sqrt(low), math.sqrt(high)
-
-
-def binary_metrics(
-    label: NDArray[np.bool_],
-    answer: NDArray[np.bool_],
-    probability: Numbers | None = None,
-    clusters: Codes | None = None,
-    weights: Numbers | None = None,
-) -> dict[str, Measure]:
-    """Measure what SageMaker measures of two classes, and Brier score, its skill, and log loss.
+@dataclass(frozen=True, eq=False)
+class QualityMetrics:
+    """Metrics of one problem over its sums.
 
     Parameters
     ----------
-    label, answer
-        Whether the row is, and is said to be, positive, shape (rows,).
-    probability
-        Of the positive class, in [0, 1] for Brier score and log loss, shape (rows,); None: only
-        what answers tell.
-    clusters
-        Each row's cluster, 0 ..., shape (rows,).
-    weights
-        Each row's weight, at least 0, shape (rows,); None: every row counts once.
-
-    Returns
-    -------
-    dict
-        ``brier_skill`` is 1 - brier / brier of always saying the rows' own share of positives.
+    sums
+        What is summed.
+    rates
+        The reference's share of each class, (C,), at which Brier skill is measured.
+    losses
+        The reference's mean squared error of probabilities by class, (C,), for classes that a
+        window lacks.
+    class_names
+        Metrics of single classes to measure, such as "recall[cat]": class and metric by name.
     """
-    table = Rows(len(label), clusters, weights=weights)
-    cells = 2 * label.astype(np.intp) + answer
-    tally = table.tally(cells, 4)  # True negative, false positive, false negative, true positive.
-    ratio = tally.ratio
-    recall = ratio([0, 0, 0, 1], [0, 0, 1, 1], "share", POSITIVE)
-    specificity = ratio([1, 0, 0, 0], [1, 1, 0, 0], "share", NEGATIVE)
-    share = table.mean(label.astype(np.float64)) if len(label) else math.nan
-    found = {
-        "recall": recall,
-        "precision": ratio([0, 0, 0, 1], [0, 1, 0, 1], "share", "no predicted positives"),
-        "accuracy": ratio([1, 0, 0, 1], [1, 1, 1, 1], "share", "no rows"),
-        "true_positive_rate": recall,
-        "true_negative_rate": specificity,
-        "false_positive_rate": ratio([0, 1, 0, 0], [1, 1, 0, 0], "share", NEGATIVE),
-        "false_negative_rate": ratio([0, 0, 1, 0], [0, 0, 1, 1], "share", POSITIVE),
-    }
-    if probability is not None:
-        found["auc"] = area(label, probability, table)
-    for name, beta in BETAS.items():
-        weight = 1.0 + beta * beta
-        score = ratio(
-            [0, 0, 0, weight], [0, 1, beta * beta, weight], "score", "no positives at all"
+
+    sums: QualitySums
+    rates: Array
+    losses: Array
+    class_names: Mapping[str, tuple[int, str]]
+
+    @classmethod
+    def of(cls, sums: QualitySums, total: Array, shown: Collection[tuple[str, str]]
+    ) -> QualityMetrics:  # fmt: skip
+        """Fix the metrics by the reference's sums, (K,), and asked pairs of class and metric."""
+        count = sums.class_count
+        label, loss = total[:count], total[3 * count : 4 * count]
+        names = {f"{metric}[{name}]": (sums.classes.index(name), metric)
+                 for name, metric in shown if name in sums.classes}  # fmt: skip
+        return cls(sums, label / max(label.sum(), 1e-9), loss / np.maximum(label, 1e-9), names)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The metrics in order."""
+        return tuple(self._measured(np.zeros(self.size)))
+
+    @property
+    def size(self) -> int:
+        """How many sums there are: K."""
+        if self.sums.problem == "regression":
+            return len(ERROR_COLUMNS) + len(self._quantile_names)
+        return 4 * self.sums.class_count + REST + self.sums.targets * 2 * self.sums.bins
+
+    def metric_set(self, judged: Mapping[str, int]) -> MetricSet:
+        """Return the metrics as the engine takes them.
+
+        `judged` names those that have a threshold by the reference, and which way is worse.
+        """
+        metrics = []
+        for name in self.names:
+            plain, is_judged = _spec(name), name in judged
+            metrics.append(
+                replace(
+                    plain,
+                    worse=judged.get(name, plain.worse),
+                    lattice=plain.lattice and self.sums.unit == 1.0,
+                    judged=is_judged,
+                )
+            )
+        return MetricSet(metrics, self.measure, self.support, guess=self.guess, under=self.under)
+
+    def measure(self, sums: Array) -> Array:
+        """Return every metric in its tested form, (..., K) to (..., M)."""
+        return np.stack(list(self._measured(sums).values()), axis=-1)
+
+    def support(self, sums: Array) -> Array:
+        """Return the rows that each metric rests on, (..., M)."""
+        found = self._number_support(sums) if self._is_number else self._class_support(sums)
+        # Weighted rows are worth as many as Kish counts (Survey Sampling, 1965).
+        at = WEIGHT if self._is_number else 4 * self.sums.class_count + REST - 1
+        rows = sums[..., 0] if self._is_number else sums[..., : self.sums.class_count].sum(axis=-1)
+        worth = ratio(rows, sums[..., at])
+        return np.stack(
+            [np.nan_to_num(found[name] * worth) for name in self.names],
+            axis=-1,
         )
-        limits = partial(f_limits, beta * beta, *tally.counts[1:] / score.design)
-        found[name] = score if score.undefined else replace(score, limits=limits)
-    # SageMaker's best constant classifier always says the positive class, however rare it is.
-    found |= _one_answer(share, "best_constant_classifier", says_positive=True)
-    found |= _one_answer(share, "majority_classifier", says_positive=share > 0.5)
-    found["balanced_accuracy"] = tally.mean_of(
-        [([0, 0, 0, 1], [0, 0, 1, 1], POSITIVE), ([1, 0, 0, 0], [1, 1, 0, 0], NEGATIVE)]
-    )
-    if probability is not None:
-        truth = label.astype(np.float64)
-        said = np.where(label, probability, 1.0 - probability)
-        found |= _proper(truth[:, None], (probability - truth) ** 2, said, table)
-        if not (skill := found["brier_skill"]).undefined:
-            odds = count_odds(label, probability, table.weights, table.worth)
-            found["brier_skill"] = replace(skill, odds=odds)
-    return found
 
+    def under(self, sums: Array) -> Array:
+        """Return what skills divide by, (..., M); 1 for others."""
+        found = np.ones((*sums.shape[:-1], len(self.names)))
+        if self._is_number:
+            rows, label, squares = (sums[..., ERROR_COLUMNS.index(one)]
+                                    for one in ("rows", "label", "label_squared"))  # fmt: skip
+            found[..., self.names.index("r2")] = ratio(squares, rows) - ratio(label, rows) ** 2
+        elif "accuracy_skill" in self.names:
+            label = sums[..., : self.sums.class_count]
+            found[..., self.names.index("accuracy_skill")] = 1.0 - ratio(
+                label.max(axis=-1), label.sum(axis=-1)
+            )
+        return found
 
-def multiclass_metrics(
-    label: Codes,
-    answer: Codes,
-    classes: int,
-    probability: Numbers | None = None,
-    clusters: Codes | None = None,
-    weights: Numbers | None = None,
-) -> dict[str, Measure]:
-    """Measure SageMaker's metrics of several classes, and skill beyond the majority."""
-    table = Rows(len(label), clusters, weights=weights)
-    tally = table.tally(label * classes + answer, classes * classes)
-    matrix = tally.counts.reshape(classes, classes)
-    rows, support = matrix.sum(), matrix.sum(axis=1)
-    right = np.eye(classes).ravel()
-    accuracy = tally.ratio(right, np.ones(classes**2), "share", "no rows")
-    found = {"accuracy": accuracy, "weighted_recall": accuracy}
-    # F of beta 0 is precision.
-    for name, beta in {"precision": 0.0, **BETAS}.items():
-        found[f"weighted_{name}"] = _weighted(tally, classes, beta)
-    last = float(support[-1] / rows) if rows else math.nan
-    most = float(support.max() / rows) if rows else math.nan
-    found |= _one_class(last, "best_constant_classifier")
-    found |= _one_class(most, "majority_classifier")
-    each = np.eye(classes)
-    found["balanced_accuracy"] = _mean_recall(tally, classes)
-    found["accuracy_skill"] = _accuracy_skill(accuracy, classes, tally)
-    found |= macro_metrics(tally, classes)
-    if probability is not None:
-        truth = each[label]
-        said = probability[np.arange(len(label)), label]
-        found |= _proper(truth, ((probability - truth) ** 2).sum(axis=1), said, table)
-    return found
-
-
-def confusion(
-    label: Codes, answer: Codes, classes: int, weights: Numbers | None = None
-) -> NDArray[np.generic]:
-    """Count rows, or add up their weights, by actual and predicted class, shape (C, C)."""
-    found = np.bincount(label * classes + answer, weights, classes * classes)
-    return found.reshape(classes, classes)
-
-
-def calibration(
-    label: NDArray[np.bool_], probability: Numbers, weights: Numbers | None = None
-) -> list[dict[str, float]]:
-    """Compare probabilities with what came of them, in at most ten bins of equal rows.
-
-    Returns
-    -------
-    list of dict
-        By bin: ``count``, ``probability`` (its mean), ``share`` of positives, ``low`` and ``high``
-        (the share's 95% interval, Wilson). Of rows with weights, ``count`` is still their number.
-    """
-    if not len(label):
-        return []
-    cuts = np.unique(np.quantile(probability, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]))
-    bins = np.searchsorted(cuts, probability, side="left")
-    size, relative = len(cuts) + 1, relative_weights(weights)
-    tally = Rows(len(label), weights=weights).tally(2 * bins + label, 2 * size)
-    table = tally.counts.reshape(size, 2)
-    counts, positives = table.sum(axis=1), table[:, 1]
-    share = np.divide(positives, counts, out=np.zeros(size), where=counts > 0)
-    moved = np.column_stack([-share, 1.0 - share]).ravel()
-    designs = tally.designs(moved, np.repeat(np.arange(size), 2), size)
-    sums = np.bincount(bins, probability if relative is None else probability * relative, size)
-    rows, found = np.bincount(bins, minlength=size), []
-    for one in np.flatnonzero(counts).tolist():
-        low, high = wilson(positives[one] / designs[one], counts[one] / designs[one])
-        found.append(
-            {
-                "count": float(rows[one]),
-                "probability": float(sums[one] / counts[one]),
-                "share": float(share[one]),
-                "low": low,
-                "high": high,
+    def guess(self, total: Array) -> Array:
+        """Return what the same answers come to in random order, (M,); skills are then 0."""
+        if self._is_number:
+            found = dict.fromkeys(self.names, np.nan)
+            rows, label, squares = (total[ERROR_COLUMNS.index(one)]
+                                    for one in ("rows", "label", "label_squared"))  # fmt: skip
+            spread = squares / max(rows, 1e-9) - (label / max(rows, 1e-9)) ** 2
+            found |= {"rmse": max(spread, 0.0), "r2": 1.0}
+        else:
+            found = {
+                name: float(value) for name, value in self._measured(self._dealt(total)).items()
             }
-        )
-    return found
+            found |= {name: np.nan for name in found if "auc" in name}
+            found |= {name: np.nan for name in ("brier", "log_loss") if name in found}
+            found |= {name: 1.0 for name in ("brier_skill",) if name in found}
+        return np.array([found[name] for name in self.names])
 
+    def _dealt(self, total: Array) -> Array:
+        """Return the sums as they are when answers do not depend on labels."""
+        count, dealt = self.sums.class_count, total.copy()
+        label, said = total[:count], total[count : 2 * count]
+        rows = max(float(label.sum()), 1e-9)
+        dealt[2 * count : 3 * count] = label * said / rows
+        if self.sums.prices is not None:
+            dealt[4 * count + 1] = float(label @ self.sums.prices @ said) / rows
+        return dealt
 
-def counts_at_thresholds(
-    label: NDArray[np.bool_], probability: Numbers, weights: Numbers | None = None
-) -> list[list[float]]:
-    """Count what each threshold from 0 to 1, a hundredth apart, would call positive.
+    @property
+    def _is_number(self) -> bool:
+        return self.sums.problem == "regression"
 
-    Whoever has these draws the curves and the confusion matrix of any threshold without the rows.
+    @cached_property
+    def _quantile_names(self) -> tuple[str, ...]:
+        levels = self.sums.levels
+        none = np.zeros(0), np.zeros((0, len(levels)))
+        return tuple(quantile_rows(*none, levels)) if levels else ()
 
-    Returns
-    -------
-    list of [float, float]
-        By threshold, 101 of them: rows with a probability at or above it whose label is positive,
-        and those whose label is negative. Of rows with weights, the sums of these.
-    """
-    steps = np.arange(THRESHOLDS) / (THRESHOLDS - 1)  # linspace lies above the decimal 0.57.
-    place = np.maximum(np.searchsorted(steps, probability, side="right") - 1, 0)
-    table = np.bincount(2 * place + label, weights, 2 * THRESHOLDS).reshape(THRESHOLDS, 2)
-    above: list[list[float]] = np.cumsum(table[::-1], axis=0)[::-1, ::-1].tolist()
-    return above
+    def _measured(self, sums: Array) -> dict[str, Array]:
+        return self._of_numbers(sums) if self._is_number else self._of_classes(sums)
 
-
-def _total(values: Numbers, weights: Numbers | None) -> float:
-    """Sum in order, as Spark does: numpy's pairwise sum differs in the last digit."""
-    return float(np.cumsum(values if weights is None else values * weights)[-1])
-
-
-def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[str, Measure]:
-    """Measure Brier score, its skill over the rows' own shares of the classes, and log loss."""
-    if not len(said):
-        why = "no rows"
-    elif said.min() < -ROUNDING or said.max() > 1.0 + ROUNDING:
-        why = NO_PROBABILITIES
-    else:
-        why = ""
-    if why:
-        return {
-            "brier": undefined(why, "error"),
-            "brier_skill": undefined(why, "skill"),
-            "log_loss": undefined(why, "error"),
+    def _of_numbers(self, sums: Array) -> dict[str, Array]:
+        of = {name: sums[..., at] for at, name in enumerate(ERROR_COLUMNS)}
+        rows = of["rows"]
+        spread = of["label_squared"] - ratio(of["label"] ** 2, rows)
+        found = {
+            "mae": ratio(of["absolute"], rows),
+            "rmse": ratio(of["squared"], rows),
+            "r2": ratio(of["squared"], np.where(spread > 1e-12 * of["label_squared"], spread, 0.0)),
+            "mape": np.where(of["zero"] > 0, np.nan, ratio(of["relative"], rows)),
+            "smape": ratio(of["symmetric"], rows),
+            "mean_error": ratio(of["error"], rows),
         }
-    share = table.means(truth)
-    base = float((share * (1.0 - share)).sum())
-    is_rare = truth[:, share.argmax()] <= 0
-    if truth.shape[1] == 1 and table.worth_of(is_rare) > table.worth_of(~is_rare):
-        is_rare = ~is_rare
-    brier = table.mean(loss)
-    surprise = -np.log(np.clip(said, SURE, 1.0))
-    skill = undefined("all labels are equal", "skill")
-    if base > LEAST_BASE:
-        moved = ((truth - share) * (1.0 - 2.0 * share)).sum(axis=1)
-        influence = (brier / base * moved - (loss - brier)) / base
-        skill = table.measure(1.0 - brier / base, influence, "skill")
-    mean = table.mean(surprise)
-    found = {
-        "brier": table.measure(brier, loss - brier, "error"),
-        "brier_skill": skill,
-        "log_loss": table.measure(mean, surprise - mean, "error"),
-    }
-    whose = "the rarer class" if truth.shape[1] == 1 else "classes other than the most frequent"
-    rows, share_of_rare = table.worth_of(is_rare), table.mean(is_rare.astype(np.float64))
-    for name, lost in (("brier", loss), ("brier_skill", loss), ("log_loss", surprise)):
-        count, part = _rare_losses(lost, is_rare, table)
-        is_decisive = share_of_rare <= RARE and part > table.mean(lost) / 2
-        least = 0 if is_decisive else LEAST_OF_CLASS
-        if is_decisive and name == "brier_skill" and share_of_rare < SELDOM:
-            least = LEAST_OF_SELDOM
-        if is_decisive and count < LEAST_OF_RARE:
-            why = f"the losses of {whose} count as {math.floor(count)}, {LEAST_OF_RARE} are needed"
-            found[name] = replace(found[name], unbounded=UNBOUNDED + why)
-        elif rows < least:
-            why = f"{rows:.0f} of them have a label of {whose}, {least} are needed"
-            found[name] = replace(found[name], unbounded=UNBOUNDED + why)
-        elif is_decisive and name != "brier_skill":
-            found[name] = _bounded_where_seen(found[name], count, part / count)
-    return found
+        for at, name in enumerate(self._quantile_names, len(ERROR_COLUMNS)):
+            found[name] = ratio(sums[..., at], rows)
+        return found
+
+    def _number_support(self, sums: Array) -> dict[str, Array]:
+        return dict.fromkeys(self.names, sums[..., 0])
+
+    def _parts(self, sums: Array) -> tuple[Array, Array, Array, Array]:
+        count = self.sums.class_count
+        label, said, hits, losses = (sums[..., at * count : (at + 1) * count] for at in range(4))
+        return label, said, hits, losses
+
+    def _of_classes(self, sums: Array) -> dict[str, Array]:
+        label, said, hits, _ = self._parts(sums)
+        rows, right = label.sum(axis=-1), hits.sum(axis=-1)
+        recall = ratio(hits, label)
+        found = {"accuracy": ratio(right, rows)}
+        if self.sums.problem == "binary":
+            found |= {"recall": recall[..., 1], "precision": ratio(hits[..., 1], said[..., 1]),
+                      "true_negative_rate": recall[..., 0]}  # fmt: skip
+            for name, beta in BETAS.items():
+                over, under = _f_score(hits[..., 1], label[..., 1], said[..., 1], beta)
+                found[name] = ratio(over, under)
+            found["balanced_accuracy"] = recall.mean(axis=-1)
+        else:
+            for name, beta in {"precision": 0.0, **BETAS}.items():
+                each = np.nan_to_num(ratio(*_f_score(hits, label, said, beta)))
+                found[f"weighted_{name}"] = ratio((label * each).sum(axis=-1), rows)
+            has_label, held = label > 0, label + said > 0
+            found["balanced_accuracy"] = _mean_over(recall, has_label)
+            found["accuracy_skill"] = ratio(rows - right, rows - label.max(axis=-1))
+            found["macro_precision"] = _mean_over(ratio(hits, said), held)
+            found["macro_recall"] = _mean_over(recall, held)
+            found["macro_f1"] = _mean_over(ratio(2.0 * hits, label + said), held)
+        return found | self._of_scores(sums) | self._of_single_classes(sums)
+
+    def _of_scores(self, sums: Array) -> dict[str, Array]:
+        """Return metrics of probabilities, and cost."""
+        label, _, _, losses = self._parts(sums)
+        rows, at = label.sum(axis=-1), 4 * self.sums.class_count
+        found = {}
+        if self.sums.targets == 1:
+            found["auc"] = self._areas(sums)[..., 0]
+        elif self.sums.targets:
+            areas = self._areas(sums)
+            held = np.isfinite(areas)
+            found["macro_auc"] = _mean_over(areas, held)
+            weighted = np.where(held, np.nan_to_num(areas) * label, 0.0).sum(axis=-1)
+            found["weighted_auc"] = ratio(weighted, np.where(held, label, 0.0).sum(axis=-1))
+        if self.sums.has_chances:
+            each = np.where(label > 0, np.nan_to_num(ratio(losses, label)), self.losses)
+            base = float((self.rates * (1.0 - self.rates)).sum())
+            base /= 2.0 if self.sums.problem == "binary" else 1.0
+            at_rates = (self.rates * each).sum(axis=-1)
+            found["brier"] = ratio(losses.sum(axis=-1), rows)
+            found["brier_skill"] = ratio(np.where(rows > 0, at_rates, np.nan), np.array(base))
+            found["log_loss"] = ratio(sums[..., at], rows)
+        if self.sums.prices is not None:
+            found[COST] = ratio(sums[..., at + 1], rows)
+        return found
+
+    def _areas(self, sums: Array) -> Array:
+        """Return each target's area under the ROC curve, (..., T): ties within a bin count half."""
+        start = 4 * self.sums.class_count + REST
+        shape = (*sums.shape[:-1], self.sums.targets, 2, self.sums.bins)
+        counts = sums[..., start:].reshape(shape)
+        negatives, positives = counts[..., 0, :], counts[..., 1, :]
+        below = np.cumsum(negatives, axis=-1) - negatives / 2.0
+        return ratio(
+            (positives * below).sum(axis=-1), positives.sum(axis=-1) * negatives.sum(axis=-1)
+        )
+
+    def _of_single_classes(self, sums: Array) -> dict[str, Array]:
+        label, said, hits, _ = self._parts(sums)
+        found = {}
+        for name, (at, metric) in self.class_names.items():
+            if metric == "auc":
+                if self.sums.targets > 1:
+                    found[name] = self._areas(sums)[..., at]
+                continue
+            beta = {"precision": 0.0, "recall": np.inf, "f1": 1.0}[metric]
+            one = hits[..., at], label[..., at], said[..., at]
+            over, under = _f_score(*one, beta) if np.isfinite(beta) else (one[0], one[1])
+            found[name] = ratio(over, under)
+        return found
+
+    def _class_support(self, sums: Array) -> dict[str, Array]:
+        label, said, hits, _ = self._parts(sums)
+        rows = label.sum(axis=-1)
+        found = dict.fromkeys(self.names, rows)
+        if self.sums.problem == "binary":
+            negative, positive, yes, both = (
+                label[..., 0], label[..., 1], said[..., 1], hits[..., 1]
+            )  # fmt: skip
+            sides = harmonic(negative, positive)
+            found |= {"recall": positive, "precision": yes, "true_negative_rate": negative,
+                      "auc": sides, "balanced_accuracy": sides}  # fmt: skip
+            for name, beta in BETAS.items():
+                _, under = _f_score(both, positive, yes, beta)
+                found[name] = under / (1.0 + beta * beta)
+        # Class means at the reference's rates: 1 / support = sum of rates^2 / rows of the class.
+        inverse = (self.rates**2 * np.where(label > 0, ratio(np.ones(()), label), 0.0)).sum(axis=-1)
+        found["brier_skill"] = ratio(np.ones(()), inverse)
+        for name, (at, metric) in self.class_names.items():
+            own, others = label[..., at], rows - label[..., at]
+            found[name] = {"recall": own, "precision": said[..., at], "auc": harmonic(own, others),
+                           "f1": (own + said[..., at]) / 2.0}[metric]  # fmt: skip
+        return found
 
 
-def _bounded_where_seen(measure: Measure, count: float, each: float) -> Measure:
-    """Lower the lower limit of a mean that few rare losses decide."""
-    if measure.limits is None:
-        return measure
-    return replace(measure, limits=partial(_limits_where_seen, measure.limits, count, each))
+def _f_score(hits: Array, label: Array, said: Array, beta: float) -> tuple[Array, Array]:
+    square = beta * beta
+    return (1.0 + square) * hits, square * label + said
 
 
-def _rare_losses(loss: Numbers, is_rare: NDArray[np.bool_], table: Rows) -> tuple[float, float]:
-    """Return the effective number of equal losses behind some rows, and their part of the mean.
+def _mean_over(values: Array, chosen: NDArray[np.bool_]) -> Array:
+    """Return the mean over chosen classes, of which a missing value counts as 0."""
+    total = np.where(chosen, np.nan_to_num(values), 0.0).sum(axis=-1)
+    return ratio(total, chosen.sum(axis=-1))
 
-    The number of such rows is random, too: of n rows that are worth n the sum of K losses l varies
-    by that of l^2 less its own square over n (Fay and Feuer, Statistics in Medicine 16, 1997).
+
+def _spec(name: str) -> Metric:
+    """Return what the engine knows of a metric; of one class or level, as of its kind."""
+    if name in SPECS:
+        return SPECS[name]
+    kind = name.partition("[")[0]
+    if is_coverage(name):
+        return Metric(name, "share", 0, TOLERANCE, 1.0, lattice=True)
+    if kind == WIDTH:
+        return Metric(name, "plain", 0, ERROR_TOLERANCE, 1e9, relative=True)
+    assert kind in SPECS or kind in LEVEL_METRICS  # Names are checked where they are read.
+    return replace(SPECS[kind], name=name)
+
+
+def judged_sides(names: Sequence[str], lower: Mapping[str, bool]) -> dict[str, int]:
+    """Return by base metric which way is worse in its tested form, of names with a threshold.
+
+    `lower` says by name whether values below are worse; None: both sides are.
     """
-    part = (loss if table.weights is None else loss * table.weights)[is_rare]
-    own = effective_rows(part) or table.worth_of(is_rare)
-    return own / max(1.0 - own / table.worth, TINY), float(part.sum()) / len(loss)
-
-
-def _limits_where_seen(
-    limits: Callable[[float], Limits], count: float, each: float, z: float
-) -> Limits:
-    """Lower the lower limit: such a mean is shown only where many rare losses came."""
-    low, high = limits(z)
-    usual = float(special.gammaincinv(count, float(special.ndtr(-z))))
-    return max(0.0, low - each * (usual - seen_count_limit(count, LEAST_OF_RARE, z))), high
-
-
-def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
-    """Measure the mean of the classes' F scores, each by its share of the labels."""
-    rows = tally.worth()
-    if not rows:
-        return undefined("no rows")
-    value, influence = _weighted_score(tally.counts, classes, beta)
-    design = float(tally.counts.sum()) / rows
-    # Classes that were met once or never have no variance of their own: a quarter of a row is laid
-    # beside those of each label.
-    smooth = (tally.counts if design == 1.0 else tally.counts / design) + 0.25 / classes
-    centre, moved = _weighted_score(smooth, classes, beta)
-    squares = tally.spread(moved) / design**2 + 0.25 / classes * float(moved @ moved)
-    error = math.sqrt(squares) / float(smooth.sum())
-    limits = partial(_logit_limits, value if 0.0 < value < 1.0 else centre, error, value)
-    found = tally.measure(value, influence, "score", rows)
-    # Such a class tells no variance either: the metric is judged by that of its limits.
-    more = max(0.0, error**2 - found.independent)
-    matrix = tally.counts.reshape(classes, classes)
-    never = int(np.count_nonzero((matrix.sum(axis=1) > 0) & (matrix.sum(axis=0) == 0)))
-    return replace(
-        found, variance=found.variance + more, independent=found.independent + more, limits=limits,
-        lacking=f"the answers lack {never:,} of the labels' classes" if never else "",
-        unbounded=f"{UNBOUNDED}all are of one class" if classes == 1 else "",
-    )  # fmt: skip
-
-
-def _weighted_score(counts: Numbers, classes: int, beta: float) -> tuple[float, Numbers]:
-    """Return the score, and the influence of a row of each cell, shape (cells,)."""
-    matrix = counts.reshape(classes, classes)
-    rows, square = float(matrix.sum()), beta * beta
-    right = np.diag(matrix)
-    support, said = matrix.sum(axis=1), matrix.sum(axis=0)
-    below = square * support + said
-    score = np.divide((1.0 + square) * right, below, out=np.zeros(classes), where=below > 0)
-    weight = support / rows
-    value = float(weight @ score)
-    # What one more row of a cell changes: the weights, and the scores of its two classes.
-    pull = np.divide(weight * rows, below, out=np.zeros(classes), where=below > 0)
-    of_label, of_answer = pull * score * square, pull * score
-    influence = (score - of_label)[:, None] - of_answer[None, :] - value
-    influence = influence + np.diag(pull * (1.0 + square))
-    return value, influence.ravel()
-
-
-def _logit_limits(centre: float, error: float, value: float, z: float) -> Limits:
-    """Return limits that are even on the logit around `centre`, and hold the value."""
-    middle, half = float(special.logit(centre)), z * error / (centre * (1.0 - centre))
-    low, high = float(special.expit(middle - half)), float(special.expit(middle + half))
-    return min(low, value), max(high, value)
-
-
-def _mean_recall(tally: Tally, classes: int) -> Measure:
-    """Measure the plain mean of the recalls of classes with rows."""
-    matrix = tally.counts.reshape(classes, classes)
-    rows, support = float(matrix.sum()), matrix.sum(axis=1)
-    if not rows:
-        return undefined("no rows")
-    held = support > 0
-    recall = np.divide(np.diag(matrix), support, out=np.zeros(classes), where=held)
-    pull = np.divide(rows / held.sum(), support, out=np.zeros(classes), where=held)
-    influence = (np.eye(classes) - recall[:, None]) * pull[:, None]
-    parts = np.broadcast_to(np.where(held, np.cumsum(held) - 1, -1)[:, None], influence.shape)
-    return tally.mean_of_shares(np.diag(matrix)[held], support[held], influence.ravel(), parts)
-
-
-def _accuracy_skill(accuracy: Measure, classes: int, tally: Tally) -> Measure:
-    """Measure 1 - errors / errors of always predicting the most frequent class."""
-    matrix = tally.counts.reshape(classes, classes)
-    rows, support = float(matrix.sum()), matrix.sum(axis=1)
-    most = float(support.max()) / rows if rows else 1.0
-    if most == 1.0:
-        return undefined("all labels are equal" if rows else "no rows", "skill")
-    wrong = 1.0 - accuracy.value
-    is_most = (np.arange(classes) == support.argmax()).astype(np.float64)
-    moved = wrong / (1.0 - most) * (is_most - most)
-    influence = (np.eye(classes) - accuracy.value - moved[:, None]) / (1.0 - most)
-    return tally.measure(1.0 - wrong / (1.0 - most), influence.ravel(), "skill", tally.worth())
-
-
-def _one_answer(share: float, suffix: str, *, says_positive: bool) -> dict[str, Measure]:
-    """Measure the model that always predicts one of two classes."""
-    if math.isnan(share):
-        names = ("recall", "precision", "accuracy", *BETAS)
-        return {f"{name}_{suffix}": undefined("no rows") for name in names}
-    found = {"accuracy": share if says_positive else 1.0 - share}
-    found["recall"] = float(says_positive) if share else math.nan
-    found["precision"] = share if says_positive else math.nan
-    for name, beta in BETAS.items():
-        top = (1.0 + beta * beta) * share * says_positive
-        found[name] = top / (beta * beta * share + says_positive) if share else math.nan
-    why = {"recall": POSITIVE, "precision": "no predicted positives"}
-    return {
-        f"{name}_{suffix}": undefined(why.get(name, POSITIVE))
-        if math.isnan(value)
-        else Measure(value)
-        for name, value in found.items()
-    }
-
-
-def _one_class(share: float, suffix: str) -> dict[str, Measure]:
-    """Measure the model that always predicts the class with this share of labels."""
-    scores = {
-        f"weighted_{name}": share * (1.0 + beta * beta) * share / (beta * beta * share + 1.0)
-        for name, beta in BETAS.items()
-    }
-    found = {
-        "accuracy": share,
-        "weighted_recall": share,
-        "weighted_precision": share * share,
-        **scores,
-    }
-    return {
-        f"{name}_{suffix}": undefined("no rows") if math.isnan(value) else Measure(value)
-        for name, value in found.items()
-    }
+    found = {}
+    for name in names:
+        base = base_of(name)
+        if is_coverage(name):
+            found[base] = 0
+            continue
+        is_lower = lower[name] != (name in ALIASES and ALIASES[name].is_turned)
+        turned = base in ("brier_skill", "accuracy_skill", "r2")
+        found[base] = -1 if is_lower != turned else 1
+    return found

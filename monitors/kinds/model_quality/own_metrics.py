@@ -1,22 +1,12 @@
-"""The user's own metrics: plain functions of labels and predictions, each with its variance.
-
-A function is called for its value, and once without each of thirty groups of rows (jackknife),
-which shows how uncertain the value is.
-
-References
-----------
-Shao and Wu, Annals of Statistics 17, 1989 (jackknife that leaves out groups); Kott, Journal of
-Official Statistics 17, 2001 (as many degrees of freedom as groups, less one).
-"""
+"""The user's own metrics: plain functions of labels and predictions."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import numbers
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import cast
@@ -26,16 +16,13 @@ from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
 from driftline.errors import InputError
-from driftline.monitors.kinds.model_quality.influence import (
-    Codes,
+from driftline.monitors.kinds.model_quality.values import (
+    NO_ROWS,
     Measure,
     Numbers,
-    Range,
-    effective_rows,
     relative_weights,
     undefined,
 )
-from driftline.monitors.results.metric import UNBOUNDED
 from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.rules.reach import (
     EVERYTHING,
@@ -63,14 +50,6 @@ SCORES = ("scores", "y_score", "y_proba", "y_prob", "pred_decision")
 EXPECTED = "expected a function f(labels, predictions), FILE.py:FUNCTION, or an installed metric"
 # Parameters that take how much each row counts, as scikit-learn calls them first.
 WEIGHTS = ("sample_weight", "weights", "weight")
-# Groups that are left out, one after the other.
-GROUPS = 30
-# Of thirty normal values one makes so much of the squares once in 50,000 times; a largest error
-# has all of it in one group.
-HEAVIEST_GROUP = 0.45
-# A value that falls with the rows by more than this share of itself is a sum, not a mean.
-GROWTH = 0.5
-
 Function = Callable[..., object]
 
 
@@ -90,35 +69,22 @@ class OwnMetric:
     discreet: bool = False
     listed: str = ""
 
-    def measure(
-        self, answers: Answers, clusters: Codes | None = None, *, value_only: bool = False
-    ) -> Measure:
-        """Measure some rows; `value_only` leaves the variance out, as blocks of a reference do."""
+    def measure(self, answers: Answers) -> Measure:
+        """Measure some rows."""
         if self.function is None or not len(answers):
-            return undefined(self.why or "no rows", Range())
-        call = _Call(self.function, answers, self.discreet)
+            return undefined(self.why or NO_ROWS)
+        call = MetricCall(self.function, answers, self.discreet)
         if call.lacks_scores:
-            return undefined(f"{self.name} takes scores, and the answers have none", Range())
+            return undefined(f"{self.name} takes scores, and the answers have none")
         if call.lacks_weights:
-            why = f"{self.name} has no parameter {WEIGHTS[0]}, and rows have weights"
-            return undefined(why, Range())
+            return undefined(f"{self.name} has no parameter {WEIGHTS[0]}, and rows have weights")
         try:
             value = call(slice(None))
-        except _FailedError as error:
-            return undefined(f"{self.name} failed: {error}", Range())
+        except FailedError as error:
+            return undefined(f"{self.name} failed: {error}")
         if not math.isfinite(value):
-            return undefined(f"{self.name} returned {value}; expected a finite number", Range())
-        plain = Measure(value, support=call.worth, scale=Range())
-        if value_only:
-            return plain
-        try:
-            with warnings.catch_warnings():  # What it warns of, it has told of all rows just now.
-                warnings.simplefilter("ignore")
-                return _with_variance(value, call, clusters)
-        except _UnboundedError as error:
-            return replace(plain, unbounded=f"{UNBOUNDED}{error}")
-        except _FailedError as error:
-            return replace(plain, unbounded=f"{UNBOUNDED}without some it fails ({error})")
+            return undefined(f"{self.name} returned {value}; expected a finite number")
+        return Measure(value)
 
 
 def read_metrics(given: object, reach: Reach = EVERYTHING) -> tuple[OwnMetric, ...]:
@@ -229,15 +195,11 @@ def _direction(function: Function, name: str) -> bool | None:
     return True if name.endswith(HIGHER) else False if name.endswith(LOWER) else None
 
 
-class _FailedError(Exception):
+class FailedError(Exception):
     """A function has raised, or returned no number."""
 
 
-class _UnboundedError(Exception):
-    """The jackknife gives no variance of a value."""
-
-
-class _Call:
+class MetricCall:
     """Calls a function on some rows, with the arguments that its parameters request."""
 
     def __init__(self, function: Function, answers: Answers, discreet: bool) -> None:
@@ -251,15 +213,25 @@ class _Call:
             self._columns[1] = scores
         elif asked := [one for one in SCORES if one in names]:
             self._named[asked[0]] = scores
-        self.worth, takes = float(len(answers)), [one for one in WEIGHTS if one in names]
+        takes = [one for one in WEIGHTS if one in names]
         weight = None if relative_weights(answers.weight) is None else answers.weight
         self.lacks_weights = weight is not None and not takes
         if weight is not None and takes:
-            self._named[takes[0]], self.worth = weight, effective_rows(weight)
+            self._named[takes[0]] = weight
 
-    @property
-    def rows(self) -> int:
-        return len(self._columns[0])
+    def with_rows(self, other: MetricCall) -> MetricCall:
+        """Return a call of these rows and another one's after them."""
+        joined = object.__new__(MetricCall)
+        joined.__dict__.update(self.__dict__)
+        pairs = zip(self._columns, other._columns, strict=True)
+        joined._columns = [np.concatenate(pair) for pair in pairs]
+        joined._named = {
+            name: None
+            if one is None or (more := other._named.get(name)) is None
+            else np.concatenate([one, more])
+            for name, one in self._named.items()
+        }
+        return joined
 
     def __call__(self, rows: NDArray[np.bool_] | slice) -> float:
         """Return the metric of some rows; the function gets copies that it may change."""
@@ -276,8 +248,8 @@ class _Call:
                     return float(found)
                 shown = type(found).__name__ if self._discreet else f"{found!r:.60}"
         except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
-            raise _FailedError(defect(error, discreet=self._discreet)) from error
-        raise _FailedError(f"it returned {shown}; expected a number")
+            raise FailedError(defect(error, discreet=self._discreet)) from error
+        raise FailedError(f"it returned {shown}; expected a number")
 
 
 def _parameters(function: Function) -> list[str]:
@@ -308,43 +280,3 @@ def _scores(answers: Answers) -> Numbers | None:
     if answers.probability is None or answers.probability.ndim == 1:
         return answers.probability
     return answers.probability[:, np.argsort(_class_values(answers))]
-
-
-def _with_variance(value: float, call: _Call, clusters: Codes | None) -> Measure:
-    """Measure by leaving out groups of rows, and of clusters; the larger variance counts."""
-    rows = call.rows
-    alone, groups = _jackknife(value, call, np.arange(rows))
-    shared = (0.0, 0)
-    if clusters is not None and (size := int(clusters.max()) + 1) > 1 and size < rows:
-        shared = _jackknife(value, call, clusters)
-    variance = max(alone, shared[0])
-    return Measure(
-        value, variance, alone, call.worth, Range(), clusters=shared[1] or groups,
-        unbounded="" if variance else f"{UNBOUNDED}none of them changes the value",
-    )  # fmt: skip
-
-
-def _jackknife(value: float, call: _Call, units: Codes) -> tuple[float, int]:
-    """Return the variance by leaving out groups of units, and the number of groups.
-
-    _UnboundedError where one group is most of it, or the value grows with the rows.
-    """
-    count = int(units.max()) + 1
-    groups = min(GROUPS, count)
-    if groups < 2:
-        raise _UnboundedError("there is one row")
-    # By lot, so that no group is one weekday; always by the same.
-    group = np.random.default_rng(0).permutation(count) * groups // count
-    of_rows = group[units]
-    found = np.array([call(of_rows != one) for one in range(groups)])
-    if not np.isfinite(found).all():
-        raise _UnboundedError("it is no finite number without some of them")
-    squares = (found - found.mean()) ** 2
-    total = float(squares.sum())
-    variance = total * (groups - 1) / groups
-    bias = (groups - 1) * (float(found.mean()) - value)
-    if abs(bias) > max(GROWTH * abs(value), 4.0 * math.sqrt(variance)):
-        raise _UnboundedError("the value grows with their number; return a mean, not a sum")
-    if groups == GROUPS and total and float(squares.max()) > HEAVIEST_GROUP * total:
-        raise _UnboundedError("a few of them make most of its variance")
-    return variance, groups

@@ -20,16 +20,10 @@ from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
 from driftline.errors import InputError
-from driftline.monitors.kinds.model_quality.influence import (
-    Measure,
-    Numbers,
-    Range,
-    Rows,
-    Scale,
-    undefined,
-)
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.violation import percent, plural
+
+Numbers = NDArray[np.float64]
 
 PINBALL, COVERAGE, WITHIN, WIDTH = "pinball_loss", "coverage", "interval_coverage", "interval_width"
 LEVEL_METRICS = (PINBALL, COVERAGE, WITHIN, WIDTH)
@@ -75,32 +69,29 @@ def central_intervals(levels: Sequence[float]) -> list[tuple[int, int, float]]:
     ]
 
 
-def quantile_metrics(
-    label: Numbers, quantiles: Numbers, levels: Sequence[float], table: Rows
-) -> dict[str, Measure]:
-    """Measure quantiles, shape (rows, levels), of labels, shape (rows,), all of them finite.
+def quantile_rows(
+    label: Numbers, quantiles: Numbers, levels: Sequence[float]
+) -> dict[str, Numbers]:
+    """Return what each row adds to each metric, a mean over rows: arrays (rows,) by name.
 
-    Returns
-    -------
-    dict
-        ``pinball_loss`` is the mean over all levels; then by level, such as ``coverage[0.9]``, and
-        by central interval, such as ``interval_coverage[0.8]`` between 0.1 and 0.9.
+    ``pinball_loss`` is the mean over all levels; then by level, such as ``coverage[0.9]``, and by
+    central interval, such as ``interval_coverage[0.8]`` between 0.1 and 0.9. `quantiles` have the
+    shape (rows, levels); all are finite.
     """
     names = [level_text(level) for level in levels]
     pairs = central_intervals(levels)
     error = label[:, None] - quantiles
     losses = np.maximum(np.asarray(levels) * error, (np.asarray(levels) - 1.0) * error)
-    found = {PINBALL: _mean(losses.mean(axis=1), table, "error")}
+    found = {PINBALL: losses.mean(axis=1) if len(label) else np.zeros(0)}
     for low, high, share in pairs:
         is_within = (error[:, low] >= 0.0) & (error[:, high] <= 0.0)
-        found[f"{WITHIN}[{level_text(share)}]"] = _share(is_within, table)
-    for place, name in enumerate(names):
-        found[f"{COVERAGE}[{name}]"] = _share(error[:, place] <= 0.0, table)
+        found[f"{WITHIN}[{level_text(share)}]"] = is_within.astype(np.float64)
+    for at, name in enumerate(names):
+        found[f"{COVERAGE}[{name}]"] = (error[:, at] <= 0.0).astype(np.float64)
     for low, high, share in pairs:
-        width = quantiles[:, high] - quantiles[:, low]
-        found[f"{WIDTH}[{level_text(share)}]"] = _mean(width, table, Range())
-    for place, name in enumerate(names):
-        found[f"{PINBALL}[{name}]"] = _mean(losses[:, place], table, "error")
+        found[f"{WIDTH}[{level_text(share)}]"] = quantiles[:, high] - quantiles[:, low]
+    for at, name in enumerate(names):
+        found[f"{PINBALL}[{name}]"] = losses[:, at]
     return found
 
 
@@ -155,19 +146,6 @@ def _direction(one: MetricResult, *, is_end: bool) -> str:
     if not is_end:
         return "low" if is_fewer else "high"
     return "" if level == 0.5 else "narrow" if is_fewer == (level > 0.5) else "wide"
-
-
-def _mean(values: Numbers, table: Rows, scale: Scale) -> Measure:
-    if not len(values):
-        return undefined("no rows", scale)
-    mean = table.mean(values)
-    return table.measure(mean, values - mean, scale)
-
-
-def _share(chosen: NDArray[np.bool_], table: Rows) -> Measure:
-    if not len(chosen):
-        return undefined("no rows", "share")
-    return table.tally(chosen.astype(np.intp), 2).ratio([0, 1], [1, 1], "share", "no rows")
 
 
 def crossing_details(answers: Answers, columns: Sequence[str]) -> tuple[int, str]:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from driftline.baseline.answers import Answers
 from driftline.formats.json.jackson import java_double
-from driftline.monitors.kinds.model_quality.documents import Constraint
+from driftline.monitors.engine.block_test import Tested
+from driftline.monitors.kinds.model_quality.documents import GREATER, LESS, Constraint
 from driftline.monitors.kinds.model_quality.expectation import Expectation
-from driftline.monitors.kinds.model_quality.metrics import positive_share
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     interval_words,
     same_coverages,
     width_of,
 )
+from driftline.monitors.kinds.model_quality.values import positive_share
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.unusable import JudgedUnusable
 from driftline.monitors.results.violation import Violation, percent, share_blame
@@ -44,6 +45,51 @@ RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
 
 
+@dataclass(frozen=True, slots=True)
+class PooledViolation:
+    """A loss that several windows show together."""
+
+    violation: Violation
+    evidence: float  # In nats, as `share_blame` takes it.
+
+
+def pooled_violations(
+    pooled: Sequence[Tested], results: Mapping[str, MetricResult]
+) -> list[PooledViolation]:
+    """Word losses that several windows show together, and the newest does not by itself."""
+    found: dict[str, PooledViolation] = {}
+    for one in pooled:
+        known = results.get(one.name)
+        if known is None or known.violated or known.note:
+            continue
+        operator = LESS if one.value < one.reference else GREATER
+        low, high = ("" if math.isnan(end) else shown_number(end) for end in (one.low, one.high))
+        interval = f" (95% {low} to {high})" if low and high else ""
+        words = (
+            f"{shown_number(one.value)}{interval} over the last {one.windows} windows where the "
+            f"reference has {shown_number(one.reference)}"
+        )
+        description = (
+            f"Metric {one.name} with {java_double(one.value)} +/- {java_double(0.0)} was "
+            f"{operator} '{java_double(one.reference)}'"
+        )
+        violation = Violation(
+            feature_name=one.name,
+            constraint_check_type=operator,
+            description=description,
+            severity="ticket",
+            row_count=round(one.support),
+            cause=words,
+            fields={
+                "constraint_check_type": operator,
+                "description": description,
+                "metric_name": one.name,
+            },
+        )
+        found[one.name] = PooledViolation(violation, -math.log(max(one.p_value, 1e-300)))
+    return list(found.values())
+
+
 def describe_violations(
     answers: Answers,
     expected: Expectation,
@@ -51,7 +97,7 @@ def describe_violations(
     spread: Mapping[str, float],
     *,
     place: Named,
-    also: Sequence[JudgedUnusable] = (),
+    also: Sequence[JudgedUnusable | PooledViolation] = (),
     is_each_told: bool = False,
 ) -> tuple[Violation, ...]:
     """Make a violation of each violated metric, pages and the strongest evidence first.

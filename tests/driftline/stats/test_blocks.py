@@ -65,13 +65,13 @@ def test_all_estimators_find_the_same_variance_between_blocks(spread: float) -> 
     blocks, size = 400, 200
     middles = 0.5 + spread * rng.choice([-1.0, 1.0], blocks) / 2
     hits = rng.binomial(size, middles).astype(np.float64)
-    values = (np.arange(size) < hits[:, None]).astype(np.float64).reshape(-1, 1)
+    values = (np.arange(size) < hits[:, None]).astype(np.float64).ravel()
 
     shares = hits / size
     usual = shares.mean() * (1 - shares.mean()) / size
     by_estimates = variation_of_estimates(shares, np.full(blocks, usual))
     by_sums = variation_of_sums(hits - size * shares.mean(), np.full(blocks, size), usual * size)
-    by_means = variation_of_means(values.ravel(), np.repeat(np.arange(blocks), size))
+    by_means = variation_of_means(values, np.repeat(np.arange(blocks), size))
     over = dispersion(hits[:, None], np.full(blocks, float(size)))
 
     truth = (spread / 2) ** 2

@@ -18,6 +18,7 @@ from driftline.monitors.engine.pooling import WindowSums, judge_spans
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.engine.sums import GROUPS, add_up, count_cells, groups_of, ratio
 from driftline.monitors.engine.tails import pearson_quantile, pearson_tail, student_scales
+from driftline.monitors.engine.threshold_test import Threshold, judge_thresholds
 
 YEAR = 1.0 / 365.0
 FIRST, DAY = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1)
@@ -246,6 +247,33 @@ def test_a_window_without_rows_is_undefined() -> None:
 
     assert tested.state == "undefined" and np.isnan(tested.value) and np.isnan(tested.low)
     assert not tested.violated
+
+
+def test_a_reference_without_a_failure_has_a_bound_below_its_value() -> None:
+    reference = Reference(ACCURACY, sums_of(np.ones(5_000)))
+    rare = Reference(MEAN, sums_of(np.ones(5_000)))
+
+    perfect = judge(reference, sums_of(np.ones(500)), length=1.0, level=YEAR)[0]
+    failing = judge(reference, sums_of(np.repeat([0.0, 1.0], [15, 485])), length=1.0, level=YEAR)[0]
+    equal = judge(rare, sums_of(np.ones(500)), length=1.0, level=YEAR)[0]
+
+    assert perfect.state == "judged" and 0.97 < perfect.bound < 1.0 and not perfect.violated
+    assert 0.98 < perfect.low < perfect.high == 1.0
+    assert failing.violated
+    assert equal.state == "not_testable"  # Nothing shows how much such a mean varies.
+
+
+def test_a_written_threshold_is_met_within_chance_of_the_windows_rows() -> None:
+    values = np.repeat([0.0, 1.0], [120, 880])
+
+    def judged(threshold: float):
+        asked = [Threshold(0, threshold, -1)]
+        return judge_thresholds(ACCURACY, sums_of(values), asked, level=1e-3)[0]
+
+    exact = stats.binom.cdf(880, 1000, 0.92)
+    assert judged(0.92).p_value == pytest.approx(exact, rel=0.5)
+    assert judged(0.92).violated and not judged(0.9).violated
+    assert judged(0.9).bound < 0.88 < judged(0.92).bound < 0.92
 
 
 def test_a_change_within_the_tolerance_or_towards_the_neutral_value_does_not_matter() -> None:

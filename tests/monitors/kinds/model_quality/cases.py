@@ -10,12 +10,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from driftline.baseline.answers import Answers
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.engine.intervals import intervals
+from driftline.monitors.engine.jackknife import jackknife
+from driftline.monitors.engine.reference import Reference
 from driftline.monitors.kinds.catalog import settle_roles
+from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.evaluation import evaluate
+from driftline.monitors.kinds.model_quality.metrics import QualityMetrics
+from driftline.monitors.kinds.model_quality.sums import QualitySums
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.rows import Rows, WindowFacts
@@ -96,6 +103,27 @@ def context_of(
 def ask(baseline: Baseline, table: pa.Table, *, first: int = 100, days: int = 7, **roles) -> Report:
     """Judge a table as the window that it was captured in."""
     return evaluate(context_of(baseline, table, first=first, days=days, **roles))
+
+
+def bounds(
+    window: Answers, reference: Answers | None = None, costs: Costs | None = None
+) -> dict[str, tuple[float, float]]:
+    """The 95% interval of each metric, on its displayed scale, as the engine gives it."""
+    known = window if reference is None else reference
+    sums = QualitySums.of(known, costs)
+    buckets = sums.by_group(known)
+    metrics = QualityMetrics.of(sums, buckets.sum(axis=0), ())
+    usual = Reference(metrics.metric_set({}), buckets)
+    own = sums.by_group(window)
+    total = own.sum(axis=0)
+    ends = intervals(
+        metrics.measure(total), jackknife(usual.metrics, own), metrics.support(total), usual
+    )
+    found = {}
+    for metric, low, high in zip(usual.metrics.metrics, *ends, strict=True):
+        shown = sorted(float(metric.show(end)) for end in (low, high))
+        found[metric.name] = shown[0], shown[1]
+    return found
 
 
 def of(report: Report) -> dict[str, MetricResult]:

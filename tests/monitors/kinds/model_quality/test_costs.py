@@ -19,7 +19,7 @@ from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.evaluation import suggest
-from tests.monitors.kinds.model_quality.cases import BINARY, ask, flights, of, severities
+from tests.monitors.kinds.model_quality.cases import BINARY, ask, bounds, flights, of, severities
 
 PRICES = {"fp": 1, "fn": 10, "tp": -2}
 
@@ -45,26 +45,24 @@ def test_the_cost_is_the_sum_of_the_matrix_times_its_prices() -> None:
     matrix = np.array([[0, 2.5, -1], [0, 0, 0], [7, 0, 0]])
     wanted = (peer.confusion_matrix(label, answer) * matrix).sum() / 500
     assert found.value == pytest.approx(wanted, abs=1e-12)
-    assert found.error == pytest.approx(matrix[label, answer].std() / np.sqrt(500))
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [50, pytest.param(300, marks=pytest.mark.full), pytest.param(3_000, marks=pytest.mark.full)],
-)
+@pytest.mark.parametrize("rows", [50, 300])
 def test_the_interval_of_a_cost_holds_as_often_as_it_says(rows: int) -> None:
-    # Of 1,000 windows 93% is 2.9 standard deviations low.
+    # Of 300 windows 90% is 4 standard deviations low.
     share = np.array([0.85, 0.1, 0.02, 0.03])  # tn, fp, fn, tp.
     truth, held = float(share @ np.array([0, 1, 10, -2])), 0
     rng = np.random.default_rng(rows)
-    for _ in range(1_000):
+    cells = rng.choice(4, 20_000, p=share)
+    usual, prices = answers(cells // 2, cells % 2, ("0", "1")), Costs.read(PRICES)
+    for _ in range(300):
         cells = rng.choice(4, rows, p=share)
-        found = Costs.read(PRICES).measure(answers(cells // 2, cells % 2, ("0", "1")))
-        low, high = found.interval
-        assert low <= found.value <= high
+        window = answers(cells // 2, cells % 2, ("0", "1"))
+        low, high = bounds(window, usual, prices)["cost"]
+        assert low <= prices.measure(window).value <= high
         held += low <= truth <= high
 
-    assert held >= 930
+    assert held >= 270
 
 
 @pytest.mark.full

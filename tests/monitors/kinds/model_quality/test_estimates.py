@@ -6,6 +6,7 @@ Golden numbers: NannyML 0.13.1, the functions ``estimate_…`` of its CBPE, of t
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +14,15 @@ import pytest
 
 from driftline.baseline.answers import Answers
 from driftline.baseline.store import Baseline
+from driftline.monitors.kinds.model_quality.calibration import calibrate
 from driftline.monitors.kinds.model_quality.estimator import (
+    expected_sums,
     learn_estimator,
     why_not,
 )
-from driftline.monitors.kinds.model_quality.expected_metrics import (
-    expected_metrics,
-    realised_outcome,
-)
-from driftline.monitors.kinds.model_quality.outcome_models import learn_outcomes
+from driftline.monitors.kinds.model_quality.metrics import QualityMetrics
+from driftline.monitors.kinds.model_quality.sums import QualitySums
+from driftline.monitors.kinds.model_quality.values import measure_answers
 from tests.monitors.kinds.model_quality.cases import ask, flights, of
 
 CHANCES = np.array([0.05, 0.1, 0.2, 0.3, 0.45, 0.55, 0.6, 0.8, 0.9, 0.97])
@@ -48,9 +49,9 @@ def nothing(rows: Answers) -> np.ndarray:
     return np.zeros((len(rows), 0))
 
 
-def estimator_of(reference: Answers, rows: int):
+def estimator_of(reference: Answers):
     none = np.zeros(0, np.bool_)
-    return learn_estimator(reference, nothing(reference), none, length=None, rows=rows)
+    return learn_estimator(reference, nothing(reference), none, length=timedelta(days=1))
 
 
 def unlabelled(table: pa.Table) -> pa.Table:
@@ -69,51 +70,25 @@ def unlabelled(table: pa.Table) -> pa.Table:
     ],
 )
 def test_expected_metrics_are_those_of_nannyml(name: str, expected: float) -> None:
-    found = expected_metrics(answers(CHANCES), CHANCES[None])
+    rows = answers(CHANCES)
+    sums = QualitySums.of(rows)
+    total = expected_sums(sums, rows, CHANCES, np.zeros(10, np.intp), 1)[0]
+    metrics = QualityMetrics.of(sums, total, ())
 
-    assert found[name][0] == pytest.approx(expected, abs=1e-9)
+    found = dict(zip(metrics.names, metrics.measure(total), strict=True))
 
-
-def test_what_is_expected_is_the_mean_of_what_is_drawn() -> None:
-    rng = np.random.default_rng(1)
-    chance = rng.beta(1.0, 2.0, 4_000)
-    drawn = (rng.random((400, 4_000)) < chance).astype(float)
-
-    expected = expected_metrics(answers(chance), chance[None])
-    found = expected_metrics(answers(chance), drawn)
-
-    for name, values_drawn in found.items():
-        error = values_drawn.std() / 20.0
-        # Six standard errors, and what a ratio's mean differs from the ratio of means.
-        assert expected[name][0] == pytest.approx(values_drawn.mean(), abs=6 * error + 5e-4), name
-
-
-def test_several_classes_with_sure_chances_are_measured_as_their_labels() -> None:
-    label = np.random.default_rng(2).integers(0, 3, 500)
-    rows = answers(np.random.default_rng(3).dirichlet(np.ones(3), 500), label)
-
-    realised = expected_metrics(rows, realised_outcome(rows))
-
-    measured = dl_metrics(rows)
-    for name, found in realised.items():
-        assert found[0] == pytest.approx(measured[name], abs=1e-12), name
-
-
-def dl_metrics(rows: Answers) -> dict[str, float]:
-    from driftline.monitors.kinds.model_quality.metrics import measure_answers
-
-    return {name: one.value for name, one in measure_answers(rows).items()}
+    assert found[name] == pytest.approx(expected, abs=1e-9)
 
 
 def test_scores_that_are_calibrated_are_left_as_they_are_and_others_are_not() -> None:
     good, bad = calibrated(20_000, 5), calibrated(20_000, 5, error=0.5)
 
-    kept = [learn_outcomes(one, nothing(one), np.zeros(0, np.bool_)) for one in (good, bad)]
+    kept = [calibrate(one) for one in (good, bad)]
 
     assert kept[1].is_kept
     assert kept[1].error < 0.02 < kept[1].error_without
     window = calibrated(20_000, 6, error=0.5)
-    share = kept[1].outcome(window, nothing(window)).mean()
+    share = kept[1].chances(window).mean()
     assert share == pytest.approx(np.mean(window.label), abs=0.03)  # Six standard errors.
     assert kept[0].error_without < 0.02
 
@@ -121,14 +96,14 @@ def test_scores_that_are_calibrated_are_left_as_they_are_and_others_are_not() ->
 @pytest.mark.parametrize("error", [pytest.param(0.0, marks=pytest.mark.full), 0.4])
 def test_intervals_hold_what_labels_will_say(pytestconfig: pytest.Config, error: float) -> None:
     windows, too_few = (200, 168) if pytestconfig.getoption("full") else (60, 43)
-    found = estimator_of(calibrated(6_000, 7, error=error), 600)
+    found = estimator_of(calibrated(6_000, 7, error=error))
     inside = {"accuracy": 0, "auc": 0, "recall": 0}
     for seed in range(windows):
         window = calibrated(600, 1_000 + seed, error=error)
         estimates = found.estimate(window, nothing(window))
-        realised = expected_metrics(window, realised_outcome(window))
+        realised = measure_answers(window)
         for name in inside:
-            inside[name] += estimates[name].low <= realised[name][0] <= estimates[name].high
+            inside[name] += estimates[name].low <= realised[name].value <= estimates[name].high
 
     # Of 200 at 95%, 168 and fewer have a chance below 1e-8; of 60, 43 and fewer.
     assert min(inside.values()) > too_few

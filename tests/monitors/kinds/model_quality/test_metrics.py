@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as peer
 
-from driftline.monitors.kinds.model_quality.metrics import (
+from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
+from driftline.monitors.kinds.model_quality.values import (
     binary_metrics,
     calibration,
     confusion,
@@ -20,7 +21,6 @@ from driftline.monitors.kinds.model_quality.metrics import (
     multiclass_metrics,
     regression_metrics,
 )
-from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
 
 FIXTURE = Path(__file__).parents[3] / "fixtures" / "monitors" / "model_quality"
 
@@ -206,97 +206,6 @@ def test_scores_that_are_no_probabilities_are_ranked_but_not_scored() -> None:
 
     assert found["auc"].value == binary_metrics(label, answer, probability)["auc"].value
     assert found["brier_skill"].undefined == "the scores are not probabilities between 0 and 1"
-
-
-def _bootstrap(measure, rows: int) -> dict[str, float]:
-    """Standard deviation of each metric over resampled rows."""
-    rng = np.random.default_rng(8)
-    drawn = [measure(rng.integers(0, rows, rows)) for _ in range(400)]
-    return {name: float(np.std([one[name].value for one in drawn])) for name in drawn[0]}
-
-
-@pytest.mark.parametrize(
-    "problem", ["binary", pytest.param("multiclass", marks=pytest.mark.full), "regression"]
-)
-def test_standard_errors_are_those_of_the_bootstrap(problem: str) -> None:
-    # 400 resamples know a standard deviation to 3.5%; 20% is more than five times that.
-    label, answer, probability = binary_rows(700, seed=2)
-    codes = np.random.default_rng(7).integers(0, 3, 700)
-    said = np.where(probability > 0.4, codes, 2)
-
-    def measure(rows: np.ndarray):
-        if problem == "binary":
-            return binary_metrics(label[rows], answer[rows], probability[rows])
-        if problem == "multiclass":
-            return multiclass_metrics(codes[rows], said[rows], 3)
-        return regression_metrics(probability[rows], np.sin(3 * probability[rows]))
-
-    found, wanted = measure(np.arange(700)), _bootstrap(measure, 700)
-
-    # A median of few distinct errors is drawn onto them again; it has a test of its own.
-    judged = [name for name, one in found.items() if one.variance and "median" not in name]
-    assert len(judged) >= (4 if problem == "regression" else 7)
-    for name in judged:
-        assert found[name].error == pytest.approx(wanted[name], rel=0.2), name
-
-
-def test_the_area_has_delongs_variance() -> None:
-    # DeLong, DeLong and Clarke-Pearson 1988, equations 5 and 6, written out pair by pair.
-    label, answer, score = binary_rows(120)
-    positive, negative = score[label], score[~label]
-    pairs = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
-    first, second = pairs.mean(axis=1), pairs.mean(axis=0)
-
-    found = binary_metrics(label, answer, score)["auc"]
-
-    wanted = np.var(first) / len(first) + np.var(second) / len(second)
-    assert found.value == pytest.approx(pairs.mean())
-    assert found.variance == pytest.approx(wanted)
-
-
-def test_shares_have_wilsons_interval() -> None:
-    # Source: Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263, method 3.
-    label = np.ones(263, dtype=bool)
-    answer = np.arange(263) < 81
-
-    low, high = binary_metrics(label, answer)["recall"].interval
-
-    assert (low, high) == (pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
-
-
-def test_rows_that_share_their_fate_count_for_one() -> None:
-    label, answer, probability = binary_rows(300)
-    twenty = np.repeat(np.arange(300), 20)
-    alone = binary_metrics(label, answer, probability)
-
-    found = binary_metrics(label[twenty], answer[twenty], probability[twenty], twenty)
-
-    for name in ("accuracy", "f1", "auc", "brier_skill"):
-        assert found[name].value == pytest.approx(alone[name].value)
-        # 300 clusters: the sandwich's correction is 300 / 299.
-        assert found[name].variance == pytest.approx(alone[name].variance * 300 / 299)
-        assert found[name].independent == pytest.approx(alone[name].variance / 20)
-
-
-@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 5)), min_size=2))
-def test_influences_sum_to_nothing_and_intervals_hold_the_value(rows) -> None:
-    label, answer, score = (np.array(one) for one in zip(*rows, strict=True))
-    measures = binary_metrics(label, answer, score / 5)
-
-    defined = {name: one for name, one in measures.items() if not one.undefined and one.support}
-    assert "accuracy" in defined  # Two rows or more have a share of right answers.
-    for one in defined.values():
-        low, high = one.interval
-        if one.unbounded:
-            assert math.isnan(low) and math.isnan(high)
-        else:
-            assert low - 1e-12 <= one.value <= high + 1e-12
-        assert one.variance >= 0
-    if not measures["auc"].undefined:
-        assert rank(label, score).influence(label).sum() == pytest.approx(0, abs=1e-9)
-        flipped = binary_metrics(~label, ~answer, 1 - score / 5)
-        assert flipped["auc"].value == pytest.approx(measures["auc"].value)
-        assert flipped["brier"].value == pytest.approx(measures["brier"].value)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))

@@ -70,7 +70,7 @@ def test_window_and_reference_are_measured_by_their_weights(weighted: Baseline) 
 
 
 def test_a_loss_in_rows_that_stand_for_many_is_found(weighted: Baseline) -> None:
-    table = rows(6_000, 3, worse=0.4)
+    table = rows(6_000, 3, worse=0.6)
 
     report = dl.check(table, weighted, kind="model-quality")
 

@@ -1,7 +1,4 @@
-"""Learns a reference's outcomes: calibrated chances of classes, losses of a regression.
-
-A model is kept only where it beats no model on rows it was not learnt from: stretches of time, a
-fifth of the reference each.
+"""Learns chances of classes from scores; kept where they are better calibrated on other rows.
 
 References
 ----------
@@ -11,7 +8,6 @@ Naeini, Cooper and Hauskrecht, AAAI 2015 (calibration error).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,54 +15,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
-from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.monitors.kinds.model_quality.loss_models import FOLDS, LossModels
+from driftline.monitors.kinds.model_quality.values import Numbers
 
 # Bins of equal rows that a calibration error is measured in.
 ERROR_BINS = 20
-# Of rows that the model is asked about: their answers and features, shape (N, features).
-Outcomes = Callable[[Answers, Numbers], Numbers]
+FOLDS = 5  # Stretches of time, a fifth of the reference each.
+# Of N rows: of the positive class, (N,), or of each class, (N, C).
+Chances = Callable[[Answers], Numbers]
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
-    """A model of outcomes, and its results on rows it was not learnt from."""
+class Calibration:
+    """A calibration of scores, and how good it is on rows it was not learnt from."""
 
-    outcome: Outcomes
-    unseen: Numbers  # What it said of each row of the reference, without having learnt from it.
-    is_kept: bool  # Whether it is better than what there was without it, which is taken else.
-    # Calibration error of classes, 0-1: with it, and without.
-    error: float = math.nan
-    error_without: float = math.nan
-    losses: LossModels | None = None  # Of a regression.
+    chances: Chances
+    unseen: Numbers  # Of each row of the reference, without having learnt from it.
+    is_kept: bool  # Whether it is better than the scores themselves, which are taken else.
+    error: float  # Calibration error, 0-1: with it, and without.
+    error_without: float
 
 
-def learn_outcomes(answers: Answers, features: Numbers, categories: NDArray[np.bool_]) -> Learnt:
-    """Learn chances, or losses, from N labelled rows in order of time.
-
-    `features` have the shape (N, features), NaN where missing; classes do not use them.
-    `categories` marks features that are unordered codes.
-    """
-    if answers.problem == "regression":
-        losses = LossModels.learn(answers, features, categories)
-        return Learnt(
-            lambda asked, own: losses.tell(asked, own)[0],
-            losses.unseen,
-            bool(losses.weights.any()),
-            losses=losses,
-        )
+def calibrate(answers: Answers) -> Calibration:
+    """Learn chances of classes from N labelled rows in order of time."""
     fold = np.arange(len(answers)) * FOLDS // max(len(answers), 1)
-    parts = []
-    for number in range(FOLDS):
-        kept = fold != number
-        parts.append(_fit_chances(answers.take(kept))(answers.take(~kept), features[~kept]))
-    unseen = np.concatenate(parts)
+    unseen = np.concatenate(
+        [
+            _fit_chances(answers.take(fold != number))(answers.take(fold == number))
+            for number in range(FOLDS)
+        ]
+    )
     assert answers.probability is not None  # Chances are made of them.
     plain = _as_chances(answers.probability)
     error, without = (calibration_error(answers, one) for one in (unseen, plain))
     if error < without:
-        return Learnt(_fit_chances(answers), unseen, True, error, without)
-    return Learnt(_said_chances, plain, False, error, without)
+        return Calibration(_fit_chances(answers), unseen, True, error, without)
+    return Calibration(_said_chances, plain, False, error, without)
 
 
 def calibration_error(answers: Answers, chance: Numbers) -> float:
@@ -88,7 +71,7 @@ def calibration_error(answers: Answers, chance: Numbers) -> float:
     return float(np.mean(found))
 
 
-def _fit_chances(answers: Answers) -> Outcomes:
+def _fit_chances(answers: Answers) -> Chances:
     from sklearn.isotonic import IsotonicRegression  # Heavy, and only for estimates.
 
     assert answers.probability is not None  # Checked by whoever asks for chances.
@@ -101,7 +84,7 @@ def _fit_chances(answers: Answers) -> Outcomes:
         curve = IsotonicRegression(y_min=least, y_max=most, out_of_bounds="clip")
         curves.append(curve.fit(column, label == one))
 
-    def chances(asked: Answers, _: Numbers) -> Numbers:
+    def chances(asked: Answers) -> Numbers:
         assert asked.probability is not None  # As above.
         said = asked.probability.reshape(len(asked), -1)
         if not len(asked):
@@ -124,7 +107,7 @@ def _surest(said: Numbers, came: NDArray[np.bool_]) -> tuple[float, float]:
     return (0.5 / (below + 1) if below else 0.0), (1.0 - 0.5 / (above + 1) if above else 1.0)
 
 
-def _said_chances(answers: Answers, _: Numbers) -> Numbers:
+def _said_chances(answers: Answers) -> Numbers:
     assert answers.probability is not None  # Checked by whoever asks for chances.
     return _as_chances(answers.probability)
 

@@ -1,0 +1,129 @@
+"""The test against a threshold that somebody wrote: its own rows are all that is uncertain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from driftline.monitors.engine.block_test import EXACT, FARTHEST, Tested
+from driftline.monitors.engine.intervals import spread_of_rows
+from driftline.monitors.engine.jackknife import jackknife
+from driftline.monitors.engine.metric import TINY, Array, MetricSet
+from driftline.monitors.engine.reference import Reference
+from driftline.monitors.engine.tails import pearson_tail
+from driftline.stats.multiple_testing import holm_levels
+from driftline.stats.roots import first_beyond
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A threshold of one metric.
+
+    Parameters
+    ----------
+    metric
+        Its index in the set.
+    value
+        In the metric's tested form.
+    worse
+        Which side is a violation, 1 or -1.
+    support
+        Rows that the threshold itself was measured on; infinite for one that somebody chose.
+    """
+
+    metric: int
+    value: float
+    worse: int
+    support: float = math.inf
+
+
+def judge_thresholds(
+    metrics: MetricSet,
+    buckets: Array,
+    thresholds: Sequence[Threshold],
+    *,
+    level: float,
+    reference: Reference | None = None,
+) -> list[Tested]:
+    """Judge a window against thresholds, without tolerance.
+
+    Parameters
+    ----------
+    metrics
+        M functions of sums.
+    buckets
+        The window's sums by group, shape (G, K).
+    thresholds
+        T of them.
+    level
+        Chance of any violation where all thresholds are met exactly (Holm).
+    reference
+        Lends its rows' variance where a window has few events; None: there is none.
+
+    Returns
+    -------
+    list of Tested
+        In the order of the thresholds.
+    """
+    if not thresholds:
+        return []
+    total = buckets.sum(axis=0)
+    at = np.array([one.metric for one in thresholds])
+    wanted = np.array([one.value for one in thresholds])
+    side = np.array([one.worse for one in thresholds], np.float64)
+    values, supports = metrics.measure(total), np.maximum(metrics.support(total), 1.0)
+    value, support = values[at], supports[at]
+    size = metrics.variance_function(metrics.inside(values, supports))
+    rows = jackknife(metrics, buckets)
+    spread, third = (part[at] for part in spread_of_rows(metrics, rows, size, reference)[:2])
+    everywhere = values.copy()
+    everywhere[at] = wanted
+    unit = metrics.variance_function(metrics.inside(everywhere, supports))[at]
+    inverse = 1.0 / support + 1.0 / np.array([one.support for one in thresholds])
+    error = np.sqrt(np.maximum(spread * unit * inverse, TINY))
+    skewness = third / np.maximum(spread**1.5, TINY) / np.sqrt(support)
+    half = np.where(metrics.is_lattice[at], 0.5 / support, 0.0) / error
+
+    def p_value(distance: Array) -> Array:
+        beyond = np.where(distance > 0, np.maximum(distance - half, 0.0), distance)
+        tail = pearson_tail(beyond, side * skewness)
+        chance = np.clip(tail, TINY, 1.0 - 1e-16)
+        return np.asarray(special.stdtr(max(rows.groups - 1.0, 1.0), special.ndtri(chance)))
+
+    is_known = np.isfinite(value) & (spread > 0)
+    distance = np.nan_to_num(side * (value - wanted) / error)
+    p = np.where(is_known, p_value(distance), np.nan)
+    levels = np.zeros(len(p))
+    levels[is_known] = holm_levels(list(p[is_known]), level)
+    start = np.zeros_like(p)
+    each = level / len(thresholds)
+    reach = first_beyond(lambda far: each - p_value(far), start, start + FARTHEST, error=EXACT)
+    bound = wanted + side * reach * error
+    tested = []
+    for order, one in enumerate(thresholds):
+        metric = metrics.metrics[one.metric]
+        shown, before, end = map(
+            float, metric.show(np.array([value[order], wanted[order], bound[order]]))
+        )
+        known = bool(is_known[order])
+        tested.append(
+            Tested(
+                name=metric.name,
+                value=shown,
+                low=math.nan,
+                high=math.nan,
+                reference=before,
+                bound=end,
+                findable=math.nan,
+                p_value=float(p[order]),
+                support=float(support[order]),
+                state="judged" if known and np.isfinite(end) else "undefined",
+                violated=known and bool(p[order] < levels[order]),
+                windows=1,
+            )
+        )
+    return tested

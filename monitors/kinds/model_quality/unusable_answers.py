@@ -1,0 +1,197 @@
+"""Predictions and labels that no metric can use: counted, noted, and judged by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.answers import LARGEST, Answers, read_times
+from driftline.baseline.foreign_values import new_class_rows
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.model_quality.expectation import Expectation, reference_answers
+from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
+from driftline.monitors.results.unusable import (
+    JudgedUnusable,
+    Unusable,
+    equal_note,
+    judge_equal,
+    judge_unusable,
+    repeated_rows,
+    rows_length,
+    sums_note,
+    unfit_note,
+    untimed_note,
+    unusable_details,
+)
+from driftline.monitors.results.violation import JsonValue, plural
+from driftline.roles import Roles
+from driftline.stats.blocks import NO_TIME, block_length, time_blocks, time_span
+
+
+def judged_unusable(
+    context: CheckContext, expected: Expectation, answers: Answers, every: Answers
+) -> list[JudgedUnusable]:
+    """Judge unusable labels and predictions by the reference's shares."""
+    labelled = reference = expected.answers
+    outcomes = context.baseline.outcomes
+    if reference is not None and outcomes and reference.labelled_count < outcomes.table.num_rows:
+        reference = reference_answers(context.baseline, context.roles, labelled=reference)
+    alpha, length = context.budget.per_window, context.rows.length
+    new = new_class_rows(outcomes.table, outcomes.roles) if outcomes else 0
+    blocks = _unanswered_blocks(reference, every, length)
+    usual = replace(_with_labels(_unusable(reference), labelled), unknown=new, blocks=blocks)
+    found = replace(_with_labels(_unusable(every), answers), lost=context.rows.lost_labels)
+    return [
+        *judge_unusable(found, usual, alpha),
+        *_judged_equal(reference, every, length, alpha),
+    ]
+
+
+def left_out(
+    context: CheckContext,
+    expected: Expectation,
+    table: pa.Table,
+    every: Answers,
+    unfit: int,
+    only: str,
+) -> Mapping[str, JsonValue]:
+    """Count rows that no metric can use, and repeated rows; also in words."""
+    ids = expected.roles.id_column
+    repeated = repeated_rows(table[ids].chunks) if ids in table.column_names else 0
+    return unusable_details(
+        replace(_unusable(every), lost=context.rows.lost_labels, repeated=repeated, id_column=ids),
+        *_states(every, unfit, table, expected.roles),
+        sums_note(every, expected.answers),
+        only,
+    )
+
+
+def times_note(
+    context: CheckContext, expected: Expectation, table: pa.Table, *, knows_days: bool
+) -> dict[str, JsonValue]:
+    """Return a note that rows lack the times needed for a comparison with the reference's."""
+    outcomes, reference = context.baseline.outcomes, expected.answers
+    if outcomes is None or reference is None or not len(table) or context.compat:
+        return {}
+    when, times, rows = outcomes.roles.timestamp, read_times(table, expected.roles), len(table)
+    if when is None and reference.time_us is None:
+        return {}
+    lacking = rows if times is None else int(np.count_nonzero(times == NO_TIME))
+    span = ""
+    if context.rows.length is not None:
+        lacking *= times is not None  # When they came is known.
+    elif rows_length(0, rows - lacking, rows) is None:
+        span = "how long they span is told by their number"
+    note = untimed_note(when, outcomes.untimed, (lacking, rows), span=span, knows_days=knows_days)
+    return {"times_note": note} if note else {}
+
+
+def length_by_times(time_us: NDArray[np.int64] | None) -> timedelta | None:
+    """Return the time span of a window's rows; None where too few have times."""
+    if time_us is None:
+        return None
+    timed = int(np.count_nonzero(time_us != NO_TIME))
+    return rows_length(time_span(time_us), timed, len(time_us))
+
+
+def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list[str]:
+    """Describe constant predictions, and labels that are no numbers."""
+    said, found = _said(answers), []
+    if len(said) and not _is_class(answers):
+        found.append(equal_note(len(said), float(said.min()), float(said.max())))
+    if unfit:
+        found.append(unfit_note(table, str(roles.label), unfit, answers.limits[1]))
+    found.append(crossing_details(answers, roles.quantile_columns)[1])
+    return found
+
+
+def _unusable(answers: Answers | None) -> Unusable:
+    """Count the rows that no metric can use."""
+    if answers is None:
+        return Unusable()
+    high = answers.limits[1]
+    if answers.problem == "regression" and high < LARGEST:
+        words = f"beyond {high:.3g}, a million times what is usual, or infinite"
+    else:
+        words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
+    return Unusable(
+        answers.labelled_count, answers.unanswered, answers.impossible, words,
+        answers.texts, answers.unknown, answers.unknown_words,
+        "as classes of their own" if answers.problem == "multiclass" else "as negative",
+        unweighed=answers.unweighed, has_quantiles=answers.quantiles is not None,
+    )  # fmt: skip
+
+
+def _with_labels(predictions: Unusable, answers: Answers | None) -> Unusable:
+    """Add the number of unusable labels."""
+    if answers is None:
+        return predictions
+    labels = answers.labelled_count + answers.unfit
+    return replace(predictions, labels=labels, unfit=answers.unfit)
+
+
+def _judged_equal(
+    reference: Answers | None, answers: Answers, length: timedelta | None, alpha: float
+) -> list[JudgedUnusable]:
+    """Judge constant predictions by the reference's share of them."""
+    said = _said(answers)
+    if reference is None or not len(said):
+        return []
+    if said.min() != said.max():
+        return []
+    shown = answers.classes[int(said[0])] if _is_class(answers) else f"{said[0]:g}"
+    equal = _said(reference) == said[0]
+    blocks = _blocks_like(reference.time_us, answers, length, len(reference))
+    counts = [
+        (int(np.count_nonzero(blocks == one)), int(np.count_nonzero(equal[blocks == one])))
+        for one in range(int(blocks.max(initial=-1)) + 1)
+    ]
+    words = f"all {plural(len(said), 'prediction')} are {shown}"
+    return judge_equal(len(said), words, [(len(equal), int(equal.sum())), *counts], alpha)
+
+
+def _unanswered_blocks(
+    reference: Answers | None, answers: Answers, length: timedelta | None
+) -> list[tuple[int, int]]:
+    """Count the reference's labelled and unpredicted rows, in blocks like the window."""
+    if reference is None or reference.time_us is None or not reference.unanswered:
+        return []
+    assert reference.unanswered_us is not None  # Of the same rows.
+    times = np.concatenate([reference.time_us, reference.unanswered_us])
+    block = _blocks_like(times, answers, length, len(times))
+    size = int(block.max()) + 1
+    counts = [
+        np.bincount(one[one >= 0], minlength=size) for one in (block, block[len(reference) :])
+    ]
+    return [(int(rows), int(missing)) for rows, missing in zip(*counts, strict=True)]
+
+
+def _blocks_like(
+    times: NDArray[np.int64] | None, answers: Answers, length: timedelta | None, rows: int
+) -> NDArray[np.int64]:
+    """Return each reference row's block, as long as the window; -1 without times."""
+    if times is None or not len(times):
+        return np.full(rows, -1, np.int64)
+    own = [one for one in (answers.time_us, answers.unanswered_us) if one is not None]
+    if length is None and own:
+        length = length_by_times(np.concatenate(own))
+    share = (len(answers) + answers.unanswered) / rows
+    return time_blocks(times, block_length(time_span(times) + 1, length, share))
+
+
+def _is_class(answers: Answers) -> bool:
+    is_score = answers.probability is not None and answers.probability.ndim == 1
+    return answers.problem != "regression" and not is_score
+
+
+def _said(answers: Answers) -> np.ndarray:
+    """Return each row's prediction: value, score, or index of the class."""
+    if _is_class(answers) or answers.problem == "regression":
+        return answers.answer
+    assert answers.probability is not None  # It is a score.
+    return answers.probability
