@@ -12,7 +12,8 @@ import pytest
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.formats.source import open_source
-from driftline.monitors.check_context import CheckContext
+from driftline.monitors.check_context import CheckContext, PastWindows
+from driftline.monitors.engine.pooling import WindowSums
 from driftline.monitors.kinds.attribution.attributions import Attributions
 from driftline.monitors.kinds.attribution.evaluation import evaluate
 from driftline.monitors.kinds.attribution.explaining import explain_reference
@@ -95,3 +96,26 @@ def test_a_change_beyond_what_days_differ_by_is_still_seen(reference: Baseline) 
     report = evaluate(asked(reference, broken))
 
     assert "c " in report.cause
+
+
+def test_a_change_too_small_for_one_day_is_found_in_four(reference: Baseline) -> None:
+    random = np.random.default_rng(12)
+    start = START + 2 * DAY  # The fourth day from here ends a span of four.
+    kept: list[WindowSums] = []
+    for day in range(4):
+        rows = weather(random, 1)
+        changed = rows.set_column(3, "c", pa.array(2.2 * rows["c"].to_numpy()))
+        facts = WindowFacts(Window(start + day * DAY, start + (day + 1) * DAY))
+        context = asked(reference, changed)
+        context = replace(
+            context,
+            rows=replace(context.rows, facts=facts),
+            past=PastWindows(sums=tuple(kept)),
+        )
+        report = evaluate(context)
+        assert report.sums is not None
+        kept.append(report.sums)
+        if day < 3:
+            assert report.passed
+
+    assert " over 4 windows: c " in report.cause
