@@ -22,13 +22,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.column import ColumnProfile
 from driftline.monitors.kinds.outliers.levels import LevelTerms
-from driftline.monitors.kinds.outliers.rarity import (
-    FEWEST_EXCESSES,
-    SHARES,
-    Codes,
-    Rarity,
-    fit_rarity,
-)
+from driftline.monitors.kinds.outliers.rarity import Codes, Rarity, fit_rarity, mean_excess
 from driftline.monitors.kinds.outliers.terms import NumberTerms
 from driftline.one_thread import on_one_thread
 
@@ -188,9 +182,8 @@ def fit_joint(
         factors[~half] = _factors(_fit(placed[half], random)[1], placed[~half])
     factors[~measured] = 0.0
     # How the tail falls is not known beforehand, as a factor has no unit; nor by few values.
-    knot = np.quantile(factors, 1 - SHARES[-1])
-    excesses = factors[factors > knot] - knot
-    scale = 1.0 / float(excesses.mean()) if len(excesses) >= FEWEST_EXCESSES else 1.0
+    excess = mean_excess(factors)
+    scale = 1.0 / excess if excess else 1.0
     rarity = fit_rarity(scale * factors)
     return Joint(kept, texts, *_fit(placed, random), scale, rarity), rarity.of(scale * factors)
 
