@@ -23,8 +23,9 @@ from driftline.formats.coercion import coerce
 from driftline.monitors.kinds.bias.metrics import MISSING
 from driftline.roles import Facet, Roles, interval_text
 
-# More values than this are no groups or strata but an identifier.
-MAX_VALUES = 10_000
+# More values than this are no groups or strata but an identifier. Each part of the rows is counted
+# by stratum.
+MAX_VALUES, MAX_STRATA = 10_000, 1_000
 # Cells of a facet that is split by a threshold; the first is also of no interval.
 NOT_ABOVE, ABOVE = "", "above"
 # Between the cells of several columns that make one; in no text that a column holds.
@@ -116,6 +117,7 @@ class _Names:
     """Texts by code, in the order in which they came; code 0 is no value."""
 
     name: str
+    most: int
     codes: dict[str, int] = field(default_factory=dict)
 
     def code(self, texts: Sequence[str], places: Codes) -> Codes:
@@ -123,9 +125,9 @@ class _Names:
         found = np.zeros(len(texts) + 1, np.int64)
         for at in np.flatnonzero(np.bincount(places, minlength=len(found))[:-1]).tolist():
             found[at] = self.codes.setdefault(texts[at], len(self.codes) + 1)
-        if len(self.codes) > MAX_VALUES:
+        if len(self.codes) > self.most:
             raise InputError(
-                f'"{self.name}" has more than {MAX_VALUES:,} values; groups and strata are columns '
+                f'"{self.name}" has more than {self.most:,} values; groups and strata are columns '
                 "of few values, or of numbers split by a threshold"
             )
         return found[places]
@@ -169,12 +171,13 @@ def count_rows(
 ) -> tuple[dict[Facet, FacetCounts], int]:
     """Count rows, once for each facet; also return their number.
 
-    InputError when a facet or stratum has more than 10,000 values, or labels and predictions share
+    InputError when a facet or stratum has too many values, or labels and predictions share
     no class. `reference` holds the reference's classes; it is empty for the reference itself.
     """
     sides: tuple[set[str], set[str]] = set(), set()
     texts: dict[tuple[str, str], list[pa.Array]] = {}  # Where numbers are compared.
-    names, strata = {facet: _Names(facet.name) for facet in facets}, _Names(roles.group or "")
+    names = {facet: _Names(facet.name, MAX_VALUES) for facet in facets}
+    strata = _Names(roles.group or "", MAX_STRATA)
     found = {facet: _Counted() for facet in facets}
     shared = {part for facet in facets if facet.also for part in facet.parts}
     rows = 0

@@ -32,7 +32,7 @@ from driftline.monitors.kinds.bias.judgement import WindowGroup, find
 from driftline.monitors.kinds.bias.labels import label_samples, withhold
 from driftline.monitors.kinds.bias.metrics import MISSING
 from driftline.monitors.kinds.bias.notes import window_notes
-from driftline.monitors.kinds.bias.plan import plan_of, unusable_reference
+from driftline.monitors.kinds.bias.plan import plan_of
 from driftline.monitors.kinds.bias.reference import BiasReference, learn, measured_of
 from driftline.monitors.kinds.bias.report import (
     details_of,
@@ -103,7 +103,7 @@ def evaluate(context: CheckContext) -> Report:
     level = context.budget.per_window
     findings, withheld = withhold(find(reference, groups, tested, level), samples)
     judged = [
-        *judge_unusable(window.unusable, unusable_reference(plan, reference.blocks), level),
+        *judge_unusable(window.unusable, reference.unusable, level),
         *_judged_equal(reference, next(iter(window.counts.values())).answered, level),
     ]
     pairs = [group.pair for group in groups]
@@ -190,12 +190,12 @@ def _layout(reference: BiasReference) -> str:
 def _judged_equal(reference: BiasReference, answered: Counts, alpha: float) -> list[JudgedUnusable]:
     """Judge predictions that are all positive, or none, by the reference's share of such."""
     negative, positive, _ = (int(one) for one in answered.sum(axis=0))
-    known = reference.plan.reference
-    if bool(negative) == bool(positive) or not known:
+    if bool(negative) == bool(positive) or not reference.answered:
         return []
-    usual = [next(iter(known.values())).answered]
-    usual += [] if reference.blocks is None else [*reference.blocks.answered]
-    found = [(int(one[:, :MISSING].sum()), int(one[:, int(positive > 0)].sum())) for one in usual]
+    found = [
+        (int(one[:, :MISSING].sum()), int(one[:, int(positive > 0)].sum()))
+        for one in reference.answered
+    ]
     rows, what = negative + positive, "positive" if positive else "negative"
     return judge_equal(rows, f"all {plural(rows, 'prediction')} are {what}", found, alpha)
 

@@ -268,8 +268,11 @@ def reference_blocks(plan: Plan, length: timedelta) -> Blocks | None:
     return Blocks(counts, count)
 
 
-def unusable_reference(plan: Plan, blocks: Blocks | None) -> Unusable:
-    """Count the reference's predictions that no metric can use; missing ones by block, too."""
+def unusable_reference(plan: Plan, blocks: Sequence[NDArray[np.int64]]) -> Unusable:
+    """Count the reference's predictions that no metric can use; missing ones by block, too.
+
+    `blocks` are its rows by label and prediction, (3, 3) each.
+    """
     if plan.outcomes is None:
         return Unusable()
     table, roles = plan.outcomes.table, plan.outcomes.roles
@@ -277,11 +280,10 @@ def unusable_reference(plan: Plan, blocks: Blocks | None) -> Unusable:
     found = unusable_of(plan.reference, impossible, roles, table.column_names)
     labels, new = labelled_count(plan.reference), new_class_rows(table, roles)
     found = replace(found, labels=labels, unknown=new)
-    if blocks is None or not found.missing:
+    if not found.missing:
         return found
-    answered = blocks.answered
-    rows, missing = answered.sum(axis=(1, 2)), answered[..., MISSING].sum(axis=1)
-    return replace(found, blocks=list(zip(rows.tolist(), missing.tolist(), strict=True)))
+    counts = [(int(one.sum()), int(one[:, MISSING].sum())) for one in blocks]
+    return replace(found, blocks=counts)
 
 
 def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from math import isclose
+
+import numpy as np
+from numpy.typing import NDArray
 
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.engine.sums import GROUPS
@@ -14,8 +17,9 @@ from driftline.monitors.kinds.bias.counts import FacetCounts
 from driftline.monitors.kinds.bias.flip_test import Flip, flips_of, with_flip
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.metrics import MISSING, POST_TRAINING, Measured, measure_group
-from driftline.monitors.kinds.bias.plan import Blocks, Plan, reference_blocks
+from driftline.monitors.kinds.bias.plan import Plan, reference_blocks, unusable_reference
 from driftline.monitors.kinds.bias.sums import ShownMetrics, bucket_sums, judged_set
+from driftline.monitors.results.unusable import Unusable
 from driftline.roles import Facet
 
 # Judged unless somebody sets limits; all other metrics are shown.
@@ -45,7 +49,9 @@ class BiasReference:
     groups: Sequence[ReferenceGroup]
     # Of the judged metrics of all groups; None when nothing of the reference is judged.
     sums: Reference | None
-    blocks: Blocks | None  # The reference by blocks of time; None when it has no times.
+    answered: Sequence[NDArray[np.int64]] = ()  # All rows, then each block's, (3, 3).
+    # Predictions of the reference that no metric can use.
+    unusable: Unusable = field(default_factory=Unusable)
 
     @property
     def compared(self) -> list[Group]:
@@ -58,7 +64,7 @@ def learn(plan: Plan, length: timedelta) -> BiasReference:
     """Learn a plan's reference for windows whose blocks have a length."""
     if not plan.reference:
         groups = [_by_document(plan, group) for group in plan.groups]
-        return BiasReference(plan, groups, None, None)
+        return BiasReference(plan, groups, None)
     near = None if plan.outcomes is None else plan.outcomes.neighbours
     flips = flips_of(plan, near, plan.outcomes.roles if plan.outcomes else plan.roles)
     measured = measured_of(plan, plan.reference, flips)
@@ -75,7 +81,9 @@ def learn(plan: Plan, length: timedelta) -> BiasReference:
         buckets = bucket_sums(named, plan.reference, GROUPS)
         days = None if blocks is None else bucket_sums(named, blocks.counts, blocks.count)
         sums = Reference(judged_set(names, buckets.sum(axis=0)), buckets, days)
-    return BiasReference(plan, groups, sums, blocks)
+    answered = [next(iter(plan.reference.values())).answered]
+    answered += [] if blocks is None else [*blocks.answered]
+    return BiasReference(plan, groups, sums, answered, unusable_reference(plan, answered[1:]))
 
 
 def measured_of(

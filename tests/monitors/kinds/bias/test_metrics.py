@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from driftline.errors import InputError
 from driftline.monitors.engine.sums import GROUPS, groups_of
 from driftline.monitors.kinds.bias.counts import ABOVE, FacetCounts, count_rows
 from driftline.monitors.kinds.bias.metrics import (
@@ -320,3 +321,13 @@ def test_any_counts_give_values_within_their_limits_and_ranges(counts: np.ndarra
         if low is not None:
             assert low <= one.value + 1e-9
             assert one.value - 1e-9 <= high
+
+
+@pytest.mark.parametrize(("column", "most"), [("who", "10,000"), ("part", "1,000")])
+def test_an_identifier_is_no_group_and_no_stratum(column: str, most: str) -> None:
+    names = [f"n{at}" for at in range(10_001)]
+    table = pa.table({"who": ["a"] * 10_001, "part": ["b"] * 10_001, "said": [1] * 10_001})
+    table = table.set_column(table.column_names.index(column), column, pa.array(names))
+
+    with pytest.raises(InputError, match=f'"{column}" has more than {most} values'):
+        counts_of(table, Roles(prediction="said", positive="1", group="part"), Facet("who"))
