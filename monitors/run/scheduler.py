@@ -161,7 +161,9 @@ class Scheduler:
         if not (due or is_waiting or is_changed):
             return
         predict = self._model(definition)
-        for _ in range(WINDOWS_PER_TURN):
+        # What was just planned is all there is: to look for more would cost a query a turn.
+        count = len(due) if waiting is None and not is_changed else WINDOWS_PER_TURN
+        for _ in range(count):
             if stop.is_set():
                 return
             moment = self.lease_clock()
