@@ -1,13 +1,20 @@
-"""Faults planted into Beijing's weather (UCI Beijing PM2.5, ``prsa``), for bench/together.py."""
+"""Faults planted into Beijing's weather (UCI Beijing PM2.5, ``prsa``), for bench/together.py.
+
+Run by itself with a folder of tables, it judges weeks by `dl.Monitor`. It prints for each fault and
+onset in how many of eight weeks its column was told, and the first, then the clean weeks that ring.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+import driftline as dl
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 REFERENCES = {
@@ -74,3 +81,64 @@ def broken(rest: pd.DataFrame, fault: str, onset: datetime) -> pd.DataFrame:
     rows = rest[(rest["ts"] >= since) & (rest["ts"] < onset + FAULT_WEEKS * WEEK)]
     found = rows[rows["ts"].dt.hour != 7] if change is None else rows.assign(**change(rows))
     return found[found["ts"] >= onset]
+
+
+Rows = Callable[[pd.DataFrame], pd.DataFrame]
+FAHRENHEIT, CEILING = 1.8, 60.0
+# Further faults of whole rows, for weeks alone.
+MORE: dict[str, Rows] = {
+    "TEMP rounded to 5": lambda rows: rows.assign(TEMP=(rows["TEMP"] / 5).round() * 5),
+    "Iws saturates": lambda rows: rows.assign(Iws=rows["Iws"].clip(upper=CEILING)),
+    "rows doubled 3 %": lambda rows: pd.concat([rows, rows.sample(frac=0.03, random_state=3)]),
+    "cbwd shuffled": lambda rows: rows.assign(
+        cbwd=np.random.default_rng(4).permutation(rows["cbwd"])
+    ),
+    "PRES in mmHg in 30 %": lambda rows: rows.assign(
+        PRES=rows["PRES"].mask(np.random.default_rng(5).random(len(rows)) < 0.3, lambda x: x * 0.75)
+    ),
+    "TEMP in F where cv": lambda rows: rows.assign(
+        TEMP=rows["TEMP"].mask(rows["cbwd"] == "cv", lambda x: x * FAHRENHEIT + 32)
+    ),
+}
+# The feature that a finding names, where it is not the first word of the fault.
+NAMED = {"rows": "Repeated rows", "hour": "Lost hours"}
+CLEAN_WEEKS, WEEKS = 3, 8
+
+
+def told(monitor: dl.Monitor, rows: pd.DataFrame, start: datetime) -> set[str]:
+    week = rows[(rows["ts"] >= start) & (rows["ts"] < start + WEEK)].sort_values("ts")
+    return {one.feature_name for one in monitor.check(week, time=start).violations}
+
+
+def judged_weeks(baseline: dl.Baseline, rest: pd.DataFrame, fault: str, onset: datetime) -> str:
+    if fault in MORE:
+        wrong = MORE[fault](rest[(rest["ts"] >= onset) & (rest["ts"] < onset + WEEKS * WEEK)])
+    else:
+        wrong = broken(rest, fault, onset)
+    rows = pd.concat([rest[rest["ts"] < onset], wrong])
+    column = NAMED.get(fault.split()[0], fault.split()[0])
+    columns = {"DEWP", "TEMP"} if "exchanged" in fault else {column}
+    monitor = dl.Monitor(baseline, period=WEEK)
+    starts = [onset + at * WEEK for at in range(-CLEAN_WEEKS, WEEKS)]
+    found = [columns & told(monitor, rows, start) for start in starts][CLEAN_WEEKS:]
+    weeks = [at for at, names in enumerate(found, 1) if names]
+    return f"{len(weeks)} (first {weeks[0]})" if weeks else "-"
+
+
+def main() -> None:
+    table = read(Path(sys.argv[1]), "prsa")
+    reference, rest = halves(table, REFERENCES["prsa"])
+    baseline = dl.Baseline.fit(reference, timestamp="ts")
+    onsets = [datetime(*one, tzinfo=UTC) for one in (ONSETS["ONSETS"][1], ONSETS["ONSETS"][2])]
+    for fault in (*FAULTS, *MORE):
+        cells = [judged_weeks(baseline, rest, fault, onset) for onset in onsets]
+        print(f"| {fault} | {' | '.join(cells)} |", flush=True)
+    monitor, start, ringing = dl.Monitor(baseline, period=WEEK), REFERENCES["prsa"], []
+    while start + WEEK <= rest["ts"].max():
+        ringing += [f"{start:%Y-%m-%d}"] if told(monitor, rest, start) else []
+        start += WEEK
+    print(f"clean weeks that ring: {ringing or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

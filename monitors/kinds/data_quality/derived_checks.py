@@ -228,15 +228,12 @@ def derived_drafts(
             continue
         if all(constraints.config(name).evaluate_constraints for name in columns):
             spoken |= dict.fromkeys(columns, math.inf)
-            drafts.append(_draft(one, judgement, time))
+            drafts.append(_draft(one, time))
     return drafts
 
 
-def _draft(found: DerivedFinding, judgement: Judgement, time: str | None) -> Draft:
+def _draft(found: DerivedFinding, time: str | None) -> Draft:
     words, feature = WORDS[found.column.kind], found.column.columns[0]
-    if found.column.kind == ORDER:  # The column whose own values drifted more.
-        ratios = {name: one.distance / one.bound for name, one in judgement.drifts.items()}
-        feature = max(found.column.columns, key=lambda name: ratios.get(name, 0.0))
     if words.check == REPEATED_ROWS_CHECK:
         feature = REPEATED_ROWS
     needs_times = DERIVATIONS[found.column.kind].needs_times
