@@ -420,6 +420,8 @@ def _results(
             result = _decided(result, name, one, expected, _worth(answers))
         elif name in {each.name for each in expected.extras.own} and not result.note:
             result = _without_threshold(result, expected.measures.get(name))
+        if base is not None and one is base and result.bound is not None:
+            result = replace(result, bound=result.bound + _moved(name, result, base))
         results[name] = result
     return results
 
@@ -441,10 +443,8 @@ def _with_numbers(
     result: MetricResult, name: str, one: Tested, known: QualityReference, *, has_reference: bool
 ) -> MetricResult:
     """Add the interval, the rows that the metric rests on, and the reference's interval."""
-    low, high = sorted((_aliased(name, one.low), _aliased(name, one.high)))
-    value = result.value
-    if name == "brier_skill" and has_reference:
-        value = one.value  # At the reference's share of positives.
+    moved = _moved(name, result, one)
+    low, high = sorted((_aliased(name, one.low) + moved, _aliased(name, one.high) + moved))
     least = most = math.nan
     if has_reference:
         names = [metric.name for metric in known.reference.metrics.metrics]
@@ -454,7 +454,6 @@ def _with_numbers(
         least, most = sorted(_aliased(name, end) for end in ends)
     return replace(
         result,
-        value=value,
         low=_known(low),
         high=_known(high),
         reference_low=_known(least),
@@ -462,6 +461,15 @@ def _with_numbers(
         count=round(one.support),
         unbounded=FEW_MAKE_IT if math.isnan(low) and one.support > 0 else "",
     )
+
+
+def _moved(name: str, result: MetricResult, one: Tested) -> float:
+    """Return what lies between a shown value and the one that is tested.
+
+    Brier skill is tested at the reference's share of positives, an area by bins of the scores.
+    Limits and bounds move along, so that they stand to the shown value as they did to the tested.
+    """
+    return 0.0 if result.value is None else result.value - _aliased(name, one.value)
 
 
 def _own_result(result: MetricResult, own: OwnTest) -> MetricResult:

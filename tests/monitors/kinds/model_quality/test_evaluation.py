@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
@@ -111,6 +112,25 @@ def test_another_share_of_positives_makes_tickets_at_most(reference: Baseline) -
     assert not report.passed
     assert set(severities(report).values()) == {"ticket"}
     assert {"recall", "f2"} <= set(severities(report))
+
+
+def test_shown_values_are_scikit_learns_where_the_share_of_positives_moved(
+    reference: Baseline,
+) -> None:
+    table = flights(7, 18)
+    late = table["late"].to_numpy(zero_copy_only=False).astype(int)
+    kept = np.flatnonzero((late == 0) | (np.arange(len(late)) % 2 == 0))
+    table, late = table.take(pa.array(kept)), late[kept]
+    chance = table["chance"].to_numpy()
+    guess = np.full(len(late), late.mean())
+
+    found = of(ask(reference, table))
+
+    skill = 1.0 - brier_score_loss(late, chance) / brier_score_loss(late, guess)
+    for name, value in (("brier_skill", skill), ("auc", roc_auc_score(late, chance))):
+        one = found[name]
+        assert one.value == pytest.approx(value, abs=1e-12)
+        assert one.low < one.value < one.high
 
 
 def test_violations_have_sagemakers_fields_and_text(reference: Baseline) -> None:
