@@ -50,6 +50,8 @@ SINGLE_ERROR, SINGLE_DIGITS = 2.0**-24, 1e6
 DERIVED_FORMAT = 1
 SEPARATOR = "\x1f"
 KEY = b"driftline.derived"
+# Where more rows of the reference repeat, repeated rows are no fault.
+FEW_REPEATS = 0.005
 # Of fewer known rows nothing is kept.
 LEAST_ROWS = 100
 # Texts with so many levels tell sources apart; so many of them are looked at.
@@ -203,17 +205,23 @@ def _same_a_day_before(rows: OrderedRows, column: DerivedColumn) -> Codes:
 
 
 def _ends_of_day(rows: OrderedRows, column: DerivedColumn) -> Codes:
-    """Find the numbers at the largest and the smallest value of their day."""
-    numbers = rows.numbers(column.columns[0])
+    """Find the numbers that repeat the largest or the smallest value of their day.
+
+    Each day has one of both however many rows it has: the first one does not count.
+    """
+    numbers, days = rows.numbers(column.columns[0]), rows.hours // DAY_H
     is_known = np.isfinite(numbers)
     if not is_known.any():
         return np.full(len(rows), UNKNOWN, np.int64)
-    starts = run_starts(rows.hours // DAY_H)
+    starts = run_starts(days)
     lengths = np.diff(starts, append=len(rows))
     top = np.repeat(np.maximum.reduceat(np.where(is_known, numbers, -np.inf), starts), lengths)
     bottom = np.repeat(np.minimum.reduceat(np.where(is_known, numbers, np.inf), starts), lengths)
-    found = np.where(numbers == top, 1, np.where(numbers == bottom, 2, 0))
-    return np.where(is_known & (top > bottom), found, UNKNOWN)
+    found = np.where(is_known & (top > bottom), 0, UNKNOWN)
+    for code, end in ((1, top), (2, bottom)):
+        at = np.flatnonzero((numbers == end) & (found != UNKNOWN))
+        found[np.delete(at, np.unique(days[at], return_index=True)[1])] = code
+    return found
 
 
 def _decimals(rows: OrderedRows, column: DerivedColumn) -> Codes:
@@ -287,8 +295,16 @@ DERIVATIONS: Mapping[str, Derivation] = {
     DAY_ENDS: Derivation(("between", "largest", "smallest"), _ends_of_day),
     DECIMALS: Derivation(DECIMAL_LEVELS, _decimals, needs_times=False, once_an_hour=True),
     ORDER: Derivation(("kept", "reversed"), _is_reversed, needs_times=False, most_share=0.005),
-    ROWS_IN_HOUR: Derivation(("new", "again"), partial(_seen_before, in_hour=True)),
-    ROWS: Derivation(("new", "again"), partial(_seen_before, in_hour=False), needs_times=False),
+    # Where rows repeat by chance, more rows repeat more.
+    ROWS_IN_HOUR: Derivation(
+        ("new", "again"), partial(_seen_before, in_hour=True), most_share=FEW_REPEATS
+    ),
+    ROWS: Derivation(
+        ("new", "again"),
+        partial(_seen_before, in_hour=False),
+        needs_times=False,
+        most_share=FEW_REPEATS,
+    ),
     IDS: Derivation(("new", "again"), partial(_seen_before, in_hour=False), needs_times=False),
 }
 

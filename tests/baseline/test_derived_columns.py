@@ -95,14 +95,30 @@ def test_an_hour_has_the_values_of_the_hour_a_day_before_in_any_order(table: pd.
     assert {*found} == {UNKNOWN, 0, 1}
 
 
-def test_the_ends_of_a_day_are_its_largest_and_smallest_values(table: pd.DataFrame) -> None:
-    day = table.groupby(table["at"].dt.floor("D"))["temp"]
-    is_top, is_bottom = table["temp"] == day.transform("max"), table["temp"] == day.transform("min")
+def test_the_ends_of_a_day_are_repeats_of_its_largest_and_smallest_values(
+    table: pd.DataFrame,
+) -> None:
+    days = table["at"].dt.floor("D")
+    by_day = table.groupby(days)["temp"]
+    expected = pd.Series(0, table.index)
+    for code, end in ((1, by_day.transform("max")), (2, by_day.transform("min"))):
+        at_end = table[table["temp"] == end].sort_values("at", kind="stable")
+        expected[at_end.index[at_end.groupby(days).cumcount() > 0]] = code
 
     found = codes(table, DerivedColumn(DAY_ENDS, ("temp",)))
 
-    expected = is_top.astype(int) + 2 * is_bottom.astype(int)
+    assert {1, 2} <= {*expected}
     assert found == list(expected.where(table["temp"].notna(), UNKNOWN))
+
+
+@pytest.mark.parametrize("rows", [20, 2_000])
+def test_a_day_of_other_values_has_no_row_at_an_end_however_many_it_has(
+    rng: np.random.Generator, rows: int
+) -> None:
+    times = pd.date_range("2026-01-05", periods=rows, freq=pd.Timedelta(days=3) / rows, tz="UTC")
+    table = pd.DataFrame({"temp": rng.normal(size=rows), "at": times})
+
+    assert {*codes(table, DerivedColumn(DAY_ENDS, ("temp",)))} == {0}
 
 
 def test_decimals_are_those_that_a_number_is_written_with(rng: np.random.Generator) -> None:

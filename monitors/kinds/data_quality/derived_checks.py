@@ -61,7 +61,7 @@ WORDS: Mapping[str, Words] = {
     DAY_ENDS: Words(
         "saturation_check",
         ("largest", "smallest"),
-        lambda _, level: f"at the {level} value of their day",
+        lambda _, level: f"that repeat the {level} value of their day",
     ),
     DECIMALS: Words(DECIMALS_CHECK, DECIMAL_LEVELS, lambda _, level: f"with {level}"),
     ORDER: Words(
