@@ -94,7 +94,9 @@ class Reference:
         support = self.metrics.support(days)
         share = support / np.maximum(self.metrics.support(average), TINY)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            effect = self.metrics.measure(days + others * average) - self.metrics.measure(average)
+            effect = self.metrics.measure(days + others * average)
+            if others:
+                effect -= self.metrics.measure(average)
             values = effect * (others + share) / share
             row_variance = self.rows.variance / support
         weight = np.where(np.isfinite(values) & (support > 0), support, 0.0)

@@ -10,6 +10,9 @@ from driftline.monitors.engine.metric import Array
 
 # A variance of 127 degrees of freedom: a bound at 1e-4 lies 3% farther out than with a known one.
 GROUPS = 128
+# Blocks of a reference that are kept apart, the newest. Blocks that lie farther from the others
+# than there are blocks, and this many more, are stray where they hold so small a share of rows.
+MOST_BLOCKS, LONGEST_GAP, STRAY_SHARE = 1_000, 100, 0.01
 
 Groups = NDArray[np.intp]
 
@@ -35,17 +38,27 @@ def add_up(columns: Array, group: Groups) -> Array:
     return np.stack([np.bincount(group, column, GROUPS) for column in columns.T], axis=-1)
 
 
-def count_cells(cell: NDArray[np.intp], cells: int, group: Groups, weight: Array | None = None,
-) -> Array:  # fmt: skip
-    """Count rows (N,) by group and cell, weighted where asked for: (GROUPS, cells)."""
-    index = group * cells + cell
-    return np.bincount(index, weight, GROUPS * cells).reshape(GROUPS, cells).astype(np.float64)
+def block_index(block: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64], int]:
+    """Count the blocks of time in which rows lie, from 0.
+
+    Returns the rows that are kept, each one's block from 0, and how many blocks there are. Blocks
+    with few rows far from all others, such as those of one stray time, are left out, and so are
+    blocks before the newest MOST_BLOCKS. `block` is each row's, shape (rows,), at least one.
+    """
+    found, counts = np.unique(block, return_counts=True)
+    run = np.cumsum(np.diff(found, prepend=found[0]) > len(found) + LONGEST_GAP)
+    rows = np.bincount(run, counts)
+    found = found[(rows >= min(STRAY_SHARE * len(block), rows.max()))[run]]
+    last = int(found[-1])
+    first = max(int(found[0]), last - MOST_BLOCKS + 1)
+    kept = np.flatnonzero((block >= first) & (block <= last))
+    return kept, block[kept] - first, last - first + 1
 
 
 def sums_by_day(columns: Array, day: NDArray[np.int64]) -> Array:
-    """Add rows (N, K) up by day number: (B, K), from the first day to the last, empty ones as 0."""
-    index, days = day - day.min(), int(day.max() - day.min()) + 1
-    return np.stack([np.bincount(index, column, days) for column in columns.T], axis=-1)
+    """Add rows (N, K) up by day number: (B, K), in order as `block_index` has them."""
+    kept, index, days = block_index(day)
+    return np.stack([np.bincount(index, column[kept], days) for column in columns.T], axis=-1)
 
 
 def ratio(over: Array, under: Array) -> Array:

@@ -15,6 +15,7 @@ from scipy import special
 from driftline.baseline.answers import ROUNDING, Answers
 from driftline.monitors.engine.metric import Array
 from driftline.monitors.engine.sums import GROUPS, groups_of
+from driftline.monitors.engine.sums import block_index as blocks_of_time
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.quantile_metrics import quantile_rows
 from driftline.monitors.kinds.model_quality.values import SURE
@@ -27,8 +28,6 @@ SCORE_BINS, BINS_OF_CLASS = 200, 48
 LOG_ODDS = np.arange(-12.0, 12.5, 0.5)
 # Of more classes no areas are counted: each takes two histograms.
 MOST_AREAS = 20
-# The newest blocks of a reference that are kept apart: a stray time must not lengthen them.
-MOST_BLOCKS = 1_000
 # Of classes: sums beside those of each class.
 REST = 3
 ERROR_COLUMNS = ("rows", "absolute", "squared", "error", "label", "label_squared",
@@ -231,17 +230,14 @@ def time_length(answers: Answers) -> timedelta | None:
 def block_index(
     answers: Answers, block_us: int
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], int] | None:
-    """Return the rows in the newest blocks of time, the block of each, and how many there are."""
+    """Return the rows in blocks of time, the block of each, and how many there are."""
     if answers.time_us is None:
         return None
     timed = np.flatnonzero(answers.time_us != NO_TIME)
-    block = answers.time_us[timed] // block_us
-    block -= block.max(initial=0) - MOST_BLOCKS + 1
-    kept = block >= 0
-    if not kept.any():
+    if not len(timed):
         return None
-    first = int(block[kept].min())
-    return timed[kept], block[kept] - first, MOST_BLOCKS - first
+    kept, index, size = blocks_of_time(answers.time_us[timed] // block_us)
+    return timed[kept], index, size
 
 
 def _add_up(columns: Sequence[Array], index: NDArray[np.integer], size: int) -> Array:

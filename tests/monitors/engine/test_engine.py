@@ -16,7 +16,7 @@ from driftline.monitors.engine.jackknife import jackknife
 from driftline.monitors.engine.metric import Metric, MetricSet
 from driftline.monitors.engine.pooling import WindowSums, judge_spans
 from driftline.monitors.engine.reference import Reference
-from driftline.monitors.engine.sums import GROUPS, add_up, count_cells, groups_of, ratio
+from driftline.monitors.engine.sums import GROUPS, add_up, block_index, groups_of, ratio
 from driftline.monitors.engine.tails import pearson_quantile, pearson_tail, student_scales
 from driftline.monitors.engine.threshold_test import Threshold, judge_thresholds
 
@@ -110,17 +110,28 @@ def test_groups_are_even_and_depend_on_the_row_alone() -> None:
     assert stats.chisquare(np.bincount(whole[::7], minlength=GROUPS)).pvalue > 1e-4
 
 
-def test_counts_of_parts_add_up_to_counts_of_the_whole() -> None:
-    rng = np.random.default_rng(1)
-    cell, weight = rng.integers(0, 5, 1000), rng.random(1000)
+def test_sums_of_parts_add_up_to_sums_of_the_whole() -> None:
+    columns = np.random.default_rng(1).random((1000, 3))
 
-    whole = count_cells(cell, 5, groups_of(1000), weight)
     parts = [
-        count_cells(cell[part], 5, groups_of(len(cell[part]), first=part.start), weight[part])
+        add_up(columns[part], groups_of(len(columns[part]), first=part.start))
         for part in (slice(0, 300), slice(300, 1000))
     ]
 
-    assert np.allclose(sum(parts), whole)
+    assert np.allclose(sum(parts), add_up(columns, groups_of(1000)))
+
+
+def test_a_stray_time_makes_no_blocks_and_two_seasons_stay() -> None:
+    days = np.repeat(np.arange(20_000, 20_028), 10)
+
+    for stray in (0, 90_000):
+        kept, index, size = block_index(np.append(days, stray))
+        assert (len(kept), size) == (280, 28)
+        assert np.array_equal(index, days - 20_000)
+
+    two = np.concatenate([days, days + 120])
+    assert block_index(two)[2] == 148
+    assert len(block_index(two)[0]) == len(two)
 
 
 def test_the_jackknife_of_a_mean_is_the_textbooks() -> None:

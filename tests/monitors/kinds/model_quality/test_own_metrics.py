@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as peer
 
@@ -120,8 +121,9 @@ def test_the_interval_holds_as_often_as_it_says(rows: int) -> None:
 
 
 def test_a_function_is_judged_as_other_metrics_are_and_stands_where_they_stand(
-    reference: dl.Baseline, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
+    reference = dl.Baseline.fit(flights(91, 1), **BINARY)  # Thirteen weeks, as the window is one.
     asked = {"profit": "acme_profit", "kappa": "cohen_kappa_score", "said": share_said}
 
     usual, worse = check(reference, asked), check(reference, asked, blind)
@@ -137,6 +139,30 @@ def test_a_function_is_judged_as_other_metrics_are_and_stands_where_they_stand(
     value = written["binary_classification_metrics"]["profit"]["value"]
     assert value == of(worse)["profit"].value
     assert {"profit", "profit_std"} <= {one.name for one in worse.points}
+
+
+def test_a_function_knows_how_days_differ_as_its_built_in_twin_does() -> None:
+    def hits(labels: np.ndarray, predictions: np.ndarray) -> float:
+        return float(np.mean(labels == predictions))
+
+    hits.greater_is_better = True  # type: ignore[attr-defined]
+    rng = np.random.default_rng(4)
+    right = 1 / (1 + np.exp(-(1.5 + 0.15 * rng.normal(size=31))))
+
+    def rows(days: slice) -> pd.DataFrame:
+        chance = np.repeat(right[days], 400)
+        label = rng.integers(0, 2, len(chance))
+        said = np.where(rng.random(len(chance)) < chance, label, 1 - label)
+        times = pd.date_range("2026-01-01", periods=len(right) * 400, freq="216s", tz="UTC")
+        at = times[days.start * 400 : days.stop * 400]
+        return pd.DataFrame({"y": label, "p": said, "at": at})
+
+    baseline = dl.Baseline.fit(
+        rows(slice(0, 30)), timestamp="at", label="y", prediction="p", positive=1, metrics=[hits]
+    )
+    found = of(dl.check(rows(slice(30, 31)), baseline, kind="model-quality"))
+
+    assert found["hits"].bound == pytest.approx(found["accuracy"].bound, abs=0.01)
 
 
 def test_a_function_that_fails_says_so_and_harms_no_other(reference: dl.Baseline) -> None:
