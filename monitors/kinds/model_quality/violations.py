@@ -21,7 +21,12 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
     width_of,
 )
 from driftline.monitors.kinds.model_quality.values import positive_share
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.metric import (
+    INSUFFICIENT,
+    TOO_VARIABLE,
+    UNDEFINED,
+    MetricResult,
+)
 from driftline.monitors.results.unusable import JudgedUnusable
 from driftline.monitors.results.violation import Violation, percent, share_blame
 from driftline.monitors.root_cause.segments import Named
@@ -40,6 +45,8 @@ GUESSING = {
     "accuracy_skill": "worse than always saying the most frequent class",
     "r2": "worse than always saying the mean",
 }
+# How the note of a window begins that is too small to be judged by itself; several may not be.
+TOO_SMALL = (INSUFFICIENT, TOO_VARIABLE, UNDEFINED)
 # Beside which metric a reader wants to see whether ranking still holds.
 RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
@@ -60,7 +67,9 @@ def pooled_violations(
     found: dict[str, PooledViolation] = {}
     for one in pooled:
         known = results.get(one.name)
-        if known is None or known.violated or known.note:
+        if known is None or known.violated:
+            continue
+        if known.note and not known.note.startswith(TOO_SMALL):
             continue
         operator = LESS if one.value < one.reference else GREATER
         low, high = ("" if math.isnan(end) else shown_number(end) for end in (one.low, one.high))
