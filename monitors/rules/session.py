@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -96,9 +96,10 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         """End the process, and remove the rows."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            _pipe(pipe).close()
-        self._stack.close()
+        with self._stack:
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(BrokenPipeError):  # It died, with what was still to be sent.
+                    _pipe(pipe).close()
 
     def open(self, batches: Iterable[pa.RecordBatch], *, view: str = "") -> int:
         """Take rows, all of one schema, in place of those before; return how many there are.
