@@ -51,7 +51,7 @@ DERIVED_FORMAT = 1
 SEPARATOR = "\x1f"
 KEY = b"driftline.derived"
 # Where more rows of the reference repeat, repeated rows are no fault.
-FEW_REPEATS = 0.005
+FEW_REPEATS = 0.001
 # Of fewer known rows nothing is kept.
 LEAST_ROWS = 100
 # Texts with so many levels tell sources apart; so many of them are looked at.
