@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from driftline.app.demo.flights import LABEL, is_between
 from driftline.app.demo.receiver import Pager
-from driftline.app.demo.replay import ENDPOINT, WEEK, WINDOWS, Replay
+from driftline.app.demo.replay import DECIDED, ENDPOINT, RUN, WEEK, WINDOWS, Replay
 
 DATA_QUALITY, MODEL_QUALITY = "flights-data-quality", "flights-model-quality"
 
@@ -73,7 +73,9 @@ def _windows(root: Path, replay: Replay, days: Mapping[datetime, Any]) -> Iterat
     for monitor in WINDOWS:
         due, done = replay.window_ends(monitor, replay.end), _executions(replay, monitor)
         stage = f"windows: {monitor.removeprefix('flights-')}"
-        yield Check(stage, len(due), len(done), "due; completed")
+        undecided = sum(one["status"] not in DECIDED for one in done.values())
+        about = f"due; run, {undecided} undecided" if undecided else "due; run"
+        yield Check(stage, len(due), len(done), about)
     rows = sum(day["row_count"] for day in days.values())
     files = [root / day["folder"] / "report.json" for day in days.values()]
     counts = [json.loads(file.read_text(encoding="utf-8"))["violation_count"] for file in files]
@@ -138,8 +140,8 @@ def _planted(
 def _executions(replay: Replay, monitor: str) -> dict[datetime, Any]:
     return {
         datetime.fromisoformat(one["window_start"]): one
-        for one in replay.client.executions(monitor, limit=None)
-        if one["is_current"] and one["status"].startswith("Completed")
+        for one in replay.client.executions(monitor, status=RUN, limit=None)
+        if one["is_current"]
     }
 
 
