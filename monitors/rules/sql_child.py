@@ -62,7 +62,8 @@ def _answered(
         return _run(connection, request, row_count)
     except MemoryError:
         return {"is_large": True}, b""
-    except (duckdb.Error, OSError, UnicodeError) as error:  # Arrow passes a reader's errors on.
+    # Arrow passes a reader's errors on; Python knows no time after 9999.
+    except (duckdb.Error, OSError, ValueError, OverflowError) as error:
         kind = KIND.match(str(error))
         if kind is not None and kind[0] == NO_MEMORY:
             return {"is_large": True}, b""

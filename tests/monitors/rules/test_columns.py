@@ -235,6 +235,11 @@ def test_a_query_has_so_much_memory(query: str, monkeypatch: pytest.MonkeyPatch)
         outcome({"check": "sql", "query": query})
 
 
+def test_a_value_that_python_does_not_know_is_named_as_the_cause() -> None:
+    with pytest.raises(InputError, match=r'rule "sql" .* failed: .*(date|year|range)'):
+        outcome({"check": "sql", "query": "SELECT DATE '290000-01-01' FROM data"})
+
+
 def test_an_error_quotes_no_value_where_it_may_not() -> None:
     query = "SELECT CAST(code AS INTEGER) FROM data"
     texts = []
