@@ -31,6 +31,7 @@ from driftline.monitors.tables import (
     REQUESTED,
     SCHEDULED,
     annotations_table,
+    causes,
     definitions,
     positions,
     window_counts,
@@ -315,13 +316,15 @@ def put_definition(
 
 
 def _unplan(connection: Connection, name: str) -> None:
-    """Take windows of a monitor's schedule out of the queue; it goes on from the first of them."""
-    own = windows.c.monitor == name, windows.c.reason != REQUESTED
-    begin = select(func.min(windows.c.window_start)).where(*own, windows.c.reason == SCHEDULED)
+    """Take a monitor's schedule out of the queue; it goes on from the first window of it."""
+    own = windows.c.monitor == name, windows.c.reason == SCHEDULED
+    begin = select(func.min(windows.c.window_start)).where(*own)
     if (first := connection.scalar(begin)) is not None:
         connection.execute(
             update(positions).where(positions.c.monitor == name).values(planned_until=first)
         )
+    is_asked = windows.c.added_by != ""
+    connection.execute(update(windows).where(*own, is_asked).values(reason=REQUESTED))
     connection.execute(delete(windows).where(*own))
 
 
@@ -374,7 +377,7 @@ def delete_definition(connection: Connection, name: str, now: datetime) -> None:
     """
     if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
-    for table in (positions, windows, window_counts):
+    for table in (positions, windows, window_counts, causes):
         connection.execute(delete(table).where(table.c.monitor == name))
     connection.execute(
         update(annotations_table)

@@ -35,6 +35,7 @@ from driftline.monitors.run.past_windows import RETENTION
 from driftline.monitors.run.planning import MonitorState, MonitorStates
 from driftline.monitors.run.window_context import Job
 from driftline.monitors.run.window_queue import QUEUE, Claim, Waiting
+from driftline.monitors.tables import REQUESTED
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ class Scheduler:
             definition,
             window,
             now=self.now,
-            claim=Claim(self.owner, self.lease_clock, row.reason),
+            claim=Claim(self.owner, self.lease_clock, REQUESTED if row.added_by else row.reason),
             signature=signature,
             baselines=self._baselines.get,
             predict=predict,

@@ -38,6 +38,8 @@ _COLUMNS = windows.c
 _RANK = case((_COLUMNS.reason == SCHEDULED, 0), (_COLUMNS.reason == REQUESTED, 1), else_=2)
 QUEUE = Queue(windows, _COLUMNS.id, (_RANK, _COLUMNS.window_start), (QUEUED, STOPPING))
 _LEASE = Lease(_COLUMNS.lease_owner, _COLUMNS.lease_until, LEASE)
+# A window may be asked for that is queued for another reason, too.
+_IS_ASKED = or_(_COLUMNS.reason == REQUESTED, _COLUMNS.added_by != "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +107,25 @@ def _key(monitor: str, window: Window) -> dict[str, Any]:
 def put(
     connection: Connection, monitor: str, added: Iterable[Window], reason: str, *, at: datetime
 ) -> None:
-    """Queue windows to be run from a time on; those that are queued already stay as they are."""
+    """Queue windows to be run from a time on; of those that are queued only a request gives way."""
     common = {
         "reason": reason, "status": QUEUED, "attempts": 0, "added_at": at, "next_attempt_at": at,
     }  # fmt: skip
     rows = [_key(monitor, one) | common for one in added]
     if rows:
-        statement = upsert(connection, windows)
-        connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]), rows)
+        statement = upsert(connection, windows).on_conflict_do_update(
+            index_elements=["id"], set_={"reason": reason}, where=_COLUMNS.reason == REQUESTED
+        )
+        connection.execute(statement, rows)
 
 
 def request(
     connection: Connection, monitor: str, asked: Iterable[Window], *, by: str, now: datetime
 ) -> None:
     """Queue windows that somebody asks for; one that is queued already is tried at once."""
-    common = {"status": QUEUED, "attempts": 0}
-    wish = {"reason": REQUESTED, "added_by": by, "added_at": now, "next_attempt_at": now}
+    common = {"status": QUEUED, "reason": REQUESTED}
+    # Without an attempt, it is asked for since it was claimed: `remove` keeps it.
+    wish = {"attempts": 0, "added_by": by, "added_at": now, "next_attempt_at": now}
     rows = [_key(monitor, one) | common | wish for one in asked]
     if rows:
         statement = upsert(connection, windows)
@@ -167,9 +172,14 @@ def hold(
 
 
 def remove(connection: Connection, monitor: str, window: Window, owner: str) -> None:
-    """Take a window that was run out of the queue, unless another has claimed it since."""
-    own = _COLUMNS.id == window_id(monitor, window)
-    connection.execute(delete(windows).where(own, _LEASE.is_owned(owner)))
+    """Take a window that was run out of the queue, unless another has claimed it since.
+
+    It stays where somebody has asked for it meanwhile: it was judged as things were before.
+    """
+    own = _COLUMNS.id == window_id(monitor, window), _LEASE.is_owned(owner)
+    if not connection.execute(delete(windows).where(*own, _COLUMNS.attempts > 0)).rowcount:
+        again = {"status": QUEUED, "started_at": None, **_LEASE.released()}
+        connection.execute(update(windows).where(*own).values(**again))
 
 
 def is_run(now: datetime) -> ColumnElement[bool]:
@@ -206,7 +216,7 @@ def requested(
     """Return the first requested windows of monitors that wait, and how many do; or one of them."""
     is_free = _LEASE.is_free(database_time(connection))
     chosen: list[ColumnElement[bool]] = [
-        _COLUMNS.monitor.in_(monitors), _COLUMNS.reason == REQUESTED, is_free,
+        _COLUMNS.monitor.in_(monitors), _IS_ASKED, is_free,
     ]  # fmt: skip
     if window is not None:
         chosen += [_COLUMNS.window_start == window.start, _COLUMNS.window_end == window.end]
@@ -244,14 +254,14 @@ def withdraw(connection: Connection, monitor: str, window: Window | None) -> lis
     Those that are being run are none of them.
     """
     is_free = _LEASE.is_free(database_time(connection))
-    chosen = [_COLUMNS.monitor == monitor, _COLUMNS.reason == REQUESTED, is_free]
+    chosen = [_COLUMNS.monitor == monitor, _IS_ASKED, is_free]
     if window is not None:
         chosen.append(_COLUMNS.id == window_id(monitor, window))
-    done = delete(windows).where(*chosen).returning(_COLUMNS.window_start, _COLUMNS.window_end)
-    return sorted(
-        (Window(row.window_start, row.window_end) for row in connection.execute(done)),
-        key=lambda one: (one.start, one.end),
-    )
+    spans = _COLUMNS.window_start, _COLUMNS.window_end
+    only = delete(windows).where(*chosen, _COLUMNS.reason == REQUESTED).returning(*spans)
+    also = update(windows).where(*chosen).values(added_by="").returning(*spans)
+    rows = [*connection.execute(only), *connection.execute(also)]
+    return sorted((Window(*row) for row in rows), key=lambda one: (one.start, one.end))
 
 
 def stop(connection: Connection, monitor: str, window: Window) -> bool:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert, select
 
 from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.monitors import tables
 from driftline.monitors.definitions import (
     MonitorDefinition,
     delete_definition,
@@ -49,12 +50,18 @@ def test_names_that_differ_by_case_are_in_conflict(engine: Engine) -> None:
 def test_what_is_deleted_is_gone(engine: Engine) -> None:
     with engine.begin() as connection:
         put_definition(connection, DAILY, NOW)
+        cause = {
+            "monitor": "daily", "endpoint": "flights", "baseline_version": "v1", "identity": "x",
+            "first_window": NOW, "last_window": NOW,
+        }  # fmt: skip
+        connection.execute(insert(tables.causes).values(cause))
         delete_definition(connection, "daily", NOW)
 
         with pytest.raises(NotFoundError, match='"daily"'):
             get_definition(connection, "daily")
         with pytest.raises(NotFoundError, match='"daily"'):
             delete_definition(connection, "daily", NOW)
+        assert connection.execute(select(tables.causes)).all() == []  # A later one has its own.
 
 
 @pytest.mark.parametrize(

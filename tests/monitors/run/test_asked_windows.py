@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import scheduler as module
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.window_queue import request, requested
+from driftline.monitors.run.window_queue import claim, put, remove, request, requested
 from tests.monitors.conftest import DAY, START, weather
 from tests.servers.postgres import BOTH_IN_FULL
 
@@ -59,6 +60,59 @@ def scheduler(house, root, reference):
 
 def ran(scheduler: Scheduler) -> list[Window]:
     return [one.window for one in scheduler.step()]
+
+
+def queued(engine: Engine) -> list[tuple[Window, str, str]]:
+    columns = tables.windows.c
+    with engine.connect() as connection:
+        rows = connection.execute(select(tables.windows).order_by(columns.window_start))
+        return [
+            (Window(row.window_start, row.window_end), row.reason, row.added_by) for row in rows
+        ]
+
+
+@pytest.mark.parametrize("is_planned_first", [True, False])
+def test_a_request_that_is_taken_back_leaves_the_schedules_own_window(
+    house, scheduler, is_planned_first: bool
+) -> None:
+    due = Window(NOW - DAY, NOW)
+    if not is_planned_first:
+        wish(house, due)
+    with house.begin() as connection:
+        put(connection, "daily", [due], tables.SCHEDULED, at=NOW)
+    if is_planned_first:
+        wish(house, due)
+    assert queued(house) == [(due, tables.SCHEDULED, "ada")]
+
+    cancel(house, DAILY, due, by="ada", now=NOW)
+
+    assert queued(house) == [(due, tables.SCHEDULED, "")]
+    assert ran(scheduler) == [due]
+
+
+def test_a_window_that_is_asked_for_while_it_is_run_is_run_again(house, scheduler) -> None:
+    wish(house, FIRST)
+    assert claim(house, "daily", "me", NOW) is not None
+    with house.begin() as connection:
+        request(connection, "daily", [FIRST], by="bob", now=NOW)
+        remove(connection, "daily", FIRST, "me")
+
+    assert [one.added_by for one in waiting(house)] == ["bob"]
+    assert FIRST in ran(scheduler)
+    assert waiting(house) == []
+
+
+def test_another_schedule_leaves_windows_that_are_asked_for_or_have_changed(house) -> None:
+    due = Window(NOW - DAY, NOW)
+    with house.begin() as connection:
+        put(connection, "daily", [due], tables.SCHEDULED, at=NOW)
+        put(connection, "daily", [FIRST], tables.CHANGED, at=NOW)
+    wish(house, due)
+
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, schedule="cron(0 12 ? * * *)"), NOW)
+
+    assert queued(house) == [(FIRST, tables.CHANGED, ""), (due, tables.REQUESTED, "ada")]
 
 
 def test_windows_that_are_asked_for_are_run_behind_those_that_are_due(house, scheduler) -> None:
