@@ -186,13 +186,13 @@ def test_the_faulty_days_page_and_no_other_and_their_rows_are_named(demo: Demo) 
     assert rung == ["flights: broken input"]
 
 
-REASONS = ("flights: loss of quality", "flights: broken input", "flights: broken input")
+REASONS = ("flights: broken input", "flights: broken input")
 
 
-def test_the_whole_year_pages_for_three_reasons_and_once_for_each(
+def test_the_whole_year_pages_for_two_reasons_and_once_for_each(
     pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
-    """First for the weeks of lost skill, then the planted fault, then the day without weather."""
+    """For the planted fault, then the day without weather; no week is a loss beyond chance."""
     if not pytestconfig.getoption("full"):
         pytest.skip("a year takes minutes: scripts/test --full")
 
@@ -211,9 +211,7 @@ def test_the_whole_year_pages_for_three_reasons_and_once_for_each(
     assert len(tickets) <= 16, tickets
     assert "flights: drift" in tickets
     weeks = quality_weeks(year.folder)
-    bad = [week for week in weeks if week.report["page_count"]]
-    assert min(weeks, key=lambda week: week.found["brier_skill"]) in bad
-    assert all(week.found["brier_skill"] < 0 for week in bad)
+    assert not [week for week in weeks if week.report["page_count"]]
     for week in weeks:
         for name in ("brier_skill", "auc", "recall"):
             assert week.said[name] == pytest.approx(week.found[name], rel=1e-9), name
