@@ -104,12 +104,14 @@ class Controllers:
 
     async def _step(self) -> None:
         """Begin what nothing stands in the way of, and end what is no longer wanted."""
+        # What ends during the look is seen as it was before: it begins again at the next look only.
+        making = set(self._tasks)
         rows = {_key(row): (row, problem) for row, problem in await asyncio.to_thread(self._look)}
         for key, task in self._tasks.items():
             if key not in rows:
                 task.cancel()  # Something else was declared meanwhile, or it was deleted.
         for key, (row, problem) in rows.items():
-            if problem != WAITS and key not in self._tasks:
+            if problem != WAITS and key not in making:
                 task = self._tasks[key] = asyncio.create_task(self._make(row, problem))
                 task.add_done_callback(partial(self._ended, row))
 

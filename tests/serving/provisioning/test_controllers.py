@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import shutil
+import threading
 import time
 from datetime import timedelta
 
@@ -216,6 +217,30 @@ def test_a_failure_that_cannot_be_stored_is_made_again_after_a_pause(
 
     until(lambda: status(server, "baselines", "b")["phase"] == "Failed")
     assert min(np.diff(tries)) >= 0.2
+
+
+def test_what_ends_while_the_rows_are_read_is_not_made_again(server, trained, until, monkeypatch):
+    list_unfinished, tries, seen = store.list_unfinished, [], threading.Event()
+
+    def fails(_context, _row):
+        tries.append(1)
+        assert seen.wait(20)
+        raise InputError("no such column")
+
+    def reads_slowly(*given):
+        rows = list_unfinished(*given)
+        if tries and not seen.is_set():
+            seen.set()
+            until(lambda: status(server, "baselines", "b")["phase"] == "Failed")
+        return rows
+
+    monkeypatch.setitem(controllers.MAKERS, "Baseline", in_thread(fails))
+    monkeypatch.setattr(store, "list_unfinished", reads_slowly)
+    declare(server, resource("Baseline", "b", data=str(trained.reference)))
+
+    until(lambda: status(server, "baselines", "b")["phase"] == "Failed")
+    server.apply(resource("Baseline", "c", data=str(trained.reference)))
+    assert len(tries) == 2  # One for each.
 
 
 def test_a_model_that_does_not_fit_its_endpoint_leaves_the_one_that_does(server, trained, tmp_path):
