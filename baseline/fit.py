@@ -51,7 +51,6 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature, split_probabilities
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
-from driftline.baseline.step_levels import FirstRows, keep_steps
 from driftline.baseline.steps import StepCounter
 from driftline.baseline.suggest import suggest
 from driftline.baseline.value_runs import TimeOrder
@@ -68,6 +67,8 @@ from driftline.formats.coercion import coerce, some_zoned, zones_of
 from driftline.formats.source import Source
 from driftline.roles import Roles
 from driftline.signature import JUDGED_ROLES, Column, Signature
+from driftline.stats.day_scores import StepScores
+from driftline.stats.day_variation import REFERENCE_DAYS
 
 # Text with so few values has them listed in the signature.
 LISTED_LEVELS = 50
@@ -100,7 +101,6 @@ class FirstReading:
     outcomes: OutcomeCollector  # The columns of labels, answers and groups.
     event_time: str | None  # The column with each row's time.
     numbers: NumberSample  # Some rows, to find columns that keep an order.
-    firsts: FirstRows  # To find within which texts numbers step.
     # Whether a time that came as text had a zone: both, where the column holds both.
     zoned: frozenset[bool] = frozenset()
 
@@ -114,19 +114,13 @@ class FirstReading:
             for name, one in profile.columns.items() if one.type in ("int64", "timestamp")
         }  # fmt: skip
         numbers = [one.name for one in signature.columns if is_judged_number(one)]
-        judged = (one for one in signature.columns if one.role in JUDGED_ROLES)
-        texts = [one.name for one in judged if one.type == "string"]
-        time = signature.event_time
-        firsts = FirstRows(time, numbers, texts)
-        return cls(profile, growths, outcomes, time, NumberSample(numbers), firsts)
+        return cls(profile, growths, outcomes, signature.event_time, NumberSample(numbers))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         times = None if self.event_time is None else batch.column(self.event_time)
         order = None if times is None else TimeOrder.of(times)
         self.profile.update(batch, order=order)
-        if order is not None:
-            self.firsts.update(batch, order)
         for name, growth in self.growths.items():
             if growth.is_rising:
                 array, kind = batch.column(name), self.profile.columns[name].type
@@ -147,7 +141,6 @@ class FirstReading:
             self.outcomes.merge(other.outcomes),
             self.event_time,
             self.numbers.merge(other.numbers),
-            self.firsts.merge(other.firsts),
             self.zoned | other.zoned,
         )
 
@@ -218,7 +211,6 @@ class SecondReading:
         losses: LossReading | None,
         estimation: EstimationCollector | None,
         row_count: int,
-        levels: Mapping[str, Cells],
         derived: Sequence[DerivedColumn],
     ) -> SecondReading:
         """Begin without rows; `row_count` are expected."""
@@ -226,7 +218,7 @@ class SecondReading:
         sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
         wrong = None if losses is None else LossCounter.start(losses)
         numbers = [name for name, one in cells.items() if one.is_number]
-        steps = None if event_time is None else StepCounter.start(event_time, numbers, levels)
+        steps = None if event_time is None else StepCounter.start(event_time, numbers)
         rest = None if estimation is None else estimation.anew()
         counter = CellCounter.start(cells, event_time)
         properties = DerivedCounter.start(derived, event_time, by_hour=True)
@@ -313,11 +305,10 @@ def fit_source(
     if outcomes is not None:
         outcomes = replace(outcomes, neighbours=first.outcomes.neighbours())
     losses = LossReading.of(outcomes, signature, cells)
-    levels = first.firsts.levels(cells)
     counter = partial(
         SecondReading.start, own, signature.event_time, chosen, traits,
         losses,
-        EstimationCollector.of(outcomes, signature, cells), profile.row_count, levels,
+        EstimationCollector.of(outcomes, signature, cells), profile.row_count,
         _derived_columns(signature, first, cells),
     )  # fmt: skip
     reading = gather(counter, source.parts(), place, meter.tell)
@@ -326,7 +317,7 @@ def fit_source(
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
     blocks = second.by_hour()
-    keep_steps(profile, reading.steps, blocks, levels)
+    _keep_steps(profile, reading.steps, blocks)
     return Fitted(
         signature, profile, suggest(profile, {*unjudged, *roles.exclude}), cells, blocks, outcomes,
         reading.segments, reading.sampler.result(),
@@ -334,6 +325,14 @@ def fit_source(
         None if reading.estimation is None else reading.estimation.result(profile),
         DerivedCounts.of(reading.derived),
     )  # fmt: skip
+
+
+def _keep_steps(profile: Profile, counter: StepCounter | None, blocks: BlockCounts | None) -> None:
+    """Store each column's steps, where the reference has enough days."""
+    if counter is None or blocks is None or blocks.span_days < REFERENCE_DAYS:
+        return
+    for name, found in counter.result(since_day=int(blocks.hours[0]) // 24).items():
+        profile.columns[name].steps = StepScores.of(found)
 
 
 def is_judged_number(column: Column) -> bool:

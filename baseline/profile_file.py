@@ -145,14 +145,12 @@ def columns_to_table(
     extra: Iterable[str],
 ) -> pa.Table:
     """Write column summaries and block counts as one table; deterministic."""
-    within = _within(columns)
     notes = {
         "format": PROFILE_FORMAT,
         "row_count": row_count,
         "seen": sorted(seen),
         "extra": list(extra),
         **hour_notes(blocks),
-        **({"within": within} if within else {}),
     }
     rows = [_row(column) for column in columns.values()]
     hours = hour_counts(blocks)
@@ -254,28 +252,11 @@ def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[
         }
         rows = (dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True))
         columns = {row["name"]: _column(row) for row in rows}
-        _set_within(columns, notes.get("within", {}))
     except (
         pa.ArrowException, AttributeError, KeyError, TypeError, ValueError, IndexError
     ) as error:  # fmt: skip
         raise _damaged(error) from error
     return columns, notes
-
-
-def _set_within(columns: Mapping[str, ColumnProfile], within: Mapping[str, str]) -> None:
-    for name, text in within.items():
-        if not {name, text} <= columns.keys():  # Of some columns alone.
-            continue
-        steps = columns[name].steps
-        if steps is None or columns[text].cells is None:
-            raise ValueError("steps within levels that it does not hold")
-        columns[name].steps = replace(steps, within=text)
-
-
-def _within(columns: Mapping[str, ColumnProfile]) -> dict[str, str]:
-    """Return, by numeric column, the text column within whose levels it steps."""
-    found = ((name, one.steps) for name, one in columns.items())
-    return {name: one.within for name, one in found if one is not None and one.within is not None}
 
 
 def _check_rows(table: pa.Table) -> None:

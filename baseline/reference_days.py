@@ -146,17 +146,6 @@ def known_steps(profile: Profile | None) -> dict[str, StepScores]:
     return {name: one.steps for name, one in columns.items() if one.steps is not None}
 
 
-def step_levels(profile: Profile | None) -> dict[str, Cells]:
-    """Return the levels within which numeric columns step, where not from row to row."""
-    found = {}
-    for name, steps in known_steps(profile).items():
-        assert profile is not None
-        cells = None if steps.within is None else profile.columns[steps.within].cells
-        if cells is not None:
-            found[name] = cells
-    return found
-
-
 def teaches_days(blocks: BlockCounts | None) -> bool:
     """Whether a reference has enough days to learn from."""
     parts = () if blocks is None else (blocks, *blocks.apart)

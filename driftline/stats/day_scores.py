@@ -67,18 +67,16 @@ class StepScores:
     codes: Integers  # Ascending, shape (S,).
     totals: Integers  # Steps of each code, shape (S,).
     days: DaySums  # Of one score, F 1.
-    # The column of texts within whose levels steps are taken; None: from each row to the next.
-    within: str | None = None
 
     @classmethod
-    def of(cls, steps: StepCounts, within: str | None = None) -> StepScores:
+    def of(cls, steps: StepCounts) -> StepScores:
         """Learn from steps by the day."""
         totals = steps.counts.sum(axis=0)
         empty = DaySums(steps.days, np.zeros((0, 1)), np.zeros((0, 1)))
         days = cls(steps.codes, totals, empty).score(steps)
         # As a baseline keeps them, so that what is learnt of them is the same from its folder.
         sums = days.sums.astype(np.float32).astype(np.float64)
-        return cls(steps.codes, totals, replace(days, sums=sums), within)
+        return cls(steps.codes, totals, replace(days, sums=sums))
 
     @property
     def scores(self) -> Numbers:

@@ -23,13 +23,11 @@ class DayCounter:
     steps: StepCounter
 
     @classmethod
-    def start(
-        cls, time_column: str, cells: Mapping[str, Cells], within: Mapping[str, Cells]
-    ) -> DayCounter:
-        """Begin without rows; some columns step within the levels of others."""
+    def start(cls, time_column: str, cells: Mapping[str, Cells]) -> DayCounter:
+        """Begin without rows."""
         numbers = [name for name, one in cells.items() if one.is_number]
         sizes = {name: one.size for name, one in cells.items()}
-        return cls(cells, BlockCounter(sizes), StepCounter.start(time_column, numbers, within))
+        return cls(cells, BlockCounter(sizes), StepCounter.start(time_column, numbers))
 
     def update(self, batch: pa.RecordBatch, order: TimeOrder) -> None:
         """Add rows, given their order in time; those without a time are left out."""

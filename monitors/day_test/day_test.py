@@ -131,8 +131,6 @@ class DayTest:
     length: timedelta | None = None  # Of a window; None: rows of no known span.
     budget: Budget = field(default_factory=Budget)
     scales: tuple[int, ...] = SCALES
-    # Within which levels columns step, as `step_levels` returns them.
-    within: Mapping[str, Cells] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> tuple[ReferenceDays, ...]:

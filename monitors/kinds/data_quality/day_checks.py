@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from driftline.baseline.constraints import is_compared
-from driftline.baseline.reference_days import known_steps, step_levels, teaches_days
+from driftline.baseline.reference_days import known_steps, teaches_days
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext, PastWindows
 from driftline.monitors.day_test.day_counter import DayCounter
@@ -37,22 +37,14 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
         if one.name in known and is_compared(baseline.constraints, one)
     }
     steps = known_steps(baseline.profile)
-    return DayTest(
-        references,
-        blocks,
-        steps,
-        length,
-        budget,
-        day_scales(length),
-        within=step_levels(baseline.profile),
-    )
+    return DayTest(references, blocks, steps, length, budget, day_scales(length))
 
 
 def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], DayCounter] | None:
     """Return a factory of day counters; None where days are not judged."""
     if test is None or time_column is None or not test.groups:
         return None
-    return partial(DayCounter.start, time_column, test.cells, test.within)
+    return partial(DayCounter.start, time_column, test.cells)
 
 
 def windows_before(past: PastWindows) -> Sequence[WindowCounts]:

@@ -49,7 +49,7 @@ def learnt_from(reference: pd.DataFrame) -> DayTest:
 def counted(
     test: DayTest, part: pd.DataFrame, start: datetime, length: timedelta = WEEK
 ) -> WindowCounts:
-    counter = DayCounter.start("at", test.cells, test.within)
+    counter = DayCounter.start("at", test.cells)
     batch = pa.RecordBatch.from_pandas(part, preserve_index=False)
     counter.update(batch, TimeOrder.of(batch.column("at")))
     return WindowCounts(start, start + length, len(part), {}, {}, test.day_sums(counter))
@@ -156,7 +156,7 @@ def test_parts_of_a_window_add_up() -> None:
     part = rows()[(rows()["at"] >= START) & (rows()["at"] < START + WEEK)]
     halves = []
     for half in (part[: 24 * 3], part[24 * 3 :]):
-        counter = DayCounter.start("at", test.cells, test.within)
+        counter = DayCounter.start("at", test.cells)
         batch = pa.RecordBatch.from_pandas(half, preserve_index=False)
         counter.update(batch, TimeOrder.of(batch.column("at")))
         halves.append(counter)
