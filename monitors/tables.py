@@ -42,7 +42,6 @@ definitions = Table(
     Column("catch_up", String(8), nullable=False, server_default="all"),
     Column("timeout_s", Float, nullable=False, server_default="86400"),
     Column("priority", Integer, nullable=False, server_default="0"),
-    # Names of monitors; none: null.
     Column("compat", Boolean, nullable=False),
     Column("rules", JSON, nullable=False),
     # Without any: those of the baseline.

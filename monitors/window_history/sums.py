@@ -1,7 +1,4 @@
-"""Sums of windows in the database, from which the engine judges several windows together.
-
-They are float32: counts are exact up to 16 million rows.
-"""
+"""Sums of windows in the database, from which the engine judges several windows together."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from driftline.monitors.engine.pooling import MOST_PAST, SCALES, WindowSums
 from driftline.monitors.tables import window_counts
 from driftline.monitors.window_history.store import Key
 
-SUMS_FORMAT = 1
+SUMS_FORMAT = 2
 # Format, shape, p-value, and the sizes of the layout's name and of the compressed totals.
 HEAD = struct.Struct("<BIIdII")
 
@@ -88,7 +85,7 @@ def pack_sums(sums: WindowSums) -> bytes:
     """Write the sums of a window: totals, and sums by group."""
     layout = sums.layout.encode()
     total, buckets = (
-        zlib.compress(part.astype("<f4").tobytes())
+        zlib.compress(part.astype("<f8").tobytes())
         for part in (sums.buckets.sum(axis=0), sums.buckets)
     )
     shape = sums.buckets.shape
@@ -108,6 +105,6 @@ def unpack_sums(data: bytes, *, is_total: bool = False) -> tuple[Array, str, flo
     body = data[HEAD.size :]
     layout, rest = body[:name].decode(), body[name:]
     part = rest[:total] if is_total else rest[total:]
-    numbers = np.frombuffer(zlib.decompress(part), "<f4").astype(np.float64)
+    numbers = np.frombuffer(zlib.decompress(part), "<f8")
     shape = (1, size) if is_total else (groups, size)
     return numbers.reshape(shape), layout, math.nan if p_value < 0 else p_value

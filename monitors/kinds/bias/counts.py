@@ -313,11 +313,6 @@ def _joint_codes(parts: Sequence[tuple[Sequence[str], Codes]]) -> tuple[Sequence
     return values, index[encoded.indices.to_numpy()]
 
 
-def answer_codes(batch: pa.RecordBatch, roles: Roles) -> Codes:
-    """Return each row's label and prediction as one number: 3 x label + prediction."""
-    return _answers(batch, roles)[0]
-
-
 def answer_signs(batch: pa.RecordBatch, roles: Roles) -> Codes:
     """Return each row's prediction: 0 negative, 1 positive, 2 missing."""
     return np.asarray(_answers(batch, roles)[0] % 3)

@@ -47,6 +47,15 @@ def test_the_newest_windows_come_back_by_group_and_older_ones_as_totals(
     assert (found[19].layout, found[19].p_value) == ("recall", 0.19)
 
 
+def test_sums_of_large_numbers_come_back_to_the_last_digit(connection: Connection) -> None:
+    buckets = np.array([[1e9 + 1.0, 2e40], [0.0, 1e300 / 3.0]])  # float32 ends at 3.4e38.
+    put_sums(connection, KEY, WindowSums(START, START + DAY, buckets), 5)
+
+    [found] = read_sums(connection, KEY, START + DAY, DAY)
+
+    assert found.buckets.tolist() == buckets.tolist()
+
+
 def test_other_lengths_and_windows_to_come_are_left_out(connection: Connection) -> None:
     put_sums(connection, KEY, window(0), 5)
     put_sums(connection, KEY, window(1, days=2), 5)
