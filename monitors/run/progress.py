@@ -80,6 +80,9 @@ class Progress:
         A window that was claimed and could not be run stays: who claimed it says what comes next.
         """
         is_run = False
+        if self.claim is None:
+            # Before rows are read: what comes while a window is run is considered after it.
+            self.tick()
         try:
             with repeating(self.tick, WRITE_EVERY_S, "progress"):
                 yield

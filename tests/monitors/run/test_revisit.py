@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -25,7 +25,9 @@ from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run import scheduler
+from driftline.monitors.run.execution import run
 from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.run.window_context import Job
 from driftline.monitors.run.window_queue import request
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -98,6 +100,38 @@ def test_the_window_of_late_records_is_judged_again_and_no_other(one, house, lat
     assert executions_of(house, 1) == [(False, 60), (True, 120)]
     assert executions_of(house, 0) == [(True, 60)]
     assert one.step() == []
+
+
+@both_in_full
+def test_what_comes_in_the_first_moments_of_a_run_by_hand_is_judged_too(
+    house, root, reference, late, clock, append, rng
+) -> None:
+    """Day 1 lies before the monitor's first window, so that only a run by hand judges it."""
+    mine = replace(DAILY, name="mine", start=None)
+    with house.begin() as connection:
+        connection.execute(delete(tables.definitions))
+        put_definition(connection, mine, clock())
+    append(3, weather(rng, 60))
+    clock.time += DAY
+    looking = Scheduler(
+        house, root, lambda _: reference.signature, now=clock, revisit_s=0.0,
+        lease_clock=lambda: datetime.now(UTC),
+    )  # fmt: skip
+    assert days(looking.step()) == [3]
+
+    def after_the_rows_were_read() -> datetime:
+        late(1)
+        assert looking.step() == []
+        return clock()
+
+    window = Window(START + DAY, START + 2 * DAY)
+    by_hand = run(
+        Job(house, root, mine, window, now=after_the_rows_were_read, signature=reference.signature)
+    )
+    again = looking.step()
+
+    assert (by_hand.row_count, days(again)) == (60, [1])
+    assert again[0].row_count == 120
 
 
 @both_in_full
