@@ -29,7 +29,6 @@ from driftline.capture.windows.window import Window, WindowRead, unfit_counts
 from driftline.dashboard.queries import views
 from driftline.dashboard.words import moment
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
-from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.executions import require_storage
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kind import kind_named
@@ -37,7 +36,6 @@ from driftline.monitors.kinds.catalog import lacking
 from driftline.monitors.kinds.conditions import with_baseline, with_rows
 from driftline.monitors.kinds.outliers.condition import OUTLIER
 from driftline.monitors.report.comparison import Comparison, compare
-from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.root_cause.export import contributing_batches, selected_batches
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.selection import where_text
@@ -263,13 +261,11 @@ class Storage:
     def all_rows(
         self, line: views.MonitorLine, run: views.WindowRun, pointed: Pointed
     ) -> Iterator[pa.RecordBatch]:
-        """Read all rows that meet a violation's condition, each with its contribution."""
-        (violation, condition), baseline = pointed, self.baseline_of(line)
-        predicate = with_baseline(condition, baseline)
+        """Read all rows that meet a violation's condition."""
+        predicate = with_baseline(pointed[1], self.baseline_of(line))
         read = self.read(line, run, looked_at=predicate.columns)
         predicate = with_rows(predicate, read.batches)
-        blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
-        return contributing_batches(read.batches, blamed, reference_columns(baseline))
+        return contributing_batches(read.batches(), [predicate])
 
     def selected_rows(
         self, line: views.MonitorLine, run: views.WindowRun, where: Sequence[Predicate]

@@ -10,7 +10,6 @@ from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import ExpectedViolation
 from driftline.monitors.drift_test.detectability import BY_DAYS, UNDECIDABLE
-from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.engine.pooling import WindowSums
@@ -91,10 +90,6 @@ class CheckResult:
     expected: tuple[ExpectedViolation, ...] = ()
     # Gives the judged rows again; None when they are gone.
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
-    # By column: the reference's cells and counts, by which rows share the blame.
-    references: Mapping[str, ReferenceColumn] = field(
-        default_factory=dict, repr=False, compare=False
-    )
     # Lays one feature's values beside the reference's; None when there are none to lay.
     comparer: Comparer | None = field(default=None, repr=False, compare=False)
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline.folder import refuse_baseline
-from driftline.errors import UndecidedError
+from driftline.errors import InputError, UndecidedError
 from driftline.formats.json.jackson import to_jackson
 from driftline.formats.location import locate
 from driftline.monitors.kind import kind_named
@@ -32,7 +32,6 @@ from driftline.monitors.results.violation import (
     FeatureResult,
     Violation,
 )
-from driftline.monitors.root_cause.contributions import Contribution, contributions_of
 from driftline.monitors.root_cause.export import contributing_batches, form_of, write_rows
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.rows import BatchMaker
@@ -101,8 +100,7 @@ class Report(CheckResult):
     def export(self, violation: Violation | int | str | None, path: str | PathLike[str]) -> int:
         """Write all rows behind a violation, and no others, to a CSV or Parquet file.
 
-        Each has its ``share_of_blame``, which sum to 1; None: the rows behind any violation, each
-        of which counts by its own share. Rows have ids in front, or their number as ``row``.
+        None: the rows behind any violation. Rows have ids in front, or their number as ``row``.
 
         Returns
         -------
@@ -116,13 +114,14 @@ class Report(CheckResult):
             .csv or .parquet.
         """
         form = form_of(fspath(path))
-        found = contributing_batches(self._rows(), self._blamed(violation), self.references)
-        return write_rows(found, form, Path(path))
-
-    def _blamed(self, violation: Violation | int | str | None) -> list[Contribution]:
-        return contributions_of(
-            self.violations if violation is None else (chosen(self.violations, violation),)
-        )
+        one = None if violation is None else chosen(self.violations, violation)
+        asked = self.violations if one is None else (one,)
+        conditions = [found.predicate for found in asked if found.predicate is not None]
+        if not conditions:
+            which = "no violation" if one is None else str(one.feature_name)
+            check = "" if one is None else f": {one.constraint_check_type}"
+            raise InputError(f"{which}{check} has no rows behind it")
+        return write_rows(contributing_batches(self._rows()(), conditions), form, Path(path))
 
     def _rows(self) -> BatchMaker:
         if self.batches is None:

@@ -1,13 +1,10 @@
-"""Exports all rows behind violations, and no others, as a stream of CSV or Parquet.
-
-Rows are read twice, for contributions and to be written, so that memory holds one batch at a time.
-"""
+"""Exports all rows behind violations, and no others, as a stream of CSV or Parquet."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, time
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,21 +15,18 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import InputError
 from driftline.formats.csv.formulas import without_formulas
-from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.root_cause.contributions import Contribution, RowContributions, weigh
 from driftline.monitors.root_cause.rows import with_texts
 from driftline.monitors.root_cause.selection import selected
 
 Form = Literal["csv", "parquet"]
 MEDIA_TYPES: dict[Form, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
-SHARE = "share_of_blame"
 # Where rows have no event id: their number in the data, from 0.
 ROW = "row"
-BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
 
 
 def form_of(path: str) -> Form:
@@ -45,17 +39,14 @@ def form_of(path: str) -> Form:
 
 
 def contributing_batches(
-    batches: BatchMaker,
-    contributions: Sequence[Contribution],
-    references: Mapping[str, ReferenceColumn],
+    batches: Iterable[pa.RecordBatch], conditions: Sequence[Condition]
 ) -> Iterator[pa.RecordBatch]:
-    """Return the rows behind violations with their contributions."""
-    shares = weigh(batches(), contributions, references)
+    """Return the rows that meet any of the conditions of violations, each once."""
 
     def tables() -> Iterator[pa.Table]:
         first = 0
-        for batch in batches():
-            yield _chosen(batch, shares, contributions, first)
+        for batch in batches:
+            yield _chosen(batch, conditions, first)
             first += batch.num_rows
 
     yield from _of_one_schema(tables())
@@ -77,37 +68,29 @@ def _of_one_schema(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
             continue
         yield from table.cast(schema).combine_chunks().to_batches() or _empty(schema)
     if schema is None:
-        yield from _empty(pa.schema([(SHARE, pa.float64())]))
+        yield from _empty(pa.schema([(ROW, pa.int64())]))
 
 
 def _empty(schema: pa.Schema) -> list[pa.RecordBatch]:
     return [pa.RecordBatch.from_pylist([], schema=schema)]
 
 
-def _chosen(
-    batch: pa.RecordBatch,
-    shares: RowContributions,
-    contributions: Sequence[Contribution],
-    first: int,
-) -> pa.Table:
+def _chosen(batch: pa.RecordBatch, conditions: Sequence[Condition], first: int) -> pa.Table:
     """Return the contributing rows of a batch, columns in their order."""
-    found, share = shares.of(batch)
+    found = np.zeros(batch.num_rows, np.bool_)
+    for condition in conditions:
+        found |= condition.mask(batch).to_numpy(zero_copy_only=False)
     table = pa.Table.from_batches([batch]).filter(pa.array(found))
-    for contribution in contributions:
-        if contribution.predicate.op == "unfit":
-            table = with_texts(table, contribution.predicate, keep=True)
+    for condition in conditions:
+        table = with_texts(table, condition, keep=True)
     table = _without_texts(table)
     names = table.column_names
-    own = _free(SHARE, names)
     ids = [name for name in ROW_IDS if name in names]
     if "event_id" not in names:
         ids = [_free(ROW, names)]
         table = table.append_column(ids[0], pa.array(first + np.flatnonzero(found), pa.int64()))
-    table = table.append_column(own, pa.array(share[found]))
-    looked = dict.fromkeys(
-        name for contribution in contributions for name in contribution.predicate.columns
-    )
-    front = [*ids, own, *(name for name in looked if name in names and name not in ids)]
+    looked = dict.fromkeys(name for condition in conditions for name in condition.columns)
+    front = [*ids, *(name for name in looked if name in names and name not in ids)]
     return table.select([*front, *(name for name in names if name not in front)])
 
 

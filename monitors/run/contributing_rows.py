@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import Engine
 
 from driftline.baseline import store as baselines
+from driftline.baseline.condition import Condition
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError, UndecidedError
 from driftline.formats.location import locate
 from driftline.monitors.definitions import get_definition
-from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.executions import Execution, variant_judged
 from driftline.monitors.external.source import Access, ExternalSource
 from driftline.monitors.kinds.conditions import read_condition, with_baseline, with_rows
 from driftline.monitors.report.report import REPORT
-from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.run.captured_window import read_whole
 from driftline.monitors.run.record_scripts import SCRIPT
 from driftline.signature import Signature
@@ -30,8 +29,7 @@ from driftline.signature import Signature
 class ContributingRows:
     """The inputs needed to read the rows behind violations."""
 
-    blamed: Sequence[Contribution]
-    references: Mapping[str, ReferenceColumn]  # By column.
+    conditions: Sequence[Condition]
     # All rows of the window, anew at each call.
     batches: Callable[[], Iterator[pa.RecordBatch]]
 
@@ -77,23 +75,16 @@ def open_contributing_rows(
     baseline = baselines.get(root, execution.baseline, execution.baseline_version)
     source = None if execution.endpoint else _source_of(engine, execution)
     signature = signature_of(execution.endpoint) if source is None else baseline.signature
-    blamed = [
-        Contribution(
-            one["feature_name"],
-            with_baseline(read_condition(one["predicate"]), baseline),
-            float(one.get("share_of_blame") or 0.0),
-        )
-        for one in entries
-    ]
+    conditions = [with_baseline(read_condition(one["predicate"]), baseline) for one in entries]
     with read_connection(engine) as connection:
         variant = variant_judged(connection, execution.id)
     window = read_whole(
         root, execution.endpoint, execution.window, signature, baseline,
-        looked_at={name for one in blamed for name in one.predicate.columns},
+        looked_at={name for one in conditions for name in one.columns},
         source=source, access=access, variant=variant,
     )  # fmt: skip
-    blamed = [replace(one, predicate=with_rows(one.predicate, window.batches)) for one in blamed]
-    return ContributingRows(blamed, reference_columns(baseline), window.batches)
+    conditions = [with_rows(one, window.batches) for one in conditions]
+    return ContributingRows(conditions, window.batches)
 
 
 def _source_of(engine: Engine, execution: Execution) -> ExternalSource | None:

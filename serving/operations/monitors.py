@@ -384,7 +384,7 @@ def first_rows(
 ) -> Json:
     """Return the first rows behind a violation, the offending column in front."""
     rows = _contributing(services.context, execution_id, violation)
-    found = matching_rows(rows.batches(), rows.blamed[0].predicate, limit=limit)
+    found = matching_rows(rows.batches(), rows.conditions[0], limit=limit)
     return {"columns": found.column_names, "rows": found.to_pylist()}
 
 
@@ -400,9 +400,9 @@ def export_rows(
     ] = None,
     form: Annotated[Form, Field(alias="format", description="The form of the file.")] = "csv",
 ) -> Response:
-    """Return all rows behind a violation, or any, each once, with its share of the blame."""
+    """Return all rows behind a violation, or any, each once."""
     rows = _contributing(services.context, execution_id, violation)
-    pieces = written(contributing_batches(rows.batches, rows.blamed, rows.references), form)
+    pieces = written(contributing_batches(rows.batches(), rows.conditions), form)
     # What cannot be read is told by the status, before the first byte is out.
     first = next(pieces, b"")
     which = "all" if violation is None else str(violation)

@@ -199,7 +199,6 @@ def evaluate(context: CheckContext) -> Report:
         segments=tuple(_segment(verdict, signature) for verdict in verdicts),
         counts=counts,
         cell_ids={name: baseline.cell_ids[name] for name in counts.cells},
-        references=references,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
 

@@ -1,4 +1,4 @@
-"""Exported rows: all that meet the condition and no others, with shares that sum to 1."""
+"""Exported rows: all that meet the condition and no others."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.drift_test.drift import reference_columns
-from driftline.monitors.root_cause.contributions import Contribution, weigh
 from driftline.monitors.root_cause.export import written
 from tests.monitors.conftest import weather
 
@@ -47,50 +44,11 @@ def test_exactly_the_rows_that_meet_the_condition_are_written(
         mask = violation.predicate.mask(pa.Table.from_pandas(spoilt)).to_numpy(zero_copy_only=False)
         assert count == len(found) == violation.row_count
         assert found["row"].tolist() == np.flatnonzero(mask).tolist()
-        assert found["share_of_blame"].sum() == pytest.approx(1.0, abs=1e-9)
         pd.testing.assert_frame_equal(
             found[spoilt.columns], spoilt[mask].reset_index(drop=True), check_dtype=False
         )
         assert report.rows(violation, limit=None).index.tolist() == found["row"].tolist()
     assert [one.name for one in tmp_path.iterdir()] == [file.name]
-
-
-def test_a_cell_bears_its_excess_and_its_rows_share_it(reference: Baseline, rng) -> None:
-    """Counted by hand: of the rows above each edge, those beyond what the reference has there."""
-    column = reference_columns(reference)["temp"]
-    values = rng.normal(75, 12, 3_000)
-    batch = pa.record_batch({"temp": values})
-    condition = next(one for one in column.cells.predicates if one.op == "ge")
-    contributions = [Contribution("temp", condition, 0.7)]
-
-    shares = weigh([batch[:1_000], batch[1_000:]], contributions, {"temp": column})
-    found, share = shares.of(batch)
-
-    edges = np.array([-np.inf, *column.cells.edges, np.inf])
-    expected = np.zeros(values.size)
-    for low, high, known in zip(edges, edges[1:], column.counts, strict=False):
-        inside = (values >= low) & (values < high) & (values >= float(condition.value or 0))
-        beyond = inside.sum() - values.size * known / column.counts.sum()
-        expected[inside] = max(beyond, 0) / max(inside.sum(), 1)
-    assert (found == (values >= float(condition.value or 0))).all()
-    assert shares.row_count == found.sum()
-    np.testing.assert_allclose(share, expected / expected.sum(), atol=1e-15)
-
-
-def test_over_several_violations_each_weighs_by_its_blame() -> None:
-    rows = pa.record_batch({"a": [1.0, 2.0, 3.0, 4.0], "b": ["x", None, None, "x"]})
-    contributions = [
-        Contribution("a", Predicate("a", "ge", 3.0), 0.6),
-        Contribution("b", Predicate("b", "null"), 0.3),
-        Contribution("b", Predicate("b", "eq", "y"), 0.3),
-    ]
-
-    shares = weigh([rows], contributions, {})
-    found, share = shares.of(rows)
-
-    # No row has "y": what is left of b is half of its contribution, 0.15 beside 0.6.
-    assert found.tolist() == [False, True, True, True]
-    np.testing.assert_allclose(share, [0, 0.1, 0.1 + 0.4, 0.4])
 
 
 def test_what_cannot_be_written_is_refused_and_nothing_is_left(
