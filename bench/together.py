@@ -97,8 +97,7 @@ def monitor_of(reference: pd.DataFrame, window_days: float) -> dl.Monitor:
 
 def unpack_once() -> None:
     """Keep what is read of the windows before: by the hour each window reads the same 63."""
-    unpacked = lru_cache(2048)(store.unpack)
-    store.unpack = lambda data, layout: tuple(map(dict, unpacked(data, layout)))  # type: ignore[assignment, return-value]
+    store.unpack = lru_cache(2048)(store.unpack)  # type: ignore[assignment]
 
 
 def copied(monitor: dl.Monitor) -> dl.Monitor:

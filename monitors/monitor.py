@@ -66,7 +66,6 @@ from driftline.monitors.run.past_windows import (
 from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import (
     causes,
-    count_layouts,
     executions,
     metadata,
     window_counts,
@@ -80,15 +79,14 @@ DAY = timedelta(days=1)
 # Over which schedules count their windows, too.
 FOUR_YEARS = timedelta(days=1461)
 NAME = "Monitor"
-MONITOR_FORMAT = 3
+MONITOR_FORMAT = 4
 STATE, BASELINE = "monitor.json", "baseline"
 # What a document holds of each table; the other columns are the same in all rows.
 SPAN = ("window_start", "window_end", "row_count")
 TABLES: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "windows": (executions, SPAN),
     "causes": (causes, ("identity", "first_window", "last_window")),
-    "layouts": (count_layouts, ("id", "columns")),
-    "counts": (window_counts, (*SPAN, "layout", "counts", "sums")),
+    "counts": (window_counts, (*SPAN, "counts", "sums")),
 }
 
 
@@ -383,8 +381,6 @@ class Monitor:
             connection, self._definition, self.baseline.version, report, span, retention=RETENTION
         )
         store_history(connection, history=history, window=span, report=report, retention=RETENTION)
-        used = select(window_counts.c.layout)
-        connection.execute(delete(count_layouts).where(count_layouts.c.id.not_in(used)))
 
     def _execution(self, span: Window, row_count: int) -> dict[str, object]:
         """Return the row that records a window as judged."""
@@ -416,7 +412,7 @@ class Monitor:
         if table is causes:
             version = self.baseline.version
             return {"monitor": NAME, "endpoint": NAME, "baseline_version": version, **found}
-        return found if table is count_layouts else {**asdict(self._key), **found}
+        return {**asdict(self._key), **found}
 
     def _keep_rows(self, span: Window, source: Source, row_count: int) -> None:
         """Store the rows that are pooled with later windows, up to the sample size."""

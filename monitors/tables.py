@@ -7,7 +7,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Float,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -178,20 +177,10 @@ window_counts = Table(
     Column("source", String(16), nullable=False),
     Column("baseline_version", String(64), nullable=False),
     Column("row_count", BigCount, nullable=False),
-    # Which columns and cells the counts are of: said once for thousands of windows, and kept. None:
-    # of a kind that counts no columns.
-    Column("layout", ForeignKey("monitors_count_layouts.id"), nullable=True),
+    # None: of a kind that counts no columns.
     Column("counts", LargeBinary, nullable=True),
     # What the engine judges several windows by, of kinds that it judges.
     Column("sums", LargeBinary, nullable=True),
-)
-
-count_layouts = Table(
-    "monitors_count_layouts",
-    metadata,
-    Column("id", String(16), primary_key=True),
-    # In order: name of the column, id of its cells, number of its cells.
-    Column("columns", JSON, nullable=False),
 )
 
 annotations_table = Table(

@@ -15,8 +15,8 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.tables import count_layouts, window_counts
-from driftline.monitors.window_history.store import Key, read
+from driftline.monitors.tables import window_counts
+from driftline.monitors.window_history.store import Key, read, unpack
 
 # The first windows end when both are reached: a fortnight holds each day of the week twice, and
 # fewer windows do not show how much windows differ (docs/reference/statistics.md).
@@ -64,21 +64,11 @@ def first_span(connection: Connection, key: Key, cell_ids: Mapping[str, str]) ->
     them: a version with one new column continues the earlier one.
     """
     table = window_counts.c
-    own = table.monitor == key.monitor, table.source == key.source
-    starts = (
-        select(count_layouts.c.columns, func.min(table.window_start).label("start"))
-        .join(count_layouts, count_layouts.c.id == table.layout)
-        .where(*own)
-        .group_by(table.layout, count_layouts.c.id)
-    )
-    begin = min(
-        (
-            row.start
-            for row in connection.execute(starts)
-            if 2 * sum(cell_ids.get(name) == cells for name, cells, _ in row.columns)
-            >= len(row.columns)
-        ),
-        default=None,
+    own = table.monitor == key.monitor, table.source == key.source, table.counts.is_not(None)
+    query = select(table.window_start, table.counts).where(*own).order_by(table.window_start)
+    query = query.execution_options(yield_per=16)  # Nearly always the first is one.
+    begin = next(
+        (start for start, counts in connection.execute(query) if _is_of(counts, cell_ids)), None
     )
     if begin is None:
         return None
@@ -97,6 +87,12 @@ def first_span(connection: Connection, key: Key, cell_ids: Mapping[str, str]) ->
         )
     )
     return None if end is None else Window(begin, end)
+
+
+def _is_of(counts: bytes, cell_ids: Mapping[str, str]) -> bool:
+    """Whether at least half of the counted columns have the same cells."""
+    ids = [cell_ids.get(name) == column[0] for name, column in unpack(counts).items()]
+    return bool(2 * sum(ids) >= len(ids))
 
 
 def production_blocks(
