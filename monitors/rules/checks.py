@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from driftline.errors import InputError
 from driftline.monitors.results.violation import percent, plural
 from driftline.monitors.rules.condition import SqlCondition, identifier
 from driftline.monitors.rules.outcome import Tally
+from driftline.monitors.rules.own_functions import FunctionCheck
 from driftline.monitors.rules.prepared import Maker, PreparedColumns, whole_row
 from driftline.monitors.rules.session import MOST_COUNTED, ROW, ROWS, Answer, Session
 
@@ -171,27 +172,9 @@ class RowCheck:
         return row_tally(self, judged, broken, self.detail(found) if broken else "")
 
 
-class Judged(Protocol):
-    """What `row_tally` says of a check."""
-
-    @property
-    def noun(self) -> str:
-        """What is counted, such as ``values``."""
-
-    @property
-    def broken(self) -> str:
-        """What a row is that breaks it."""
-
-    @property
-    def wanted(self) -> str:
-        """What a row must be."""
-
-    @property
-    def mostly(self) -> float:
-        """Smallest share of the judged rows that must be all right, 0-1."""
-
-
-def row_tally(check: Judged, judged: int, broken: int, detail: str = "") -> Tally:
+def row_tally(
+    check: RowCheck | QueryCheck | FunctionCheck, judged: int, broken: int, detail: str = ""
+) -> Tally:
     """Put into words how many rows break a check."""
     if judged == 0 or (judged - broken) / judged >= check.mostly:
         return Tally(judged, broken, is_broken=False)

@@ -33,7 +33,7 @@ from driftline.monitors.rules.prepared import PreparedColumns
 from driftline.monitors.rules.reach import defect
 from driftline.monitors.rules.ruleset import Rule, RuleSet, unknown_column
 from driftline.monitors.rules.session import QueryError, Session
-from driftline.signature import ColumnType
+from driftline.signature import ColumnType, Signature
 
 # Reads some columns of all rows, or all; several times, in the same order.
 Reader: TypeAlias = Callable[[Sequence[str] | None], Iterable[pa.RecordBatch]]
@@ -102,8 +102,11 @@ def find_rows(condition: RuleCondition, read: Reader, as_of: datetime) -> RuleCo
     return replace(condition, breaks=RowKeys(condition.columns) if found is None else found.breaks)
 
 
-def try_out(rules: RuleSet, types: Mapping[str, ColumnType]) -> None:
+def try_out(rules: RuleSet, signature: Signature) -> None:
     """Run the SQL of rules on a row without values; InputError says what is wrong with one."""
+    if not rules:
+        return
+    types = {one.name: one.type for one in signature.columns}
     captured = pa.schema(zip(ROW_IDS, (pa.string(), pa.int64(), *_TIME_AND_ID), strict=True))
     own = [(name, ARROW_TYPES[kind]) for name, kind in types.items() if name not in ROW_IDS]
     schema = pa.schema([*captured, *own])
@@ -124,14 +127,22 @@ def _judge_rows(
     """Judge each rule; return whether there are any rows."""
     batches = iter(read(_columns_of(asked)))
     first = next((batch for batch in batches if batch.num_rows), None)
-    for one in asked:
-        if first is not None:
-            _require_known(one, first.schema.names, known)
     if first is None:
         return False
-    whole = _Whole.of(asked, first)
-    _ask_all(asked, first, whole.noted(chain([first], batches)), PreparedColumns(types))
-    whole.judge(asked)
+    for one in asked:
+        _require_known(one, first.schema.names, known)
+    rows: Iterable[pa.RecordBatch] = chain([first], batches)
+    table = None
+    if any(isinstance(one.check, FunctionCheck) for one in asked):
+        rows = list(rows)
+        table = _table(rows)
+    _ask_all(asked, first, rows, PreparedColumns(types))
+    for one in asked:
+        with _defects(one.rule):
+            if isinstance(one.check, NamesCheck):
+                one.tally = one.check.judge(first.schema.names)
+            elif isinstance(one.check, FunctionCheck) and not one.absent and table is not None:
+                _call(one, one.check, table)
     return True
 
 
@@ -157,44 +168,16 @@ def _require_known(one: _Asked, names: Sequence[str], known: Iterable[str]) -> N
         raise unknown_column(one.rule, wrong[0], columns)
 
 
-@dataclass(slots=True)
-class _Whole:
-    """What rules without SQL look at: the names of columns, and the table for functions."""
-
-    names: list[str]
-    batches: list[pa.RecordBatch] | None  # None: no function asks for them.
-
-    @classmethod
-    def of(cls, asked: Sequence[_Asked], first: pa.RecordBatch) -> _Whole:
-        has_function = any(isinstance(one.check, FunctionCheck) for one in asked)
-        return cls(first.schema.names, [] if has_function else None)
-
-    def noted(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pass batches on, and keep them where a function asks for all rows."""
-        for batch in batches:
-            if self.batches is not None:
-                self.batches.append(batch)
-            yield batch
-
-    def judge(self, asked: Sequence[_Asked]) -> None:
-        """Judge the rules that are no SQL."""
-        for one in asked:
-            with _defects(one.rule):
-                if isinstance(one.check, NamesCheck):
-                    one.tally = one.check.judge(self.names)
-                elif isinstance(one.check, FunctionCheck) and not one.absent:
-                    self._call(one, one.check)
-
-    def _call(self, one: _Asked, check: FunctionCheck) -> None:
-        table = _table(self.batches or [])
-        verdict = check.judge(table)
-        if isinstance(verdict, str):
-            count, said = table.num_rows, f"{verdict}."
-            one.tally = Tally(count, 0, bool(verdict), verdict, said, concerns_rows=False)
-            return
-        good = np.asarray(verdict.fill_null(fill_value=True))
-        one.marks, judged = ~good, len(verdict) - verdict.null_count
-        one.tally = row_tally(check, judged, int(np.count_nonzero(one.marks)))
+def _call(one: _Asked, check: FunctionCheck, table: pa.Table) -> None:
+    """Judge a rule by its function."""
+    verdict = check.judge(table)
+    if isinstance(verdict, str):
+        count, words = table.num_rows, f"{verdict}."
+        one.tally = Tally(count, 0, bool(verdict), verdict, words, concerns_rows=False)
+        return
+    good = np.asarray(verdict.fill_null(fill_value=True))
+    one.marks, judged = ~good, len(verdict) - verdict.null_count
+    one.tally = row_tally(check, judged, int(np.count_nonzero(one.marks)))
 
 
 def _table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
@@ -223,8 +206,6 @@ def _ask_all(
             if not one.absent and isinstance(one.check, RowCheck | NumberCheck | QueryCheck):
                 queries.append((one, one.check.query(prepared)))
     if not queries:
-        for _ in batches:  # Functions look at all of them.
-            pass
         return
     with Session() as session:
         row_count = session.open(map(prepared.make, batches), view=view)

@@ -25,7 +25,8 @@ _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 class ForeignKey:
     """Values must occur in another table, compared as text: 1 and "1" are the same.
 
-    Where the data's column is text, so is the key, as in the other table's file: "007".
+    The other table's values are read as the type of the data's column: "007" is 7 where that holds
+    numbers, and as written in the file where it holds texts.
     """
 
     column: str
@@ -33,7 +34,7 @@ class ForeignKey:
     key: str  # The other table's column.
     reach: Reach = NOTHING
     # By the type of the data's column; read when its first rows come.
-    keys: dict[pa.DataType, tuple[np.ndarray, np.ndarray]] = field(
+    keys: dict[pa.DataType, np.ndarray] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
 
@@ -42,15 +43,8 @@ class ForeignKey:
         kind = plain_type(batch.schema.field(self.column).type)
         if kind not in self.keys:
             self.keys[kind] = self._read(_KINDS.get(kind, "string"))
-        written, otherwise = self.keys[kind]
         hashes, known = hash_column(text_of(batch, self.column))
-        inside = np.isin(hashes, written)
-        if otherwise is not written and np.any(known & ~inside & np.isin(hashes, otherwise)):
-            raise InputError(
-                f'column "{self.column}" is {_KINDS[kind]} in the data, and column "{self.key}" of '
-                f"table {self.table} holds its values as texts that are written otherwise, such as "
-                "007 for 7; make both columns text, or neither"
-            )
+        inside = np.isin(hashes, self.keys[kind])
         return pc.if_else(pa.array(known), pa.array(inside), pa.scalar(None, pa.bool_()))
 
     def opened(self) -> Source:
@@ -64,26 +58,19 @@ class ForeignKey:
             )
         return source
 
-    def _read(self, kind: ColumnType) -> tuple[np.ndarray, np.ndarray]:
-        """Read hashes of the keys, and of texts as they are written when they are of a type."""
+    def _read(self, kind: ColumnType) -> np.ndarray:
+        """Read the hashes of the other table's values, ascending."""
         source = self.opened()
-        is_text = pa.types.is_string(source.schema.field(self.key).type)
-        if kind == "string" and not is_text:
+        if kind == "string" and not pa.types.is_string(source.schema.field(self.key).type):
             # Types of CSV and JSON are a guess, and 007 as a number is another text.
             text = Signature((Column(self.key, self.key, "string"),))
             source = open_source(self.table, signature=text)
-        written = _hashes(source, self.key, "string")
-        is_other = is_text and kind != "string"
-        return written, _hashes(source, self.key, kind) if is_other else written
-
-
-def _hashes(source: Source, key: str, kind: ColumnType) -> np.ndarray:
-    parts = [np.empty(0, np.uint64)]
-    for batch in source.batches():
-        text = present(coerce(coerce(batch.column(key), kind)[0], "string")[0])
-        hashes, known = hash_column(text)
-        parts.append(np.unique(hashes[known]))
-    return np.unique(np.concatenate(parts))
+        parts = [np.empty(0, np.uint64)]
+        for batch in source.batches():
+            text = present(coerce(coerce(batch.column(self.key), kind)[0], "string")[0])
+            hashes, known = hash_column(text)
+            parts.append(np.unique(hashes[known]))
+        return np.unique(np.concatenate(parts))
 
 
 def check_tables(rules: Iterable[object], check_table: Callable[[str], None]) -> None:

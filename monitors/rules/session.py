@@ -135,18 +135,8 @@ class Session:
         """Run one query; QueryError when it fails, InputError when it needs too much."""
         self._send({"query": query, "most": MOST_COUNTED})
         found, marks = self._receive()
-        if "repeated" in found:
-            raise InputError(
-                f'query: it gives "{ROW}" {found["repeated"]} times; expected it once, as in '
-                "SELECT a.* of a join, or not at all"
-            )
-        if "is_wrong" in found:
-            raise InputError(f'query: its "{ROW}" holds no numbers of rows; leave it as it is')
-        if "is_large" in found:
-            raise InputError(
-                f"query needs more memory than the {SETTINGS['memory_limit']} that it has; "
-                "make it simpler"
-            )
+        if "refused" in found:
+            raise InputError(found["refused"])
         if "failed" in found:
             raise QueryError(found["failed"], found["kind"])
         named = np.frombuffer(marks, np.bool_) if found["is_marked"] else None

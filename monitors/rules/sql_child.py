@@ -22,6 +22,7 @@ BATCH_ROWS = 65_536
 KIND = re.compile(r"[A-Z][A-Za-z -]{1,40} Error(?=:)")
 NO_MEMORY = "Out of Memory Error"
 ROWS, ROW = "_rows", "_row"
+TOO_LARGE = {"refused": "query needs more memory than the 2GB that it has; make it simpler"}
 
 
 def main() -> None:
@@ -61,12 +62,12 @@ def _answered(
     try:
         return _run(connection, request, row_count)
     except MemoryError:
-        return {"is_large": True}, b""
+        return TOO_LARGE, b""
     # Arrow passes a reader's errors on; Python knows no time after 9999.
     except (duckdb.Error, OSError, ValueError, OverflowError) as error:
         kind = KIND.match(str(error))
         if kind is not None and kind[0] == NO_MEMORY:
-            return {"is_large": True}, b""
+            return TOO_LARGE, b""
         named = type(error).__name__ if kind is None else kind[0]
         said = " ".join(str(error).partition("\n\nLINE ")[0].split())
         return {"failed": said, "kind": named}, b""
@@ -80,7 +81,10 @@ def _run(
     answer: dict[str, Any] = {"types": [str(one) for one in relation.types], "first": None}
     positions = [at for at, one in enumerate(relation.columns) if one.lower() == ROW]
     if len(positions) > 1:
-        return {"repeated": len(positions)}, b""
+        times = f'query: it gives "{ROW}" {len(positions)} times'
+        return {
+            "refused": f"{times}; expected it once, as in SELECT a.* of a join, or not at all"
+        }, b""
     marks, count = np.zeros(row_count if positions else 0, np.bool_), 0
     for batch in relation.to_arrow_reader(BATCH_ROWS):
         if not positions and not count and batch.num_rows:
@@ -89,7 +93,9 @@ def _run(
         if positions:
             numbers = batch.column(positions[0]).drop_null()
             if not _are_rows(numbers, row_count):
-                return {"is_wrong": True}, b""
+                return {
+                    "refused": f'query: its "{ROW}" holds no numbers of rows; leave it as it is'
+                }, b""
             marks[numbers.to_numpy()] = True
         elif count > request["most"]:
             break

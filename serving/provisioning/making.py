@@ -20,7 +20,7 @@ from driftline.errors import InputError
 from driftline.monitors.definitions import put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
-from driftline.monitors.rules.fitting import require_fit
+from driftline.monitors.rules.judging import try_out
 from driftline.monitors.rules.ruleset import RuleSet, require_columns
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.multi_model.file_cache import FileCache
@@ -231,7 +231,7 @@ def make_monitor(context: ServerContext, row: Stored) -> Finish:
     if kind.uses_labels or rules:
         loaded = load_version(context.root, used.name, version)
         require_answerable(loaded, kind)
-        require_fit(rules, loaded)
+        try_out(rules, loaded.signature)
 
     def finish(connection: Connection, now: Stored) -> Made | None:
         baseline = store.get(connection, "Baseline", name)

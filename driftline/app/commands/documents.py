@@ -155,9 +155,9 @@ def _fitted(
         fitted = with_quality(fitted, metrics, costs, compat=compat)
     if declared:
         # A heavy import that only rules need.
-        from driftline.monitors.rules.fitting import require_fit
+        from driftline.monitors.rules.judging import try_out
 
-        require_fit(declared, fitted)
+        try_out(declared, fitted.signature)
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
     return fitted, notes
 

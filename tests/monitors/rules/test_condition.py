@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.rules.condition import SqlCondition
-from driftline.monitors.rules.fitting import require_fit
-from driftline.monitors.rules.judging import judge
+from driftline.monitors.rules.judging import judge, try_out
 from driftline.monitors.rules.ruleset import RuleSet
 
 NOW = datetime(2024, 1, 8, tzinfo=UTC)
@@ -150,8 +149,6 @@ def reference() -> Baseline:
         ("lengths(digits) > 5", "lengths does not exist! Did you mean"),
         ("sum(a) > 3", "aggregates are not allowed"),
         ({"check": "sql", "query": "SELECT * FROM data WHERE prize > 1"}, '"prize" not found'),
-        ({"check": "mean", "column": "Int'l Plan", "min": 1}, "holds no numbers but texts"),
-        ({"check": "freshness", "column": "a", "max_age": "1h"}, "holds no times but int64"),
         ({"check": "row_count", "min": 1, "where": "b"}, "gives DOUBLE; expected a comparison"),
     ],
 )
@@ -159,7 +156,7 @@ def test_a_mistake_is_one_sentence_before_there_are_data(
     rule: object, sentence: str, reference: Baseline
 ) -> None:
     with pytest.raises(InputError) as raised:
-        require_fit(RuleSet.of([rule]), reference)
+        try_out(RuleSet.of([rule]), reference.signature)
 
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -168,4 +165,4 @@ def test_a_mistake_is_one_sentence_before_there_are_data(
 def test_what_fits_the_reference_is_taken(reference: Baseline) -> None:
     query = {"check": "sql", "query": "SELECT event_id FROM data WHERE false"}
 
-    require_fit(RuleSet.of([*CONDITIONS, query]), reference)
+    try_out(RuleSet.of([*CONDITIONS, query]), reference.signature)
