@@ -6,15 +6,11 @@ C columns, P pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import compress
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-
-from driftline.baseline.spacing import SpacedRows
-from driftline.formats.coercion import coerce
 
 # So long the reference is: in a shorter one any two columns of one season keep an order
 # (docs/why/drift-test.md).
@@ -24,9 +20,8 @@ CANDIDATE_SHARE = 0.99
 ABOVE_SHARE = 0.5
 # A column of which fewer sampled rows hold a number is in no pair.
 KNOWN_SHARE = 0.5
-# Sampled rows: a few that each pair of columns is laid beside, and those that passed beside all.
-FIRST_ROWS = 64
-SAMPLE_ROWS = 1024
+# Rows that each pair of columns is laid beside, and those that passed beside all of these.
+FIRST_ROWS, MOST_ROWS = 64, 1024
 # Pairs kept, those whose ranges overlap most: what a check costs stays bounded in any table.
 PAIR_CAP = 64
 # Pairs that are laid beside all sampled rows at once.
@@ -38,32 +33,6 @@ Numbers = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
-class NumberSample:
-    """Some rows of columns of numbers, evenly spread."""
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns = tuple(columns)
-        self._rows = SpacedRows(SAMPLE_ROWS)
-
-    def update(self, batch: pa.RecordBatch) -> None:
-        """Keep every n-th row of a batch."""
-        if len(self.columns) < 2:
-            return
-        chosen = batch.select(self.columns).take(pa.array(self._rows.turn(batch.num_rows)))
-        numbers = {name: coerce(chosen.column(name), "double")[0] for name in self.columns}
-        self._rows.add(pa.table(numbers), batch.num_rows)
-
-    def merge(self, other: NumberSample) -> NumberSample:
-        """Return the sample of the rows of both, the other's after these."""
-        merged = NumberSample(self.columns)
-        merged._rows = self._rows.merge(other._rows)
-        return merged
-
-    def table(self) -> pa.Table:
-        """Return the rows kept."""
-        return self._rows.table()
-
-
 def candidate_pairs(sample: pa.Table) -> tuple[Pair, ...]:
     """Find the pairs whose sampled rows keep an order, and whose ranges overlap.
 
@@ -72,6 +41,7 @@ def candidate_pairs(sample: pa.Table) -> tuple[Pair, ...]:
     names = sample.column_names
     if sample.num_rows < FIRST_ROWS or len(names) < 2:
         return ()
+    sample = sample.take(pa.array(np.arange(0, len(sample), -(-len(sample) // MOST_ROWS))))
     rows = np.column_stack([sample.column(name).to_numpy() for name in names])
     rows = np.where(np.isfinite(rows), rows, np.nan)
     # Where half is missing, hardly a pair has rows enough, and all of them would be candidates.

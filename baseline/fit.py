@@ -18,14 +18,8 @@ from driftline.baseline import pairing
 from driftline.baseline.blocks import BlockCounter, BlockCounts, event_times
 from driftline.baseline.cells import Cells
 from driftline.baseline.column_cells import column_cells, repeated_cells
-from driftline.baseline.column_order import (
-    LEAST_DAYS,
-    NumberSample,
-    Pair,
-    candidate_pairs,
-)
+from driftline.baseline.column_order import LEAST_DAYS, Pair, candidate_pairs
 from driftline.baseline.constraints import Constraints
-from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.derived_columns import (
     DerivedColumn,
     DerivedCounter,
@@ -33,9 +27,7 @@ from driftline.baseline.derived_columns import (
     choose_derived,
 )
 from driftline.baseline.engine import Engine, InProcess
-from driftline.baseline.estimation import EstimationCollector, EstimationRows
 from driftline.baseline.gather import Meter, gather
-from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
 from driftline.baseline.origin import (
     OF_KEY,
     OF_TIME,
@@ -45,10 +37,10 @@ from driftline.baseline.origin import (
     moves_on,
     origin_reason,
 )
-from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
+from driftline.baseline.outcomes import MAX_ROWS, Outcomes, kept_columns, resolve
 from driftline.baseline.positive import choose_positive
 from driftline.baseline.profile import Profile
-from driftline.baseline.sample import RowSample, RowSampler
+from driftline.baseline.sample import RowKeeper
 from driftline.baseline.schema import find_column, infer_signature, split_probabilities
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
 from driftline.baseline.steps import StepCounter
@@ -83,11 +75,8 @@ class Fitted:
     constraints: Constraints
     cells: dict[str, Cells]
     blocks: BlockCounts | None
-    outcomes: Outcomes | None
+    rows: Outcomes | None
     segments: SegmentCounter | None = None
-    sample: RowSample | None = None
-    losses: Mapping[str, LevelLosses] | None = None
-    estimation: EstimationRows | None = None
     derived: DerivedCounts | None = None
 
 
@@ -98,23 +87,26 @@ class FirstReading:
     profile: Profile
     # Of each column of whole numbers, whether they rise from row to row.
     growths: dict[str, Growth]
-    outcomes: OutcomeCollector  # The columns of labels, answers and groups.
+    rows: RowKeeper  # Some of the rows.
     event_time: str | None  # The column with each row's time.
-    numbers: NumberSample  # Some rows, to find columns that keep an order.
     # Whether a time that came as text had a zone: both, where the column holds both.
     zoned: frozenset[bool] = frozenset()
 
     @classmethod
     def start(cls, signature: Signature, roles: Roles) -> FirstReading:
         """Begin without rows."""
-        outcomes = OutcomeCollector(roles, signature)
+        wanted = {*kept_columns(roles), signature.inference_id}
+        types = {
+            one.name: one.type
+            for one in signature.columns
+            if one.role in JUDGED_ROLES or one.name in wanted
+        }
         profile = Profile.empty(signature)
         growths = {
             name: Growth()
             for name, one in profile.columns.items() if one.type in ("int64", "timestamp")
         }  # fmt: skip
-        numbers = [one.name for one in signature.columns if is_judged_number(one)]
-        return cls(profile, growths, outcomes, signature.event_time, NumberSample(numbers))
+        return cls(profile, growths, RowKeeper(types, MAX_ROWS), signature.event_time)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -128,9 +120,8 @@ class FirstReading:
                 if kind == "timestamp":  # Several rows may be of one moment.
                     numbers = numbers[np.diff(numbers, prepend=growth.last) != 0]
                 growth.update(numbers)
-        self.outcomes.update(batch)
+        self.rows.update(batch)
         if times is not None:
-            self.numbers.update(batch)
             self.zoned |= zones_of(times)
 
     def merge(self, other: FirstReading) -> FirstReading:
@@ -138,9 +129,8 @@ class FirstReading:
         return FirstReading(
             self.profile.merge(other.profile),
             {name: one.merge(other.growths[name]) for name, one in self.growths.items()},
-            self.outcomes.merge(other.outcomes),
+            self.rows.merge(other.rows),
             self.event_time,
-            self.numbers.merge(other.numbers),
             self.zoned | other.zoned,
         )
 
@@ -192,13 +182,9 @@ class SecondReading:
     """What the second reading of the reference counts."""
 
     cells: CellCounter  # The rows on each column's cells.
-    sampler: RowSampler  # Some of the rows, by cell.
     # The rows on cells for each segment on its own; None where none is asked for.
     segments: SegmentCounter | None
-    # How wrong the answers are, by level; None where nobody can know.
-    losses: LossCounter | None
     steps: StepCounter | None  # How far numbers move from row to row; None without event time.
-    estimation: EstimationCollector | None  # None where no quality can be estimated.
     derived: DerivedCounter
 
     @classmethod
@@ -207,54 +193,36 @@ class SecondReading:
         cells: Mapping[str, Cells],
         event_time: str | None,
         segments: Sequence[SegmentColumn],
-        traits: Sequence[Traits],
-        losses: LossReading | None,
-        estimation: EstimationCollector | None,
-        row_count: int,
         derived: Sequence[DerivedColumn],
     ) -> SecondReading:
-        """Begin without rows; `row_count` are expected."""
+        """Begin without rows."""
         own = SegmentCounter.start(segments, cells, event_time) if segments else None
-        sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
-        wrong = None if losses is None else LossCounter.start(losses)
         numbers = [name for name, one in cells.items() if one.is_number]
         steps = None if event_time is None else StepCounter.start(event_time, numbers)
-        rest = None if estimation is None else estimation.anew()
         counter = CellCounter.start(cells, event_time)
         properties = DerivedCounter.start(derived, event_time, by_hour=True)
-        return cls(counter, sampler, own, wrong, steps, rest, properties)
+        return cls(counter, own, steps, properties)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self.cells.update(batch)
-        self.sampler.update(batch)
         self.derived.update(batch)
         if self.segments is not None:
             self.segments.update(batch)
-        if self.losses is not None:
-            self.losses.update(batch)
         if self.steps is not None:
             self.steps.update(batch)
-        if self.estimation is not None:
-            self.estimation.update(batch)
 
     def merge(self, other: SecondReading) -> SecondReading:
         """Return the counts of the rows of both."""
         segments = self.segments
         if segments is not None and other.segments is not None:
             segments = segments.merge(other.segments)
-        sampler, losses = self.sampler.merge(other.sampler), self.losses
-        if losses is not None and other.losses is not None:
-            losses = losses.merge(other.losses)
         steps = self.steps
         if steps is not None and other.steps is not None:
             steps = steps.merge(other.steps)
-        estimation = self.estimation
-        if estimation is not None and other.estimation is not None:
-            estimation = estimation.merge(other.estimation)
         cells = self.cells.merge(other.cells)
         derived = self.derived.merge(other.derived)
-        return SecondReading(cells, sampler, segments, losses, steps, estimation, derived)
+        return SecondReading(cells, segments, steps, derived)
 
 
 def fit_source(
@@ -266,6 +234,7 @@ def fit_source(
     progress: Callable[[int, int | None], None] | None = None,
     unjudged: Mapping[str, str] | None = None,
     model_classes: Sequence[str] = (),
+    keep_rows: bool = True,
 ) -> Fitted:
     """Fit opened data; parameters and errors as in `Baseline.fit`.
 
@@ -290,7 +259,7 @@ def fit_source(
     features = [replace(one, unjudged=unjudged.get(one.name)) for one in signature.features]
     signature = replace(signature, features=tuple(features))
     classes = _classes(signature, profile, roles, model_classes)
-    answers = first.outcomes.table()
+    sample = first.rows.table()
     roles, reason = _with_positive(roles, classes)
     signature = _with_levels(signature, profile, roles, classes)
     cells = {
@@ -300,16 +269,14 @@ def fit_source(
     }
     own = {name: repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
     chosen = choose_segments(segments, signature, profile)
-    traits = derivations(profile, cells)
-    outcomes = _outcomes(roles, signature, answers, profile.row_count, reason)
-    if outcomes is not None:
-        outcomes = replace(outcomes, neighbours=first.outcomes.neighbours())
-    losses = LossReading.of(outcomes, signature, cells)
+    rows = Outcomes(roles, sample, profile.row_count, reason, classes or ()).without(
+        {*unjudged}.difference(kept_columns(roles))
+    )
+    if rows.are_outcomes:
+        rows = replace(rows, roles=resolve(roles, signature, sample))
     counter = partial(
-        SecondReading.start, own, signature.event_time, chosen, traits,
-        losses,
-        EstimationCollector.of(outcomes, signature, cells), profile.row_count,
-        _derived_columns(signature, first, cells),
+        SecondReading.start, own, signature.event_time, chosen,
+        _derived_columns(signature, first, cells, sample),
     )  # fmt: skip
     reading = gather(counter, source.parts(), place, meter.tell)
     second = reading.cells
@@ -319,11 +286,8 @@ def fit_source(
     blocks = second.by_hour()
     _keep_steps(profile, reading.steps, blocks)
     return Fitted(
-        signature, profile, suggest(profile, {*unjudged, *roles.exclude}), cells, blocks, outcomes,
-        reading.segments, reading.sampler.result(),
-        None if reading.losses is None else reading.losses.result(),
-        None if reading.estimation is None else reading.estimation.result(profile),
-        DerivedCounts.of(reading.derived),
+        signature, profile, suggest(profile, {*unjudged, *roles.exclude}), cells, blocks,
+        rows if keep_rows else None, reading.segments, DerivedCounts.of(reading.derived),
     )  # fmt: skip
 
 
@@ -335,41 +299,26 @@ def _keep_steps(profile: Profile, counter: StepCounter | None, blocks: BlockCoun
         profile.columns[name].steps = StepScores.of(found)
 
 
-def is_judged_number(column: Column) -> bool:
-    """Whether a column holds numbers that are compared."""
-    return column.role in JUDGED_ROLES and column.type in ("int64", "double")
-
-
 def _candidates(
-    signature: Signature, first: FirstReading, cells: Mapping[str, Cells]
+    signature: Signature, first: FirstReading, cells: Mapping[str, Cells], sample: pa.Table
 ) -> tuple[Pair, ...]:
     """Find pairs of columns that may keep an order; none in a reference of less than a year."""
     times = None if signature.event_time is None else first.profile.columns[signature.event_time]
     if times is None or times.times.span < timedelta(days=LEAST_DAYS):
         return ()
-    sample = first.numbers.table()
     # A rule quotes its columns by backticks.
-    names = [one for one in sample.column_names if one in cells and "`" not in one]
+    names = [name for name, one in cells.items() if one.is_number and "`" not in name]
     return candidate_pairs(sample.select(names))
 
 
 def _derived_columns(
-    signature: Signature, first: FirstReading, cells: Mapping[str, Cells]
+    signature: Signature, first: FirstReading, cells: Mapping[str, Cells], sample: pa.Table
 ) -> tuple[DerivedColumn, ...]:
     features = [one for one in signature.features if one.role == "feature" and one.name in cells]
     runs = [one.runs for one in first.profile.columns.values() if one.runs.time_count]
-    orders, own_id = _candidates(signature, first, cells), signature.inference_id
+    orders, own_id = _candidates(signature, first, cells, sample), signature.inference_id
     is_ordered = any(one.is_ordered for one in runs)
     return choose_derived(features, cells, orders, own_id, is_ordered=is_ordered)
-
-
-def _outcomes(
-    roles: Roles, signature: Signature, table: pa.Table, row_count: int, reason: str
-) -> Outcomes | None:
-    """Keep outcomes when there are predictions, or groups to compare."""
-    if roles.prediction is None and not roles.probability and not roles.facets:
-        return None
-    return Outcomes(resolve(roles, signature, table), table, row_count, reason)
 
 
 def _check_event_time(signature: Signature, first: FirstReading) -> None:

@@ -11,7 +11,7 @@ from textwrap import shorten
 from typing import TypeVar
 
 import pyarrow as pa
-from pyarrow import fs, ipc
+from pyarrow import fs, ipc, parquet
 
 from driftline.errors import InputError, NotFoundError
 from driftline.formats.json.parsing import fault_of
@@ -125,6 +125,24 @@ def refuse_baseline(place: Location) -> None:
             f"{place.shown}: a baseline is there ({found}), which the results would overwrite; "
             "expected another folder"
         )
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """Write a table as a Parquet file, with a checksum of each page."""
+    sink = io.BytesIO()
+    parquet.write_table(
+        table, sink, compression="zstd", write_page_checksum=True, use_compliant_nested_type=False
+    )
+    return sink.getvalue()
+
+
+def from_parquet(data: bytes) -> pa.Table:
+    """Read a Parquet file; InputError when it is none, or damaged."""
+    try:
+        return parquet.read_table(pa.BufferReader(data), page_checksum_verification=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        told = str(error).partition("\n")[0]
+        raise InputError(f"not readable as Parquet ({told}); make the baseline again") from error
 
 
 def to_ipc(table: pa.Table | pa.RecordBatchReader) -> bytes:

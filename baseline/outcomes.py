@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.folder import from_ipc, to_ipc
+from driftline.baseline.folder import from_parquet, to_parquet
 from driftline.baseline.pairing import require_numbers
 from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes, number_text
@@ -26,9 +28,8 @@ from driftline.signature import Column, ColumnType, Signature
 
 log = logging.getLogger(__name__)
 
-KEY = b"driftline.outcomes"
-NEIGHBOURS = b"driftline.neighbours"
-OUTCOMES_FORMAT = 4
+KEY = b"driftline.sample"
+OUTCOMES_FORMAT = 5
 # Columns of quantiles that cross in more of the reference's rows are named the other way round.
 MOST_CROSSED = 0.9
 NUMBERS = ("double", "int64")
@@ -40,8 +41,8 @@ UNANSWERED = (
     '%s "%s": none of %s rows of the reference has a value, so that no prediction can be judged '
     "beside it; make the baseline of rows that have one"
 )
-# Kept of a reference; evenly spaced rows beyond.
-MAX_ROWS = 1_000_000
+# Kept of a reference.
+MAX_ROWS = 50_000
 # Of them, with all features: rows, and values of features.
 NEIGHBOUR_ROWS, NEIGHBOUR_VALUES = 20_000, 1_000_000
 # A column of numbers with more values than this is split by a threshold, not by equality
@@ -49,21 +50,56 @@ NEIGHBOUR_ROWS, NEIGHBOUR_VALUES = 20_000, 1_000_000
 MAX_FACET_NUMBERS = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcomes:
-    """The reference's outcome columns, and their meaning."""
+    """The rows that a baseline keeps of its reference, and the meaning of its outcome columns."""
 
     # With nothing left open: problem, positive class and the meaning of each facet are decided.
     roles: Roles
-    # Columns by the user's names: those of kept_columns. Every row of the reference, or evenly
-    # spaced ones of a large one.
+    # Columns by the user's names: the judged ones, those of `kept_columns`, and the id. Every row
+    # of the reference, or a uniform sample of a large one, in their order.
     table: pa.Table
     row_count: int  # Rows of the whole reference.
     # Why the positive class is taken as that; "" where its owner named it.
     positive_reason: str = ""
-    # Some rows with their features, which are numbers, beside the columns of `table`: where groups
-    # are compared, for the flip test. None where there are no such features, or no answers.
-    neighbours: pa.Table | None = None
+    # Classes of labels and predictions, also those that no kept row has; none of numbers.
+    classes: tuple[str, ...] = ()
+
+    @property
+    def are_outcomes(self) -> bool:
+        """Whether there are predictions, or groups to compare."""
+        return self.roles.has_predictions or bool(self.roles.facets)
+
+    @cached_property
+    def neighbours(self) -> pa.Table | None:
+        """Some rows with their features, where groups are compared, for the flip test.
+
+        None where there are no answers, no features, or features that are no numbers.
+        """
+        own, rows = kept_columns(self.roles), len(self.table)
+        left_out = {*own, self.roles.id_column}
+        near = [name for name in self.table.column_names if name not in left_out]
+        types = [self.table[name].type for name in near]
+        if not (self.roles.facets and self.roles.has_predictions and near and rows) or not all(
+            pa.types.is_integer(one) or pa.types.is_floating(one) for one in types
+        ):
+            return None
+        limit = max(min(NEIGHBOUR_ROWS, NEIGHBOUR_VALUES // len(near)), 1)
+        table = self.table.select([*own, *near])
+        return table.take(pa.array(np.arange(0, rows, -(-rows // limit))))
+
+    def at_other_times(self, times_us: Collection[int]) -> Outcomes:
+        """Leave out the rows of some event times, in microseconds since 1970."""
+        if self.roles.timestamp not in self.table.column_names:
+            return self
+        own = self.table[self.roles.timestamp].cast(pa.int64())
+        gone = pc.is_in(own, value_set=pa.array(list(times_us), pa.int64()))
+        return replace(self, table=self.table.filter(pc.invert(gone)))
+
+    def without(self, columns: Collection[str]) -> Outcomes:
+        """Leave out some columns."""
+        kept = [name for name in self.table.column_names if name not in columns]
+        return replace(self, table=self.table.select(kept))
 
     @property
     def untimed(self) -> tuple[int, int]:
@@ -92,33 +128,30 @@ class Outcomes:
         """Return why this is the positive class; "" where it is another."""
         return self.positive_reason if roles.positive == self.roles.positive else ""
 
-    def to_arrow(self) -> pa.Table:
-        """Write everything as one table."""
+    def to_bytes(self) -> bytes:
+        """Write everything as a Parquet file; the same rows give the same bytes."""
         notes = {
             "format": OUTCOMES_FORMAT,
             "roles": self.roles.to_dict(),
             "row_count": self.row_count,
             "positive_reason": self.positive_reason,
+            "classes": self.classes,
         }
-        found = {KEY: json.dumps(notes).encode()}
-        if self.neighbours is not None:
-            found[NEIGHBOURS] = to_ipc(self.neighbours)
-        return self.table.replace_schema_metadata(found)
+        return to_parquet(self.table.replace_schema_metadata({KEY: json.dumps(notes)}))
 
     @classmethod
-    def from_arrow(cls, table: pa.Table) -> Outcomes:
-        """Read what to_arrow wrote."""
-        metadata = table.schema.metadata or {}
-        notes = json.loads(metadata.get(KEY, b"{}"))
+    def from_bytes(cls, data: bytes) -> Outcomes:
+        """Read what `to_bytes` wrote."""
+        table = from_parquet(data)
+        notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
         if notes.get("format") != OUTCOMES_FORMAT:
             raise InputError(
                 f"format {notes.get('format')!r}; this driftline reads {OUTCOMES_FORMAT}: "
                 "make the baseline again"
             )
-        roles = Roles.from_dict(notes["roles"])
-        plain, reason = table.replace_schema_metadata(None), notes["positive_reason"]
-        near = from_ipc(metadata[NEIGHBOURS]) if NEIGHBOURS in metadata else None
-        return cls(roles, plain, notes["row_count"], reason, near)
+        roles, plain = Roles.from_dict(notes["roles"]), table.replace_schema_metadata(None)
+        count, reason = notes["row_count"], notes["positive_reason"]
+        return cls(roles, plain, count, reason, tuple(notes["classes"]))
 
 
 def outcome_columns(roles: Roles) -> tuple[str, ...]:
@@ -144,7 +177,9 @@ def compared_features(signature: Signature, roles: Roles) -> tuple[Column, ...]:
     """Return the features for nearest neighbours: all columns without a role."""
     named = outcome_columns(roles)
     return tuple(
-        one for one in signature.features if one.role == "feature" and one.name not in named
+        one
+        for one in signature.features
+        if one.role == "feature" and one.unjudged is None and one.name not in named
     )
 
 
@@ -177,7 +212,8 @@ def outcome_classes(outcomes: Outcomes) -> tuple[str, ...]:
     if outcomes.roles.problem == "regression":
         return ()
     names = (outcomes.roles.label, outcomes.roles.prediction)
-    return merged_classes([one for name in names for one in held_classes(outcomes.table, name)])
+    found = [one for name in names for one in held_classes(outcomes.table, name)]
+    return merged_classes([*outcomes.classes, *found])
 
 
 def held_classes(table: pa.Table | pa.RecordBatch, name: str | None) -> tuple[str, ...]:
@@ -233,53 +269,6 @@ def probability_classes(signature: Signature) -> dict[str, str]:
         for column in signature.outputs
         if column.role == "probability" and column.classes and len(column.classes) == 1
     }
-
-
-class OutcomeCollector:
-    """Keeps the outcome columns of a reference while it streams by."""
-
-    def __init__(self, roles: Roles, signature: Signature, *, max_rows: int = MAX_ROWS) -> None:
-        self._columns: list[Column] = []
-        for name in kept_columns(roles):
-            column = signature.get(name)
-            assert column is not None  # The signature was made of the same roles.
-            self._columns.append(column)
-        self._rows = SpacedRows(max_rows)
-        near = compared_features(signature, roles)
-        if (
-            not roles.facets
-            or not roles.has_predictions
-            or any(one.type not in ("int64", "double") for one in near)
-        ):
-            near = ()
-        self._near = (*self._columns, *near) if near else ()
-        limit = min(NEIGHBOUR_ROWS, NEIGHBOUR_VALUES // max(len(near), 1))
-        self._near_rows = SpacedRows(max(limit, 1))
-
-    def update(self, batch: pa.RecordBatch) -> None:
-        """Take every n-th row."""
-        if not self._columns:
-            return
-        for columns, kept in ((self._columns, self._rows), (self._near, self._near_rows)):
-            if columns:
-                keep_spaced(kept, batch, {one.name: one.type for one in columns})
-
-    def merge(self, other: OutcomeCollector) -> OutcomeCollector:
-        """Return the kept rows of both, the other's after these."""
-        merged = OutcomeCollector.__new__(OutcomeCollector)
-        merged._columns = self._columns
-        merged._rows = self._rows.merge(other._rows)
-        merged._near = self._near
-        merged._near_rows = self._near_rows.merge(other._near_rows)
-        return merged
-
-    def neighbours(self) -> pa.Table | None:
-        """Return the kept rows with their features; None without any."""
-        return self._near_rows.table().combine_chunks() if self._near else None
-
-    def table(self) -> pa.Table:
-        """Return the kept rows."""
-        return self._rows.table()
 
 
 def keep_spaced(kept: SpacedRows, batch: pa.RecordBatch, types: Mapping[str, ColumnType]) -> None:

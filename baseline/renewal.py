@@ -13,10 +13,9 @@ from typing import Any
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.constraints import Constraints
-from driftline.baseline.derived import derivations
-from driftline.baseline.fit import Fitted, fit_source
+from driftline.baseline.fit import fit_source
+from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.profile import Profile
-from driftline.baseline.sample import RowSample
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import CHANGES, Baseline
@@ -98,11 +97,19 @@ def renewed(
     columns |= {name: fitted.profile.columns[name] for name in names}
     ordered = {one.name: columns[one.name] for one in baseline.signature.columns}
     profile = Profile(fitted.profile.row_count, ordered, seen=set(ordered))
-    measured = baseline
+    sample, labelled = fitted.rows, baseline.outcomes
     if with_labels:
-        measured = _with_outcomes(baseline, fitted, replace(known, timestamp=event_time))
+        assert sample is not None
+        assert labelled is not None
+        # Read as those before, by the same meaning of classes and groups.
+        sample = replace(
+            sample,
+            roles=replace(known, timestamp=event_time),
+            positive_reason=labelled.positive_reason,
+        )
+        labelled = None
     return replace(
-        measured,
+        baseline,
         profile=profile,
         statistics=Statistics.from_profile(profile),
         constraints=Constraints.from_dict(
@@ -111,21 +118,9 @@ def renewed(
         cells={**baseline.cells, **fitted.cells},
         blocks=fitted.blocks,
         segments=fitted.segments,
-        sample=fitted.sample,
+        rows=None if baseline.rows is None else sample,
+        labelled=labelled,
         derived=fitted.derived,
-    )
-
-
-def _with_outcomes(baseline: Baseline, fitted: Fitted, roles: Roles) -> Baseline:
-    """Return a baseline with labels, losses and estimates of other rows, read alike."""
-    assert baseline.outcomes is not None
-    assert fitted.outcomes is not None  # It has answers or facets, as its baseline has.
-    reason = baseline.outcomes.positive_reason
-    return replace(
-        baseline,
-        outcomes=replace(fitted.outcomes, roles=roles, positive_reason=reason),
-        losses=fitted.losses,
-        estimation=fitted.estimation,
     )
 
 
@@ -156,6 +151,10 @@ def with_columns_anew(
         "version_before": baseline.version,
     }
 
+    labelled = baseline.labelled
+    if baseline.outcomes is not None and {*names} & {*kept_columns(baseline.outcomes.roles)}:
+        labelled = baseline.outcomes
+
     def is_named(one: Mapping[str, Any]) -> bool:
         return one["name"] in names
 
@@ -172,7 +171,8 @@ def with_columns_anew(
         ),
         blocks=_blocks(baseline.blocks, made.blocks, names),
         segments=_segments(baseline.segments, names),
-        sample=_sample(baseline, names),
+        rows=None if baseline.rows is None else baseline.rows.without(names),
+        labelled=labelled,
         derived=None if baseline.derived is None else baseline.derived.without(names),
         documents={**baseline.documents, CHANGES: listed},
     )
@@ -228,18 +228,3 @@ def _segments(before: SegmentCounter | None, names: Collection[str]) -> SegmentC
         },
         blocks=blocks,
     )
-
-
-def _sample(before: Baseline, names: Collection[str]) -> RowSample | None:
-    sample, derived = before.sample, None
-    codes = {} if sample is None else sample.codes
-    codes = {name: one for name, one in codes.items() if name not in names}
-    if sample is None or not codes:
-        return None
-    if sample.derived is not None and before.profile is not None:
-        # How a vector is seen follows from all of its columns: with one anew, none is known.
-        vectors = derivations(before.profile, before.cells)
-        derived = sample.derived.without(
-            {one.column for one in vectors if {one.column, *one.parts} & {*names}}
-        )
-    return replace(sample, codes=codes, derived=derived)

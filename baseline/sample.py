@@ -1,9 +1,8 @@
-"""A uniform sample of the reference's rows, each value by its cell: for joint questions.
+"""Uniform samples of rows: a reference's, which its baseline keeps, and a window's.
 
-A row holds only cell numbers: a baseline holds no value that was not in its cells before. Which
-rows are kept follows from their index in their part of the data and from the part's first row, so
-parts merge in any grouping and a row's chance does not depend on its content. The same data cut
-into other parts give another sample, no worse.
+Which rows are kept follows from their index in their part of the data and from the part's first
+row, so parts merge in any grouping and a row's chance does not depend on its content. The same data
+cut into other parts give another sample, no worse.
 
 References
 ----------
@@ -13,10 +12,9 @@ Cohen, "Size-estimation framework", 1997 (bottom-k samples, which merge).
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -25,23 +23,90 @@ from numpy.typing import NDArray
 
 from driftline.baseline.blocks import HOUR_US, event_times
 from driftline.baseline.cells import Cells
-from driftline.baseline.derived import Traits, Vocabulary, column_of
+from driftline.baseline.derived import Traits, column_of
 from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows, derive
-from driftline.errors import InputError
-from driftline.formats.arrow_types import plain_type
+from driftline.formats.arrow_types import plain_array, plain_type
+from driftline.formats.coercion import coerce
 from driftline.formats.hashing import hash_integers
+from driftline.signature import ColumnType
 
+# Rows for joint questions; of wide tables and long texts as many as there is room for.
 SAMPLE_ROWS = 20_000
-# With thousands of columns fewer rows are kept (16 MB of codes), but never fewer than this.
-SAMPLE_CELLS = 1 << 24
-FEWEST_ROWS = 2_000
+SAMPLE_BYTES = 64 << 20
 ALL = np.iinfo(np.uint64).max
-# sample.arrow: one column of cell numbers for each column.
-KEY = b"driftline.sample"
-# The hashes of all text columns' words, in the first row.
-WORDS = "words"
-SAMPLE_FORMAT = 5
-ORDER, PRIORITY, HOURS, TRAIT = "\0order", "\0priority", "\0hours", "\0trait "
+ORDER, PRIORITY = "\0order", "\0priority"
+
+
+class RowKeeper:
+    """Keeps a uniform sample of rows while data are read, within limits of rows and bytes.
+
+    With `row_count` known, no row is taken that would be dropped later.
+    """
+
+    def __init__(
+        self, types: Mapping[str, ColumnType], limit: int, *, row_count: int | None = None
+    ) -> None:
+        self.types, self.limit = dict(types), limit  # By column that is kept.
+        self.seen = 0
+        self._below = _expected_cut(limit, row_count)
+        self._salt: int | None = None
+        self._parts: list[pa.Table] = []
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Read rows, and keep the sampled ones."""
+        rows = batch.num_rows
+        if not rows:
+            return
+        if self._salt is None:
+            self._salt = _salt(batch)
+        places = np.arange(self.seen, self.seen + rows)
+        priorities = hash_integers(places ^ np.int64(self._salt))
+        chosen = np.flatnonzero(priorities <= self._below)
+        self.seen += rows
+        if len(chosen):
+            found = {ORDER: pa.array(places[chosen]), PRIORITY: pa.array(priorities[chosen])}
+            at = pa.array(chosen)
+            for name, kind in self.types.items():
+                found["=" + name] = _typed(column_of(batch, name).take(at), kind)
+            self._parts.append(pa.table(found))
+        self._prune(2)
+
+    def merge(self, other: RowKeeper) -> RowKeeper:
+        """Return the keeper of the rows of both, the other's after these."""
+        merged = RowKeeper(self.types, self.limit)
+        merged.seen = self.seen + other.seen
+        merged._below = min(self._below, other._below)
+        merged._parts = [*self._parts, *(_moved(part, self.seen) for part in other._parts)]
+        # What comes after a merge is a part of its own.
+        merged._salt = None if self._salt is None else self._salt ^ merged.seen
+        merged._prune(2)
+        return merged
+
+    def _prune(self, slack: int) -> None:
+        """Keep the rows of the smallest priorities, where they are more than the limits allow."""
+        if (
+            sum(map(len, self._parts)) <= slack * self.limit
+            and sum(part.nbytes for part in self._parts) <= slack * SAMPLE_BYTES
+        ):
+            return
+        whole = pa.concat_tables(self._parts, promote_options="permissive").combine_chunks()
+        priorities = whole.column(PRIORITY).to_numpy()
+        order = np.argsort(priorities, kind="stable")
+        ends = np.cumsum(_row_bytes(whole)[order])
+        count = max(1, min(self.limit, int(np.searchsorted(ends, SAMPLE_BYTES, side="right"))))
+        if count < len(whole):
+            self._below = priorities[order[count - 1]]
+            whole = whole.take(pa.array(np.sort(order[:count])))
+        self._parts = [whole]
+
+    def table(self) -> pa.Table:
+        """Return the sample of all rows that came, in their order."""
+        self._prune(0)
+        if not self._parts:
+            types = {name: _typed(pa.nulls(0), kind) for name, kind in self.types.items()}
+            return pa.table(types)
+        whole = self._parts[0].sort_by(ORDER).drop_columns([ORDER, PRIORITY])
+        return whole.rename_columns([name[1:] for name in whole.column_names]).combine_chunks()
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +121,16 @@ class RowSample:
     hours: NDArray[np.int64] | None
     # Rows of the data from which these are a uniform sample; equal to n when all were kept.
     row_count: int
-    # The same rows by what stands for embeddings and free text; None when there are none.
-    derived: DerivedRows | None = None
+    # Computes what `derived` gives; None when there is nothing.
+    derive: Callable[[], DerivedRows | None] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.codes.values()))) if self.codes else 0
+
+    @cached_property
+    def derived(self) -> DerivedRows | None:
+        """The same rows by what stands for embeddings and free text; None when there are none."""
+        return None if self.derive is None else self.derive()
 
     def take(self, places: NDArray[np.int64]) -> RowSample:
         """Return some of the rows, without derived columns."""
@@ -72,8 +142,7 @@ class RowSample:
 class RowSampler:
     """Draws a `RowSample` while rows are read.
 
-    With `row_count` known, no row is taken that would be dropped later. `known` is what the
-    reference's derived columns are counted on; None while the reference itself is read.
+    `known` is what the reference's derived columns are counted on; None for the reference itself.
     """
 
     def __init__(
@@ -87,81 +156,57 @@ class RowSampler:
     ) -> None:
         self.cells, self.event_time = dict(cells), event_time
         self.traits, self.known = tuple(traits), known
-        self.limit = min(SAMPLE_ROWS, max(SAMPLE_CELLS // max(len(cells), 1), FEWEST_ROWS))
-        self.seen = 0
-        self._below = _expected_cut(self.limit, row_count)
-        self._salt: int | None = None
-        self._parts: list[pa.Table] = []
-        self._held = 0
+        types = {name: cell.type for name, cell in self.cells.items()}
+        if event_time is not None:
+            types[event_time] = "timestamp"
+        self._rows = RowKeeper(types, SAMPLE_ROWS, row_count=row_count)
+
+    @property
+    def seen(self) -> int:
+        """Number of rows read."""
+        return self._rows.seen
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Read rows, and keep the sampled ones."""
-        rows = batch.num_rows
-        if not rows:
-            return
-        if self._salt is None:
-            self._salt = _salt(batch)
-        places = np.arange(self.seen, self.seen + rows)
-        priorities = hash_integers(places ^ np.int64(self._salt))
-        chosen = np.flatnonzero(priorities <= self._below)
-        self.seen += rows
-        if len(chosen):
-            self._add(batch, chosen, places[chosen], priorities[chosen])
-        if self._held > 2 * self.limit:
-            self._prune()
-
-    def _add(
-        self, batch: pa.RecordBatch, chosen: np.ndarray, places: np.ndarray, priorities: np.ndarray
-    ) -> None:
-        rows = batch.take(pa.array(chosen))
-        found: dict[str, pa.Array] = {ORDER: pa.array(places), PRIORITY: pa.array(priorities)}
-        for name, cell in self.cells.items():
-            found[_slot(name)] = pa.array(_codes(cell, column_of(rows, name)))
-        for one in self.traits:
-            found[TRAIT + one.column] = one.kept(rows)
-        if self.event_time is not None:
-            found[HOURS] = pa.array(_hours(column_of(rows, self.event_time)))
-        self._parts.append(pa.table(found))
-        self._held += len(chosen)
+        self._rows.update(batch)
 
     def merge(self, other: RowSampler) -> RowSampler:
         """Return the sampler of the rows of both, the other's after these."""
         merged = RowSampler(self.cells, self.event_time, traits=self.traits, known=self.known)
-        merged.seen = self.seen + other.seen
-        merged._below = min(self._below, other._below)
-        shifted = [_moved(part, self.seen) for part in other._parts]
-        merged._parts = [*self._parts, *shifted]
-        merged._held = self._held + other._held
-        # What comes after a merge is a part of its own.
-        merged._salt = None if self._salt is None else self._salt ^ merged.seen
-        if merged._held > 2 * merged.limit:
-            merged._prune()
+        merged._rows = self._rows.merge(other._rows)
         return merged
-
-    def _prune(self) -> None:
-        """Keep the rows of the smallest priorities, as many as the limit."""
-        whole = pa.concat_tables(self._parts).combine_chunks()
-        priorities = whole.column(PRIORITY).to_numpy()
-        if len(priorities) > self.limit:
-            self._below = np.partition(priorities, self.limit - 1)[self.limit - 1]
-            whole = whole.filter(pa.array(priorities <= self._below))
-        self._parts, self._held = [whole], len(whole)
 
     def result(self) -> RowSample:
         """Return the sample of all rows that came."""
-        if not self._parts:
-            empty = {name: np.zeros(0, _dtype(cell)) for name, cell in self.cells.items()}
-            return RowSample(empty, None if self.event_time is None else np.zeros(0, np.int64), 0)
-        self._prune()
-        whole = self._parts[0]
-        whole = whole.take(pa.array(np.argsort(whole.column(ORDER).to_numpy(), kind="stable")))
-        hours = None if self.event_time is None else _numpy(whole, HOURS)
-        derived = None
-        if self.traits:
-            kept = {one: whole.column(TRAIT + one.column).combine_chunks() for one in self.traits}
-            derived = derive(kept, hours, self.known)
-        codes = {name: _numpy(whole, _slot(name)) for name in self.cells}
+        (rows,) = self._rows.table().to_batches() or [pa.RecordBatch.from_pylist([])]
+        hours = None if self.event_time is None else _hours(column_of(rows, self.event_time))
+        codes = _Codes(self.cells, rows)
+        if not self.traits or not rows.num_rows:
+            return RowSample(codes, hours, self.seen)
+
+        def derived() -> DerivedRows:
+            return derive({one: one.kept(rows) for one in self.traits}, hours, self.known)
+
         return RowSample(codes, hours, self.seen, derived)
+
+
+class _Codes(Mapping[str, NDArray[np.unsignedinteger]]):
+    """The codes of rows by column, each computed when it is first asked for."""
+
+    def __init__(self, cells: Mapping[str, Cells], rows: pa.RecordBatch) -> None:
+        self._cells, self._rows = cells, rows
+        self._known: dict[str, NDArray[np.unsignedinteger]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[np.unsignedinteger]:
+        if name not in self._known:
+            self._known[name] = _codes(self._cells[name], column_of(self._rows, name))
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
 
 
 def _expected_cut(limit: int, row_count: int | None) -> np.uint64:
@@ -185,21 +230,33 @@ def _text(array: pa.Array) -> str:
     return str((array.dictionary_decode() if is_coded else array).to_string())
 
 
-def _slot(name: str) -> str:
-    """Return the stored name of a column, distinct from our own columns."""
-    return "=" + name
+def _typed(array: pa.Array, kind: ColumnType) -> pa.Array:
+    """Return values in a column's type, null where they do not fit; vectors as they are."""
+    return plain_array(array) if _is_vector(array) else coerce(array, kind)[0]
 
 
-def _dtype(cell: Cells) -> type[np.uint8] | type[np.uint16]:
-    return np.uint8 if cell.size <= np.iinfo(np.uint8).max + 1 else np.uint16
+def _is_vector(array: pa.Array) -> bool:
+    return bool(pa.types.is_list(plain_type(array.type)))
+
+
+def _row_bytes(table: pa.Table) -> NDArray[np.int64]:
+    """Return about how many bytes each row takes, whatever table it lies in."""
+    found = np.full(len(table), 8 * table.num_columns, np.int64)
+    for column in table.columns:
+        if pa.types.is_string(column.type):
+            found += pc.fill_null(pc.binary_length(column), 0).to_numpy()
+        elif pa.types.is_list(column.type):
+            found += 8 * pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+    return found
 
 
 def _codes(cell: Cells, array: pa.Array) -> NDArray[np.unsignedinteger]:
-    if pa.types.is_list(plain_type(array.type)) and not cell.levels:
+    kind = np.uint8 if cell.size <= np.iinfo(np.uint8).max + 1 else np.uint16
+    if _is_vector(array) and not cell.levels:
         # No vector is like another: there is nothing to look up, and digests would take long.
         empty = array.is_null().to_numpy(zero_copy_only=False)
-        return np.where(empty, cell.size - 2, 0).astype(_dtype(cell))
-    return cell.assign(array).astype(_dtype(cell))
+        return np.where(empty, cell.size - 2, 0).astype(kind)
+    return cell.assign(array).astype(kind)
 
 
 def _hours(array: pa.Array) -> NDArray[np.int64]:
@@ -213,103 +270,3 @@ def _moved(part: pa.Table, rows: int) -> pa.Table:
     """Shift rows by a number of others."""
     at = part.schema.get_field_index(ORDER)
     return part.set_column(at, ORDER, pc.add(part.column(ORDER), rows))
-
-
-def _numpy(table: pa.Table, name: str) -> np.ndarray:
-    return np.asarray(table.column(name).combine_chunks().to_numpy(zero_copy_only=False))
-
-
-def sample_to_table(sample: RowSample, cells: Mapping[str, Cells]) -> pa.Table:
-    """Write a sample; `cells` are the baseline's, and the same input gives the same bytes."""
-    notes: dict[str, Any] = {
-        "format": SAMPLE_FORMAT,
-        "row_count": sample.row_count,
-        "columns": {name: cells[name].id for name in sample.codes},
-        "hours": sample.hours is not None,
-        "derived": [],
-    }
-    # By number: a data set may give a column the name of ours.
-    arrays = {str(place): pa.array(codes) for place, codes in enumerate(sample.codes.values())}
-    if sample.hours is not None:
-        arrays["hours"] = pa.array(np.diff(sample.hours, prepend=0))
-    if sample.derived is not None:
-        derived = sample.derived
-        for place, (name, codes) in enumerate(derived.codes.items()):
-            arrays[f"derived {place}"] = pa.array(codes)
-            own = {"source": derived.sources[name], "cells": derived.cells[name].to_dict()}
-            notes["derived"].append({"name": name, **own})
-        known = derived.vocabularies
-        notes["words"] = {
-            name: {"below": int(one.below), "shift": one.shift, "count": len(one.hashes)}
-            for name, one in known.items()
-        }
-        if known:
-            hashes = np.concatenate([one.hashes for one in known.values()])
-            rows = [hashes, *[None] * (len(sample) - 1)]
-            arrays[WORDS] = pa.array(rows[: len(sample)], pa.list_(pa.uint64()))
-    noted = json.dumps(notes, ensure_ascii=False).encode()
-    return pa.table(arrays).replace_schema_metadata({KEY: noted})
-
-
-def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
-    """Read what sample_to_table wrote."""
-    found = (table.schema.metadata or {}).get(KEY)
-    if found is None:
-        raise InputError("no sample of driftline; make the baseline again")
-    try:
-        notes = json.loads(found)
-        if notes["format"] != SAMPLE_FORMAT:
-            raise InputError(
-                f"sample format {notes['format']}; this driftline reads {SAMPLE_FORMAT}: "
-                "make the baseline again"
-            )
-        codes = {
-            name: _read_codes(table.column(str(place)), cells[name], its)
-            for place, (name, its) in enumerate(notes["columns"].items())
-        }
-        hours = None
-        if notes["hours"]:
-            steps = table.column("hours").to_numpy()
-            hours = np.cumsum(steps.astype(np.int64, casting="safe"))
-        derived = _read_derived(table, notes) if notes["derived"] else None
-        return RowSample(codes, hours, int(notes["row_count"]), derived)
-    except (pa.ArrowException, KeyError, TypeError, ValueError, AttributeError) as error:
-        told = str(error).partition("\n")[0]
-        raise InputError(f"the sample is damaged ({told}); make the baseline again") from error
-
-
-def _read_derived(table: pa.Table, notes: Mapping[str, Any]) -> DerivedRows:
-    cells = {one["name"]: Cells.from_dict(one["cells"]) for one in notes["derived"]}
-    words = _read_words(table, notes["words"])
-    return DerivedRows(
-        {one["name"]: one["source"] for one in notes["derived"]},
-        cells,
-        {
-            name: _read_codes(table.column(f"derived {place}"), cells[name], cells[name].id)
-            for place, name in enumerate(cells)
-        },
-        words,
-    )
-
-
-def _read_words(table: pa.Table, noted: Mapping[str, Any]) -> dict[str, Vocabulary]:
-    found, start = {}, 0
-    hashes = (
-        table.column(WORDS)[0].values.to_numpy()
-        if noted and table.num_rows
-        else np.empty(0, np.uint64)
-    )
-    for name, one in noted.items():
-        end = start + one["count"]
-        found[name] = Vocabulary(hashes[start:end], int(one["below"]), int(one["shift"]))
-        start = end
-    return found
-
-
-def _read_codes(column: pa.ChunkedArray, cell: Cells, its: str) -> np.ndarray:
-    codes = column.to_numpy()
-    if cell.id != its:
-        raise ValueError(f'"{cell.column}" was coded by other cells')
-    if codes.dtype not in (np.uint8, np.uint16) or (len(codes) and codes.max() >= cell.size):
-        raise ValueError(f'"{cell.column}" has cells that there are not')
-    return np.asarray(codes)

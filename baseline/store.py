@@ -12,12 +12,12 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ from driftline.baseline.analyzer import analyzed
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
+from driftline.baseline.derived import derivations
 from driftline.baseline.derived_columns import DerivedCounts
 from driftline.baseline.display import columns_line, profile_html
 from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
@@ -44,11 +45,11 @@ from driftline.baseline.folder import (
     replace_files,
     to_ipc,
 )
-from driftline.baseline.losses import LevelLosses, losses_from_table, losses_to_table
+from driftline.baseline.losses import LevelLosses, losses_by_level
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, profile_table
 from driftline.baseline.profile_file import blocks_from_table
-from driftline.baseline.sample import RowSample, sample_from_table, sample_to_table
+from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.segments import SegmentCounter, read_segments, write_segments
 from driftline.baseline.statistics import Statistics
 from driftline.errors import ConflictError, InputError, NotFoundError
@@ -67,9 +68,8 @@ UNNAMED_TIMES = (
 CATALOG = "driftline.monitors.kinds.catalog"  # It lies above, and is imported when it is needed.
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
-OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
-SEGMENTS, SAMPLE = "segments.arrow", "sample.arrow"
-LOSSES, ESTIMATION, DERIVED = "losses.arrow", "estimation.arrow", "derived.arrow"
+SAMPLE, LABELLED = "sample.parquet", "labelled.parquet"
+ATTRIBUTIONS, SEGMENTS, DERIVED = "attributions.arrow", "segments.arrow", "derived.arrow"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -78,15 +78,15 @@ QUALITY_CONSTRAINTS = "model-quality/constraints.json"
 CHANGES = "changes.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS, CHANGES)
 DOCUMENTS = (
-    STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
-    SAMPLE, LOSSES, ESTIMATION, DERIVED,
+    STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, SAMPLE, LABELLED, ATTRIBUTIONS, SEGMENTS, DERIVED,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
 # What columns are, and what they and answers must keep to, without a summary of any.
-OUTLINE = (CONSTRAINTS, SIGNATURE, OUTCOMES, *OTHER_DOCUMENTS)
+OUTLINE = (CONSTRAINTS, SIGNATURE, SAMPLE, LABELLED, *OTHER_DOCUMENTS)
 # The constraints of a folder that has none of data quality.
 NONE = '{"version": 0.0, "features": []}'
 T = TypeVar("T")
+Sample = Literal["rows", "none"]
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"  # As all names of resources: interface, section 4.
 
 
@@ -108,20 +108,16 @@ class Baseline:
         By column: what windows are counted on. Columns that are not judged have none.
     blocks
         The reference's cell counts by hour, when it has an event time.
-    outcomes
-        Labels, answers and groups, when there are any.
+    rows
+        Some of the reference's rows; None where none are kept.
     attributions
         How much each feature contributed in a sample, when a model was given.
     documents
         Those of other kinds, by file name; they win over what outcomes would suggest.
     segments
         What the rows of each value of some columns hold, when that was asked for.
-    sample
-        Some of the rows by cell, for joint questions.
-    losses
-        How wrong the answers were by level of the texts; None without labels.
-    estimation
-        What quality is estimated by without labels; None without outcomes.
+    labelled
+        The rows that outcomes are of, where the distributions were renewed from others.
     derived
         Derived columns with the reference's counts; None without any.
     functions
@@ -134,13 +130,11 @@ class Baseline:
     constraints: Constraints
     cells: Mapping[str, Cells]
     blocks: BlockCounts | None = None
-    outcomes: Outcomes | None = None
+    rows: Outcomes | None = None
     attributions: pa.Table | None = None
     documents: Mapping[str, str] = field(default_factory=dict)
     segments: SegmentCounter | None = None
-    sample: RowSample | None = None
-    losses: Mapping[str, LevelLosses] | None = None
-    estimation: EstimationRows | None = None
+    labelled: Outcomes | None = None
     derived: DerivedCounts | None = None
     functions: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
@@ -173,6 +167,7 @@ class Baseline:
         predict: Callable[[pa.Table], np.ndarray] | None = None,
         metrics: object = None,
         costs: object = None,
+        sample: Sample = "rows",
     ) -> Baseline:
         """Make a baseline of reference data; the data is read twice.
 
@@ -196,6 +191,9 @@ class Baseline:
         predict, metrics, costs
             Asks the model, for "attribution", such as ``model.predict``; what model quality
             measures besides, as `check` takes them (docs/monitors.md).
+        sample
+            "none" keeps no row of the data: then nothing can be judged by rows, such as model
+            quality, bias, joint drift and outliers.
 
         Raises
         ------
@@ -208,7 +206,7 @@ class Baseline:
             positive=positive, threshold=threshold, facet=facet, group=group, weight=weight,
             quantiles=quantiles)  # fmt: skip
         fitted = cls.of(data, roles, segments=segments, preprocess=preprocess, engine=engine,
-                        jobs=jobs, progress=progress, compat=compat)  # fmt: skip
+                        jobs=jobs, progress=progress, compat=compat, sample=sample)  # fmt: skip
         if times := fitted.unnamed_times:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
         made: Callable[..., Baseline] = import_module(CATALOG).with_documents
@@ -227,6 +225,7 @@ class Baseline:
         progress: Callable[[int, int | None], None] | None = None,
         compat: bool = False,
         model_classes: Sequence[str] = (),
+        sample: Sample = "rows",
     ) -> Baseline:
         """Make a baseline as `fit` does, with the roles as one value.
 
@@ -243,10 +242,44 @@ class Baseline:
         fitted: Fitted = fit_source(
             source, roles, segments=segments, engine=place, progress=progress,
             unjudged={} if compat else None,  # SageMaker's document leaves none out.
-            model_classes=model_classes,
+            model_classes=model_classes, keep_rows=sample_kept(sample),
         )  # fmt: skip
         statistics = Statistics.from_profile(fitted.profile)
         return cls(statistics=statistics, **vars(fitted))
+
+    @property
+    def outcomes(self) -> Outcomes | None:
+        """Rows with predictions or groups to compare; None without any."""
+        found = self.labelled or self.rows
+        return found if found is not None and found.are_outcomes else None
+
+    @cached_property
+    def sample(self) -> RowSample | None:
+        """Some of the rows by cell, for joint questions; None where none are kept."""
+        if self.rows is None or self.profile is None:
+            return None
+        table = self.rows.table
+        cells = {name: one for name, one in self.cells.items() if name in table.column_names}
+        if not cells:
+            return None
+        sampler = RowSampler(
+            cells, self.rows.roles.timestamp, traits=derivations(self.profile, cells)
+        )
+        for batch in table.combine_chunks().to_batches():
+            sampler.update(batch)
+        return replace(sampler.result(), row_count=self.rows.row_count)
+
+    @cached_property
+    def losses(self) -> Mapping[str, LevelLosses] | None:
+        """How wrong the answers were by level of the texts; None without labels."""
+        rows = self.outcomes
+        return None if rows is None else losses_by_level(rows, self.signature, self.cells)
+
+    @cached_property
+    def estimation(self) -> EstimationRows | None:
+        """What quality is estimated by without labels; None without labels or predictions."""
+        rows = self.outcomes
+        return None if rows is None else EstimationRows.of(rows, self.signature, self.cells)
 
     @cached_property
     def cell_ids(self) -> Mapping[str, str]:
@@ -283,18 +316,13 @@ class Baseline:
             found[STATISTICS] = self.statistics.to_json().encode()
         if self.profile is not None:
             found[PROFILE] = self.profile.to_bytes(self.blocks)
-        if self.outcomes is not None:
-            found[OUTCOMES] = to_ipc(self.outcomes.to_arrow())
+        for name, rows in ((SAMPLE, self.rows), (LABELLED, self.labelled)):
+            if rows is not None:
+                found[name] = rows.to_bytes()
         if self.attributions is not None:
             found[ATTRIBUTIONS] = to_ipc(self.attributions)
         if self.segments is not None:
             found[SEGMENTS] = to_ipc(write_segments(self.segments, self.cells))
-        if self.sample is not None:
-            found[SAMPLE] = to_ipc(sample_to_table(self.sample, self.cells))
-        if self.losses is not None:
-            found[LOSSES] = to_ipc(losses_to_table(self.losses))
-        if self.estimation is not None:
-            found[ESTIMATION] = to_ipc(self.estimation.to_arrow())
         if self.derived is not None:
             found[DERIVED] = to_ipc(self.derived.to_arrow())
         return {**found, **{name: text.encode() for name, text in self.documents.items()}}
@@ -323,6 +351,13 @@ class Baseline:
             Naming the file that is missing or broken.
         """
         return _read(locate(folder))
+
+
+def sample_kept(sample: str) -> bool:
+    """Whether rows are kept; InputError for a value that there is not."""
+    if sample not in get_args(Sample):
+        raise InputError(f'sample "{sample}"; expected rows, or none')
+    return sample == "rows"
 
 
 def written_version(folder: str | os.PathLike[str]) -> str:
@@ -385,15 +420,10 @@ def _read(
         constraints,
         cells,
         blocks,
-        outcomes=parsed(OUTCOMES, lambda data: Outcomes.from_arrow(from_ipc(data))),
+        rows=parsed(SAMPLE, Outcomes.from_bytes),
         attributions=parsed(ATTRIBUTIONS, from_ipc),
         segments=parsed(SEGMENTS, lambda data: read_segments(batches_of(data), cells)),
-        # Without the profile, whose cells they number, its codes say nothing.
-        sample=parsed(SAMPLE, lambda data: sample_from_table(from_ipc(data), cells))
-        if table is not None
-        else None,
-        losses=parsed(LOSSES, lambda data: losses_from_table(from_ipc(data))),
-        estimation=parsed(ESTIMATION, lambda data: EstimationRows.from_arrow(from_ipc(data))),
+        labelled=parsed(LABELLED, Outcomes.from_bytes),
         derived=parsed(DERIVED, lambda data: DerivedCounts.from_arrow(from_ipc(data))),
         documents={
             name: parsed_file(place, name, plain_document, found[name])
@@ -514,6 +544,29 @@ def get(
     found = _read(_home(root, name) / chosen, parts, columns)
     vars(found)["version"] = chosen  # Another driftline may have written other bytes.
     return found
+
+
+def erase_rows(root: str, endpoint: str, times_us: Collection[int]) -> int:
+    """Erase an endpoint's rows of some event times from the samples of versions made of its rows.
+
+    Returns how many rows were erased. Counts and digests of the versions stay.
+    """
+    erased = 0
+    baselines = locate(root) / "baselines"
+    for name in baselines.folders():
+        for one in list_versions(root, name):
+            if str(one.origin.get("endpoint", "")).lower() != endpoint.lower():
+                continue
+            place = baselines / name / one.version
+            for file in (SAMPLE, LABELLED):
+                if (data := read_file(place, file)) is None:
+                    continue
+                rows = parsed_file(place, file, Outcomes.from_bytes, data)
+                kept = rows.at_other_times(times_us)
+                if gone := len(rows.table) - len(kept.table):
+                    (place / file).write(kept.to_bytes())
+                    erased += gone
+    return erased
 
 
 def remove(root: str, name: str, version: str) -> None:

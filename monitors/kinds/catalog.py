@@ -179,7 +179,6 @@ def save_kind(baseline: Baseline, kind: Kind, folder: str, *, compat: bool = Fal
         constraints=NO_CONSTRAINTS,
         cells={},
         blocks=None,
-        sample=None,
         segments=None,
         documents={
             name.rpartition("/")[2]: baseline.documents.get(name, text)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, updat
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.metrics.identity import chunks
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
+from driftline.baseline.store import erase_rows
 from driftline.baseline.times import EPOCH
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.tables.storage import open_storage, reaching
@@ -72,6 +73,7 @@ def clear_windows(
             messages = clear_messages(connection, _quoted(runs), dry_run=True)
         return ClearedWindows(changed, messages)
     folders |= {run.folder for run in runs if run.folder}
+    erase_rows(root, endpoint, times)
     if not (folders or runs):
         return ClearedWindows(changed)
     _delete_documents(root, folders)

@@ -48,7 +48,7 @@ from driftline.serving.resources.worker_spec import WorkerSpec
 
 Origin = Mapping[str, object]
 ROLE_FIELDS = set(BaselineSpec.model_fields) - {
-    "data", "columns", "documents", "model", "segments", "preprocess",
+    "data", "columns", "documents", "model", "segments", "preprocess", "sample",
 }  # fmt: skip
 
 
@@ -177,7 +177,9 @@ def _fitted(
         paths = [spec.data] if isinstance(spec.data, str) else spec.data
         data = Files(*paths, names=spec.columns)
     classes = () if model is None else model["description"]["classes"]
-    fitted = Baseline.of(data, roles, segments=spec.segments, model_classes=classes)
+    fitted = Baseline.of(
+        data, roles, segments=spec.segments, model_classes=classes, sample=spec.sample
+    )
     if model is not None:
         fitted = _explained(context, spec, data, fitted, model)
     # With the documents of all kinds, so that they can be read and changed where they lie.

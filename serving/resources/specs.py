@@ -83,6 +83,7 @@ class BaselineSpec(Spec):
     quantiles: dict[float, str] | None = None
     segments: list[str] = []
     preprocess: str | None = None
+    sample: Literal["rows", "none"] = "rows"
     model: str | None = None
 
     @model_validator(mode="after")

@@ -6,7 +6,6 @@ import pytest
 
 from driftline.baseline.derived import Projection, TextTraits, Vocabulary
 from driftline.baseline.derived_rows import derive
-from driftline.baseline.folder import from_ipc
 from driftline.baseline.store import Baseline
 
 TEXTS = ["the cat sat", "the dog sat", None, "a zebra!", "the the THE"]
@@ -79,14 +78,3 @@ def test_a_baseline_keeps_what_stands_for_embeddings_and_texts(tmp_path) -> None
     )
     for name, codes in baseline.sample.derived.codes.items():
         np.testing.assert_array_equal(again.sample.derived.codes[name], codes)
-
-
-def test_no_text_of_the_rows_lies_in_the_sample(tmp_path) -> None:
-    Baseline.fit(pa.table({"t": [f"secretword{at} common" for at in range(6000)]})).save(tmp_path)
-
-    found = from_ipc((tmp_path / "sample.arrow").read_bytes())
-
-    kinds = {one.name: one.type for one in found.schema}
-    assert kinds.pop("words") == pa.list_(pa.uint64())  # Hashes.
-    assert all(pa.types.is_integer(one) for one in kinds.values())
-    assert b"secretword" not in b"".join(found.schema.metadata.values())

@@ -1,4 +1,4 @@
-"""Losses by level: three numbers that add up, kept in the baseline's folder."""
+"""Losses by level: three numbers that add up."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.baseline.folder import from_ipc, to_ipc
-from driftline.baseline.losses import losses_from_table, losses_to_table
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError
 
 
 def answered(rows: int, seed: int = 1) -> pd.DataFrame:
@@ -78,14 +75,3 @@ def test_what_is_saved_loads_as_it_was(tmp_path) -> None:
 
     assert again.version == fitted.version
     assert again.losses["seg"].sums.tolist() == fitted.losses["seg"].sums.tolist()
-
-
-def test_damaged_losses_are_one_sentence() -> None:
-    fitted = Baseline.fit(answered(100), label="y", probability="chance", problem="binary")
-    table = losses_to_table(fitted.losses)
-    cut = table.set_column(2, "rows", [[[1.0]] * len(table)])
-
-    with pytest.raises(InputError, match="losses are damaged"):
-        losses_from_table(cut.replace_schema_metadata(table.schema.metadata))
-    with pytest.raises(InputError, match="no losses"):
-        losses_from_table(from_ipc(to_ipc(table.replace_schema_metadata(None))))

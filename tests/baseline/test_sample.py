@@ -1,6 +1,6 @@
-"""The sample of rows by cell: uniform, mergeable, and without a value of the data."""
+"""Samples of rows: uniform, mergeable, and by cell."""
 
-from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from driftline.baseline import sample
 from driftline.baseline.cells import number_cells, text_cells
-from driftline.baseline.folder import from_ipc, to_ipc
-from driftline.baseline.sample import RowSampler, sample_from_table, sample_to_table
-from driftline.baseline.store import Baseline
+from driftline.baseline.sample import RowKeeper, RowSampler
+from driftline.baseline.store import Baseline, erase_rows, get, put
 from driftline.errors import InputError
+from driftline.monitors.check import check
 
 EVERY = np.arange(100.0)
 CELLS = {
@@ -53,10 +54,9 @@ def test_all_rows_of_small_data_are_kept_in_their_order() -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=6))
 def test_batches_of_any_size_give_the_same_sample(sizes: list[int]) -> None:
-    batch, small = rows(sum(sizes) + 1), RowSampler(CELLS, "when")
-    small.limit = 100
-    whole = RowSampler(CELLS, "when")
-    whole.limit = 100
+    batch = rows(sum(sizes) + 1)
+    types = {"x": "double", "t": "string", "when": "timestamp"}
+    small, whole = RowKeeper(types, 100), RowKeeper(types, 100)
     whole.update(batch)
 
     at = 0
@@ -64,8 +64,8 @@ def test_batches_of_any_size_give_the_same_sample(sizes: list[int]) -> None:
         small.update(batch.slice(at, size))
         at += size
 
-    for name in CELLS:
-        np.testing.assert_array_equal(small.result().codes[name], whole.result().codes[name])
+    assert small.table().equals(whole.table())
+    assert len(whole.table()) == min(100, len(batch))
 
 
 def test_merging_is_associative_and_keeps_the_order() -> None:
@@ -104,40 +104,84 @@ def test_rows_that_are_all_alike_are_sampled_as_often_as_others() -> None:
     assert share == pytest.approx(0.75, abs=6 * np.sqrt(0.75 * 0.25 / 20_000))
 
 
-def test_a_sample_is_read_as_it_was_written() -> None:
-    sample = sampler(rows(300)).result()
+def test_as_many_rows_are_kept_as_there_is_room_for(monkeypatch) -> None:
+    monkeypatch.setattr(sample, "SAMPLE_BYTES", 100 * (8 + 8 + 8 + 50))
+    long = pa.record_batch({"t": ["x" * 50] * 900})
+    parts = [RowKeeper({"t": "string"}, 500) for _ in range(3)]
+    for part in parts:
+        part.update(long)
+    whole = RowKeeper({"t": "string"}, 500)
+    whole.update(long)
 
-    found = sample_from_table(from_ipc(to_ipc(sample_to_table(sample, CELLS))), CELLS)
+    merged = parts[0].merge(parts[1]).merge(parts[2])
 
-    assert found.row_count == 300
-    np.testing.assert_array_equal(found.hours, sample.hours)
-    for name in CELLS:
-        np.testing.assert_array_equal(found.codes[name], sample.codes[name])
-
-
-def test_a_sample_of_other_cells_is_refused() -> None:
-    table = sample_to_table(sampler(rows(300)).result(), CELLS)
-
-    with pytest.raises(InputError, match="coded by other cells"):
-        sample_from_table(table, {**CELLS, "x": replace(CELLS["x"], median=3.0)})
+    assert len(whole.table()) == len(merged.table()) == 100
+    assert merged.table().equals(parts[0].merge(parts[1].merge(parts[2])).table())
 
 
-def test_codes_without_cells_are_refused() -> None:
-    table = sample_to_table(sampler(rows(300)).result(), CELLS)
-    broken = table.set_column(1, "1", pa.array(np.full(300, 200, np.uint8)))
-
-    with pytest.raises(InputError, match="cells that there are not"):
-        sample_from_table(broken, CELLS)
-
-
-def test_a_baseline_keeps_its_sample_and_no_value_in_it(tmp_path) -> None:
-    table = pa.table({"x": np.arange(200.0), "who": [f"name-{at}" for at in range(200)]})
-    baseline = Baseline.fit(table)
+def test_a_baseline_keeps_rows_of_what_is_judged_or_measured(tmp_path) -> None:
+    table = pa.table(
+        {
+            "x": np.arange(200.0),
+            "who": [f"name-{at}" for at in range(200)],
+            "left": ["out"] * 200,
+            "id": [f"{at}" for at in range(200)],
+            "y": [0, 1] * 100,
+        }
+    )
+    baseline = Baseline.fit(table, label="y", exclude=["left"], id="id")
     baseline.save(tmp_path)
 
     found = Baseline.load(tmp_path)
 
     assert found.version == baseline.version
+    assert found.rows is not None
+    assert found.rows.table.equals(table.select(["x", "who", "id", "y"]))
     assert found.sample is not None
     assert len(found.sample) == 200
     assert all(codes.dtype == np.uint8 for codes in found.sample.codes.values())
+
+
+def test_a_damaged_sample_is_refused(tmp_path) -> None:
+    Baseline.fit(pa.table({"x": np.random.default_rng(0).normal(size=400)})).save(tmp_path)
+    data = bytearray((tmp_path / "sample.parquet").read_bytes())
+    data[200] ^= 1
+    (tmp_path / "sample.parquet").write_bytes(data)
+
+    with pytest.raises(InputError, match=r"sample\.parquet: not readable as Parquet"):
+        Baseline.load(tmp_path)
+
+
+def test_a_baseline_may_keep_no_row(tmp_path) -> None:
+    table = pa.table(
+        {"x": [float(at % 7) for at in range(700)], "y": [0, 1] * 350, "z": [0, 1] * 350}
+    )
+
+    Baseline.fit(table, label="y", prediction="z", sample="none").save(tmp_path)
+
+    found = Baseline.load(tmp_path)
+    assert not [*tmp_path.glob("*.parquet")]
+    assert found.rows is found.outcomes is found.sample is None
+    assert check(table, found).violations == ()
+    with pytest.raises(InputError, match="keeps no sample of rows"):
+        check(table, found, kind="outliers")
+    with pytest.raises(InputError, match='sample "some"; expected rows, or none'):
+        Baseline.fit(table, sample="some")
+
+
+def test_erased_rows_leave_the_samples_of_versions_made_of_an_endpoint(tmp_path) -> None:
+    root, times = str(tmp_path), np.arange(600) * 3_600_000_000
+    table = pa.table({"x": np.arange(600.0), "at": pa.array(times, pa.timestamp("us", "UTC"))})
+    found = Baseline.fit(table, timestamp="at")
+    origin = {"endpoint": "Flights", "from": "1970-01-01", "to": "1970-02-01"}
+    version = put(root, "own", found, lambda: datetime.now(UTC), origin)
+    put(root, "other", found, lambda: datetime.now(UTC), {"data": "flights.csv"})
+
+    erased = erase_rows(root, "flights", [times[3], times[40], 17])
+
+    assert erased == 2
+    kept = get(root, "own").rows
+    assert kept is not None
+    assert get(root, "own").version == version
+    assert kept.table["x"].to_pylist() == [float(at) for at in range(600) if at not in (3, 40)]
+    assert len(get(root, "other").rows.table) == 600  # type: ignore[union-attr]  # It keeps rows.

@@ -26,8 +26,9 @@ def fitted() -> Baseline:
 
 
 def state_kib(folder: Path) -> float:
-    """Return what the files take that only driftline reads, for a column."""
-    files = (one for one in folder.iterdir() if one.name != "statistics.json")
+    """Return what the summaries take that only driftline reads, for a column."""
+    others = ("statistics.json", "sample.parquet")
+    files = (one for one in folder.iterdir() if one.name not in others)
     return sum(one.stat().st_size for one in files) / KIB / 8
 
 

@@ -52,12 +52,9 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
         "constraints.json",
         "derived.arrow",
-        "estimation.arrow",
-        "losses.arrow",
         "model-quality",
-        "outcomes.arrow",
         "profile.arrow",
-        "sample.arrow",
+        "sample.parquet",
         "signature.json",
         "statistics.json",
     ]

@@ -141,6 +141,7 @@ def _fitted(
             jobs=judging.get("jobs"),
             progress=advance,
             compat=compat,
+            sample=judging.get("sample", "rows"),
         )
     notes: list[str] = []
     # A baseline for all kinds keeps what the model makes of its rows beside all else.

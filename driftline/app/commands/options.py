@@ -130,6 +130,11 @@ JUDGING: Mapping[str, Any] = {
     "preprocess": Annotated[
         Path | None, "--preprocess SCRIPT", "Script whose preprocess_handler makes the rows."
     ],
+    "sample": Annotated[
+        _Text,
+        "--sample",
+        "rows (default): the baseline keeps a sample of rows; none: it keeps no row.",
+    ],
 }
 Judging = Mapping[str, Any]  # Those of these that were given.
 

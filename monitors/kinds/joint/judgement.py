@@ -121,8 +121,10 @@ def _present(baseline: Baseline, seen: Collection[str], sample: RowSample) -> Ro
     ]
     gone = {part for traits in broken for part in traits.parts}
     codes = {name: one for name, one in sample.codes.items() if name in seen and name not in gone}
-    derived = sample.derived and sample.derived.without({traits.column for traits in broken})
-    return replace(sample, codes=codes, derived=derived)
+    gone_too = {traits.column for traits in broken}
+    return replace(
+        sample, codes=codes, derive=lambda: sample.derived and sample.derived.without(gone_too)
+    )
 
 
 def _spans(

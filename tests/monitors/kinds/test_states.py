@@ -447,9 +447,7 @@ def test_a_reference_of_true_and_false_is_said_to_be_the_reference() -> None:
     truth = pa.array(known.outcomes.table["truth"].to_numpy() > 0)
     older = replace(
         known,
-        outcomes=replace(
-            known.outcomes, table=known.outcomes.table.set_column(place, "truth", truth)
-        ),
+        rows=replace(known.outcomes, table=known.outcomes.table.set_column(place, "truth", truth)),
     )
 
     told = '^the reference of the baseline: label "truth" holds true .*; make it again$'

@@ -107,7 +107,7 @@ def test_without_a_sample_only_what_the_reference_never_had_is_placed(
     reference: Baseline,
 ) -> None:
     """Baselines of older versions and SageMaker's folders hold no rows."""
-    older = replace(reference, sample=None)
+    older = replace(reference, rows=None)
     rng = np.random.default_rng(18)
     rows = hotels(rng, 4_000)
     rows.loc[rows.partner == "c", "meal"] = "ZZ"

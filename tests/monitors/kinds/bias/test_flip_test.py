@@ -113,7 +113,7 @@ def suggested_flips(baseline: Baseline) -> dict[str, float]:
 def test_metrics_that_clarifys_configuration_leaves_out_are_neither_written_nor_judged() -> None:
     baseline = Baseline.fit(people(600, 1, bias=0.5), **ROLES, compat=True)
     asked = replace(baseline.outcomes.roles, bias_metrics=("CI", "DPPL"))
-    baseline = replace(baseline, outcomes=replace(baseline.outcomes, roles=asked))
+    baseline = replace(baseline, rows=replace(baseline.outcomes, roles=asked))
     document = suggest(baseline)[ANALYSIS]
     baseline = replace(baseline, documents={ANALYSIS: document})
 

@@ -54,7 +54,7 @@ def test_data_as_before_pass(files: Path) -> None:
 
 
 def test_a_baseline_of_before_is_told_apart_from_wrong_data(files: Path) -> None:
-    (files / "b" / "sample.arrow").unlink()
+    (files / "b" / "sample.parquet").unlink()
 
     arguments = ["check", str(files / "same.csv"), "--baseline", str(files / "b")]
     done = CliRunner().invoke(build(), [*arguments, "--kind", "joint"])
