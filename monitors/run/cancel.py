@@ -46,7 +46,7 @@ def cancel(
     with engine.begin() as connection:
         asked = withdraw(connection, definition.name, None)
     if not (windows or asked):
-        windows = [Window(one.start, one.end) for one in pending(engine, definition, now)]
+        windows = pending(engine, definition, now)
     if not (windows or asked):
         raise ConflictError(f'monitor "{definition.name}": no window is being judged or waits')
     cancelled = [

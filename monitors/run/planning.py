@@ -123,14 +123,6 @@ class Overdue:
     failure: str | None  # Why it could not be run, where that was tried.
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """The window of a monitor that is over and comes next."""
-
-    start: datetime
-    end: datetime
-
-
 def plan(engine: Engine, state: MonitorState, due: Sequence[Window], now: datetime) -> None:
     """Queue the windows of a monitor that are due, unless another scheduler has done so."""
     name = state.definition.name
@@ -220,7 +212,7 @@ def overdue(
     return found
 
 
-def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> list[Pending]:
+def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> list[Window]:
     """Return the window of a monitor that is over and comes next, unless it was cancelled."""
     with read_connection(engine) as connection:
         queued = window_queue.first_scheduled(connection).get(definition.name)
@@ -228,7 +220,7 @@ def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> lis
         window = queued.window if queued else next(due, None)
         if window is None or current(connection, definition.name, window) is not None:
             return []
-    return [Pending(window.start, window.end)]
+    return [window]
 
 
 def _store(connection: Connection, state: MonitorState) -> None:
@@ -272,42 +264,21 @@ class MonitorStates:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        # By name: the times that tell a definition, and the monitor before any window was run;
-        # no monitor where it cannot be read.
-        self._unrun: dict[str, tuple[tuple[object, ...], MonitorState | None]] = {}
-        # By name: the row as it was, and what was made of it.
-        self._states: dict[str, tuple[Row[tuple[object, ...]], MonitorState]] = {}
+        # By name: the row as it was, and what was made of it; None where it cannot be read.
+        self._states: dict[str, tuple[Row[Any], MonitorState | None]] = {}
 
     def read(self, connection: Connection) -> list[MonitorState]:
         """Return all monitors by name; an unchanged one is the same object."""
-        with self._lock:
-            return self._read(connection)
-
-    def _read(self, connection: Connection) -> list[MonitorState]:
         query = _states(*_STAMP).order_by(definitions.c.name)
-        rows = {row.name: row for row in connection.execute(query)}
-        stamps = {name: tuple(row[: len(_STAMP)]) for name, row in rows.items()}
-        self._unrun = {
-            name: found for name, found in self._unrun.items() if stamps.get(name) == found[0]
-        }
-        for some in chunks([name for name in rows if name not in self._unrun]):
-            of_some = select(definitions).where(definitions.c.name.in_(some))
-            read = {
-                one.definition.name: one for one in read_all(connection.execute(of_some), _unrun)
-            }
-            for name in some:
-                self._unrun[name] = stamps[name], read.get(name)
-                self._states.pop(name, None)
-        known, self._states = self._states, {}
-        for name, row in rows.items():
-            unrun = self._unrun[name][1]
-            if unrun is None:
-                continue
-            before = known.get(name)
-            if before is None or before[0] != row:
-                before = row, _with_position(unrun, row)
-            self._states[name] = before
-        return [state for _, state in self._states.values()]
+        with self._lock:
+            rows = {row.name: row for row in connection.execute(query)}
+            known = self._states
+            self._states = {name: known.get(name, (row, None)) for name, row in rows.items()}
+            changed = [one for one, row in rows.items() if known.get(one, (None,))[0] != row]
+            for some in chunks(changed):
+                read = {one.definition.name: one for one in states_of(connection, some)}
+                self._states |= {name: (rows[name], read.get(name)) for name in some}
+            return [state for _, state in self._states.values() if state is not None]
 
 
 _KEPT = WeakKeyDictionary[Engine, MonitorStates]()
@@ -336,38 +307,30 @@ def states_of(connection: Connection, names: Sequence[str]) -> list[MonitorState
     return list(read_all(connection.execute(query), _state))
 
 
-def _state(row: Row[tuple[object, ...]]) -> MonitorState:
-    return _with_position(_unrun(row), row)
-
-
-def _with_position(state: MonitorState, row: Row[tuple[object, ...]]) -> MonitorState:
-    """Return a monitor with its position as a row has it."""
-    of, table = row._mapping, positions.c
-    if of[table.planned_until] is None:
-        return state
-    capture, truth = of[table.seen_capture], of[table.seen_truth]
-    seen = None
-    if capture is not None and truth is not None:
-        seen = Position(capture, truth, of[table.seen_files] or b"")
-    return replace(state, begin=of[table.planned_until], is_stored=True, position=seen)
-
-
 def _states(*of_definition: ColumnElement[Any]) -> Select[tuple[object, ...]]:
     position = [column for column in positions.c if column.name != "monitor"]
     joined = definitions.outerjoin(positions, positions.c.monitor == definitions.c.name)
     return select(*of_definition, *position).select_from(joined)
 
 
-def _unrun(row: Row[tuple[object, ...]]) -> MonitorState:
-    """Make a monitor of the row of its definition, before any window was run."""
-    definition = from_row(row)
+def _state(row: Row[tuple[object, ...]]) -> MonitorState:
+    """Make a monitor of the row of its definition and its position."""
+    definition, stored = from_row(row), row._mapping
     timetable, once = definition.timetable, None
     if timetable.is_once:
         once = timetable.window_once(row.created_at, start=definition.start)
     begin = definition.start if once is None else once.start
     if begin is None and timetable.is_recurring:
         begin = timetable.fired_before(row.created_at)
-    return MonitorState(definition, begin, once=once, first=begin)
+    state = MonitorState(definition, begin, once=once, first=begin)
+    until, capture, truth, files = (
+        stored[column] for column in positions.c if column.name != "monitor"
+    )
+    if until is None:
+        return state
+    is_seen = capture is not None and truth is not None
+    seen = Position(capture, truth, files or b"") if is_seen else None
+    return replace(state, begin=until, is_stored=True, position=seen)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -88,9 +88,8 @@ class Scheduler:
         self._baselines = baselines or BaselineCache()
         self.drift_tests = DriftTestCache()
         self._states = MonitorStates()
-        # When each monitor's windows were last looked through for changes, and its labels loaded.
+        # When each monitor's windows were last looked through for changes.
         self._looked_at: dict[str, datetime] = {}
-        self._labelled_at: dict[str, datetime] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Run what is due until the event is set."""
@@ -118,7 +117,6 @@ class Scheduler:
         found.sort(key=lambda one: -one.definition.priority)
         known = {one.definition.name for one in found}
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
-        self._labelled_at = {name: at for name, at in self._labelled_at.items() if name in known}
         ran: list[Execution] = []
         for state in found:
             definition = state.definition
@@ -143,10 +141,16 @@ class Scheduler:
         if waiting is None or not waiting.is_scheduled:
             due = [*islice(state.due_windows(self._until(definition)), WINDOWS_PER_TURN)]
         is_waiting = waiting is not None and waiting.next_attempt_at <= moment
-        is_idle = not (due or is_waiting)
-        if is_idle and not (self._may_look(state, moment) or self._may_load(definition, moment)):
+        looked_at = self._looked_at.get(definition.name)
+        is_time = looked_at is None or not looked_at <= moment < looked_at + self.revisit_after
+        is_time &= state.is_stored or definition.labels is not None
+        if not (due or is_waiting or is_time):
             return
-        if not is_idle or self._may_load(definition, moment):
+        # A window that has changed is run again once in a while at most.
+        again_at = moment if is_time or looked_at is None else looked_at + self.revisit_after
+        if is_time:
+            self._looked_at[definition.name] = moment
+        if definition.labels is not None:
             starts = [one.start for one in (*due[:1], *[waiting] * is_waiting) if one]
             following = state.next_window()
             starts += [following.start] if following and not starts else []
@@ -156,7 +160,7 @@ class Scheduler:
         if is_captured and signature is None:
             return
         # Changes before what is due: later data belong to windows that are not run yet.
-        is_changed = (due or self._may_look(state, moment)) and self._look(state, moment)
+        is_changed = (due or (is_time and state.is_stored)) and self._look(state, again_at, moment)
         if due:
             planning.plan(self.engine, state, due, moment)
         if not (due or is_waiting or is_changed):
@@ -214,35 +218,16 @@ class Scheduler:
                 )  # fmt: skip
             return None
 
-    def _may_look(self, state: MonitorState, moment: datetime) -> bool:
-        """Whether it is long ago that windows of a monitor were looked through for changes."""
-        if not state.is_stored or state.once is not None:
-            return False
-        return self._is_long_ago(self._looked_at.get(state.definition.name), moment)
-
-    def _may_load(self, definition: MonitorDefinition, moment: datetime) -> bool:
-        """Whether it is long ago that ground truth files were looked for."""
-        if definition.labels is None:
-            return False
-        return self._is_long_ago(self._labelled_at.get(definition.name), moment)
-
-    def _is_long_ago(self, at: datetime | None, moment: datetime) -> bool:
-        return at is None or not at <= moment < at + self.revisit_after
-
     def _load_labels(self, definition: MonitorDefinition, since: datetime) -> None:
-        self._labelled_at[definition.name] = self.lease_clock()
         try:
             load_labels(self.root, definition, since, self.lease_clock)
         except DriftlineError as error:
             self._count(definition, error)
 
-    def _look(self, state: MonitorState, moment: datetime) -> bool:
-        """Queue the windows that have changed, each to be run once in a while at most."""
+    def _look(self, state: MonitorState, at: datetime, moment: datetime) -> bool:
+        """Queue the windows that have changed, to be run from a time on."""
         if state.once is not None:
             return False
-        name = state.definition.name
-        may_run, last = self._may_look(state, moment), self._looked_at.get(name)
-        at = moment if may_run or last is None else last + self.revisit_after
         try:
             is_changed = planning.look(
                 self.engine, self.root, state, self.access, at=at, now=moment
@@ -250,8 +235,8 @@ class Scheduler:
         except (DriftlineError, OSError) as error:
             self._count(state.definition, error)
             return False
-        if is_changed or may_run:
-            self._looked_at[name] = max(at, moment)
+        if is_changed:
+            self._looked_at[state.definition.name] = max(at, moment)
         return is_changed
 
     def _until(self, definition: MonitorDefinition) -> datetime:

@@ -52,7 +52,7 @@ from driftline.monitors.run.contributing_rows import (
     read_report,
 )
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.planning import Pending, pending
+from driftline.monitors.run.planning import pending
 from driftline.monitors.run.window_queue import RunState, list_runs
 from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor, known_monitor
@@ -98,7 +98,7 @@ class Progress:
     """What is being judged, and what waits."""
 
     items: Sequence[RunState]
-    pending: Sequence[Pending]
+    pending: Sequence[Window]
 
 
 @operation("POST /monitors/{name}/run", role="operator", command="monitor run")
