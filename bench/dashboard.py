@@ -54,6 +54,7 @@ from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.run.stored_report import DISTANCE, store_report
 from driftline.signature import Signature
 from tests.servers.chromium import browser
 from tests.servers.ports import free_port
@@ -163,8 +164,8 @@ def judged(
     """Record the windows of a monitor up to now, with their datapoints and some documents."""
     names = features or ["amount", "age"]
     ratios = np.exp(random.normal(-1.2, 0.5, (windows, len(names))))
-    folders = [document(root, definition, at, ratios[at], names) for at in range(DOCUMENTS)]
-    rows = []
+    rows: list[dict[str, object]] = []
+    numbers: list[dict[str, object]] = []
     for at in range(windows):
         start = NOW - (windows - at) * HOUR
         broken = int((ratios[at] > 1).sum())
@@ -177,12 +178,22 @@ def judged(
             status=VIOLATED if broken else COMPLETED, row_count=5_000, request_count=5_000,
             violation_count=broken, page_count=broken // 2,
             max_drift_ratio=float(ratios[at].max()), cause=cause if broken else "",
-            folder=folders[at % DOCUMENTS], started_at=start + HOUR, finished_at=start + HOUR,
+            started_at=start + HOUR, finished_at=start + HOUR,
         )  # fmt: skip
-        told = dict(zip(names, np.round(ratios[at], 3).tolist(), strict=True))
-        row = {one.name: getattr(execution, one.name) for one in fields(execution)}
-        rows.append(row | {"drift_ratios": told})
+        rows.append({one.name: getattr(execution, one.name) for one in fields(execution)})
+        if at >= windows - DOCUMENTS:
+            found = report(definition, ratios[at], names)
+            store_report(connection, execution.id, found, json.dumps(found.to_dict()))
+            continue
+        numbers += [
+            {
+                "execution": execution.id, "key": f"{DISTANCE}{name}", "value": 0.1 * ratio,
+                "bound": 0.1, "is_violated": ratio > 1, "note": "",
+            }
+            for name, ratio in zip(names, ratios[at].tolist(), strict=True)
+        ]  # fmt: skip
     connection.execute(insert(monitor_tables.executions), rows)
+    connection.execute(insert(monitor_tables.results), numbers)
     position = {"monitor": definition.name, "planned_until": NOW}
     connection.execute(insert(monitor_tables.positions).values(position))
     series: dict[tuple[str, str], np.ndarray] = {
@@ -216,11 +227,8 @@ def put_series(
     connection.exec_driver_sql(DATAPOINTS, rows)
 
 
-def document(
-    root: str, definition: MonitorDefinition, at: int, ratios: np.ndarray, names: list[str]
-) -> str:
-    """Write a report as a run does; return its folder."""
-    folder = f"executions/{definition.name}/{at}/bench"
+def report(definition: MonitorDefinition, ratios: np.ndarray, names: list[str]) -> CheckResult:
+    """Return a report as a run makes it."""
     results = tuple(
         FeatureResult(
             name, "Fractional", "input", 5_000, distance=0.1 * float(ratio), bound=0.1,
@@ -237,11 +245,7 @@ def document(
         )
         for one in broken
     )  # fmt: skip
-    report = CheckResult(definition.kind, violations, 5_000, results)
-    file = Path(root) / folder / "report.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps(report.to_dict()))
-    return folder
+    return CheckResult(definition.kind, violations, 5_000, results)
 
 
 def declare_alarms(connection: Connection, random: np.random.Generator) -> None:

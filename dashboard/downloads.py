@@ -26,9 +26,11 @@ from driftline.dashboard.pages.parts import lacking
 from driftline.dashboard.queries.explained import selection
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.words import sentence
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, ForbiddenError, NotFoundError
 from driftline.loopback import App, Receive, Scope, Send
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, written
+from driftline.monitors.run.stored_report import StoredReport, read_report
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +109,11 @@ class Downloads:
             if view.why_not:
                 raise NotFoundError(view.why_not)
             return written(stores.storage.selected_rows(line, run, view.conditions), form)
-        report, feature = stores.storage.report(run.folder), asked.get("feature")
-        found = None if report is None else report.pointing(feature)
-        if report is None or found is None or report.details.preprocess:
+        feature = asked.get("feature")
+        with read_connection(stores.engine) as connection:
+            report = read_report(connection, run.execution) or StoredReport()
+        found = report.pointing(feature)
+        if found is None or "preprocess" in report.details:
             of = f'"{feature}"' if feature else "any violation"
             raise NotFoundError(f"no rows are kept behind {of} in this window")
         return written(stores.storage.all_rows(line, run, found), form)

@@ -99,8 +99,6 @@ executions = Table(
     Column("expected_count", Integer),
     Column("max_drift_ratio", Float),
     Column("cause", FreeText),
-    # Distance over bound by column, of those that were judged; null: another check is violated.
-    Column("drift_ratios", JSON(none_as_null=True)),
     # What was read, by versions and digests; lines of how it went, without any value of a row.
     Column("inputs", JSON(none_as_null=True)),
     Column("log", JSON(none_as_null=True)),
@@ -112,6 +110,33 @@ executions = Table(
     # For the list of all runs, the newest first, and of those in some state.
     Index(None, "started_at"),
     Index(None, "status", "started_at"),
+)
+
+# The report of an execution: report.json, compressed.
+reports = Table(
+    "monitors_reports",
+    metadata,
+    Column("execution", String(36), primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+)
+
+# The measured numbers of executions, one row each: what charts draw over windows.
+results = Table(
+    "monitors_results",
+    metadata,
+    Column("execution", String(36), primary_key=True),
+    # As metrics are addressed: "auc", "DPPL / sex=Female"; of a column "distance / temp".
+    Column("key", FreeText, primary_key=True),
+    Column("value", Float),
+    Column("low", Float),
+    Column("high", Float),
+    Column("bound", Float),
+    Column("is_violated", Boolean, nullable=False),
+    # How many windows the value is of, this one the last; null: this one.
+    Column("window_count", Integer),
+    # Why it was not judged; empty when it was, or is only shown.
+    Column("note", FreeText, nullable=False, default=""),
+    sqlite_with_rowid=False,
 )
 
 # Why a window is in the queue: by its schedule, by somebody's wish, or since late records or labels

@@ -9,8 +9,8 @@ import numpy as np
 from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, percent, span
-from driftline.monitors.results.history import MetricHistory
-from driftline.monitors.run.report_document import Bin
+from driftline.monitors.run.series import MetricHistory
+from driftline.monitors.run.stored_report import Bin
 
 ESTIMATED = "#009E73"
 """Okabe and Ito's green: what is estimated without labels."""

@@ -11,8 +11,8 @@ from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, percent, plural, span
 from driftline.monitors.report.metric_words import title_of
-from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.run.series import LabelHistory, MetricHistory
 
 WINDOW_GROUND = "rgba(213,94,0,0.20)"
 LABELS_SHARE = 0.5

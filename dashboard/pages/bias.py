@@ -65,12 +65,13 @@ def _groups(
     )
     whole = [one for one in view.found.metrics if one.facet in (facet, "")]
     named = {one: one for one in facets}
+    warnings = view.found.details.get("warnings", ())
     ways = ui.choices("Facet", named, facet, lambda one: choose({"facet": one}))
     parts = [
         ways if len(facets) > 1 else None,
         body if first else ui.empty(f"None of {names} was measured of {facet}."),
         metric_list.all_metrics(view, whole, choose),
-        *(html.P(full_sentence(one), className="finding") for one in view.found.details.warnings),
+        *(html.P(full_sentence(one), className="finding") for one in warnings),
     ]
     judged = [one.violated for one in lines if one.judged]
     note = f"{sum(judged) or 'none'} of {plural(len(judged), 'judged metric')} in violation"

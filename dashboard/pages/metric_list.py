@@ -34,7 +34,7 @@ def result_words(one: MetricResult) -> str:
 def label_of(one: MetricResult, view: KindView) -> str:
     """Return a metric's label as people read it, among all of its window; "" for none."""
     found = view.found
-    told = told_label(one.label, {other.label for other in found.metrics}, found.details.positive)
+    told = told_label(one.label, {other.label for other in found.metrics}, found.positive)
     return f"class {told}" if told.isdecimal() else told
 
 

@@ -18,7 +18,7 @@ from driftline.dashboard.pages import windows
 from driftline.dashboard.queries import views
 from driftline.monitors.report.metric_words import check_words
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
-from driftline.monitors.run.report_document import Feature
+from driftline.monitors.run.stored_report import Feature
 
 BASELINE_FIT = "baseline_fit_check"
 FEATURES_SHOWN = 50
@@ -79,7 +79,7 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
 def verdict_of(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     """Show the status of the window, and its causes."""
     causes: list[str | Sequence[ui.Cell]] = [view.cause] if view.cause else []
-    segments = (one.segment.text for one in view.found.violations if one.segment)
+    segments = (str(one.segment) for one in view.found.violations if one.segment)
     segment = next(filter(None, segments), "")
     if segment not in view.cause:
         causes.append(["Where: ", html.B(segment)])

@@ -21,8 +21,8 @@ from driftline.dashboard.words import count, number, percent, plural, span
 from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.root_cause.selection import where_text
-from driftline.monitors.run.report_document import Confusion
 from driftline.monitors.run.series import ESTIMATED
+from driftline.monitors.run.stored_report import Confusion
 
 TILES = {
     "binary": ("auc", "brier_skill", "precision", "recall"),
@@ -53,7 +53,9 @@ def _tiles(view: KindView, choose: metric_list.Choose) -> html.Section:
     if not view.found.metrics:
         return ui.panel("Metrics", "This window has no measured metric.")
     metrics = [one for one in view.found.metrics if not (one.label or one.group)]
-    order = {name: at for at, name in enumerate(TILES.get(view.found.details.problem, ()))}
+    order = {
+        name: at for at, name in enumerate(TILES.get(view.found.details.get("problem", ""), ()))
+    }
     metrics.sort(
         key=lambda one: (
             not (one.violated or one.worse_within_bound),  # What the verdict is about.
@@ -119,7 +121,7 @@ def _thresholds(view: KindView) -> list[ui.Cell]:
     steps = len(window) - 1
     at = round(steps * (0.5 if view.threshold is None else view.threshold))
     if view.threshold is None and matrix is not None:
-        at = _own_step(window, matrix, view.found.details.positive)
+        at = _own_step(window, matrix, view.found.positive)
     recall, false, precision = (one[at] for one in curves["window"])
     roc = [(name, one[1], one[0]) for name, one in curves.items()]
     pr = [(name, one[0], one[2]) for name, one in curves.items()]
@@ -161,7 +163,7 @@ def _own_step(window: np.ndarray, matrix: Confusion, positive: str) -> int:
 
 def _slider(view: KindView, window: np.ndarray, at: int) -> html.Div:
     """Show the confusion matrix at a threshold; assets/pages.js follows the hand."""
-    positive = view.found.details.positive or "positive"
+    positive = view.found.positive or "positive"
     own = view.found.confusion
     others = [one for one in own.classes if one != positive] if own else []
     negative = others[0] if len(others) == 1 else "others"
@@ -180,7 +182,7 @@ def _slider(view: KindView, window: np.ndarray, at: int) -> html.Div:
 
 
 def _calibration(view: KindView) -> html.Section:
-    bins = view.found.details.calibration
+    bins = view.found.calibration
     if not bins:
         return ui.panel("Calibration", "Its scores are no probabilities.")
     off = sum(not one.low <= one.probability <= one.high for one in bins)
@@ -225,7 +227,9 @@ def _coverage(view: KindView) -> html.Section:
 def _estimates(view: KindView) -> html.Section:
     title = "Estimated beside realised"
     if view.estimates is None:
-        why = view.found.details.estimate_note or "No window of this monitor has an estimate."
+        why = (
+            view.found.details.get("estimate_note") or "No window of this monitor has an estimate."
+        )
         return ui.panel(title, why)
     by_labels, without = view.estimates
     runs = view.monitor.runs

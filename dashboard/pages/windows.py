@@ -27,7 +27,7 @@ from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.metric_words import check_words, title_of
-from driftline.monitors.results.history import LabelHistory, MetricHistory
+from driftline.monitors.run.series import LabelHistory, MetricHistory
 from driftline.monitors.run.window_queue import QueuedWindow, RunState
 
 Link = Callable[[views.WindowRun], str]
@@ -223,9 +223,7 @@ def history_panel(
     columns["Violation"] = ["▲" if violated else "" for violated in histories[0].violated]
     links = [window_link(view, run) for run in runs]
     drawn = history_figure(runs, selected, histories, links, labels)
-    left = f"The intervals and bounds of {say.plural(view.unread, 'window')} are still being read."
     shown = ui.figure("timeline", drawn, words, columns, file="over time")
-    rest = html.P(left, className="note") if view.unread else None
     worse = ui.glyph("◇", "soft-text", f"worse {say.WITHIN_BOUND}")
     signs = ui.legend(
         ui.glyph("◆", "window-text", "window, with its interval"),
@@ -236,7 +234,7 @@ def history_panel(
         *([ui.swatch("span", "share with a label")] if labels is not None else []),
         OPEN_WORDS,
     )
-    return ui.panel(title, [shown, rest, *parts], note=signs)
+    return ui.panel(title, [shown, *parts], note=signs)
 
 
 def where_form(to: str, where: str, drag: str) -> html.Div:
@@ -402,9 +400,9 @@ def _which(rows: views.ContributingRows) -> list[ui.Cell]:
     if rows.unlisted:
         words.append(f" {say.plural(rows.unlisted, 'further column')} are in the files.")
     if rows.violation.segment:
-        words += [" ", html.B(rows.violation.segment.text)]
+        words += [" ", html.B(str(rows.violation.segment))]
     if rows.violation.onset:
-        words += [" It lasted ", html.B(rows.violation.onset.text), "."]
+        words += [" It lasted ", html.B(str(rows.violation.onset)), "."]
     return words
 
 
@@ -459,8 +457,10 @@ def _annotation(one: Annotation, view: views.WindowView) -> html.Div:
     said = f" by {one.author} on {say.moment(one.made_at)}: {one.reason}"
     expected = [
         html.P(f"{violation.feature_name}: {violation.words}", className="faint")
-        for violation in view.found.expected_violations
-        if violation.mark.id == one.id
+        for violation, by in zip(
+            view.found.expected_violations, view.found.expected_by, strict=True
+        )
+        if by == one.id
     ]
     line = html.P([html.B(f"{about} is {VERDICTS[one.verdict]}"), f"{lasting}{said}"])
     given = {"monitor": view.monitor.name, "id": str(one.id)}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from sqlalchemy import Engine
 
@@ -24,7 +23,6 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline, BaselineVersion
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage, EndpointReport, audited_coverage, report
-from driftline.capture.tables.storage import open_storage
 from driftline.capture.windows.window import Window, WindowRead, unfit_counts
 from driftline.dashboard.queries import views
 from driftline.dashboard.words import moment
@@ -36,12 +34,11 @@ from driftline.monitors.kinds.catalog import lacking
 from driftline.monitors.kinds.conditions import with_baseline, with_rows
 from driftline.monitors.kinds.outliers.condition import OUTLIER
 from driftline.monitors.report.comparison import Comparison, compare
+from driftline.monitors.results.violation import Violation
 from driftline.monitors.root_cause.export import contributing_batches, selected_batches
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.selection import where_text
-from driftline.monitors.run import report_document
 from driftline.monitors.run.captured_window import answer_columns, changed_since, read_whole
-from driftline.monitors.run.report_document import Report, Told, Violation
 from driftline.roles import Roles
 from driftline.signature import Signature
 
@@ -98,27 +95,6 @@ class Storage:
             since = f"noticed {moment(self._away_since)}; alarms and jobs are still shown"
             raise UnavailableError(f"{error} ({since})") from None
         self._away_since = None
-
-    def report(self, folder: str) -> Report | None:
-        """Read an execution's report; None when it wrote none or retention took it."""
-        return self._document(folder, report_document.read_report)
-
-    def told(self, folder: str) -> Told | None:
-        """Read of a report what is shown beside those of other windows."""
-        return self._document(folder, report_document.read_told)
-
-    def _document(self, folder: str, read: Callable[[Mapping[str, object]], Read]) -> Read | None:
-        if not folder:
-            return None
-        filesystem, path = open_storage(self.root)
-        try:
-            with filesystem.open_input_stream(f"{path}/{folder}/report.json") as stream:
-                return read(orjson.loads(stream.read()))
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            log.exception("report_unreadable folder=%s", folder)
-            return None
 
     def versions(self, baseline: str) -> list[BaselineVersion]:
         """Return the versions of a baseline; NotFoundError where it has none."""
@@ -180,7 +156,7 @@ class Storage:
             pointed = report.pointing(feature.feature if feature else None)
             if pointed is None and feature is None:
                 return view
-            if script := report.details.preprocess:
+            if script := report.details.get("preprocess"):
                 made = f"The rows were made by {script} and are not kept"
                 return replace(view, notes=(f"{made}: there is no picture of them.",))
             comparison, rows = self._comparison(view, pointed), self._rows(view, pointed)

@@ -36,10 +36,17 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import get_execution, select_executions
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.results.shown import choose_metric
-from driftline.monitors.run.drift_map import drift_map, newest_folder
-from driftline.monitors.run.report_cache import Digest, ReportCache
-from driftline.monitors.run.series import column_histories, estimates, label_history, metric_history
+from driftline.monitors.run.drift_map import drift_map
+from driftline.monitors.run.series import (
+    column_histories,
+    estimates,
+    histories,
+    label_history,
+    newest_report,
+    unjudged_reasons,
+)
 from driftline.monitors.run.standing import ran_at, require_window, with_older_windows
+from driftline.monitors.run.stored_report import read_report
 from driftline.signature import Signature
 from driftline.validation import nearest
 
@@ -83,7 +90,6 @@ class Stores:
         self.now = now
         self.ask, self._declared = ask, declared
         self.storage = Storage(root, signature_of, access)
-        self.reports = ReportCache(self.storage.told)
         self.bands = BandModels()
 
     def overview(
@@ -137,11 +143,7 @@ class Stores:
             view = fleet.EndpointView(now, line, tab, alarms, chosen, others, text=address.text)
             if tab == "drift" and chosen is not None:
                 within = [fleet.in_range()] * (RANGE.get() != ALL)
-                own = self.storage.report(newest_folder(connection, chosen.name))
-                names = {one.feature for one in own.judged_features} if own else ()
-                drift = drift_map(
-                    connection, chosen.name, address.text, address.number, *within, watched=names
-                )
+                drift = drift_map(connection, chosen.name, address.text, address.number, *within)
                 view = replace(view, drift=drift)
             if not tab:
                 days = list_folders(self.storage.root, f"truth/{name}")
@@ -290,7 +292,8 @@ class Stores:
             if run is None:
                 return shown
             said = annotations_between(connection, name, run.start, run.end)
-        return shown | {"annotations": tuple(said), "report": self.storage.report(run.folder)}
+            report = read_report(connection, run.execution)
+        return shown | {"annotations": tuple(said), "report": report}
 
     def windows_of(
         self, endpoint: str, stamp: str
@@ -351,9 +354,8 @@ class Stores:
         view = views.KindView(**self._window(name, window), kept=metric or keep)
         if view.run is None:
             return view
-        digests = self.reports.digests(view.monitor.documents)
         with read_connection(self.engine) as connection:
-            view = _over_time(connection, view, metric, digests)
+            view = _over_time(connection, view, metric)
         view = replace(view, roles=self.storage.roles_of(view.monitor))
         return self.storage.with_evidence(view)
 
@@ -361,27 +363,24 @@ class Stores:
         """Return one column of a monitor over all windows, and in one of them."""
         view = self.monitor(name, window, None, column)
         line = view.monitor
-        digests = self.reports.digests(line.documents)
         reference = self.storage.reference_of(line, column)
         with read_connection(self.engine) as connection:
-            histories = column_histories(connection, line, column, digests, reference)
+            drawn = column_histories(connection, line.runs, column, reference)
+            notes = unjudged_reasons(connection, line.runs, column)
         if view.run is None:
             return replace(view, column=column)
         if view.feature is None or view.feature.feature != column:
-            if not histories:
+            if not drawn:
                 raise NotFoundError(f'no window of monitor "{name}" has a column "{column}"')
             view = replace(view, feature=None, comparison=None, rows=None)
-        unread = len(line.runs) - len(digests)
-        reasons = Counter(
-            NOTES.get(why, why).removeprefix("not judged: ")
-            for one in digests.values() if (why := one.unjudged.get(column))
-        )  # fmt: skip
+        reasons = Counter[str]()
+        for note, several in notes.items():
+            reasons[NOTES.get(note, note).removeprefix("not judged: ")] += several
         if many := reasons.total():
-            whole = f"the {len(digests):,} windows read so far, of {len(line.runs):,}"
-            whole = whole if unread else plural(len(digests), "window")
+            whole = plural(len(line.runs), "window")
             words = f"Not judged in {many} of {whole}, without a bound: "
             view = replace(view, notes=(*view.notes, f"{words}{', or '.join(reasons)}."))
-        return replace(view, column=column, histories=histories, unread=unread)
+        return replace(view, column=column, histories=drawn)
 
     def _counted(self, lines: Iterable[views.EndpointLine]) -> Iterator[views.EndpointLine]:
         """Add what was captured, as the last audit has it; a few that it has not seen are read."""
@@ -406,10 +405,8 @@ def _chosen(others: Sequence[views.MonitorLine], address: Address) -> views.Moni
     return found
 
 
-def _over_time(
-    connection: Connection, view: views.KindView, asked: str | None, digests: Mapping[str, Digest]
-) -> views.KindView:
-    """Add to a window what the database and other documents say over time of one metric.
+def _over_time(connection: Connection, view: views.KindView, asked: str | None) -> views.KindView:
+    """Add what the database says over time of one metric.
 
     ``asked`` is the one asked for; without it, ``view.kept`` if the window has it.
     """
@@ -418,15 +415,14 @@ def _over_time(
     chosen = choose_metric(metrics, kind, asked, kept)
     if chosen is None and asked is not None and metrics:
         raise NotFoundError(f'metric "{asked}" is not one of monitor "{line.name}"')
-    if chosen is None:
-        # The document is gone, or this window could not be judged: draw what others say.
-        others = [one for digest in digests.values() for one in digest.metrics.values()]
-        chosen = choose_metric(others, kind, kept, None)
+    if chosen is None and (newest := newest_report(connection, line.runs)):
+        # This window could not be judged: draw what others say.
+        chosen = choose_metric(newest.metrics, kind, kept, None)
+    drawn = histories(connection, line.runs, [(chosen.key, chosen)] if chosen else [])
     return replace(
-        view, chosen=chosen, labels=label_history(connection, line),
-        history=metric_history(connection, line, chosen, digests) if chosen else None,
-        estimates=estimates(connection, line, chosen, digests),
-        unread=sum(one.execution not in digests for one in line.runs),
+        view, chosen=chosen, history=next(iter(drawn), None),
+        labels=label_history(connection, line.definition, line.runs),
+        estimates=estimates(connection, line.runs, chosen),
     )  # fmt: skip
 
 

@@ -24,12 +24,13 @@ from driftline.alerts.notify.silences import SilenceRecord
 from driftline.capture.audit.report import Coverage
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.report.comparison import Comparison
-from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.violation import Violation
 from driftline.monitors.run.judged_windows import WindowRun as WindowRun
 from driftline.monitors.run.monitor_line import RANKS as RANKS
 from driftline.monitors.run.monitor_line import MonitorLine as MonitorLine
-from driftline.monitors.run.report_document import Feature, Report, Violation
+from driftline.monitors.run.series import LabelHistory, MetricHistory
+from driftline.monitors.run.stored_report import Feature, StoredReport
 from driftline.roles import Roles
 
 
@@ -256,15 +257,15 @@ class ContributingRows:
 class WindowView:
     """What the pages of monitors of all kinds show of one window.
 
-    ``run`` is None before the first window, ``report`` where its document is gone. ``kept`` is the
-    feature or metric that somebody chose, for the links to other windows; None when the page chose.
+    ``run`` is None before the first window, ``report`` where it has none. ``kept`` is the feature
+    or metric that somebody chose, for the links to other windows; None when the page chose.
     ``annotations`` are those that reach the window, the newest first; ``feature`` is the one shown.
     """
 
     now: datetime
     monitor: MonitorLine
     run: WindowRun | None = None
-    report: Report | None = None
+    report: StoredReport | None = None
     comparison: Comparison | None = None
     rows: ContributingRows | None = None
     changes: tuple[AlarmChange, ...] = ()
@@ -274,13 +275,13 @@ class WindowView:
     feature: Feature | None = None
 
     @property
-    def found(self) -> Report:
-        """The document; an empty one where it is gone."""
-        return self.report or Report()
+    def found(self) -> StoredReport:
+        """The report; an empty one where there is none."""
+        return self.report or StoredReport()
 
     @property
     def cause(self) -> str:
-        """The document's own cause, else the execution's."""
+        """The report's own cause, else the execution's."""
         return self.found.cause or (self.run and self.run.cause) or ""
 
 
@@ -298,7 +299,6 @@ class MonitorView(WindowView):
     text: str | None = None
     column: str = ""
     histories: tuple[MetricHistory, ...] = ()
-    unread: int = 0
 
     @property
     def columns(self) -> tuple[Feature, ...]:
@@ -315,15 +315,14 @@ class MonitorView(WindowView):
 class KindView(WindowView):
     """Everything that the page of a monitor of another kind shows; ``chosen`` is drawn over time.
 
-    ``unread`` counts the windows whose intervals are not known yet; ``estimates`` are a metric over
-    time by labels, and the same without them. ``roles`` name the columns of answers and labels.
+    ``estimates`` are a metric over time by labels, and the same without them. ``roles`` name the
+    columns of answers and labels.
     """
 
     chosen: MetricResult | None = None
     history: MetricHistory | None = None
     labels: LabelHistory | None = None
     estimates: tuple[MetricHistory, MetricHistory] | None = None
-    unread: int = 0
     facet: str | None = None
     threshold: float | None = None
     roles: Roles | None = None

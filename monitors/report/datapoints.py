@@ -337,7 +337,7 @@ def _quoted(violation: Violation) -> dict[str, str]:
 
 def _ranked(violations: Sequence[Violation]) -> list[Violation]:
     """Put pages before tickets, as the cause does."""
-    return sorted(violations, key=lambda violation: violation.severity != "page")
+    return sorted(violations, key=lambda violation: violation.is_ticket)
 
 
 def _worst_feature(report: CheckResult) -> str | None:

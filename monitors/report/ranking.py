@@ -56,7 +56,7 @@ class Finding:
     @property
     def cause(self) -> str:
         """What happened, in words."""
-        return self.first.cause or self.first.description
+        return self.first.words
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ class ViolatedFeature:
         apart = [one for one in self.violations if not _is_part(one, whole.get(_subject(one)))]
         groups: list[list[Violation]] = []
         known: dict[tuple[int, str], list[Violation]] = {}  # By what they have in common.
-        for violation in sorted(apart, key=lambda one: (one.severity != "page", one.unit is None)):
+        for violation in sorted(apart, key=lambda one: (one.is_ticket, one.unit is None)):
             # A changed unit has the cause of the drift that it explains, and its name besides.
             unit = "" if violation.unit is None else f", looks like {violation.unit.name}"
-            common = [(violation.cause or violation.description).replace(unit, "", 1)]
+            common = [violation.words.replace(unit, "", 1)]
             if violation.first_rows:
                 common.append(f"{violation.within} {violation.first_rows}")
             keys = [(violation.row_count, one) for one in common]
@@ -173,7 +173,7 @@ def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) 
             if violation.constraint_check_type != BASELINE_FIT_CHECK
         ),
         key=lambda violation: (
-            violation.severity != "page",
+            violation.is_ticket,
             violation.feature_name != MISSING_COLUMNS,
             violation.first_window is not None,  # What is known comes after what is news.
             -violation.share_of_blame,

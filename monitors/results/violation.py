@@ -278,6 +278,27 @@ class Violation:
         return {**found, "segment": self.within} if self.within else found
 
     @property
+    def words(self) -> str:
+        """The cause, or the document's own text."""
+        return self.cause or self.description
+
+    @property
+    def named(self) -> str:
+        """The finding with its metric."""
+        is_named = self.feature_name in self.words
+        return self.words if is_named else f"{self.feature_name}: {self.words}"
+
+    @property
+    def is_ticket(self) -> bool:
+        """Whether it is less grave than a page."""
+        return self.severity != "page"
+
+    @property
+    def brief(self) -> str:
+        """The finding without the location of its rows."""
+        return self.words.removesuffix(f", {self.segment}" if self.segment else "")
+
+    @property
     def plain_cause(self) -> str:
         """The cause without values of rows, for those who may not read them."""
         own = () if self.segment is None else self.segment.texts

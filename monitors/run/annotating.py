@@ -10,10 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from sqlalchemy import Connection, Engine, select, true
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,10 +31,10 @@ from driftline.monitors.annotations.store import (
 )
 from driftline.monitors.captured_baseline import new_normal, refuse_pinned, rows_origin
 from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.executions import WITHOUT_REPORT, Execution, current, get_execution
+from driftline.monitors.executions import WITHOUT_REPORT, Execution, current
 from driftline.monitors.report.datapoints import CHECKS
-from driftline.monitors.run.contributing_rows import read_report
 from driftline.monitors.run.execution import run
+from driftline.monitors.run.stored_report import StoredReport, read_report
 from driftline.monitors.run.window_context import Job
 from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import executions
@@ -208,19 +207,17 @@ def _judge_again(
 
 def _check_names(job: Job, mark: Annotation) -> None:
     """Refuse a feature or a check that nothing was ever found or compared of."""
-    definition, report = job.definition, dict[str, Any]()
+    definition = job.definition
     with read_connection(job.engine) as connection:
         identity = current(connection, mark.monitor, mark.window)
-        execution = None if identity is None else get_execution(connection, identity)
-    if execution is not None:
-        with suppress(NotFoundError):  # Retention took it; the baseline's columns are known.
-            report = read_report(job.root, execution)[1]
-    found = [*report.get("violations", []), *report.get("expected_violations", [])]
+        # Without one, the baseline's columns are known.
+        report = (identity and read_report(connection, identity)) or StoredReport()
+    found = (*report.violations, *report.expected_violations)
     baseline = baselines.get(job.root, definition.baseline, definition.baseline_version)
     columns = {column.name for column in baseline.signature.columns}
     for what, name, known in (
-        ("check", mark.check, {*CHECKS, *(one["constraint_check_type"] for one in found)}),
-        ("feature", mark.feature, columns | {one["feature_name"] for one in found}),
+        ("check", mark.check, {*CHECKS, *(one.constraint_check_type for one in found)}),
+        ("feature", mark.feature, columns | {one.feature_name for one in found}),
     ):
         if name is not None and name not in known:
             near = nearest(name, sorted(known))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import orjson
 import pyarrow as pa
 from sqlalchemy import Engine
 
@@ -14,14 +13,13 @@ from driftline.baseline import store as baselines
 from driftline.baseline.condition import Condition
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError, UndecidedError
-from driftline.formats.location import locate
 from driftline.monitors.definitions import get_definition
 from driftline.monitors.executions import Execution, variant_judged
 from driftline.monitors.external.source import Access, ExternalSource
-from driftline.monitors.kinds.conditions import read_condition, with_baseline, with_rows
-from driftline.monitors.report.report import REPORT
+from driftline.monitors.kinds.conditions import with_baseline, with_rows
 from driftline.monitors.run.captured_window import read_whole
 from driftline.monitors.run.record_scripts import SCRIPT
+from driftline.monitors.run.stored_report import StoredReport, read_document, report_of
 from driftline.signature import Signature
 
 
@@ -32,23 +30,6 @@ class ContributingRows:
     conditions: Sequence[Condition]
     # All rows of the window, anew at each call.
     batches: Callable[[], Iterator[pa.RecordBatch]]
-
-
-def read_report(root: str, execution: Execution) -> tuple[bytes, dict[str, Any]]:
-    """Read the report of an execution: as it was written, and what it says."""
-    if not execution.folder:
-        name = f'execution "{execution.id}" ({execution.status})'
-        why = execution.failure_reason or "its rows were erased; run the window again"
-        raise NotFoundError(f"{name} has no report: {why}")
-    try:
-        content = (locate(root) / execution.folder / REPORT).read()
-        return content, json.loads(content)
-    except NotFoundError:
-        raise NotFoundError(f'the report of execution "{execution.id}" is gone') from None
-    except ValueError:
-        raise UndecidedError(
-            f'the report of execution "{execution.id}" is damaged: {REPORT} is no JSON'
-        ) from None
 
 
 def open_contributing_rows(
@@ -65,9 +46,11 @@ def open_contributing_rows(
     Expected violations come after those that alarm; where nothing alarms, all stands for them. Rows
     come with all columns of the endpoint and, where labels are known, the label.
     """
-    _, report = read_report(root, execution)
-    entries = _entries(report, index)
-    if script := report.get("details", {}).get(SCRIPT):
+    with read_connection(engine) as connection:
+        report = report_of(orjson.loads(read_document(connection, execution)))
+        variant = variant_judged(connection, execution.id)
+    conditions = _conditions(report, index)
+    if script := report.details.get(SCRIPT):
         raise UndecidedError(
             f'the rows were made by "{script}" and are not kept; the violation\'s first_rows '
             "name the events that they came from"
@@ -75,9 +58,7 @@ def open_contributing_rows(
     baseline = baselines.get(root, execution.baseline, execution.baseline_version)
     source = None if execution.endpoint else _source_of(engine, execution)
     signature = signature_of(execution.endpoint) if source is None else baseline.signature
-    conditions = [with_baseline(read_condition(one["predicate"]), baseline) for one in entries]
-    with read_connection(engine) as connection:
-        variant = variant_judged(connection, execution.id)
+    conditions = [with_baseline(one, baseline) for one in conditions]
     window = read_whole(
         root, execution.endpoint, execution.window, signature, baseline,
         looked_at={name for one in conditions for name in one.columns},
@@ -99,10 +80,10 @@ def _source_of(engine: Engine, execution: Execution) -> ExternalSource | None:
     return definition.external
 
 
-def _entries(report: Mapping[str, Any], index: int | None) -> list[dict[str, Any]]:
-    loud, expected = report["violations"], report.get("expected_violations", [])
+def _conditions(report: StoredReport, index: int | None) -> list[Condition]:
+    loud, expected = report.violations, report.expected_violations
     if index is None:
-        found = [one for one in loud or expected if one.get("predicate") is not None]
+        found = [one.predicate for one in loud or expected if one.predicate is not None]
         if not found:
             raise NotFoundError("no violation of the report has rows behind it")
         return found
@@ -112,8 +93,8 @@ def _entries(report: Mapping[str, Any], index: int | None) -> list[dict[str, Any
     if index >= len(violations):
         raise NotFoundError(f"violation {index} does not exist; the report has {len(violations)}")
     only = violations[index]
-    if only.get("predicate") is None:
+    if only.predicate is None:
         raise NotFoundError(
-            f"{only['feature_name']}: {only['constraint_check_type']} has no rows behind it"
+            f"{only.feature_name}: {only.constraint_check_type} has no rows behind it"
         )
-    return [only]
+    return [only.predicate]

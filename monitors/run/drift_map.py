@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection
+import math
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
-from typing import Any, NamedTuple, cast
 
 import numpy as np
-import orjson
-from sqlalchemy import ColumnElement, Connection, Select, Text, func, select
-from sqlalchemy import cast as sql_cast
+from sqlalchemy import ColumnElement, Connection, Float, case, func, literal, select
 
+from driftline.alerts.metrics.identity import chunks
 from driftline.capture.windows.window import Window
-from driftline.monitors.tables import executions
+from driftline.monitors.results.unjudged import REASONS
+from driftline.monitors.run.stored_report import DISTANCE
+from driftline.monitors.tables import executions, results
 
 MAP_WINDOWS = 90
 """So many windows, or days, a map has room for."""
-WINDOWS_READ, CELLS_READ = 2_400, 600_000
-"""At most so many windows are read, and so many columns of all of them: an eighth of a second."""
+WINDOWS_READ, CELLS_READ = 2_400, 200_000
+"""At most so many windows are read, and so many columns of all of them."""
 MAP_FEATURES = 50  # Of a page: the farthest from their bounds come first.
 # What a violation without a distance counts for: it lies beyond the bound, nobody knows how far.
 BY_CHECK = float(np.nextafter(1.0, 2.0))
@@ -80,46 +78,47 @@ def drift_map(
     text: str | None,
     number: int,
     *where: ColumnElement[bool],
-    watched: Collection[str] = (),
 ) -> DriftMap:
     """Return the drift ratios of a monitor's columns over its newest windows.
 
-    ``where`` narrows the executions. ``watched`` columns are listed even if no window judged them.
+    ``where`` narrows the executions.
     """
     table = executions.c
-    standing = table.monitor == monitor, table.is_current
+    standing = table.monitor == monitor, table.is_current, *where
     newest = (
-        select(table.window_start, table.window_end, sql_cast(table.drift_ratios, Text))
+        select(table.window_start, table.window_end, table.id)
         .where(*standing)
         .order_by(table.window_start.desc(), table.window_end.desc())
+        .limit(WINDOWS_READ)
     )
-    entries, is_cut = _read(connection, newest.where(*where).limit(WINDOWS_READ))
+    windows: dict[str, Window] = {}
+    starts = set()
+    for start, end, identity in connection.execute(newest):
+        if start not in starts:
+            starts.add(start)
+            windows[identity] = Window(start, end)
+    days = sorted({one.date() for one in starts})[-MAP_WINDOWS:]
+    windows = {key: one for key, one in windows.items() if one.start.date() >= days[0]}
+    cells, read = _read(connection, list(windows))
+    entries = [*reversed([windows[identity] for identity in read])]
     count = len(entries)
-    if is_cut:
-        starts = select(func.count(table.window_start.distinct())).where(*standing, *where)
-        count = connection.scalar(starts) or count
-    days = sorted({one.window.start.date() for one in entries})
-    if len(days) > MAP_WINDOWS:
-        entries = [one for one in entries if one.window.start.date() >= days[-MAP_WINDOWS]]
+    if count < len(windows) or len(starts) == WINDOWS_READ:
+        every = select(func.count(table.window_start.distinct())).where(*standing)
+        count = connection.scalar(every) or count
     low = (text or "").casefold()
-    lists = {id(one.names): one.names for one in entries}
-    measured = set[str]().union(*lists.values())
-    if where and measured:  # What other windows judge is grey in these, and not left out.
-        measured.update(*(one.names for one in _read(connection, newest.limit(MAP_WINDOWS))[0]))
-    measured.update(watched if measured else ())
-    names = sorted(name for name in measured if low in name.casefold())
-    place = {name: at for at, name in enumerate(names)}
-    known = np.full((len(entries), len(names) + 1), np.nan)  # The last place is of no name here.
-    places = {key: [place.get(name, -1) for name in own] for key, own in lists.items()}
-    for own, one in zip(known, entries, strict=True):
-        own[places[id(one.names)]] = one.ratios
-    ratios = known[:, :-1].T
+    names = sorted({name for _, name, _ in cells if low in name.casefold()})
+    column = {name: at for at, name in enumerate(names)}
+    place = {identity: at for at, identity in enumerate(reversed(read))}
+    ratios = np.full((len(names), len(entries)), np.nan)
+    for identity, name, ratio in cells:
+        if name in column and ratio is not None:
+            ratios[column[name], place[identity]] = ratio
     worst = np.nanmax(_known(ratios), axis=1, initial=UNJUDGED)
     order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
     number = max(1, min(number, -(-len(names) // MAP_FEATURES)))
     shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
     return DriftMap(
-        windows=tuple(one.window for one in entries),
+        windows=tuple(entries),
         features=tuple(names[at] for at in shown),
         ratios=ratios[shown],
         total=len(names),
@@ -131,48 +130,33 @@ def drift_map(
     )
 
 
-def newest_folder(connection: Connection, monitor: str) -> str:
-    """Return the folder of a monitor's newest document; empty where it has written none."""
-    table = executions.c
-    wrote = table.monitor == monitor, table.is_current, table.row_count > 0
-    newest = select(table.folder).where(*wrote, table.folder != "")
-    return connection.scalar(newest.order_by(table.window_start.desc()).limit(1)) or ""
+def _read(
+    connection: Connection, newest_first: list[str]
+) -> tuple[list[tuple[str, str, float | None]], list[str]]:
+    """Read the ratio of each column in executions, and the executions that were read.
 
-
-class _Kept(NamedTuple):
-    """The stored ratios of a window: infinite where a check without a distance was violated."""
-
-    window: Window
-    names: list[str]
-    ratios: np.ndarray
-
-
-def _read(connection: Connection, newest_first: Select[Any]) -> tuple[list[_Kept], bool]:
-    """Read windows with their ratios, oldest first, and whether there are more than are read."""
-    by_start: dict[datetime, _Kept] = {}
-    rows = cells = 0
-    names: list[str] = []
-    with connection.execute(newest_first, execution_options={"yield_per": MAP_WINDOWS}) as found:
-        for start, end, text in found:
-            if cells >= CELLS_READ:
-                return [*reversed(by_start.values())], True
-            kept = _ratios(text) if text else {}
-            rows, cells = rows + 1, cells + len(kept)
-            if (own := list(kept)) != names:  # Of most windows the same, which is kept once.
-                names = own
-            ratios = np.fromiter(kept.values(), np.float64, len(kept))
-            by_start.setdefault(start, _Kept(Window(start, end), names, ratios))
-    return [*reversed(by_start.values())], rows == WINDOWS_READ
-
-
-def _ratios(text: str) -> dict[str, float]:
-    try:
-        kept = orjson.loads(text)  # A third of the time of the standard library's.
-    except orjson.JSONDecodeError:  # An infinite ratio is not JSON.
-        kept = json.loads(text)
-    if None in kept.values():
-        return {name: np.inf if it is None else it for name, it in kept.items()}
-    return cast("dict[str, float]", kept)
+    It is infinite where a check without a distance is violated, None where nothing was judged.
+    """
+    table, read = results.c, list[str]()
+    cells: list[tuple[str, str, float | None]] = []
+    ratio = table.value / func.nullif(table.bound, 0.0)
+    is_beyond = func.coalesce(ratio, 0.0) > 1.0
+    shown = case(
+        (table.is_violated & ~is_beyond, literal(math.inf, Float)),
+        (table.is_violated | table.note.not_in(REASONS), ratio),
+    )
+    for some in chunks(newest_first, MAP_WINDOWS):
+        if len(cells) > CELLS_READ:
+            break
+        query = select(table.execution, table.key, shown).where(
+            table.execution.in_(some), table.key.startswith(DISTANCE)
+        )
+        cells += [
+            (identity, key.removeprefix(DISTANCE), found)
+            for identity, key, found in connection.execute(query)
+        ]
+        read += some
+    return cells, read
 
 
 def _known(ratios: np.ndarray) -> np.ndarray:

@@ -29,7 +29,8 @@ from driftline.monitors.executions import COLUMNS, NO_LABELS, Execution
 from driftline.monitors.kind import all_kinds
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
 from driftline.monitors.run.captured_window import NO_DATA
-from driftline.monitors.tables import definitions, executions, window_counts
+from driftline.monitors.run.stored_report import MEAN
+from driftline.monitors.tables import definitions, executions, reports, results, window_counts
 from driftline.monitors.window_history.sums import clear_sums
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,9 @@ MICROSECOND = timedelta(microseconds=1)
 PLAIN_REASONS = (NO_DATA, NO_LABELS)
 # What PostgreSQL keeps of a changed row until its table is written anew.
 CHANGED_TABLES = (
-    executions.name, window_counts.name, alert_tables.datapoints.name, alert_tables.outbox.name,
-    alert_tables.history.name, alert_tables.alarms.name, alert_tables.attempts.name,
+    executions.name, reports.name, results.name, window_counts.name, alert_tables.datapoints.name,
+    alert_tables.outbox.name, alert_tables.history.name, alert_tables.alarms.name,
+    alert_tables.attempts.name,
 )  # fmt: skip
 
 _Run = Row[tuple[object, ...]]
@@ -186,6 +188,10 @@ def _clear_rows(connection: Connection, runs: Sequence[_Run], folders: Collectio
         clear_sums(connection, one.monitor, one.window_start, one.window_end)
     for some in chunks([one.id for one in runs]):
         chosen = table.id.in_(some)
+        connection.execute(delete(reports).where(reports.c.execution.in_(some)))
+        # Smallest and largest value of a column.
+        ends = results.c.execution.in_(some), results.c.key.startswith(MEAN)
+        connection.execute(delete(results).where(*ends))
         connection.execute(update(executions).where(chosen, table.cause != "").values(cause=ERASED))
         connection.execute(
             update(executions)

@@ -43,9 +43,8 @@ from driftline.monitors.executions import (
     record,
 )
 from driftline.monitors.report.datapoints import failed_datapoints
-from driftline.monitors.report.report import Report
+from driftline.monitors.report.report import REPORT, Report
 from driftline.monitors.results.metric import ESTIMATED_ROWS
-from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.rules.reach import Reach
 from driftline.monitors.run.apply_annotations import expect_annotated
 from driftline.monitors.run.captured_window import evaluate_captured, nothing_to_judge
@@ -62,6 +61,7 @@ from driftline.monitors.run.refusals import (
     refuse_removed_rows,
     refuse_unlabelled,
 )
+from driftline.monitors.run.stored_report import store_report
 from driftline.monitors.run.window_context import Job, RunContext, read_context, read_rows
 from driftline.monitors.tables import executions
 from driftline.tracing import note, span
@@ -259,7 +259,7 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
             connection, job.definition, context.baseline.version, report, job.window,
             retention=job.retention,
         )  # fmt: skip
-        _store_ratios(connection, execution, report)
+        store_report(connection, execution.id, report, documents[REPORT])
         store_history(
             connection, history=context.history, window=job.window, report=report,
             retention=job.retention,
@@ -276,24 +276,6 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
         named = update(executions).where(executions.c.id == published.id)
         connection.execute(named.values(folder=published.folder))
     return _without_erased(published, context)
-
-
-def _store_ratios(connection: Connection, execution: Execution, report: Report) -> None:
-    """Store each judged column's distance over bound, because pages draw months of them.
-
-    None for a column that violates another check than drift.
-    """
-    broken = {one.feature_name for one in report.violations}
-    ratios = {
-        one.feature: None
-        if one.feature in broken and (one.ratio or 0.0) <= 1
-        else float(f"{one.ratio:.4g}")
-        for one in report.results
-        if one.feature in broken or (one.ratio is not None and one.note not in REASONS)
-    }
-    if ratios:
-        query = update(executions).where(executions.c.id == execution.id)
-        connection.execute(query.values(drift_ratios=ratios))
 
 
 def _without_erased(published: Execution, context: RunContext) -> Execution:

@@ -48,11 +48,6 @@ class MonitorLine:
         return self.definition.name
 
     @property
-    def documents(self) -> list[tuple[str, str]]:
-        """The executions of its windows, each with the folder of its documents."""
-        return [(run.execution, run.folder) for run in self.runs]
-
-    @property
     def endpoint(self) -> str:
         """The endpoint whose rows it judges."""
         return self.definition.endpoint

@@ -1,79 +1,99 @@
-"""Time series: columns, metrics and labels from the database, bounds from documents.
+"""Time series of columns, metrics and labels over a monitor's windows.
 
-Every series is aligned with a monitor's windows, NaN where a window has no datapoint. Bounds and
-intervals are only in the documents, which each process reads once. A page waits for them briefly;
-the rest follows with its next refresh, newest first.
+Every series is aligned with the windows, NaN where a window has no number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, func, select
 
-from driftline.alerts.errors import DatapointError
-from driftline.alerts.metrics import store as metrics
-from driftline.alerts.tables import datapoints
-from driftline.alerts.tables import metrics as metric_table
 from driftline.baseline.column import ColumnProfile
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.kind import OWN_METRICS, metric_place
-from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
-from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.judged_windows import WindowRun
-from driftline.monitors.run.report_cache import Digest
+from driftline.monitors.run.stored_report import DISTANCE, MEAN, MISSING, StoredReport, read_report
+from driftline.monitors.tables import executions, reports, results
 
 ESTIMATED = "estimated_"
 """Begins the name of a metric that is estimated without labels."""
 
-LARGEST = 1e100
-"""SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
 
+@dataclass(frozen=True, slots=True)
+class MetricHistory:
+    """A metric, or one property of a column, over all windows, NaN where nothing was measured.
 
-class Judged(Protocol):
-    """A monitor with its windows, oldest first."""
+    Of a mean, the interval is the least and greatest value. ``pooled``: the number of windows,
+    ending with its own, behind a value.
+    """
+
+    metric: MetricResult
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    bound: np.ndarray
+    violated: np.ndarray
+    pooled: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
-    def definition(self) -> MonitorDefinition:
-        """The monitor."""
+    def limit(self) -> float:
+        """The newest known bound, else the reference's value, else 0."""
+        known = self.bound[np.isfinite(self.bound)]
+        return float(known[-1]) if known.size else self.metric.reference or 0.0
 
     @property
-    def runs(self) -> Sequence[WindowRun]:
-        """Its windows."""
+    def apart(self) -> np.ndarray:
+        """Windows worse than the reference beyond both intervals, without a violation."""
+        ends = np.stack([self.value, self.low, self.high], axis=1).tolist()
+        worse = np.array([bool(self.metric.worse_side(*one)) for one in ends], dtype=bool)
+        apart: np.ndarray = worse & ~self.violated & np.isfinite(self.bound)
+        return apart
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
-    """Datapoints of one metric, aligned with windows."""
+class LabelHistory:
+    """Rows judged and rows with a label, over all windows."""
 
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    notes: tuple[Mapping[str, object], ...]
+    rows: np.ndarray
+    labelled: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of a window's rows that have a label, NaN without rows."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.rows > 0, self.labelled / self.rows, np.nan)
+
+
+def histories(
+    connection: Connection, runs: Sequence[WindowRun], metrics: Sequence[tuple[str, MetricResult]]
+) -> list[MetricHistory]:
+    """Read numbers over windows, each by its key, with the metric that it is one of."""
+    table, place = results.c, {run.execution: at for at, run in enumerate(runs)}
+    names = ("value", "low", "high", "bound", "window_count", "is_violated")
+    numbers = {key: np.full((len(names), len(runs)), np.nan) for key, _ in metrics}
+    query = select(table.execution, table.key, *(table[name] for name in names)).where(
+        table.execution.in_(place), table.key.in_(numbers)
+    )
+    for execution, key, *found in connection.execute(query):
+        numbers[key][:, place[execution]] = np.array(found, np.float64)
+    drawn = []
+    for key, metric in metrics:
+        values = np.where(np.isfinite(numbers[key]), numbers[key], np.nan)
+        value, low, high, bound, pooled, violated = values
+        drawn.append(MetricHistory(metric, value, low, high, bound, violated == 1.0, pooled))
+    return drawn
 
 
 def column_histories(
-    connection: Connection, line: Judged, column: str, digests: Mapping[str, Digest],
-    profile: ColumnProfile | None,
-) -> tuple[MetricHistory, ...]:  # fmt: skip
+    connection: Connection, runs: Sequence[WindowRun], column: str, profile: ColumnProfile | None
+) -> tuple[MetricHistory, ...]:
     """Read a column's series over all windows: distance and bound, missing values, mean.
 
     ``profile`` is the reference's; the mean comes with the range of each window's values.
     """
-    name, unknown = quote(column, safe=UNQUOTED), np.full(len(line.runs), np.nan)
-    drift, present, data = (
-        _read(connection, line, DATA_METRICS, prefix + name)
-        for prefix in ("feature_baseline_drift_", "feature_non_null_", "feature_data_")
-    )
-    told = [digests.get(run.execution, Digest()) for run in line.runs]
-    bound = np.array([one.bounds.get(column, np.nan) for one in told], dtype=np.float64)
-    pooled = np.array([one.pooled.get(column, np.nan) for one in told], dtype=np.float64)
-    broken = np.array([bool(note.get("cause")) for note in present.notes], dtype=bool)
     missing = None if profile is None else 1.0 - profile.completeness
     mean = MetricResult("mean")
     if profile is not None and profile.is_number and profile.moments.count:
@@ -81,118 +101,77 @@ def column_histories(
         span = cells.span(counts, 0.9) if cells and counts is not None else None
         low, high = span or (None, None)
         mean = MetricResult("mean", reference=of, reference_low=low, reference_high=high)
-    shares = MetricResult("share missing", reference=missing)
-    histories = (
-        MetricHistory(
-            MetricResult("distance"), drift.mean, unknown, unknown, bound, broken, pooled
-        ),
-        MetricHistory(shares, 1.0 - present.mean, unknown, unknown, unknown, broken),
-        MetricHistory(mean, data.mean, data.low, data.high, unknown, broken),
-    )
-    return tuple(one for one in histories if np.isfinite(one.value).any())
+    found = histories(
+        connection, runs,
+        [
+            (DISTANCE + column, MetricResult("distance")),
+            (MISSING + column, MetricResult("share missing", reference=missing)),
+            (MEAN + column, mean),
+        ],
+    )  # fmt: skip
+    return tuple(one for one in found if np.isfinite(one.value).any())
 
 
-def label_history(connection: Connection, line: Judged) -> LabelHistory | None:
+def unjudged_reasons(
+    connection: Connection, runs: Sequence[WindowRun], column: str
+) -> Mapping[str, int]:
+    """Count the windows in which a column had no bound, by the reason."""
+    table = results.c
+    query = select(table.note, func.count()).where(
+        table.execution.in_([run.execution for run in runs]), table.key == DISTANCE + column,
+        table.bound.is_(None), table.note != "",
+    )  # fmt: skip
+    return dict(connection.execute(query.group_by(table.note)).all())
+
+
+def label_history(
+    connection: Connection, definition: MonitorDefinition, runs: Sequence[WindowRun]
+) -> LabelHistory | None:
     """Read how many rows of each window had a label; None for a kind that needs none."""
-    labelled = _read(connection, line, OWN_METRICS, "labelled_rows").mean
-    if not line.definition.kind_value.uses_labels or np.isnan(labelled).all():
+    if not definition.kind_value.uses_labels:
         return None
-    rows = np.array([np.nan if run.row_count is None else run.row_count for run in line.runs])
-    return LabelHistory(rows=rows, labelled=labelled)
+    table = executions.c
+    query = select(table.id, table.labelled_count).where(
+        table.id.in_([run.execution for run in runs])
+    )
+    known = dict(connection.execute(query).all())
+    labelled = np.array([known.get(run.execution) for run in runs], dtype=np.float64)
+    rows = np.array([run.row_count for run in runs], dtype=np.float64)
+    return None if np.isnan(labelled).all() else LabelHistory(rows=rows, labelled=labelled)
 
 
 def estimates(
-    connection: Connection, line: Judged, chosen: MetricResult | None,
-    digests: Mapping[str, Digest],
-) -> tuple[MetricHistory, MetricHistory] | None:  # fmt: skip
+    connection: Connection, runs: Sequence[WindowRun], chosen: MetricResult | None
+) -> tuple[MetricHistory, MetricHistory] | None:
     """Read the chosen metric, or the first that is estimated, by labels and without them."""
-    known = {key: one for digest in digests.values() for key, one in digest.metrics.items()}
-    names = [chosen.key if chosen else "", *known]
-    name = next((one for one in names if one in known and ESTIMATED + one in known), None)
-    if name is None:
-        return None
-    by_labels = metric_history(connection, line, known[name], digests)
-    return by_labels, metric_history(connection, line, known[ESTIMATED + name], digests)
-
-
-def metric_history(
-    connection: Connection, line: Judged, metric: MetricResult,
-    digests: Mapping[str, Digest],
-) -> MetricHistory:  # fmt: skip
-    """Take values from the database, and from documents what only they hold."""
-    none, told_of = MetricResult(metric.name), (digests.get(run.execution) for run in line.runs)
-    found = [one.metrics.get(metric.key, none) if one else none for one in told_of]
-    numbers = np.array([(one.value, one.low, one.high, one.bound) for one in found], np.float64)
-    numbers[~np.isfinite(numbers)] = np.nan
-    told, low, high, bound = numbers.reshape(-1, 4).T
-    values = _metric_values(connection, line, metric)
-    values = np.where(np.isnan(values), told, values)
-    violated = np.array([one.violated for one in found], dtype=bool)
-    return MetricHistory(metric, values, low, high, bound, violated)
-
-
-def stored_metrics(
-    connection: Connection, line: Judged, metric: MetricResult
-) -> Iterator[Row[Any]]:
-    """Find where one metric is stored, the metric itself before its parts.
-
-    A kind may add dimensions: those of the metric must be among them.
-    """
-    series = line.definition.kind_value.series
-    name = series.prefix + quote(metric.name, safe=UNQUOTED)
-    table = metric_table.c
-    namespace, wanted = metric_place(
-        series.namespace, line.definition.name, line.definition.endpoint
+    table = results.c
+    query = select(table.key).where(
+        table.execution.in_([run.execution for run in runs]),
+        table.key.startswith(ESTIMATED, autoescape=True),
     )
-    query = select(metric_table).where(table.namespace == namespace, table.name == name)
-    for key, value in (("Facet", metric.facet), ("FacetValue", metric.facet_value)):
-        if value:
-            wanted[key] = quote(value, safe=UNQUOTED)
-    # The metric itself has the fewest dimensions.
-    for row in sorted(connection.execute(query), key=lambda one: len(one.dimensions)):
-        dimensions = dict(row.dimensions)
-        label = dimensions.get("Label", metric.label) if series.has_label else metric.label
-        if wanted.items() <= dimensions.items() and (not metric.label or label == metric.label):
-            yield row
+    names = connection.scalars(query.distinct())
+    keys = sorted(
+        (one.removeprefix(ESTIMATED) for one in names),
+        key=lambda key: (chosen is None or key != chosen.key, key),
+    )
+    for key in keys:
+        metric = chosen if chosen and chosen.key == key else MetricResult(key)
+        pair = [(key, metric), (ESTIMATED + key, MetricResult(ESTIMATED + key))]
+        by_labels, without = histories(connection, runs, pair)
+        if np.isfinite(by_labels.value).any():
+            return by_labels, without
+    return None
 
 
-def _metric_values(connection: Connection, line: Judged, metric: MetricResult) -> np.ndarray:
-    """Read one measured metric over all windows, NaN where it has no finite value."""
-    for row in stored_metrics(connection, line, metric):
-        values = _aligned(connection, row.id, line.runs).mean
-        if not np.isnan(values).all():
-            return values
-    return np.full(len(line.runs), np.nan)
-
-
-def _read(connection: Connection, line: Judged, namespace: str, name: str) -> _Series:
-    try:
-        namespace, dimensions = metric_place(
-            namespace, line.definition.name, line.definition.endpoint
-        )
-        metric_id = metrics.find(connection, namespace, name, dimensions)
-    except DatapointError:
-        metric_id = None  # No metric can have such a name, as one that is too long.
-    return _aligned(connection, metric_id, line.runs)
-
-
-def _aligned(connection: Connection, metric_id: int | None, runs: Sequence[WindowRun]) -> _Series:
-    """Lay a metric's datapoints over windows by the windows' starts."""
-    numbers = np.full((3, len(runs)), np.nan)
-    notes: list[Mapping[str, object]] = [{}] * len(runs)
-    if metric_id is not None and runs:
-        place = {run.start: index for index, run in enumerate(runs)}
-        table = datapoints.c
-        query = (
-            select(table.time, table.sample_count, table.sum, table.minimum, table.maximum)
-            .add_columns(table.note)
-            .where(table.metric_id == metric_id, table.time.between(min(place), max(place)))
-            .order_by(table.time, table.id)
-        )
-        for row in connection.execute(query):
-            index = place.get(row.time)
-            if index is not None:
-                numbers[:, index] = (row.sum / row.sample_count, row.minimum, row.maximum)
-                notes[index] = row.note or {}
-    numbers[np.abs(numbers) > LARGEST] = np.nan
-    return _Series(numbers[0], numbers[1], numbers[2], tuple(notes))
+def newest_report(connection: Connection, runs: Sequence[WindowRun]) -> StoredReport | None:
+    """Return the newest report of some windows; None where none has one."""
+    table, identity = reports.c, executions.c.id
+    query = (
+        select(table.execution)
+        .join(executions, identity == table.execution)
+        .where(identity.in_([run.execution for run in runs]))
+        .order_by(executions.c.window_start.desc())
+        .limit(1)
+    )
+    newest = connection.scalar(query)
+    return None if newest is None else read_report(connection, newest)

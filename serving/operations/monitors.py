@@ -46,13 +46,10 @@ from driftline.monitors.run.backfill import (
 )
 from driftline.monitors.run.cancel import Cancelled, cancel
 from driftline.monitors.run.captured_window import load_labels
-from driftline.monitors.run.contributing_rows import (
-    ContributingRows,
-    open_contributing_rows,
-    read_report,
-)
+from driftline.monitors.run.contributing_rows import ContributingRows, open_contributing_rows
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.planning import pending
+from driftline.monitors.run.stored_report import read_document
 from driftline.monitors.run.window_queue import RunState, list_runs
 from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor, known_monitor
@@ -366,10 +363,9 @@ def execution_log(connection: Connection, execution_id: ExecutionId) -> list[Jso
 
 # Reports hold frequent values of the rows.
 @operation("GET /executions/{execution_id}/report", role="analyst")
-def report(services: Services, execution_id: ExecutionId) -> Response:
+def report(connection: Connection, execution_id: ExecutionId) -> Response:
     """Return the report of an execution, as it was written: violations, features, segments."""
-    context = services.context
-    content = read_report(context.root, _execution(context, execution_id))[0]
+    content = read_document(connection, get_execution(connection, execution_id))
     return Response(content, media_type="application/json")
 
 

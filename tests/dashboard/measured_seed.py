@@ -31,6 +31,7 @@ from driftline.monitors.results.metric import MetricPoint, MetricResult
 from driftline.monitors.results.violation import Violation
 from driftline.monitors.rows import WindowFacts
 from driftline.monitors.run.captured_window import NO_LABELS
+from driftline.monitors.run.stored_report import store_report
 from driftline.monitors.tables import executions
 from tests.dashboard.seed import Seeded, keep_up, make_engine
 from tests.servers.answering import served
@@ -183,6 +184,8 @@ def _run(
         points = list(report.datapoints(**names, execution_id=identity))
         folder = f"executions/{definition.name}/{window.stamp}/{identity}"
         report.save(Path(root) / folder)
+        with engine.begin() as connection:
+            store_report(connection, identity, report, report.documents()["report.json"])
         row |= {
             "status": "Completed" if report.passed else "CompletedWithViolations",
             "failure_reason": None, "row_count": report.row_count, "request_count": 400,

@@ -22,7 +22,7 @@ def asked(seeded):
     stores = Stores(seeded.engine, seeded.root, seeded.now)
     view = stores.monitor(seeded.monitor, None, HOSTILE)
     assert view.run is not None
-    found = stores.storage.report(view.run.folder).pointing(HOSTILE)
+    found = view.found.pointing(HOSTILE)
     assert found is not None
     query = {"monitor": seeded.monitor, "window": view.run.stamp, "feature": HOSTILE}
     return query, found[0]

@@ -20,7 +20,7 @@ from sqlalchemy import insert, select
 from driftline.access.principal import system_user
 from driftline.capture.tables.dataset import Dataset
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.tables import executions
+from driftline.monitors.tables import executions, results
 from tests.dashboard.conftest import HOSTILE, serving
 from tests.dashboard.journey import by_hand, by_keyboard, journey
 from tests.dashboard.measured_seed import HOSTILE as GROUP
@@ -206,9 +206,17 @@ def judged(connection, definition, start, ratios=()):
         "cause": "", "folder": "", "failure_reason": None, "is_current": True, "digest": "",
         "definition_version": 1, "baseline_version": "",
         "max_drift_ratio": max(ratios, default=None),
-        "drift_ratios": dict(zip(NAMES, map(float, ratios), strict=False)),
     }  # fmt: skip
     connection.execute(insert(executions).values(row))
+    columns = [
+        {
+            "execution": row["id"], "key": f"distance / {name}", "value": float(ratio),
+            "bound": 1.0, "is_violated": False, "note": "",
+        }
+        for name, ratio in zip(NAMES, ratios, strict=False)
+    ]  # fmt: skip
+    if columns:
+        connection.execute(insert(results), columns)
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ def test_the_page_of_a_monitor_of_outliers_shows_the_worst_rows_with_their_score
 
 def test_the_file_has_what_was_answered_and_the_label(stores, seeded):
     line, judged = stores.judged(seeded.monitor, BUG)
-    found = stores.storage.report(judged.folder).pointing(HOSTILE)
+    found = stores.monitor(seeded.monitor, BUG, HOSTILE).found.pointing(HOSTILE)
 
     batch = next(stores.storage.all_rows(line, judged, found))
 

@@ -3,12 +3,13 @@
 import json
 import shutil
 import sqlite3
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import create_engine, delete, func, select, update
 from sqlalchemy.pool import StaticPool
 
 from driftline.alerts.tables import outbox
@@ -19,8 +20,9 @@ from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
-from driftline.monitors.run.report_document import Feature
-from driftline.monitors.tables import executions
+from driftline.monitors.executions import get_execution
+from driftline.monitors.run.stored_report import Feature, read_document
+from driftline.monitors.tables import executions, reports
 
 BUG = "20131118T000000Z"
 
@@ -77,12 +79,18 @@ def test_unknown_window_or_feature_is_not_found(stores, seeded, window, feature)
         stores.monitor(seeded.monitor, window, feature)
 
 
-def judged_with(seeded, row_count):
-    """Show the window of the bug as if so many rows had been judged."""
-    day = datetime(2013, 11, 18, tzinfo=UTC)
+def copied(seeded):
+    """Copy the database into memory."""
     database = create_engine("sqlite://", poolclass=StaticPool)
     with sqlite3.connect(seeded.engine.url.database) as source, database.connect() as target:
         source.backup(target.connection.driver_connection)
+    return database
+
+
+def judged_with(seeded, row_count):
+    """Show the window of the bug as if so many rows had been judged."""
+    day = datetime(2013, 11, 18, tzinfo=UTC)
+    database = copied(seeded)
     early = executions.update().where(executions.c.window_start == day)
     with database.begin() as connection:
         connection.execute(early.values(row_count=row_count))
@@ -99,8 +107,11 @@ def test_rows_that_were_deleted_since_the_verdict_are_said_and_nobody_is_sent_to
     assert "monitor run" not in note
 
 
-def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
-    bare = Stores(seeded.engine, str(tmp_path), seeded.now)
+def test_a_report_that_was_erased_leaves_the_verdict(seeded):
+    database = copied(seeded)
+    with database.begin() as connection:
+        connection.execute(delete(reports))
+    bare = Stores(database, seeded.root, seeded.now)
 
     view = bare.monitor(seeded.monitor, BUG, None)
 
@@ -111,14 +122,14 @@ def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
     assert said.startswith("No violation, but this window's documents have been deleted (")
 
 
-def test_captured_rows_are_not_shown_for_those_that_a_script_made(stores, seeded, tmp_path):
-    root = tmp_path / "store"
-    shutil.copytree(seeded.root, root)
-    for file in (root / "executions" / seeded.monitor / BUG).glob("*/report.json"):
-        report = json.loads(file.read_text())
-        file.write_text(json.dumps({**report, "details": {"preprocess": "<rows>.py"}}))
+def test_captured_rows_are_not_shown_for_those_that_a_script_made(stores, seeded):
+    database, run = copied(seeded), stores.monitor(seeded.monitor, BUG, None).run
+    with database.begin() as connection:
+        report = json.loads(read_document(connection, get_execution(connection, run.execution)))
+        made = json.dumps({**report, "details": {"preprocess": "<rows>.py"}}).encode()
+        connection.execute(update(reports).values(document=zlib.compress(made)))
 
-    view = Stores(seeded.engine, str(root), seeded.now).monitor(seeded.monitor, BUG, "carrier")
+    view = Stores(database, seeded.root, seeded.now).monitor(seeded.monitor, BUG, "carrier")
 
     assert view.feature.feature == "carrier"
     assert (view.comparison, view.rows) == (None, None)
@@ -212,8 +223,7 @@ def test_drift_of_columns_is_what_their_reports_say(stores, seeded):
     shown = stores.monitor(seeded.monitor, BUG, None)
     place = [one.start for one in view.drift.windows].index(shown.run.start)
     by_name = dict(zip(view.drift.features, view.drift.ratios[:, place], strict=True))
-    report = stores.storage.report(shown.run.folder)
-    broken = {one.feature_name for one in report.violations}
+    broken = {one.feature_name for one in shown.found.violations}
 
     for feature in shown.features:
         ratio = by_name.get(feature.feature, np.nan)

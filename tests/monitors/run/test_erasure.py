@@ -17,6 +17,7 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run.erasure import clear_windows
+from driftline.monitors.run.stored_report import StoredReport, read_report
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver
 from tests.monitors.conftest import DAY, START, run_day
@@ -36,6 +37,11 @@ from tests.servers.postgres import both_databases, both_in_full
 __all__ = ["judged", "receiver"]
 
 
+def stored(engine: Engine, run: Execution) -> StoredReport | None:
+    with engine.connect() as connection:
+        return read_report(connection, run.id)
+
+
 def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
     judged: Execution, engine: Engine, root: str, tmp_path: Path
 ) -> None:
@@ -44,10 +50,12 @@ def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
     assert any("report.json" in name for name in before)
     assert any(".parquet" in name for name in before)
     assert len(before) >= 4
+    assert stored(engine, judged)
 
     found = erase_person(engine, root, tmp_path)
 
     assert holding(root, engine) == []
+    assert not stored(engine, judged), "compressed, so that no byte shows what it holds"
     assert found.windows == 1
     assert found.messages >= 8
 
