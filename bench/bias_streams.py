@@ -28,7 +28,13 @@ from driftline.monitors.engine.reference import Reference
 from driftline.monitors.engine.sums import GROUPS
 from driftline.monitors.kinds.bias.metrics import measure
 from driftline.monitors.kinds.bias.reference import JUDGED
-from driftline.monitors.kinds.bias.sums import ShownMetrics, judged_set, pairs_of
+from driftline.monitors.kinds.bias.sums import (
+    NAMES,
+    bias_metrics,
+    interval_ends,
+    pairs_of,
+    shown_reference,
+)
 
 START, DAY = datetime(2026, 1, 5, tzinfo=UTC), timedelta(days=1)
 LEVEL = 1.0 / 365.0
@@ -96,7 +102,7 @@ class People:
 def reference_of(days: Sums, *, timed: bool) -> Reference:
     """Learn a reference of drawn days."""
     buckets = days.sum(axis=0)
-    metrics = judged_set([JUDGED], buckets.sum(axis=0))
+    metrics = bias_metrics([(0, name) for name in JUDGED], buckets.sum(axis=0))
     return Reference(metrics, buckets, days.sum(axis=1) if timed else None)
 
 
@@ -211,11 +217,10 @@ def coverage(draws: int, seed: int) -> None:
             for draw in range(draws):
                 if draw % 20 == 0:
                     usual = one.days(rng, 300, np.zeros((28, 2))).sum(axis=0)
-                    shown = ShownMetrics(usual.reshape(GROUPS, 2, 1, 3, 3), stratified=False)
+                    shown = shown_reference(usual)
                 [window] = one.days(rng, rows, np.zeros((1, 2)))
-                limits = shown.limits(window.reshape(GROUPS, 2, 1, 3, 3))
-                for metric, (low, high) in limits.items():
-                    is_open = low is None or high is None
+                for metric, (low, high) in zip(NAMES, interval_ends(shown, window), strict=True):
+                    is_open = np.isnan(low + high)
                     inside = not is_open and low <= truth[metric] <= high
                     held[metric].append(np.nan if is_open else inside)
             parts = []

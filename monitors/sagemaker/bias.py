@@ -88,10 +88,8 @@ def evaluate(context: CheckContext) -> Report:
         labelled_count=labelled_count(counted.counts),
         metrics=tuple(finding.result for finding in findings),
         files={ANALYSIS: document_of(plan, [window.measured for window in windows])},
-        points=points_of(
-            findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
-        ),
-        details=details_of(plan, counted.counts, pairs),
+        points=points_of(findings, plan, violations),
+        details=details_of(plan, counted, pairs),
     )
 
 
@@ -118,12 +116,12 @@ def _finding(
 ) -> Finding:
     """Hold one metric against the allowed range, as far from 0 as the baseline on either side."""
     measured = window.measured | {name: window.measured.get(name, Measured(None, NO_STRATA))}
-    shown = WindowGroup(window.counts, measured, {}, window.flip)
+    shown = WindowGroup(window.counts, measured)
     result, value = shown_result(group, name, shown, required), measured[name].value
     if value is None and required is not None:  # Told as not computed, for it is to be held to.
         result = replace(result, operator="GreaterThanThreshold")
     if value is None or required is None:
-        return Finding(result, at, required)
+        return Finding(result, at)
     allowed = abs(required)
     # SageMaker sums in another order: its own rows miss its own value by the last bits.
     most = allowed + ROUNDING * max(1.0, allowed)
@@ -133,5 +131,4 @@ def _finding(
         operator="LessThanThreshold" if value < 0 else "GreaterThanThreshold",
         severity="ticket" if abs(value) > most else None,
     )
-    ratio = abs(value) / allowed if allowed else math.inf
-    return Finding(judged, at, required, ratio=ratio if math.isfinite(ratio) else None)
+    return Finding(judged, at)

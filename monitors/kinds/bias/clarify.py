@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.monitors.kinds.bias.counts import FacetCounts
-from driftline.monitors.kinds.bias.flip_test import Flip, flips_of, with_flip
+from driftline.monitors.kinds.bias.flip_test import flips_of, with_flip
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.metrics import (
     MISSING,
@@ -44,18 +44,16 @@ class ClarifyGroup:
 
     counts: Counts
     measured: dict[str, Measured]
-    flip: Flip | None
 
     @classmethod
-    def of(cls, counts: Counts, plan: Plan, flip: Flip | None) -> ClarifyGroup:
+    def of(cls, counts: Counts, plan: Plan, flip: Measured | None) -> ClarifyGroup:
         """Measure one counted group; `flip` is its flip test."""
         found = clarify_metrics(counts, stratified=plan.is_stratified)
-        ends = found["DPPL"].reason == NONE_PREDICTED
-        told = Flip(reason=NONE_PREDICTED) if flip is not None and ends else flip
-        measured = with_flip(found, told)
+        if flip is not None and found["DPPL"].reason == NONE_PREDICTED:
+            flip = found["DPPL"]
         metrics = plan.metrics
-        asked = {name: one for name, one in measured.items() if name in metrics}
-        return cls(counts, asked, flip if "FT" in metrics else None)
+        measured = {name: one for name, one in with_flip(found, flip).items() if name in metrics}
+        return cls(counts, measured)
 
 
 def reference_groups(plan: Plan) -> list[ClarifyGroup]:
@@ -76,7 +74,7 @@ def clarify_counts(group: Group, own: FacetCounts, *, is_merged: bool = False) -
     all are missing. With `is_merged`, rows without a label are left out.
     """
     counts = own.pair(group.values)
-    counts[0] += own.valueless
+    counts[0] += own.by_stratum[:, -1]
     if counts[:, :, :MISSING].any():
         if not is_merged:
             counts[:, :, 0] += counts[:, :, MISSING]

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from driftline.monitors.engine.block_test import Tested
-from driftline.monitors.kinds.bias.flip_test import Flip
+from driftline.monitors.engine.metric import Array
+from driftline.monitors.engine.reference import Reference
+from driftline.monitors.engine.threshold_test import Threshold, judge_thresholds
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.metrics import (
+    LABEL_FREE,
     POST_TRAINING,
     PRE_TRAINING,
     RATES,
     Measured,
-    Side,
     needed_rows,
     sides_of,
 )
-from driftline.monitors.kinds.bias.reference import BiasReference, ReferenceGroup
-from driftline.monitors.kinds.bias.sums import TOLERANCE, Limits
+from driftline.monitors.kinds.bias.reference import BiasReference
+from driftline.monitors.kinds.bias.sums import NAMES, QUADRATIC, TOLERANCE, Place
 from driftline.monitors.results.metric import (
+    RATIOS,
     REFERENCE_LACKS,
     TOO_VARIABLE,
     UNDEFINED,
+    UNFAIR_LABELS,
     MetricResult,
     neutral_of,
 )
@@ -37,9 +39,6 @@ from driftline.monitors.results.violation import Severity
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 # Even a group in which nobody, or everybody, is positive would be no violation.
 NOT_TESTABLE = f"{TOO_VARIABLE}a longer window or reference would do"
-# Below it all evidence is the same.
-LEAST_CHANCE = 1e-300
-Z95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,9 @@ class WindowGroup:
 
     pair: NDArray[np.int64]  # The others and the group, shape (2, strata + 1, 3, 3).
     measured: Mapping[str, Measured]
-    limits: Mapping[str, Limits]  # 95% intervals.
-    flip: Flip | None
-
-    @cached_property
-    def sides(self) -> tuple[Side, Side]:
-        """The others and the group, without strata."""
-        return sides_of(self.pair)
+    # 95% intervals by metric, of the window and of the reference: two ends each.
+    limits: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    unfair: str = ""  # How labelled rows differ from all others; "" where labels are fair.
 
 
 @dataclass(frozen=True)
@@ -63,51 +58,105 @@ class Finding:
 
     result: MetricResult
     group: int  # Index of the group in the plan.
-    required: float | None  # The reference's value, or the limit somebody set.
-    is_limit: bool = False
-    excess: float = 0.0  # Evidence beyond what a violation needs, in nats; 0 when it is none.
-    # Distance over the distance at which a violation begins; None when not judged.
-    ratio: float | None = None
+    is_limit: bool = False  # Whether the reference is a limit that somebody set.
     windows: int = 1  # Over how many windows it is found.
 
 
 def find(
-    reference: BiasReference, window: Sequence[WindowGroup], tested: Sequence[Tested], level: float
+    reference: BiasReference,
+    window: Sequence[WindowGroup],
+    tested: Sequence[Tested],
+    limited: Mapping[Place, Tested],
 ) -> list[Finding]:
     """Return every metric of every group, then what longer spans alone find.
 
-    `tested` are the engine's results: the judged metrics of the compared groups, by span.
+    `tested` are the engine's results of the judged metrics, by span, of the window alone first;
+    `limited` those of limits.
     """
-    places = [(at, name) for at, one in enumerate(reference.groups) for name in one.judged]
+    places = reference.judged
     alone = dict(zip(places, tested, strict=False))
-    limits = sum(len(one.limits) for one in reference.groups)
     found = [
-        _finding(reference, at, window[at], name, alone.get((at, name)), level / max(limits, 1))
+        _finding(reference, at, window[at], name, alone.get((at, name)), limited.get((at, name)))
         for at in range(len(window))
         for name in (*POST_TRAINING, *PRE_TRAINING)
         if name in window[at].measured
     ]
     known = {(one.group, one.result.name) for one in found if one.result.violated}
-    for start in range(len(places), len(tested), max(len(places), 1)):
-        for (at, name), one in zip(places, tested[start : start + len(places)], strict=True):
-            if one.violated and (at, name) not in known:
-                known.add((at, name))
-                found.append(_of_span(reference, at, one, level))
+    for number, one in enumerate(tested[len(places) :]):
+        at, name = places[number % len(places)]
+        if one.violated and (at, name) not in known and not is_unfair(window[at], name):
+            known.add((at, name))
+            group = reference.plan.groups[at]
+            result = MetricResult(
+                name=name, value=one.value, low=one.low, high=one.high, reference=one.reference,
+                count=int(one.support), facet=group.facet.name, facet_value=group.text,
+            )  # fmt: skip
+            found.append(Finding(_judged(result, one), at, windows=one.windows))
     return found
+
+
+def is_unfair(window: WindowGroup, name: str) -> bool:
+    """Whether a metric rests on labels that are no fair sample."""
+    return bool(window.unfair) and name not in LABEL_FREE
+
+
+def withhold(
+    findings: Sequence[Finding], window: Sequence[WindowGroup]
+) -> tuple[list[Finding], list[str]]:
+    """Leave metrics without a fair sample of labels unjudged; name those that were violations."""
+    found, withheld = [], []
+    for one in findings:
+        result, unfair = one.result, window[one.group].unfair
+        if is_unfair(window[one.group], result.name) and result.judged:
+            withheld += [result.shown] * result.violated
+            result = replace(
+                result, bound=None, operator="", p_value=None, severity=None,
+                note=f"{UNFAIR_LABELS}{unfair}",
+            )  # fmt: skip
+        found.append(replace(one, result=result))
+    return found, withheld
+
+
+def limit_tests(
+    reference: BiasReference,
+    shown: Reference,
+    buckets: Array,
+    window: Sequence[WindowGroup],
+    level: float,
+) -> dict[Place, Tested]:
+    """Test the metrics with a limit by group and name: as far from "no difference" as that says.
+
+    `shown`, of all metrics, lends its rows' variance.
+    """
+    # Of a document's values nobody knows how sure they are.
+    tolerance = 0.0 if reference.plan.reference else TOLERANCE
+    thresholds = {}
+    for at, limits in enumerate(reference.limits):
+        for name in {*limits} & {*NAMES} & {*window[at].measured}:
+            value = window[at].measured[name].value
+            if value is not None and math.isfinite(limits[name]):
+                side, edge = _edge(name, value, limits[name])
+                edge += side * tolerance
+                edge = math.sqrt(edge) if name in QUADRATIC else edge
+                metric = at * len(NAMES) + NAMES.index(name)
+                thresholds[at, name] = Threshold(metric, edge, side)
+    listed = [*thresholds.values()]
+    tested = judge_thresholds(shown.metrics, buckets, listed, level=level, reference=shown)
+    return dict(zip(thresholds, tested, strict=True))
 
 
 def shown_result(
     group: Group, name: str, window: WindowGroup, reference: float | None
 ) -> MetricResult:
     """Return a metric as measured, without a verdict."""
-    low, high = window.limits.get(name, (None, None))
     measured = window.measured[name]
-    rows: float = sum(float(needed_rows(name, side)) for side in window.sides)
-    if name == "FT" and window.flip is not None:
-        rows = window.flip.others + window.flip.group
-        low, high = window.flip.limits(Z95) or (None, None)
+    low, high, least, most = (
+        None if math.isnan(end) else end for end in window.limits.get(name, (math.nan,) * 4)
+    )
     return MetricResult(
-        name=name, value=measured.value, low=low, high=high, reference=reference, count=int(rows),
+        name=name, value=measured.value, low=low, high=high, reference=reference,
+        reference_low=least, reference_high=most,
+        count=int(sum(needed_rows(name, side) for side in sides_of(window.pair))),
         facet=group.facet.name, facet_value=group.text,
         note="" if measured.value is not None else f"{UNDEFINED}{measured.reason}",
     )  # fmt: skip
@@ -119,92 +168,64 @@ def _finding(
     window: WindowGroup,
     name: str,
     tested: Tested | None,
-    level: float,
+    limited: Tested | None,
 ) -> Finding:
-    group, own = reference.plan.groups[at], reference.groups[at]
-    usual, limit = own.measured.get(name, Measured(None)), own.limits.get(name)
-    required = usual.value if limit is None else limit
-    result = shown_result(group, name, window, required)
+    usual = reference.measured[at].get(name, Measured(None))
+    limit = reference.limits[at].get(name)
+    result = shown_result(
+        reference.plan.groups[at], name, window, usual.value if limit is None else limit
+    )
     if limit is not None:
-        tolerance = 0.0 if reference.plan.reference else TOLERANCE
-        return _by_limit(Finding(result, at, limit, is_limit=True), tolerance, level)
-    low, high = _reference_limits(own, name)
-    result = replace(result, reference_low=low, reference_high=high)
-    finding = Finding(result, at, required)
-    return finding if tested is None else _by_test(finding, usual, tested, level)
-
-
-def _reference_limits(own: ReferenceGroup, name: str) -> Limits:
-    if name == "FT" and own.flip is not None:
-        return own.flip.limits(Z95) or (None, None)
-    return own.shown.reference_limits.get(name, (None, None))
-
-
-def _by_test(finding: Finding, usual: Measured, tested: Tested, level: float) -> Finding:
-    """Take the engine's verdict."""
-    result = finding.result
+        result = replace(result, reference_low=None, reference_high=None)
+        return Finding(_by_limit(result, limit, limited, reference), at, is_limit=True)
+    if tested is None:
+        return Finding(result, at)
     if tested.state == "undefined":
-        note = result.note
-        if not note:
-            lack = usual.reason.removeprefix("no_").replace("_", " ")
-            note = f"{REFERENCE_LACKS}{lack or 'such rows'}"
+        lack = usual.reason.removeprefix("no_").replace("_", " ")
+        note = result.note or f"{REFERENCE_LACKS}{lack or 'such rows'}"
         # With a side it counts as not judged: nobody is to take it for a pass.
-        return replace(finding, result=replace(result, note=note, operator=ABOVE))
-    if tested.state == "not_testable":
-        return replace(finding, result=replace(result, note=NOT_TESTABLE))
-    return _judged(finding, tested.bound, tested.p_value, level, tested.violated, "ticket")
+        return Finding(replace(result, note=note, operator=ABOVE), at)
+    return Finding(_judged(result, tested), at)
 
 
-def _by_limit(finding: Finding, tolerance: float, level: float) -> Finding:
-    """Hold a metric to a limit: as far from "no difference", on either side, as that says.
+def _by_limit(
+    result: MetricResult, limit: float, tested: Tested | None, reference: BiasReference
+) -> MetricResult:
+    if result.value is None:
+        return replace(result, operator=ABOVE)
+    severity: Severity = "page" if reference.plan.reference else "ticket"
+    if result.name not in NAMES:  # Nothing tells how much it varies: Clarify's rule holds.
+        side, edge = _edge(result.name, result.value, limit)
+        is_beyond = side * (result.value - edge) > 0
+        return replace(
+            result, bound=edge, operator=ABOVE if side > 0 else BELOW,
+            severity=severity if is_beyond else None,
+        )  # fmt: skip
+    is_share = result.name in RATES and bool(RATES[result.name].words)
+    most = 1.0 if is_share else math.inf
+    least = 0.0 if result.name in RATIOS else -most
+    if tested is None or tested.state != "judged" or not least < tested.bound < most:
+        return replace(result, note=NOT_TESTABLE)
+    return _judged(result, tested, severity)
 
-    It is a violation where the interval at the level lies beyond the limit.
-    """
-    result, limit = finding.result, finding.required
-    assert limit is not None
-    if result.note or result.value is None:
-        return replace(finding, result=replace(result, operator=ABOVE))
-    if result.low is None or result.high is None or math.isinf(limit):
-        return replace(finding, result=replace(result, note=NOT_TESTABLE))
-    neutral = neutral_of(result.name)
-    side = 1.0 if result.value >= neutral else -1.0
+
+def _edge(name: str, value: float, limit: float) -> tuple[int, float]:
+    """Return the side on which a value lies, and where a limit ends the values allowed there."""
+    neutral = neutral_of(name)
+    side = 1 if value >= neutral else -1
     ends = (limit, 1.0 / limit if limit else math.inf) if neutral else (abs(limit), -abs(limit))
-    edge = (max(ends) if side > 0 else min(ends)) + side * tolerance
-    error = max(abs(result.value - (result.low if side > 0 else result.high)) / Z95, LEAST_CHANCE)
-    chance = 2.0 * float(special.ndtr(-side * (result.value - edge) / error))
-    bound = edge - side * float(special.ndtri(level / 2.0)) * error
-    if result.name in RATES and abs(bound) > 1.0 and RATES[result.name].words:
-        return replace(finding, result=replace(result, note=NOT_TESTABLE))
-    severity: Severity = "page" if tolerance == 0.0 else "ticket"
-    return _judged(finding, bound, min(chance, 1.0), level, chance < level, severity)
+    return side, max(ends) if side > 0 else min(ends)
 
 
-def _of_span(reference: BiasReference, at: int, tested: Tested, level: float) -> Finding:
-    """Return the violation of several windows together."""
-    group = reference.plan.groups[at]
-    result = MetricResult(
-        name=tested.name, value=tested.value, low=tested.low, high=tested.high,
-        reference=tested.reference, count=int(tested.support),
-        facet=group.facet.name, facet_value=group.text,
-    )  # fmt: skip
-    finding = Finding(result, at, tested.reference, windows=tested.windows)
-    return _judged(finding, tested.bound, tested.p_value, level, tested.violated, "ticket")
-
-
-def _judged(
-    finding: Finding, bound: float, chance: float, level: float, violated: bool, severity: Severity
-) -> Finding:
-    result = finding.result
-    assert result.value is not None
-    assert finding.required is not None
-    start = finding.required
-    room = abs(bound - start)
+def _judged(result: MetricResult, tested: Tested, severity: Severity = "ticket") -> MetricResult:
+    """Take the engine's verdict."""
+    if tested.state == "not_testable":
+        return replace(result, note=NOT_TESTABLE)
+    assert result.reference is not None
     return replace(
-        finding,
-        result=replace(
-            result, bound=bound, operator=ABOVE if bound >= start else BELOW, p_value=chance,
-            severity=severity if violated else None,
-        ),
-        excess=max(math.log(level / max(chance, LEAST_CHANCE)), 0.0) if violated else 0.0,
-        ratio=abs(result.value - start) / room if room else None,
-    )  # fmt: skip
+        result,
+        bound=tested.bound,
+        operator=ABOVE if tested.bound >= result.reference else BELOW,
+        p_value=tested.p_value,
+        severity=severity if tested.violated else None,
+    )

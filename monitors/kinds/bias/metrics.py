@@ -27,7 +27,7 @@ MISSING = 2
 PRE_TRAINING, POST_TRAINING = BIAS_METRICS.values()
 # Need true and predicted answers of the same rows.
 NEED_BOTH = ("AD", "DAR", "DCA", "DCR", "DRR", "GE", "RD", "SD", "TE")
-LABEL_FREE = ("CI", "CDDPL", "DI", "DPPL")
+LABEL_FREE = ("CI", "CDDPL", "DI", "DPPL", "FT")
 DIVERGENCES = ("KL", "JS", "LP", "TVD", "KS")
 
 Counts = NDArray[np.generic]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from driftline.baseline.clarify import BIAS_METRICS
-from driftline.baseline.foreign_values import new_class_rows
 from driftline.baseline.outcomes import (
     Outcomes,
     compared_features,
@@ -24,7 +22,7 @@ from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
-from driftline.monitors.engine.sums import groups_of
+from driftline.monitors.engine.sums import GROUPS, block_index, groups_of
 from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.bias.counts import (
     Codes,
@@ -111,7 +109,7 @@ class Plan:
         """Facets by which rows are counted, each once."""
         return tuple(dict.fromkeys(group.counted for group in self.groups))
 
-    def reference_pair(self, group: Group) -> NDArray[np.int64] | None:
+    def reference_pair(self, group: Group) -> Codes | None:
         """Return the reference's other rows and the group's; None when not known."""
         counts = self.reference.get(group.counted)
         return None if counts is None else counts.pair(group.values)
@@ -152,11 +150,6 @@ def _asked(roles: Roles) -> tuple[str, ...]:
     )
 
 
-def bucket_of(first: int, rows: int) -> Codes:
-    """Return the engine's group of each row, by its index."""
-    return groups_of(rows, first)
-
-
 def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     """Make the plan of a check."""
     document = baseline.documents.get(ANALYSIS)
@@ -181,9 +174,10 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
         problem=roles.problem, threshold=roles.threshold, group=roles.group,
     )  # fmt: skip
     counted = [facet.counted for facet in facets]
-    counts, _ = count_rows(outcomes.table.to_batches(), own, counted, bucket_of)
+    table = outcomes.table
+    counts = count_rows(table, own, counted, groups_of(len(table)), GROUPS)
     if roles.positive != outcomes.roles.positive and not any(
-        one.answered[1].any() or one.answered[:, 1].any() for one in counts.values()
+        one.answered[:, 1].any() or one.answered[:, :, 1].any() for one in counts.values()
     ):
         raise InputError(
             f'positive "{roles.positive}": no answer or label of the reference is; it was made '
@@ -192,7 +186,7 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     named = [
         group
         for facet, key in zip(facets, counted, strict=True)
-        for group in compared_groups(facet, counts[key], outcomes.table)
+        for group in compared_groups(facet, counts[key], table)
     ]
     if not named:
         raise InputError(
@@ -218,72 +212,34 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     )
 
 
-def unusable_of(
-    counts: Mapping[Facet, FacetCounts],
-    impossible: int,
-    roles: Roles,
-    columns: Collection[str],
-) -> Unusable:
+def unusable_of(counts: Mapping[Facet, FacetCounts], table: pa.Table, roles: Roles) -> Unusable:
     """Count the predictions that no metric can use; none of missing columns."""
-    names = {roles.prediction, *roles.probability[-1:]} & {*columns}
-    if not names or not counts:
+    if {roles.prediction, *roles.probability[-1:]}.isdisjoint(table.column_names):
         return Unusable()
     answered = next(iter(counts.values())).answered
-    words = "of infinite size" if roles.problem == "regression" else "outside 0 to 1"
-    missing = int(answered[:, MISSING].sum()) - impossible
-    return Unusable(int(answered.sum()), missing, impossible, words)
+    impossible = impossible_predictions(table, roles)
+    return Unusable(
+        rows=len(table),
+        missing=int(answered[:, :, MISSING].sum()) - impossible,
+        impossible=impossible,
+        words="of infinite size" if roles.problem == "regression" else "outside 0 to 1",
+        labels=labelled_count(counts),
+    )
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """The reference's rows by block of time, in order; a block without rows is empty."""
-
-    counts: Mapping[Facet, FacetCounts]
-    count: int
-
-    @property
-    def answered(self) -> NDArray[np.int64]:
-        """All rows of each block with some by label and prediction, shape (B, 3, 3)."""
-        found = next(iter(self.counts.values())).parts_answered(self.count)
-        return found[found.any(axis=(1, 2))]
-
-
-def reference_blocks(plan: Plan, length: timedelta) -> Blocks | None:
-    """Count the reference by blocks of time of a length since 1970; None when it has no times."""
+def reference_blocks(plan: Plan, length: timedelta) -> dict[Facet, FacetCounts] | None:
+    """Count the reference by blocks of time of a length; None when it has no times."""
     outcomes = plan.outcomes
     if outcomes is None or outcomes.roles.timestamp is None:
         return None
     times = coerce(outcomes.table[outcomes.roles.timestamp], "timestamp")[0]
-    known = times.is_valid().to_numpy(zero_copy_only=False)
-    if not known.any():
+    timed = np.flatnonzero(times.is_valid())
+    if not len(timed):
         return None
-    block = times.fill_null(0).cast(pa.int64()).to_numpy() // (length // timedelta(microseconds=1))
-    first, count = block[known].min(), int(np.ptp(block[known])) + 1
-    # Rows without a time are of no block.
-    block = np.where(known, block - first, count)
-    counts, _ = count_rows(
-        outcomes.table.to_batches(), outcomes.roles, plan.counted,
-        lambda start, rows: block[start : start + rows],
-    )  # fmt: skip
-    return Blocks(counts, count)
-
-
-def unusable_reference(plan: Plan, blocks: Sequence[NDArray[np.int64]]) -> Unusable:
-    """Count the reference's predictions that no metric can use; missing ones by block, too.
-
-    `blocks` are its rows by label and prediction, (3, 3) each.
-    """
-    if plan.outcomes is None:
-        return Unusable()
-    table, roles = plan.outcomes.table, plan.outcomes.roles
-    impossible = impossible_predictions(table, roles)
-    found = unusable_of(plan.reference, impossible, roles, table.column_names)
-    labels, new = labelled_count(plan.reference), new_class_rows(table, roles)
-    found = replace(found, labels=labels, unknown=new)
-    if not found.missing:
-        return found
-    counts = [(int(one.sum()), int(one[:, MISSING].sum())) for one in blocks]
-    return replace(found, blocks=counts)
+    time_us = times.drop_null().cast(pa.int64()).to_numpy()
+    kept, block, count = block_index(time_us // (length // timedelta(microseconds=1)))
+    table = outcomes.table.take(pa.array(timed[kept]))
+    return count_rows(table, outcomes.roles, plan.counted, block, count, known=plan.reference)
 
 
 def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import isclose
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.baseline.foreign_values import new_class_rows
 from driftline.monitors.engine.reference import Reference
-from driftline.monitors.engine.sums import GROUPS
 from driftline.monitors.kinds.bias.clarify import reference_groups
 from driftline.monitors.kinds.bias.counts import FacetCounts
-from driftline.monitors.kinds.bias.flip_test import Flip, flips_of, with_flip
+from driftline.monitors.kinds.bias.flip_test import flips_of, with_flip
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.metrics import MISSING, POST_TRAINING, Measured, measure_group
-from driftline.monitors.kinds.bias.plan import Plan, reference_blocks, unusable_reference
-from driftline.monitors.kinds.bias.sums import ShownMetrics, bucket_sums, judged_set
+from driftline.monitors.kinds.bias.plan import Plan, reference_blocks, unusable_of
+from driftline.monitors.kinds.bias.sums import Place, bias_metrics, bucket_sums, shown_reference
 from driftline.monitors.results.unusable import Unusable
 from driftline.roles import Facet
 
@@ -29,65 +29,59 @@ JUDGED_LABELS = ("DPL",)
 # A value of the document that differs by more than rounding was set by somebody.
 ROUNDING = 1e-9
 
-
-@dataclass(frozen=True)
-class ReferenceGroup:
-    """What is known of one group."""
-
-    measured: Mapping[str, Measured]  # Its metrics in the reference; empty when not known.
-    shown: ShownMetrics
-    flip: Flip | None  # Its flip test; None where it is not run.
-    judged: tuple[str, ...]  # Metrics compared with the reference.
-    limits: Mapping[str, float]  # Metrics with a limit in analysis.json.
+Limits = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class BiasReference:
-    """What windows of one length are compared with."""
+    """What windows of one length are compared with; sequences are by group."""
 
     plan: Plan
-    groups: Sequence[ReferenceGroup]
-    # Of the judged metrics of all groups; None when nothing of the reference is judged.
-    sums: Reference | None
+    limits: Sequence[Limits]  # Metrics with a limit in analysis.json.
+    # The reference's metrics; empty where only analysis.json is known.
+    measured: Sequence[Mapping[str, Measured]]
+    # Of the metrics that are compared with the reference, by place; None where there are none.
+    judged: Sequence[Place] = ()
+    sums: Reference | None = None
+    shown: Reference | None = None  # Of all metrics NAMES of all groups.
     answered: Sequence[NDArray[np.int64]] = ()  # All rows, then each block's, (3, 3).
     # Predictions of the reference that no metric can use.
     unusable: Unusable = field(default_factory=Unusable)
 
-    @property
-    def compared(self) -> list[Group]:
-        """The groups with a judged metric."""
-        both = zip(self.plan.groups, self.groups, strict=True)
-        return [group for group, own in both if own.judged]
-
 
 def learn(plan: Plan, length: timedelta) -> BiasReference:
     """Learn a plan's reference for windows whose blocks have a length."""
-    if not plan.reference:
-        groups = [_by_document(plan, group) for group in plan.groups]
-        return BiasReference(plan, groups, None)
-    near = None if plan.outcomes is None else plan.outcomes.neighbours
-    flips = flips_of(plan, near, plan.outcomes.roles if plan.outcomes else plan.roles)
+    outcomes = plan.outcomes
+    if outcomes is None:
+        required = [_limits_of_document(plan, group) for group in plan.groups]
+        return BiasReference(plan, required, [{}] * len(required))
+    flips = flips_of(plan, outcomes.neighbours, outcomes.roles)
     measured = measured_of(plan, plan.reference, flips)
     limits = _set_limits(plan, measured)
-    groups = [
-        _by_rows(plan, *one) for one in zip(plan.groups, measured, flips, limits, strict=True)
+    judged = [
+        (at, name)
+        for at, group in enumerate(plan.groups)
+        for name in _judged(plan, group, measured[at], limits[at])
     ]
+    buckets = bucket_sums(plan.groups, plan.reference)
     blocks = reference_blocks(plan, length)
-    judged = [(group, own.judged) for group, own in zip(plan.groups, groups, strict=True)]
-    compared = [(group, names) for group, names in judged if names]
-    sums = None
-    if compared:
-        named, names = zip(*compared, strict=True)
-        buckets = bucket_sums(named, plan.reference, GROUPS)
-        days = None if blocks is None else bucket_sums(named, blocks.counts, blocks.count)
-        sums = Reference(judged_set(names, buckets.sum(axis=0)), buckets, days)
-    answered = [next(iter(plan.reference.values())).answered]
-    answered += [] if blocks is None else [*blocks.answered]
-    return BiasReference(plan, groups, sums, answered, unusable_reference(plan, answered[1:]))
+    days = None if blocks is None else bucket_sums(plan.groups, blocks)
+    total = buckets.sum(axis=0)
+    sums = Reference(bias_metrics(judged, total), buckets, days) if judged else None
+    shown = shown_reference(buckets)
+    of_blocks = [] if blocks is None else [*next(iter(blocks.values())).answered]
+    answered = [one for one in of_blocks if one.any()]
+    unusable = replace(
+        unusable_of(plan.reference, outcomes.table, outcomes.roles),
+        unknown=new_class_rows(outcomes.table, outcomes.roles),
+        blocks=[(int(one.sum()), int(one[:, MISSING].sum())) for one in answered],
+    )
+    whole = next(iter(plan.reference.values())).answered.sum(axis=0)
+    return BiasReference(plan, limits, measured, judged, sums, shown, [whole, *answered], unusable)
 
 
 def measured_of(
-    plan: Plan, counts: Mapping[Facet, FacetCounts], flips: Sequence[Flip | None]
+    plan: Plan, counts: Mapping[Facet, FacetCounts], flips: Sequence[Measured | None]
 ) -> list[dict[str, Measured]]:
     """Measure each counted group, with its flip test; of the metrics, those asked for."""
     found, asked = [], plan.metrics
@@ -98,60 +92,52 @@ def measured_of(
     return found
 
 
-def _by_document(plan: Plan, group: Group) -> ReferenceGroup:
-    """Take the values of analysis.json as limits of what is judged."""
+def _limits_of_document(plan: Plan, group: Group) -> Limits:
+    """Return the values of analysis.json of what is judged."""
     required = plan.required(group) or {}
     names = JUDGED if set(POST_TRAINING) & set(required) else JUDGED_LABELS
-    limits = {name: one for name, one in required.items() if name in names and one is not None}
-    shown = ShownMetrics(None, stratified=plan.is_stratified)
-    return ReferenceGroup({}, shown, None, (), limits)
+    return {name: one for name, one in required.items() if name in names and one is not None}
 
 
-def _by_rows(
-    plan: Plan,
-    group: Group,
-    measured: Mapping[str, Measured],
-    flip: Flip | None,
-    limits: Mapping[str, float],
-) -> ReferenceGroup:
-    counts, required = plan.reference[group.counted], plan.required(group)
-    has_predictions = bool(counts.answered[:, :MISSING].any())
-    names = () if plan.is_mirror(group) else JUDGED if has_predictions else JUDGED_LABELS
-    judged = tuple(
+def _judged(
+    plan: Plan, group: Group, measured: Mapping[str, Measured], limits: Limits
+) -> list[str]:
+    """Return the metrics of a group that are compared with the reference."""
+    if plan.is_mirror(group):
+        return []
+    required, answered = plan.required(group), plan.reference[group.counted].answered
+    return [
         name
-        for name in names
+        for name in (JUDGED if answered[..., :MISSING].any() else JUDGED_LABELS)
         if name in measured and name not in limits and (required is None or name in required)
-    )
-    pairs = counts.pairs(group.values, GROUPS)
-    shown = ShownMetrics(pairs.astype(float), stratified=plan.is_stratified)
-    return ReferenceGroup(measured, shown, flip, judged, limits)
+    ]
 
 
 def _set_limits(
     plan: Plan, measured: Sequence[Mapping[str, Measured]]
-) -> list[Mapping[str, float]]:
+) -> Sequence[dict[str, float]]:
     """Return each group's limits: values of analysis.json that nobody suggested.
 
     A baseline made with --compat suggests the reference's values as Clarify computes them.
     """
-    found: list[Mapping[str, float]] = [
-        {
-            name: asked
-            for name, asked in (plan.required(group) or {}).items()
-            if asked is not None and _differs(asked, own.get(name))
-        }
-        for group, own in zip(plan.groups, measured, strict=True)
+    limits = [
+        {name: one for name, one in (plan.required(group) or {}).items() if one is not None}
+        for group in plan.groups
     ]
-    if not any(found):
-        return found
-    return [
-        {name: asked for name, asked in limits.items() if _differs(asked, one.measured.get(name))}
-        for limits, one in zip(found, reference_groups(plan), strict=True)
-    ]
+    if any(limits):
+        limits = [_differing(*both) for both in zip(limits, measured, strict=True)]
+    if any(limits):
+        like_clarify = [group.measured for group in reference_groups(plan)]
+        limits = [_differing(*both) for both in zip(limits, like_clarify, strict=True)]
+    return limits
 
 
-def _differs(asked: float, own: Measured | None) -> bool:
-    """Whether a limit is another than the reference's value, which may be undefined."""
-    if own is None or own.value is None:
-        return own is not None
-    return not isclose(asked, own.value, rel_tol=ROUNDING, abs_tol=ROUNDING)
+def _differing(limits: Limits, measured: Mapping[str, Measured]) -> dict[str, float]:
+    """Keep the limits that are others than the reference's values, which may be undefined."""
+
+    def differs(asked: float, own: Measured | None) -> bool:
+        if own is None or own.value is None:
+            return own is not None
+        return not isclose(asked, own.value, rel_tol=ROUNDING, abs_tol=ROUNDING)
+
+    return {name: one for name, one in limits.items() if differs(one, measured.get(name))}

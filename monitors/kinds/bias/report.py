@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.positive import positive_note
-from driftline.monitors.kinds.bias.counts import BETWEEN, FacetCounts
+from driftline.monitors.kinds.bias.counts import BETWEEN
 from driftline.monitors.kinds.bias.documents import CHECK, POST, PRE, analysis, violation_fields
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import Finding
@@ -25,9 +26,10 @@ from driftline.monitors.kinds.bias.metrics import (
     sides_of,
 )
 from driftline.monitors.kinds.bias.plan import Plan
+from driftline.monitors.kinds.bias.window import CountedWindow
 from driftline.monitors.report.datapoints import UNQUOTED
-from driftline.monitors.results.metric import UNCOVERED, MetricPoint
-from driftline.monitors.results.unusable import TOLERANCE, JudgedUnusable
+from driftline.monitors.results.metric import UNCOVERED, MetricPoint, MetricResult, neutral_of
+from driftline.monitors.results.unusable import JudgedUnusable
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.contributors import Target, find_contributing_rows
 from driftline.monitors.rows import BatchMaker
@@ -39,6 +41,13 @@ BY_DOCUMENT = (
 )
 # New values of a facet that are told by name.
 NAMED_VALUES = 20
+NEW_GROUPS = "not judged: the reference has no rows of"
+# New values of a facet that a sentence names.
+NAMED = 4
+# With fewer of its rows of known values a facet counts as not judged.
+LEAST_KNOWN = 0.01
+# Below it all evidence is the same.
+LEAST_CHANCE = 1e-300
 # One group moved alone when its share of both movements is at least this.
 MOVED_ALONE = 2 / 3
 
@@ -60,23 +69,25 @@ def document_of(plan: Plan, measured: Sequence[Mapping[str, Measured]]) -> str:
     return analysis(groups, label=plan.label, positive=plan.positive_text, stages=stages)
 
 
-def details_of(
-    plan: Plan, counts: Mapping[Facet, FacetCounts], pairs: Sequence[Counts]
-) -> dict[str, JsonValue]:
-    """Return the details of the metrics: missing and new values, rows by group."""
+def details_of(plan: Plan, window: CountedWindow, pairs: Sequence[Counts]) -> dict[str, JsonValue]:
+    """Return missing and new values, rows by group, and what could not be used or judged."""
     facets: list[JsonValue] = []
+    named: list[str] = []
     for facet in plan.counted:
-        own = counts[facet]
-        total = int(own.rows.sum())
-        new = list(new_values(plan, facet, own).items())[:NAMED_VALUES]
+        own, new = window.counts[facet], new_values(plan, window, facet)
+        missing = int(own.sizes[-1])
         facets.append(
             {
                 "facet": facet.name,
-                "missing": own.missing_count,
-                "missing_share": own.missing_count / total if total else None,
-                "new_values": {shown_value(value): rows for value, rows in new},
+                "missing": missing,
+                "missing_share": missing / window.rows if window.rows else None,
+                "new_values": dict([*new.items()][:NAMED_VALUES]),
             }
         )
+        if not any(part.intervals or part.threshold is not None for part in facet.parts):
+            named += [f"{facet.name} = {one} ({plural(rows, 'row')})" for one, rows in new.items()]
+    more = f" and {len(named) - NAMED:,} more" * (len(named) > NAMED)
+    uncovered = "; ".join(uncovered_parts(plan, window))
     return {
         "label": plan.label,
         "positive": plan.positive_text,
@@ -84,53 +95,50 @@ def details_of(
         "reference": "" if plan.outcomes is not None else BY_DOCUMENT,
         "facets": facets,
         "groups": [group_details(*both) for both in zip(plan.groups, pairs, strict=True)],
-        **_unpredicted(plan),
-    }
+        **({"new_groups_note": f"{NEW_GROUPS} {', '.join(named[:NAMED])}{more}; beside other "
+            "groups they count as others"} if named else {}),
+        **({UNCOVERED: uncovered} if uncovered else {}),
+    }  # fmt: skip
 
 
-def new_values(plan: Plan, facet: Facet, counts: FacetCounts) -> dict[str, int]:
+def new_values(plan: Plan, window: CountedWindow, facet: Facet) -> dict[str, int]:
     """Count the rows of each value that the reference never had, the most rows first."""
-    known = plan.reference.get(facet)
-    if known is None:
+    if facet not in plan.reference:
         return {}
-    usual = {*known.values}
-    found = {
-        value: int(rows)
-        for value, rows in zip(counts.values, counts.sizes, strict=False)
-        if value not in usual
-    }
-    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+    own = window.counts[facet]
+    found = [
+        (-int(rows), value.replace(BETWEEN, JOINT))
+        for value, rows in zip(own.values, own.sizes, strict=False)
+        if rows and value not in plan.reference[facet].values
+    ]
+    return {value: -rows for rows, value in sorted(found)}
 
 
-def shown_value(cell: str) -> str:
-    """Return a facet's cell as people read it."""
-    return cell.replace(BETWEEN, JOINT)
-
-
-def _unpredicted(plan: Plan) -> dict[str, JsonValue]:
-    """Return a note that all or many predictions of the reference are unusable.
-
-    Without any, nothing is judged: labels alone say nothing about the model.
-    """
-    if plan.outcomes is None or not plan.outcomes.roles.has_predictions:
-        return {}
-    answered = next(iter(plan.reference.values())).answered
-    own = plan.outcomes.roles
-    column = own.prediction or own.probability[-1]
-    whole = int(answered.sum())
-    if answered[:, :MISSING].any():
-        lacking = int(answered[:, MISSING].sum())
-        note = (
-            f"{lacking:,} of {plural(whole, 'row')} of the reference have no usable prediction "
-            f'("{column}"): metrics of predictions are held beside the others alone'
-        )
-        return {"lacking_note": note} if lacking >= TOLERANCE * whole else {}
-    note = (
-        f"bias of predictions was not judged: none of {plural(whole, 'row')} of the "
-        f'reference has a usable prediction ("{column}"); make the baseline again of rows that '
-        "have one"
-    )
-    return {UNCOVERED: note}
+def uncovered_parts(plan: Plan, window: CountedWindow) -> Iterator[str]:
+    """Say of which predictions and facets nothing was judged, though of others."""
+    roles = plan.roles if plan.outcomes is None else plan.outcomes.roles
+    if roles.has_predictions and plan.outcomes is not None:
+        answered = next(iter(plan.reference.values())).answered
+        if not answered[..., :MISSING].any():
+            yield (
+                f"bias of predictions was not judged: none of {plural(int(answered.sum()), 'row')} "
+                "of the reference has a usable prediction "
+                f'("{roles.prediction or roles.probability[-1]}"); make the baseline again of rows '
+                "that have one"
+            )
+    answer = plan.roles.prediction or "".join(plan.roles.probability[-1:])
+    if answer in window.absent:
+        yield f'nothing was judged of predictions: the data has no column "{answer}"'
+    for facet in plan.reference:
+        own = window.counts[facet]
+        left = int(own.sizes[:-1].sum()) - sum(new_values(plan, window, facet).values())
+        if left < LEAST_KNOWN * window.rows:
+            who = f"{plural(left, 'row')} of {window.rows:,}" if left else "no row"
+            which = " that the reference has" * bool(own.values)
+            yield (
+                f"nothing was judged of {facet.name}, as {who} {'have' if left > 1 else 'has'} a "
+                f"value{which}"
+            )
 
 
 def violations_of(
@@ -138,45 +146,59 @@ def violations_of(
     groups: Sequence[Group],
     pairs: Sequence[tuple[Counts, Counts | None]],
     batches: BatchMaker,
+    level: float = 1.0,
     also: Sequence[JudgedUnusable] = (),
 ) -> tuple[Violation, ...]:
     """Return violations, strongest first, with references to the group's rows.
 
     `pairs` are each group's rows and others', in the window and, when known, in the reference.
     """
-    broken = [finding for finding in findings if finding.result.violated]
-    broken.sort(key=lambda finding: -finding.excess)
-    targets = [Target(groups[finding.group].predicate, 0.0) for finding in broken]
+    broken = [(_evidence(one.result, level), one) for one in findings if one.result.violated]
+    broken.sort(key=lambda both: -both[0])
+    targets = [Target(groups[one.group].predicate, 0.0) for _, one in broken]
     rows = find_contributing_rows(batches(), targets) if broken else []
     found = [(one.violation, one.evidence) for one in also if one.violation is not None]
-    for one, culprits in zip(broken, rows, strict=True):
-        group, feature = groups[one.group], _feature(one, groups)
-        value, required, severity = one.result.value, one.required, one.result.severity
-        assert value is not None and required is not None and severity is not None
-        fields = violation_fields(group, one.result.name, value, required)
+    for (evidence, one), culprits in zip(broken, rows, strict=True):
+        group, feature, result = groups[one.group], _feature(one, groups), one.result
+        assert result.value is not None
+        assert result.reference is not None
+        assert result.severity is not None
+        fields = violation_fields(group, result.name, result.value, result.reference)
         violation = Violation(
             feature_name=feature,
             constraint_check_type=CHECK,
             description=fields["description"],
-            severity=severity,
-            ratio=one.ratio,
+            severity=result.severity,
+            ratio=_ratio(result),
             predicate=culprits.target.predicate,
             row_count=culprits.row_count,
             cause=_cause(one, group, *pairs[one.group]),
             first_rows=tuple(culprits.first_rows),
             fields=fields,
         )
-        found.append((violation, one.excess))
+        found.append((violation, evidence))
     return share_blame(found)
 
 
+def _evidence(result: MetricResult, level: float) -> float:
+    """Return by how much a violation's evidence exceeds what it needs, in nats."""
+    chance = 1.0 if result.p_value is None else max(result.p_value, LEAST_CHANCE)
+    return max(math.log(level / chance), 0.0)
+
+
+def _ratio(result: MetricResult) -> float | None:
+    """Return the distance over that at which a violation begins; from parity where both are one."""
+    assert result.value is not None
+    assert result.reference is not None
+    assert result.bound is not None
+    is_plain = abs(result.bound) == abs(result.reference)
+    start = neutral_of(result.name) if is_plain else result.reference
+    room, distance = abs(result.bound - start), abs(result.value - start)
+    return distance / room if room and math.isfinite(distance) else None
+
+
 def points_of(
-    findings: Sequence[Finding],
-    groups: Sequence[Group],
-    violations: Sequence[Violation],
-    *,
-    label: str,
-    positive: str,
+    findings: Sequence[Finding], plan: Plan, violations: Sequence[Violation]
 ) -> tuple[MetricPoint, ...]:
     """Return SageMaker's metrics; one without a value is not published."""
     causes = {
@@ -192,12 +214,12 @@ def points_of(
                 "BiasStage": "Pre-training"
                 if finding.result.name in PRE_TRAINING
                 else "Post-Training",
-                "Label": _ascii(label),
-                "LabelValue": _ascii(positive),
+                "Label": _ascii(plan.label),
+                "LabelValue": _ascii(plan.positive_text),
                 "Facet": _ascii(finding.result.facet),
                 "FacetValue": _ascii(finding.result.facet_value),
             },
-            cause=causes.get(_feature(finding, groups)),
+            cause=causes.get(_feature(finding, plan.groups)),
         )
         for finding in findings
         if finding.result.value is not None
@@ -232,7 +254,7 @@ def _cause(finding: Finding, group: Group, now: Counts, before: Counts | None) -
     """Describe the change: both groups' shares then and now, and which one moved."""
     result = finding.result
     assert result.value is not None
-    assert finding.required is not None
+    assert result.reference is not None
     parts = [f"over the last {finding.windows} windows"] * (finding.windows > 1)
     rate = RATES.get("DPPL" if result.name == "DI" else result.name)
     sides = sides_of(now)
@@ -241,7 +263,7 @@ def _cause(finding: Finding, group: Group, now: Counts, before: Counts | None) -
     against = "the limit" if finding.is_limit else "before"
     if before is None:
         against = "in the baseline"
-    parts.append(f"{result.name} {result.value:.3g}, {finding.required:.3g} {against}")
+    parts.append(f"{result.name} {result.value:.3g}, {result.reference:.3g} {against}")
     if result.low is not None and result.high is not None:
         parts.append(f"95% interval {result.low:.3g} to {result.high:.3g}")
     return "; ".join(parts)

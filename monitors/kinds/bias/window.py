@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -23,18 +22,12 @@ from driftline.baseline.schema import column_type
 from driftline.baseline.spacing import SpacedRows
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.bias.counts import (
-    FacetCounts,
-    count_rows,
-    impossible_predictions,
-    infinite_labels,
-    labelled_count,
-)
-from driftline.monitors.kinds.bias.plan import Plan, bucket_of, unusable_of
+from driftline.monitors.engine.sums import GROUPS, groups_of
+from driftline.monitors.kinds.bias.counts import FacetCounts, count_rows
+from driftline.monitors.kinds.bias.plan import Plan, unusable_of
 from driftline.monitors.results.unusable import Unusable, repeated_rows, rows_length
 from driftline.monitors.rows import EVENT_TIME
 from driftline.roles import Facet, Roles
-from driftline.signature import ColumnType
 from driftline.stats.blocks import NO_TIME
 
 # Columns of the data that a refusal names.
@@ -49,72 +42,64 @@ class CountedWindow:
     rows: int
     length: timedelta | None  # Of the window, or by its rows' times; None where too few say.
     unusable: Unusable  # What of them cannot be used.
-    unfit: int  # Labels that are infinite.
-    unfit_words: str  # Which: '"price" = inf (3x)'.
     near: pa.Table  # Some of them with what the flip test compares; empty without features.
-    lacking: str  # That the data has no column of predictions, or of labels, in words.
-    untimed: int  # Rows without a time, of those whose window is not known.
+    absent: tuple[str, ...]  # Columns of predictions, or of labels, that the data do not have.
 
 
 def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     """Count the judged rows by facet; InputError when a needed column is missing."""
-    seen: set[str] = set()
-    ids: list[pa.Array] = []
-    impossible = unknown = timed = 0
-    classes, texts, infinite = Counter[str](), Counter[str](), Counter[str]()
+    table, near = _read(plan, context)
+    roles, rows, seen = plan.roles, len(table), table.column_names
     known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
-    numbers, heard = plan.numbers, _heard(plan)
-    times: list[np.int64] = []
-    near = SpacedRows(NEIGHBOUR_ROWS)
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        nonlocal impossible, unknown, classes, times, timed
-        for batch in context.rows.read(_needed(plan, context)):
-            seen.update(batch.schema.names)
-            if plan.tries_flips:
-                keep_spaced(near, batch, _plain_types(batch, plan.features))
-            impossible += impossible_predictions(batch, plan.roles)
-            infinite.update(infinite_labels(batch, plan.roles))
-            count, foreign = foreign_classes(batch, heard, known)
-            unknown, classes = unknown + count, classes + foreign
-            texts.update(words_for_numbers(batch, numbers))
-            if plan.roles.id_column in batch.schema.names:
-                ids.append(batch.column(plan.roles.id_column))
-            if context.rows.length is None and batch.num_rows:
-                found = read_times(pa.Table.from_batches([batch]), plan.roles)
-                if found is not None:
-                    found = found[found != NO_TIME]
-                    times += [found.min(), found.max()]
-                    timed += len(found)
-            yield batch
-
-    counts, rows = count_rows(batches(), plan.roles, plan.counted, bucket_of, known)
+    counts = count_rows(
+        table, roles, plan.counted, groups_of(rows), GROUPS, classes=known, known=plan.reference
+    )
     if rows:
         _require_columns(plan, seen, context)
-    counts = {
-        facet: one.known_as(plan.reference[facet].values) if facet in plan.reference else one
-        for facet, one in counts.items()
-    }
     length = context.rows.length
-    if times:
-        length = rows_length(int(np.ptp(times)), timed, rows)
-    unfit = infinite.total()
+    times = read_times(table, roles) if length is None else None
+    if times is not None:
+        times = times[times != NO_TIME]
+        length = rows_length(int(np.ptp(times)), len(times), rows)
+    unknown, classes = foreign_classes(table, _compared(plan), known)
     unusable = replace(
-        unusable_of(counts, impossible, plan.roles, seen), texts=named_values(texts),
-        unknown=unknown, unknown_words=named_values(classes), unfit=unfit,
-        labels=labelled_count(counts) + unfit, lost=context.rows.lost_labels,
-        repeated=repeated_rows(ids), id_column=plan.roles.id_column,
+        unusable_of(counts, table, roles),
+        texts=named_values(words_for_numbers(table, plan.numbers)),
+        unknown=unknown, unknown_words=named_values(classes),
+        lost=context.rows.lost_labels,
+        repeated=repeated_rows(table[roles.id_column].chunks) if roles.id_column in seen else 0,
+        id_column=roles.id_column,
     )  # fmt: skip
-    answer = plan.roles.prediction or "".join(plan.roles.probability[-1:])
-    absent = [one for one in (answer, plan.roles.label) if one and one not in seen]
-    lacking = "; ".join(f'the data has no column "{one}"' for one in absent * bool(rows))
-    return CountedWindow(
-        counts, rows, length, unusable, unfit, named_values(infinite), near.table(),
-        lacking, rows - timed if context.rows.length is None else 0,
-    )  # fmt: skip
+    answer = roles.prediction or "".join(roles.probability[-1:])
+    absent = tuple(one for one in (answer, roles.label) if one and one not in seen) * bool(rows)
+    return CountedWindow(counts, rows, length, unusable, near, absent)
 
 
-def _heard(plan: Plan) -> Roles:
+def _read(plan: Plan, context: CheckContext) -> tuple[pa.Table, pa.Table]:
+    """Read the counted columns of all rows, and some rows with the flip test's features."""
+    counted = (
+        *outcome_columns(plan.roles), *(column for one in plan.counted for column in one.columns),
+        plan.roles.id_column, EVENT_TIME,
+    )  # fmt: skip
+    wanted = dict.fromkeys(name for name in counted if name is not None)
+    features = plan.features if plan.tries_flips else ()
+    parts, near = [], SpacedRows(NEIGHBOUR_ROWS)
+    for batch in context.rows.read(tuple({**wanted, **dict.fromkeys(features)})):
+        if features:
+            types = {one.name: column_type(one.type) for one in batch.schema}
+            keep_spaced(near, batch, types | dict.fromkeys(features, "double"))
+        parts.append(
+            pa.table({name: _plain(batch[name]) for name in wanted if name in batch.schema.names})
+        )
+    found = pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
+    return found, near.table()
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _compared(plan: Plan) -> Roles:
     """Leave out a column whose classes the reference lacks, where it may have names of its own."""
     roles, outcomes = plan.roles, plan.outcomes
     if outcomes is None or not roles.also_positive:
@@ -127,42 +112,20 @@ def _heard(plan: Plan) -> Roles:
     )
 
 
-def _needed(plan: Plan, context: CheckContext) -> tuple[str, ...]:
-    """Return the counted columns, each once."""
-    when = () if context.rows.length is not None else (EVENT_TIME,)
-    named = (
-        *outcome_columns(plan.roles),
-        *(column for one in plan.counted for column in one.columns),
-    )
-    ids = () if plan.roles.id_column is None else (plan.roles.id_column,)
-    near = plan.features if plan.tries_flips else ()
-    return tuple(dict.fromkeys((*named, *ids, *when, *near)))
-
-
-def _plain_types(batch: pa.RecordBatch, features: Sequence[str]) -> dict[str, ColumnType]:
-    """Return the columns of a batch in their own types, and features as numbers."""
-    return {
-        one.name: "double" if one.name in features else column_type(one.type)
-        for one in batch.schema
-        if not pa.types.is_null(one.type)
-    }
-
-
-def _require_columns(plan: Plan, names: Set[str], context: CheckContext) -> None:
+def _require_columns(plan: Plan, names: list[str], context: CheckContext) -> None:
     """Refuse rows in which a whole column is missing: nothing could be found."""
     for column in (column for facet in plan.counted for column in facet.columns):
         if column not in names:
             # Read again for all names: of `names` are those alone that were asked for.
-            first = next(context.rows.batches(), None)
-            found = [] if first is None else first.schema.names
+            found = next(context.rows.batches()).schema.names
             shown = ", ".join(found[:COLUMNS_SHOWN]) + ", …" * (len(found) > COLUMNS_SHOWN)
             raise InputError(
-                f'facet "{column}": the data has no such column, but {shown or "none"}; rows '
+                f'facet "{column}": the data has no such column, but {shown}; rows '
                 "without names need a header row, or a baseline that knows their columns"
             )
     roles = plan.roles
     answers = [roles.prediction, *roles.probability[-1:], roles.label]
     wanted = [name for name in answers if name is not None]
-    if names.isdisjoint(wanted):
+    if not {*names} & {*wanted}:
         shown = ", ".join(f'"{name}"' for name in wanted)
         raise InputError(f"bias: the data has neither answers nor labels; expected {shown}")

@@ -467,15 +467,6 @@ def test_a_third_label_of_two_classes_is_told_by_its_name() -> None:
     )
 
 
-def test_infinite_labels_are_told_by_bias_too() -> None:
-    report = judged(valued, put("truth", -math.inf, 3), BIAS)
-
-    assert report.passed
-    assert report.details["unfit_labels"] == 3
-    told = '3 labels left out: infinite ("truth" = -inf (3x)); expected numbers'
-    assert told in str(report.details["answers_note"])
-
-
 def weeks(make: Callable[[int], Columns], *, lost: bool) -> Columns:
     """Ten weeks of rows, a hundred a day, of which most at weekends have no prediction if lost."""
     parts = [{name: values[:100] for name, values in make(day).items()} for day in range(70)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from scipy import stats
 
 import driftline as dl
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
+from driftline.monitors.kinds.bias.evaluation import suggest
 from driftline.monitors.kinds.bias.labels import chance_of_table
 from tests.monitors.kinds.bias.adult import (
     expected,
@@ -111,6 +113,24 @@ def test_predictions_are_judged_before_any_label_has_come(reference: Baseline) -
     assert metric(report, "RD").note == "undefined: no_labels"
     [group] = report.details["groups"]
     assert group["group"]["labelled"] == 0
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_without_the_column_of_predictions_nothing_passes(
+    reference: Baseline, compat: bool
+) -> None:
+    # With a limit on labels alone, or by Clarify's rule, something is left to judge.
+    document = json.loads(suggest(reference)[ANALYSIS])
+    for one in document["pre_training_bias_metrics"]["facets"]["sex"][0]["metrics"]:
+        one["value"] = 0.9 if one["name"] == "DPL" else one["value"]
+    limited = replace(reference, documents={ANALYSIS: json.dumps(document)})
+
+    report = dl.check(people().drop_columns(["predicted"]), limited, kind="bias", compat=compat)
+
+    assert metric(report, "DPL").judged
+    assert not report.violations
+    assert (report.decided, report.passed) == (False, False)
+    assert 'nothing was judged of predictions: the data has no column "predicted"' in report.summary
 
 
 def test_metrics_of_labels_rest_on_labelled_rows_and_say_how_many(reference: Baseline) -> None:

@@ -13,7 +13,6 @@ from sklearn.neighbors import KNeighborsClassifier
 import driftline as dl
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.monitors.kinds.bias.evaluation import suggest
-from driftline.monitors.kinds.bias.flip_test import flip
 from tests.monitors.kinds.bias.adult import expected, with_numbers
 from tests.monitors.kinds.bias.cases import metric
 
@@ -63,7 +62,6 @@ def test_both_signs_are_those_of_scikit_learns_neighbours() -> None:
     assert ours.value == pytest.approx(by_sklearn(table, deviations(table)), abs=1e-12)
     assert aws.value == pytest.approx(-by_sklearn(table, np.ones(3)), abs=1e-12)
     assert ours.value > 0.1 > 0 > aws.value
-    assert ours.low < ours.value < ours.high
     assert ours.reference == ours.value
     assert not ours.judged
 
@@ -126,21 +124,6 @@ def test_metrics_that_clarifys_configuration_leaves_out_are_neither_written_nor_
     }
     assert written == {"post_training_bias_metrics": ["DPPL"], "pre_training_bias_metrics": ["CI"]}
     assert {one.name for one in report.metrics} == {"CI", "DPPL"}
-
-
-@pytest.mark.full
-def test_its_error_is_how_much_samples_differ() -> None:
-    values, errors = [], []
-    for seed in range(30):
-        table = people(600, seed)
-        rows = np.column_stack([table[name].to_numpy() for name in ("one", "two", "three")])
-        group = np.array(table["sex"].to_pylist()) == "f"
-        found = flip(rows, table["p"].to_numpy(), ~group, group)
-        values.append(found.value)
-        errors.append(found.error)
-
-    # A standard deviation of 30 values is off by a half once in some ten thousand times.
-    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.5)
 
 
 def test_features_of_text_are_refused_by_name() -> None:
