@@ -10,7 +10,7 @@ import numpy as np
 
 from driftline.baseline.times import EPOCH
 from driftline.monitors.engine.block_test import Tested, judge
-from driftline.monitors.engine.metric import Array
+from driftline.monitors.engine.metric import NO_SUPPORT, Array
 from driftline.monitors.engine.reference import Reference
 
 SCALES = (1, 4, 16)  # Numbers of windows that are judged together.
@@ -106,6 +106,20 @@ def judge_spans(
             windows=scale,
         )
     return tested
+
+
+def judged_spans(tested: Sequence[Tested]) -> tuple[int, ...]:
+    """Return over how many windows, above one, `judge_spans` judged a number.
+
+    The last window has rows of that number: others do not answer for it.
+    """
+    has_rows = [one.support > NO_SUPPORT for one in tested if one.windows == 1]
+    judged = {
+        one.windows
+        for at, one in enumerate(tested)
+        if one.windows > 1 and one.state == "judged" and has_rows[at % len(has_rows)]
+    }
+    return tuple(sorted(judged))
 
 
 def smallest_p_value(tested: Sequence[Tested]) -> float:

@@ -86,6 +86,8 @@ class CheckResult:
     cell_ids: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     # The same of kinds that the engine judges.
     sums: WindowSums | None = field(default=None, repr=False, compare=False)
+    # Over how many windows, above one, numbers were judged together with this window's.
+    spans: tuple[int, ...] = ()
     # Violations that somebody has marked as expected: no alarm, and in no count.
     expected: tuple[ExpectedViolation, ...] = ()
     # Gives the judged rows again; None when they are gone.
@@ -107,8 +109,8 @@ class CheckResult:
     def decided(self) -> bool:
         """Whether anything could be judged: there are rows, and enough for some of it.
 
-        A violation is decided, however few the rows. A baseline without a distribution, of
-        constraints alone, decides, too.
+        What was judged over a span of windows is decided. A violation is decided, however few the
+        rows. A baseline without a distribution, of constraints alone, decides, too.
         """
         if not self.row_count:
             return self._found_any  # A rule may demand rows.
@@ -119,7 +121,8 @@ class CheckResult:
             return self._found_any
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
-            return self._found_any or any(metric.bound is not None for metric in self.metrics)
+            is_judged = any(metric.bound is not None for metric in self.metrics)
+            return self._found_any or is_judged or bool(self.spans)
         known = bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
         return self._found_any or known or not (self.insufficient_data or self.undecidable)
 
@@ -296,6 +299,8 @@ class CheckResult:
     def headline(self) -> str:
         """Numbers of rows and violations, and what was left out, without the cause."""
         found = plural(self.violation_count, "violation") if self.violations else "no violations"
+        if self.spans and not self.violations and not self._judged_count:
+            found += f" over the last {' and '.join(map(str, self.spans))} windows"
         left = self._unjudged_words
         left += self._impossible_words
         if worse := self.worse_count:
@@ -330,7 +335,8 @@ class CheckResult:
         if not left:
             return ""
         if self.violations or not judged:
-            return f"; {self.unjudged_line}"
+            alone = "of this window alone, " * bool(self.spans and not self.violations)
+            return f"; {alone}{self.unjudged_line}"
         whole = plural(judged + len(left), self._noun)
         return f" in {judged:,} of {whole}; {len(left):,} could not be judged ({main_help(left)})"
 
@@ -379,6 +385,7 @@ class CheckResult:
             "violation_count": self.violation_count,
             "page_count": self.page_count,
             "max_drift_ratio": self.max_drift_ratio,
+            "judged_spans": list(self.spans),
             "alpha": self.alpha,
             "insufficient_data": list(self.insufficient_data),
             "undecidable": list(self.undecidable),

@@ -26,6 +26,7 @@ from driftline.monitors.engine.pooling import (
     WindowSums,
     block_length,
     judge_spans,
+    judged_spans,
     smallest_p_value,
 )
 from driftline.monitors.engine.reference import Reference
@@ -103,8 +104,8 @@ def evaluate(context: CheckContext) -> Report:
     )
     if window.reason or context.compat or is_document or expected.stored is None:
         return attribution_report(context, window, outputs)
-    outputs, sums = _judged(context, expected.stored, window, outputs)
-    return attribution_report(context, window, outputs, sums)
+    outputs, sums, spans = _judged(context, expected.stored, window, outputs)
+    return attribution_report(context, window, outputs, sums, spans)
 
 
 def _expected(baseline: Baseline) -> _Expected:
@@ -243,8 +244,11 @@ def _pairs(ours: Mapping[str, Importance], window: ExplainedWindow) -> list[Outp
 
 def _judged(
     context: CheckContext, stored: Attributions, window: ExplainedWindow, outputs: list[Output]
-) -> tuple[list[Output], WindowSums | None]:
-    """Test a window, and the spans that end with it; also return what later windows need."""
+) -> tuple[list[Output], WindowSums | None, tuple[int, ...]]:
+    """Test a window, and the spans that end with it; also return what later windows need.
+
+    Last come the spans over which something was judged.
+    """
     making = window.making
     has_level = stored.making.has_level_of(making)
     length = context.rows.length or DAY
@@ -256,13 +260,12 @@ def _judged(
     level, facts, past = context.budget.per_window, context.rows.facts, context.past.sums
     if facts is None:
         blocks = 1.0 if reference.days is None else max(length / DAY, 1.0)
-        return _with_tests(
-            outputs, reference, judge(reference, buckets, length=blocks, level=level)
-        ), None
+        tested = judge(reference, buckets, length=blocks, level=level)
+        return _with_tests(outputs, reference, tested), None, ()
     sums = WindowSums(facts.window.start, facts.window.end, buckets, _layout(stored, making))
     tested = judge_spans(reference, sums, past, level=level)
     kept = None if past is None else replace(sums, p_value=smallest_p_value(tested))
-    return _with_tests(outputs, reference, tested), kept
+    return _with_tests(outputs, reference, tested), kept, judged_spans(tested)
 
 
 def _reference(stored: Attributions, block_us: int, has_level: bool) -> Reference:

@@ -109,6 +109,7 @@ def attribution_report(
     window: ExplainedWindow,
     outputs: Sequence[Output],
     sums: WindowSums | None = None,
+    spans: tuple[int, ...] = (),
 ) -> Report:
     """Report a window; outputs that were not tested have SageMaker's limit of NDCG alone."""
     explained = [one for one in outputs if one.window is not None]
@@ -130,6 +131,7 @@ def attribution_report(
         alpha=context.budget.per_window,
         details=_details(window, explained),
         sums=sums,
+        spans=spans,
     )
 
 

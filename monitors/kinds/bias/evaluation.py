@@ -22,6 +22,7 @@ from driftline.monitors.engine.pooling import (
     WindowSums,
     block_length,
     judge_spans,
+    judged_spans,
     smallest_p_value,
 )
 from driftline.monitors.engine.reference import Reference
@@ -107,6 +108,7 @@ def evaluate(context: CheckContext) -> Report:
         points=points_of(alone, plan, violations),
         alpha=level / max(sum(one.result.judged for one in alone), 1),
         sums=sums,
+        spans=judged_spans(tested),
         details={
             **details_of(plan, window, [one.pair for one in groups]),
             **unusable_details(window.unusable, *absent),

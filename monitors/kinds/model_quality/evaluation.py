@@ -191,6 +191,7 @@ def evaluate(context: CheckContext) -> Report:
         points=(*_points(found.measures, spread), *estimates.points, *_part_points(found.parts)),
         alpha=max(found.alpha.values(), default=0.0),
         sums=found.sums,
+        spans=found.spans,
         details={
             **_details(expected, answers, found, every=every, rows=table.num_rows, left=left),
             **times_note(context, expected, table, knows_days=_knows_days(context, expected)),

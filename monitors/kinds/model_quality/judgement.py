@@ -27,6 +27,7 @@ from driftline.monitors.engine.pooling import (
     WindowSums,
     block_length,
     judge_spans,
+    judged_spans,
     smallest_p_value,
 )
 from driftline.monitors.engine.reference import Reference
@@ -97,6 +98,7 @@ class QualityJudgement:
     sums: WindowSums | None = None  # What the window leaves for later ones.
     parts: tuple[MetricResult, ...] = ()  # Single classes.
     errors: Mapping[str, float] = field(default_factory=dict)  # Of the user's own metrics.
+    spans: tuple[int, ...] = ()  # Over how many windows, above one, something was judged.
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +147,10 @@ def judge_quality(
         known = _without_reference(expected, answers)
     is_fair = len(answers) > 0 and not sample.is_unfair(violated=False)
     window = _window_sums(context, known, answers, length)
-    tested = _tested(context, expected, known, window, is_fair=is_fair)
+    tested, written = _tested(context, expected, known, window, is_fair=is_fair)
     own = _own_tests(context, expected, answers, measures, length)
-    results = _results(expected, known, answers, measures, tested, own)
+    single = {one.name: one for one in tested if one.windows == 1}
+    results = _results(expected, known, answers, measures, single, written, own)
     results, withheld = _without_unfair(results, sample)
     for name in [name for name, one in results.items() if one.violated]:
         results[name] = replace(results[name], severity=_severity(name, results))
@@ -155,11 +158,11 @@ def judge_quality(
         if name not in measures:
             note = f"{UNDEFINED}{UNKNOWN}"
             results[name] = MetricResult(name, operator=constraint.operator, note=note)
-    single = [one for one in tested if one.windows == 1]
     few = {name for name, one in results.items() if one.note == INSUFFICIENT}
     need = f"{MIN_ROWS} labelled rows with an answer; there are {_worth(answers):.0f}"
-    level = context.budget.per_window / max(sum(one.state == "judged" for one in single), 1)
-    kept = replace(window, p_value=smallest_p_value(tested))
+    judged = sum(one.state == "judged" for one in (*single.values(), *written.values()))
+    level = context.budget.per_window / max(judged, 1)
+    kept = replace(window, p_value=smallest_p_value([*tested, *written.values()]))
     return QualityJudgement(
         measures,
         results,
@@ -170,6 +173,7 @@ def judge_quality(
         kept if is_fair and expected.answers is not None else None,
         _part_results(expected, known, answers, single),
         {name: one.error for name, one in own.items()},
+        judged_spans(tested),
     )
 
 
@@ -311,15 +315,14 @@ def _tested(
     window: WindowSums,
     *,
     is_fair: bool,
-) -> list[Tested]:
-    """Test all metrics of sums, alone and with earlier windows."""
+) -> tuple[list[Tested], dict[str, Tested]]:
+    """Test all metrics of sums, alone and with earlier windows; then written thresholds by name."""
     metric_set = known.reference.metrics
     asked = _thresholds(expected, known, window)
     judged = int(metric_set.is_judged.sum())
     level = context.budget.per_window / max(judged + len(asked), 1)
     past = context.past.sums if is_fair else None
     tested = judge_spans(known.reference, window, past, level=level * max(judged, 1))
-    names = [metric.name for metric in metric_set.metrics]
     written = judge_thresholds(
         metric_set,
         window.buckets,
@@ -327,12 +330,7 @@ def _tested(
         level=level * max(len(asked), 1),
         reference=None if expected.answers is None else known.reference,
     )
-    by_name = dict(zip(asked, written, strict=True))
-    ends = {one.name: (one.low, one.high) for one in tested if one.windows == 1}
-    for name, one in by_name.items():
-        low, high = ends[names[asked[name].metric]]
-        tested.append(replace(one, name=f"{name}\0", low=low, high=high))
-    return tested
+    return tested, dict(zip(asked, written, strict=True))
 
 
 def _thresholds(
@@ -397,16 +395,15 @@ def _results(
     known: QualityReference,
     answers: Answers,
     measures: Mapping[str, Measure],
-    tested: Sequence[Tested],
+    tested: Mapping[str, Tested],
+    written: Mapping[str, Tested],
     own: Mapping[str, OwnTest],
 ) -> dict[str, MetricResult]:
     """Build the result of each metric, in the order of the measures."""
-    by_name = {one.name: one for one in tested if one.windows == 1}
     results = {}
     for name, measure in measures.items():
         result = _plain_result(name, measure, expected, len(answers))
-        base = by_name.get(base_of(name))
-        written = by_name.get(f"{name}\0")
+        base = tested.get(base_of(name))
         if name in own:
             result = _own_result(result, own[name])
             one = own[name].tested
@@ -415,7 +412,7 @@ def _results(
                 result = _with_numbers(
                     result, name, base, known, has_reference=bool(expected.answers)
                 )
-            one = written or base
+            one = written.get(name, base)
         if name in expected.constraints and not result.note:
             result = _decided(result, name, one, expected, _worth(answers))
         elif name in {each.name for each in expected.extras.own} and not result.note:
@@ -568,10 +565,13 @@ def _without_unfair(
 
 
 def _part_results(
-    expected: Expectation, known: QualityReference, answers: Answers, tested: Sequence[Tested]
+    expected: Expectation,
+    known: QualityReference,
+    answers: Answers,
+    tested: Mapping[str, Tested],
 ) -> tuple[MetricResult, ...]:
     """Return each class without a threshold of its own, with the reference's value."""
-    by_name, found = {one.name: one for one in tested}, []
+    found = []
     for label in shown_classes(answers):
         reference: Mapping[str, Measure] = {}
         if expected.answers is not None:
@@ -581,7 +581,7 @@ def _part_results(
             if name in expected.constraints:
                 continue
             result = _plain_result(name, measure, expected, len(answers))
-            one, before = by_name.get(name), reference.get(metric)
+            one, before = tested.get(name), reference.get(metric)
             if one is not None and not measure.undefined:
                 result = _with_numbers(
                     result, name, one, known, has_reference=expected.answers is not None

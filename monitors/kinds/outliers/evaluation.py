@@ -19,6 +19,7 @@ from driftline.monitors.engine.pooling import (
     WindowSums,
     block_length,
     judge_spans,
+    judged_spans,
     smallest_p_value,
 )
 from driftline.monitors.engine.reference import Reference
@@ -97,6 +98,7 @@ def evaluate(context: CheckContext) -> Report:
         ),
         alpha=context.budget.per_window,
         sums=sums,
+        spans=judged_spans(tested),
         details={
             **_details(scorer, reading, missing),
             **({UNCOVERED: NO_VALUES} if is_uncovered else {}),

@@ -119,3 +119,21 @@ def test_a_change_too_small_for_one_day_is_found_in_four(reference: Baseline) ->
             assert report.passed
 
     assert " over 4 windows: c " in report.cause
+
+
+def test_windows_of_few_rows_are_judged_over_a_span(reference: Baseline) -> None:
+    random, kept, reports = np.random.default_rng(12), [], []
+    for day in range(2, 6):  # The fourth day from here ends a span of four.
+        facts = WindowFacts(Window(START + day * DAY, START + (day + 1) * DAY))
+        context = asked(reference, weather(random, 1, 20))
+        context = replace(
+            context,
+            rows=replace(context.rows, facts=facts),
+            past=PastWindows(sums=tuple(kept)),
+        )
+        reports.append(evaluate(context))
+        kept.append(reports[-1].sums)
+
+    assert [one.decided for one in reports] == [False, False, False, True]
+    assert reports[3].passed
+    assert reports[3].summary.startswith("20 rows, no violations over the last 4 and 16 windows; ")

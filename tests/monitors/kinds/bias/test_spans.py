@@ -29,6 +29,11 @@ def fair() -> Baseline:
     return Baseline.fit(rows(0, 100_000), prediction="said", positive=1, facet="sex=F")
 
 
+def values_of(report: Report) -> dict[str, float | None]:
+    points = report.datapoints(monitor="fair", endpoint="loans", execution_id="1")
+    return {one.name: one.value for one in points}
+
+
 def watched(fair: Baseline, days: int, lesses: dict[int, float], usual: float) -> list[Report]:
     monitor = dl.Monitor(fair, kind="bias")
     return [
@@ -61,3 +66,19 @@ def test_windows_without_a_change_and_one_bad_day_tell_nothing_more(fair: Baseli
     broken = [day for day, report in enumerate(reports) if report.violations]
     assert broken == [6]
     assert not any("over the last" in one.cause for one in reports[6].violations)
+
+
+def test_a_window_that_is_judged_over_a_span_alone_is_judged(fair: Baseline) -> None:
+    monitor = dl.Monitor(fair, kind="bias")
+    reports = [monitor.check(rows(day + 1, 12), time=START + day * DAY) for day in range(10)]
+
+    # Counted from 1970 on, spans of 4 days end on the 6th and 10th day of 2026, one of 16 days on
+    # the 10th.
+    assert [one.spans for one in reports] == [*[()] * 5, (4,), *[()] * 3, (4, 16)]
+    assert reports[5].passed
+    assert not reports[4].decided
+    assert reports[5].summary.startswith(
+        "12 rows, no violations over the last 4 windows; of this window alone, 4 of 4 metrics "
+    )
+    assert "violations" not in values_of(reports[4])
+    assert values_of(reports[5])["violations"] == 0.0

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+import driftline as dl
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
@@ -19,9 +20,11 @@ from driftline.monitors.kinds.model_quality.evaluation import (
 )
 from driftline.monitors.report.report import Report
 from tests.monitors.kinds.model_quality.cases import (
+    DAY,
     DAY_ROWS,
     FIXTURE,
     REFERENCE_DAYS,
+    START,
     ask,
     flights,
     of,
@@ -259,3 +262,19 @@ def test_data_that_do_not_change_stay_silent_from_day_to_day(reference: Baseline
     found = sum(len(ask(reference, flights(1, 1000 + day), days=1).violations) for day in range(3))
 
     assert found < 2
+
+
+def test_windows_of_few_labels_are_judged_over_a_span(reference: Baseline) -> None:
+    monitor = dl.Monitor(reference, kind="model-quality")
+    # Counted from 1970 on, a span of 4 days ends with the 105th day.
+    reports = [
+        monitor.check(flights(1, 50 + day, first=day).slice(0, 20), time=START + day * DAY)
+        for day in range(101, 105)
+    ]
+
+    assert [one.decided for one in reports] == [False, False, False, True]
+    assert reports[3].passed
+    assert reports[3].summary == (
+        "20 rows, no violations over the last 4 windows; of this window alone, 12 of 12 metrics "
+        "could not be judged (too few rows)"
+    )
