@@ -119,7 +119,7 @@ def new_normal(
             f'feature "{annotation.feature}" has no distribution in the baseline that could be '
             f"made anew; expected one of {', '.join(replaceable(known)[:20])}"
         )
-    rows = annotation.rows or Window(annotation.window.start, annotation.made_at)
+    rows = annotation.rows or Window(annotation.window_start, annotation.made_at)
     change = Change(
         (annotation.feature,),
         rows.start,

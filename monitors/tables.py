@@ -216,7 +216,7 @@ annotations_table = Table(
     Column("monitor", String(63), nullable=False),
     # None: all of the window.
     Column("feature", FreeText),
-    Column("check_type", String(64)),
+    Column("check", String(64)),
     Column("window_start", UtcDateTime, nullable=False),
     Column("window_end", UtcDateTime, nullable=False),
     # Windows that start before it are meant, too.

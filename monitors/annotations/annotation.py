@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from driftline.capture.windows.window import Window
@@ -15,48 +15,28 @@ VERDICTS = (EXPECTED, HARMFUL, NEW_NORMAL)
 TEXT_MAX = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """An annotation as it is stored and sent."""
-
-    id: int | None
-    monitor: str
-    feature: str | None
-    check: str | None
-    window_start: datetime
-    window_end: datetime
-    until: datetime | None
-    verdict: str
-    author: str
-    reason: str
-    made_at: datetime
-    baseline_version_before: str | None
-    baseline_version_after: str | None
-    rows_from: datetime | None
-    rows_to: datetime | None
-    withdrawn_at: datetime | None
-    withdrawn_by: str | None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """One annotation; it changes only by being withdrawn."""
+    """One annotation, as it is stored and sent; it changes only by being withdrawn."""
 
+    id: int | None = None  # Counts up; None before it is stored.
     monitor: str
-    window: Window  # The window that was looked at.
-    verdict: str
-    reason: str
-    author: str
-    made_at: datetime
     feature: str | None = None  # None: any.
     check: str | None = None  # None: any.
+    window_start: datetime  # Of the window that was looked at.
+    window_end: datetime
     until: datetime | None = None  # Of "expected": windows that start before it, too.
-    version_before: str | None = None  # Of "new-normal": the version that was replaced.
-    version_after: str | None = None
-    rows: Window | None = None  # Of "new-normal": the captured time that it was made of.
+    verdict: str
+    author: str
+    reason: str
+    made_at: datetime
+    # Of "new-normal": the version that was replaced, by which, and the captured time it is made of.
+    baseline_version_before: str | None = None
+    baseline_version_after: str | None = None
+    rows_from: datetime | None = None
+    rows_to: datetime | None = None
     withdrawn_at: datetime | None = None
     withdrawn_by: str | None = None
-    id: int | None = None  # Counts up; None before it is stored.
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -74,17 +54,29 @@ class Annotation:
                 f'until {self.until.isoformat()} with "{self.verdict}"; expected "{EXPECTED}", the '
                 "only one that lasts"
             )
-        if self.until is not None and self.until < self.window.end:
+        if self.until is not None and self.until < self.window_end:
             raise InputError(
                 f"until {self.until.isoformat()}; expected a time after the window's end, "
-                f"{self.window.end.isoformat()}"
+                f"{self.window_end.isoformat()}"
             )
+
+    @property
+    def window(self) -> Window:
+        """The window that was looked at."""
+        return Window(self.window_start, self.window_end)
+
+    @property
+    def rows(self) -> Window | None:
+        """The captured time that a new normal is made of."""
+        if self.rows_from is None or self.rows_to is None:
+            return None
+        return Window(self.rows_from, self.rows_to)
 
     @property
     def span(self) -> Window:
         """The time in which its windows start."""
-        end = self.window.end if self.until is None else max(self.until, self.window.end)
-        return Window(self.window.start, end)
+        end = self.window_end if self.until is None else max(self.until, self.window_end)
+        return Window(self.window_start, end)
 
     @property
     def is_quiet(self) -> bool:
@@ -100,38 +92,11 @@ class Annotation:
         is_named = self.feature in (None, feature) and self.check in (None, check)
         return is_named and self.includes(window)
 
-    def withdrawn(self, by: str, at: datetime) -> Annotation:
-        """Return the annotation as withdrawn."""
-        return replace(self, withdrawn_by=by, withdrawn_at=at)
-
-    @property
-    def mark(self) -> Mark:
-        """The annotation as stored and sent."""
-        return Mark(
-            id=self.id,
-            monitor=self.monitor,
-            feature=self.feature,
-            check=self.check,
-            window_start=self.window.start,
-            window_end=self.window.end,
-            until=self.until,
-            verdict=self.verdict,
-            author=self.author,
-            reason=self.reason,
-            made_at=self.made_at,
-            baseline_version_before=self.version_before,
-            baseline_version_after=self.version_after,
-            rows_from=None if self.rows is None else self.rows.start,
-            rows_to=None if self.rows is None else self.rows.end,
-            withdrawn_at=self.withdrawn_at,
-            withdrawn_by=self.withdrawn_by,
-        )
-
     def to_dict(self) -> dict[str, JsonValue]:
         """Return plain JSON values in a fixed order."""
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in asdict(self.mark).items()
+            for name, value in asdict(self).items()
         }
 
 

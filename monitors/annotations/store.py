@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,6 @@ from sqlalchemy import (
     update,
 )
 
-from driftline.capture.windows.window import Window
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
@@ -25,8 +24,7 @@ from driftline.monitors.tables import annotations_table, definitions
 
 def put_annotation(connection: Connection, annotation: Annotation) -> Annotation:
     """Store an annotation, unsettled, and return it with its id; older ones stay as history."""
-    values = asdict(annotation.mark)
-    values["check_type"] = values.pop("check")
+    values = asdict(annotation)
     del values["id"]
     identity = connection.execute(
         insert(annotations_table).values(values).returning(annotations_table.c.id)
@@ -103,7 +101,7 @@ def withdraw_annotation(
     )
     if changed.rowcount == 0:
         raise ConflictError(f"mark {annotation.id} was withdrawn before; expected one that stands")
-    return annotation.withdrawn(by, now)
+    return replace(annotation, withdrawn_by=by, withdrawn_at=now)
 
 
 def settle_annotation(connection: Connection, annotation: Annotation) -> None:
@@ -133,21 +131,4 @@ def unsettled_annotations(connection: Connection) -> list[Annotation]:
 
 
 def _read(row: Row[tuple[Any, ...]]) -> Annotation:
-    rows = None if row.rows_from is None else Window(row.rows_from, row.rows_to)
-    return Annotation(
-        row.monitor,
-        Window(row.window_start, row.window_end),
-        row.verdict,
-        row.reason,
-        row.author,
-        row.made_at,
-        feature=row.feature,
-        check=row.check_type,
-        until=row.until,
-        version_before=row.baseline_version_before,
-        version_after=row.baseline_version_after,
-        rows=rows,
-        withdrawn_at=row.withdrawn_at,
-        withdrawn_by=row.withdrawn_by,
-        id=row.id,
-    )
+    return Annotation(**{one.name: getattr(row, one.name) for one in fields(Annotation)})

@@ -22,7 +22,7 @@ from driftline.capture.windows.window import Window
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError
-from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Annotation, Mark
+from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Annotation
 from driftline.monitors.annotations.store import (
     put_annotation,
     settle_annotation,
@@ -72,7 +72,7 @@ class ExecutionBrief:
 class Marked:
     """An annotation, and what it changed."""
 
-    mark: Mark
+    mark: Annotation
     monitors: list[str]  # Use another version of the baseline from their next window on.
     executions: list[ExecutionBrief]  # Of the windows that were judged again.
 
@@ -112,7 +112,7 @@ def mark_window(job: Job, mark: Annotation, use: UseVersion) -> Marked:
     else:
         with job.engine.begin() as connection:
             mark = put_annotation(connection, mark)
-    return Marked(mark.mark, moved, [*map(ExecutionBrief.of, _judge_again(job, mark))])
+    return Marked(mark, moved, [*map(ExecutionBrief.of, _judge_again(job, mark))])
 
 
 def withdraw_mark(job: Job, mark: Annotation, use: UseVersion, *, author: str) -> Marked:
@@ -120,10 +120,10 @@ def withdraw_mark(job: Job, mark: Annotation, use: UseVersion, *, author: str) -
     moved: list[str] = []
     with job.engine.begin() as connection:
         mark = withdraw_annotation(connection, mark, by=author, now=job.now())
-        if mark.version_after is not None and mark.version_before is not None:
-            versions = mark.version_before, mark.version_after
-            moved = use(connection, job.definition.baseline, *versions)
-    return Marked(mark.mark, moved, [*map(ExecutionBrief.of, _judge_again(job, mark))])
+        before, after = mark.baseline_version_before, mark.baseline_version_after
+        if before is not None and after is not None:
+            moved = use(connection, job.definition.baseline, before, after)
+    return Marked(mark, moved, [*map(ExecutionBrief.of, _judge_again(job, mark))])
 
 
 def resume_marks(
@@ -158,14 +158,14 @@ def _renew(job: Job, mark: Annotation, use: UseVersion) -> tuple[Annotation, lis
         )
     refuse_pinned(definition)
     rows = mark.rows or Window(mark.window.start, job.now())
-    mark = replace(mark, rows=rows)
+    mark = replace(mark, rows_from=rows.start, rows_to=rows.end)
     made = new_normal(job.root, definition, mark, signature)
     # First what nobody names yet; what breaks off here leaves everything as it was.
     origin = rows_origin(rows, endpoint=definition.endpoint, columns=[mark.feature])
     after = baselines.put(job.root, definition.baseline, made, job.now, origin)
     before = definition.baseline_version
     assert before is not None  # Of a monitor that is declared.
-    mark = replace(mark, version_before=before, version_after=after)
+    mark = replace(mark, baseline_version_before=before, baseline_version_after=after)
     with job.engine.begin() as connection:
         moved = use(connection, definition.baseline, after, before)
         return put_annotation(connection, mark), moved

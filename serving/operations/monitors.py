@@ -20,7 +20,7 @@ from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
-from driftline.monitors.annotations.annotation import NEW_NORMAL, TEXT_MAX, Annotation, Mark
+from driftline.monitors.annotations.annotation import NEW_NORMAL, TEXT_MAX, Annotation
 from driftline.monitors.annotations.store import get_annotation, list_annotations
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
@@ -230,7 +230,7 @@ def marks(
     page: Latest,
     name: Name,
     verdict: Annotated[Verdict | None, "Only those that say this."] = None,
-) -> Page[Mark]:
+) -> Page[Annotation]:
     """List what was said of a monitor's findings, the newest first.
 
     Example: driftline monitor marks flights-data-quality
@@ -239,7 +239,7 @@ def marks(
         connection, known_monitor(connection, name), verdict=verdict, after=page.after(int),
         limit=page.count,
     )  # fmt: skip
-    return page.of(found, lambda one: (one.id or 0,), lambda one: one.mark)
+    return page.of(found, lambda one: (one.id or 0,))
 
 
 @operation("POST /monitors/{name}/marks", role="operator", command="monitor mark")
@@ -279,10 +279,11 @@ def mark_monitor(
             f'from and to with "{verdict}"; expected "{NEW_NORMAL}", the only one that is made of '
             "rows"
         )
+    judged = judged_window(context.engine, definition, window)
     mark = Annotation(
-        definition.name, judged_window(context.engine, definition, window), verdict, reason,
-        author or signing_name(), context.now(), feature=feature, check=check, until=until,
-        rows=rows,
+        monitor=definition.name, window_start=judged.start, window_end=judged.end,
+        verdict=verdict, reason=reason, author=author or signing_name(), made_at=context.now(),
+        feature=feature, check=check, until=until, rows_from=start, rows_to=end,
     )  # fmt: skip
     use = partial(use_version, now=context.now())
     return annotating.mark_window(services.job(definition, mark.window), mark, use)

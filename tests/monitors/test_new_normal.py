@@ -57,8 +57,9 @@ def test_the_feature_fits_and_the_others_are_judged_as_before(engine: Engine, ro
         )
 
     mark = Annotation(
-        "daily", Window(START, START + DAY), "new-normal", "other unit", "ann", NOW,
-        feature="temp", rows=Window(START, START + DAYS * DAY),
+        monitor="daily", window_start=START, window_end=START + DAY, verdict="new-normal",
+        reason="other unit", author="ann", made_at=NOW, feature="temp", rows_from=START,
+        rows_to=START + DAYS * DAY,
     )  # fmt: skip
     made = new_normal(root, monitor, mark, reference.signature)
     after = baselines.put(root, "flights", made, lambda: NOW)

@@ -43,7 +43,8 @@ settings = Settings(storage={"root": root, "local_dir": root})
 context = ServerContext(settings=settings, engine=open_url(url), now=lambda: now)
 job = Services(context, *[None] * 10).job(declared_monitor(context, "quality"), window)
 mark = Annotation(
-    "quality", window, "expected", "so it is", "ann", now, feature="distance", until=now
+    monitor="quality", window_start=window.start, window_end=window.end, verdict="expected",
+    reason="so it is", author="ann", made_at=now, feature="distance", until=now,
 )
 marking.mark_window(job, mark, None)
 """

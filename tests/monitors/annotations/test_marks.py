@@ -42,7 +42,10 @@ WINDOW = Window(START, START + DAY)
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
 DRIFT = "baseline_drift_check"
-EXPECTED = Annotation("daily", WINDOW, "expected", "a sale", "ann", NOW)
+EXPECTED = Annotation(
+    monitor="daily", window_start=WINDOW.start, window_end=WINDOW.end, verdict="expected",
+    reason="a sale", author="ann", made_at=NOW,
+)  # fmt: skip
 
 
 def day(number: int) -> Window:
@@ -74,7 +77,7 @@ def test_a_mark_that_says_nothing_clear_is_refused(changed, said: str) -> None:
         ({"feature": "temp"}, False),
         ({"feature": "wind", "check": DRIFT}, True),
         ({"check": "completeness_check"}, False),
-        ({"window": day(1)}, False),
+        ({"window_start": day(1).start, "window_end": day(1).end}, False),
         ({"until": START + 5 * DAY}, True),
     ],
 )
@@ -85,7 +88,7 @@ def test_a_mark_covers_what_it_names(changed, covered: bool) -> None:
 def test_the_newest_mark_that_stands_counts() -> None:
     whole = replace(EXPECTED, id=1)
     named = replace(EXPECTED, id=2, verdict="harmful", feature="wind")
-    gone = replace(EXPECTED, id=3).withdrawn("ann", NOW)
+    gone = replace(EXPECTED, id=3, withdrawn_by="ann", withdrawn_at=NOW)
     marks = [named, gone, whole]
 
     assert annotation_of(marks, "wind", DRIFT, WINDOW) == named
@@ -191,5 +194,7 @@ def test_another_monitor_of_a_removed_one_s_name_is_not_quiet_by_its_marks(engin
 
         assert annotations_between(connection, "daily", START, START + DAY) == []
         (listed,) = list_annotations(connection, "daily")
-        assert listed == kept.withdrawn("removal of the monitor", NOW + DAY)
+        assert listed == replace(
+            kept, withdrawn_by="removal of the monitor", withdrawn_at=NOW + DAY
+        )
         assert len(annotations_between(connection, "other", START, START + DAY)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -76,10 +77,14 @@ def test_windows_are_pooled_as_far_as_they_adjoin(stretch) -> None:
 @pytest.mark.full
 def test_a_window_that_was_expected_to_drift_ends_the_stretch(stretch) -> None:
     def mark(verdict: str) -> Annotation:
-        return Annotation("together", day(1), verdict, "a sale", "A. N.", clock())
+        return Annotation(
+            monitor="together", window_start=day(1).start, window_end=day(1).end, verdict=verdict,
+            reason="a sale", author="A. N.", made_at=clock(),
+        )  # fmt: skip
 
     expected = mark(EXPECTED)
 
     assert stretch(3, annotations=(expected,)) == (2, 3)
-    assert stretch(3, annotations=(expected.withdrawn("A. N.", clock()),)) == (0, 3)
+    withdrawn = replace(expected, withdrawn_by="A. N.", withdrawn_at=clock())
+    assert stretch(3, annotations=(withdrawn,)) == (0, 3)
     assert stretch(3, annotations=(mark(HARMFUL),)) == (0, 3)
