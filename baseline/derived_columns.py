@@ -10,9 +10,8 @@ Shapes: n rows, ordered by time where it is known.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -21,14 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.block_columns import hour_counts, hour_notes, read_hours
 from driftline.baseline.blocks import HOUR_US, BlockCounter, BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import UNFIT
 from driftline.baseline.row_hashes import hash_rows, is_captured, present
 from driftline.baseline.times import run_starts
 from driftline.baseline.value_runs import TimeOrder
-from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.formats.hashing import hash_integers, hash_numbers
 from driftline.signature import Column
@@ -47,9 +44,7 @@ DAY_H = 24
 MOST_DECIMALS = 7
 # What rounding to float32 changes a number by, at most, as a part of it; and its digits.
 SINGLE_ERROR, SINGLE_DIGITS = 2.0**-24, 1e6
-DERIVED_FORMAT = 1
 SEPARATOR = "\x1f"
-KEY = b"driftline.derived"
 # Where more rows of the reference repeat, repeated rows are no fault.
 FEW_REPEATS = 0.001
 # Of fewer known rows nothing is kept.
@@ -60,15 +55,6 @@ MOST_SOURCES, MOST_TEXTS = 64, 4
 UNKNOWN = -1
 # The column of captured rows that says which of its request a row is.
 ROW_INDEX = "row_index"
-SCHEMA = pa.schema(
-    [
-        ("kind", pa.string()),
-        ("columns", pa.list_(pa.string())),
-        ("within", pa.list_(pa.string())),
-        ("counts", pa.list_(pa.int64())),
-        ("blocks", pa.large_list(pa.int32())),  # By the hour, cell after cell.
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,7 +393,7 @@ class DerivedCounter:
 
 @dataclass(frozen=True, eq=False)
 class DerivedCounts:
-    """The reference's rows by level of each derived column, the document derived.arrow."""
+    """The reference's rows by level of each derived column."""
 
     columns: tuple[DerivedColumn, ...] = ()
     counts: Mapping[str, Codes] = field(default_factory=dict)  # By name, shape (cells,).
@@ -435,43 +421,6 @@ class DerivedCounts:
             blocks = BlockCounts(blocks.hours, {name: blocks.counts[name] for name in names})
         counts = {name: self.counts[name] for name in names}
         return DerivedCounts(tuple(columns), counts, blocks) if names else None
-
-    def to_arrow(self) -> pa.Table:
-        """Write a row for each derived column."""
-        hours = hour_counts(self.blocks)
-        notes = {"format": DERIVED_FORMAT, **hour_notes(self.blocks)}
-        rows = [
-            {**asdict(one), "counts": self.counts[one.name], "blocks": hours.get(one.name)}
-            for one in self.columns
-        ]
-        return pa.Table.from_pylist(rows, SCHEMA.with_metadata({KEY: json.dumps(notes)}))
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> DerivedCounts:
-        """Read what `to_arrow` wrote; InputError for anything else."""
-        try:
-            return cls._read(table)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InputError(f"damaged ({error}); make the baseline again") from error
-
-    @classmethod
-    def _read(cls, table: pa.Table) -> DerivedCounts:
-        notes = json.loads((table.schema.metadata or {})[KEY])
-        if notes["format"] != DERIVED_FORMAT or not table.schema.equals(SCHEMA):
-            raise ValueError(f"another format than {DERIVED_FORMAT}")
-        rows = table.to_pylist()
-        columns = tuple(
-            DerivedColumn(one["kind"], tuple(one["columns"]), tuple(one["within"])) for one in rows
-        )
-        names, blocks = [one.name for one in columns], None
-        found = (np.array(one["counts"], np.int64) for one in rows)
-        counts = dict(zip(names, found, strict=True))
-        if any(counts[one.name].shape != (one.cells.size,) for one in columns):
-            raise ValueError("counts of other levels")
-        if notes["hours"] is not None:
-            hours = (scalar.values.to_numpy() for scalar in table.column("blocks"))
-            blocks = read_hours(notes, dict(zip(names, hours, strict=True)))
-        return cls(columns, counts, blocks)
 
 
 def choose_derived(

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from textwrap import shorten
 from typing import TypeVar
 
@@ -32,7 +32,7 @@ SEAL = re.compile(rb"blake2b-128:[0-9a-f]{32}")
 CODEC = ipc.IpcWriteOptions(compression="zstd")
 TOLD = 400
 # What only a baseline has, and what results of some kinds have too, beside the file after them.
-OF_BASELINES = ("signature.json", "profile.arrow")
+OF_BASELINES = ("signature.json", "profile.parquet")
 OF_BOTH = ("constraints.json", "analysis.json")
 OF_RESULTS = "constraint_violations.json"
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def replace_files(
     for name in sorted(there, key=lambda name: name != last):
         (place / name).remove_file()
     # What shows whose files they are comes first.
-    for name in sorted(files, key=lambda name: (name == last, not name.endswith(".arrow"))):
+    for name in sorted(files, key=lambda name: (name == last, name.endswith(".json"))):
         (place / name).write(files[name])
 
 
@@ -128,73 +128,50 @@ def refuse_baseline(place: Location) -> None:
 
 
 def to_parquet(table: pa.Table) -> bytes:
-    """Write a table as a Parquet file, with a checksum of each page."""
+    """Write a table as a Parquet file with a digest of its own bytes; deterministic.
+
+    Parquet's readers do not check all: a flipped bit may pass as another number, or crash the
+    process. The digest stands in the schema's metadata and is taken over the file with zeros in its
+    place, so the file stays a plain one.
+    """
+    table = table.replace_schema_metadata({KEY: BLANK, **(table.schema.metadata or {})})
     sink = io.BytesIO()
-    parquet.write_table(
-        table, sink, compression="zstd", write_page_checksum=True, use_compliant_nested_type=False
-    )
-    return sink.getvalue()
+    parquet.write_table(table, sink, compression="zstd", use_compliant_nested_type=False)
+    return sink.getvalue().replace(BLANK, _digest(sink.getvalue()))
 
 
 def from_parquet(data: bytes) -> pa.Table:
-    """Read a Parquet file; InputError when it is none, or damaged."""
+    """Read what `to_parquet` wrote; InputError where it is something else, or damaged."""
+    seals = set(SEAL.findall(data))
+    if len(seals) != 1 or _digest(SEAL.sub(BLANK, data)) not in seals:
+        raise InputError(
+            "the file is damaged (its bytes are not those that were written); "
+            "take it from a backup, or make the baseline again"
+        )
     try:
-        return parquet.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        return parquet.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         told = str(error).partition("\n")[0]
         raise InputError(f"not readable as Parquet ({told}); make the baseline again") from error
 
 
-def to_ipc(table: pa.Table | pa.RecordBatchReader) -> bytes:
-    """Write a table as an Arrow IPC file, one batch at a time from a reader."""
+def to_ipc(table: pa.Table) -> bytes:
+    """Write a table as an Arrow IPC file."""
     sink = io.BytesIO()
     with ipc.new_file(sink, table.schema, options=CODEC) as writer:
-        for batch in table.to_batches() if isinstance(table, pa.Table) else table:
-            writer.write_batch(batch)
+        writer.write_table(table)
     return sink.getvalue()
 
 
 def from_ipc(data: bytes) -> pa.Table:
     """Read an Arrow IPC file; InputError when it is none."""
-    return pa.concat_tables(batches_of(data))
-
-
-def batches_of(data: bytes) -> Iterator[pa.Table]:
-    """Read an Arrow IPC file batch by batch; without any it is an empty table."""
     try:
-        file = ipc.open_file(pa.BufferReader(data))
-        _ = file.schema.names  # They are decoded when they are asked for.
-        if not file.num_record_batches:
-            yield file.schema.empty_table()
-        for index in range(file.num_record_batches):
-            table = pa.Table.from_batches([file.get_batch(index)])
-            table.validate(full=True)
-            yield table
+        table = ipc.open_file(pa.BufferReader(data)).read_all()
+        table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         told = str(error).partition("\n")[0]
         raise InputError(f"not readable as Arrow ({told}); make the baseline again") from error
-
-
-def to_sealed(table: pa.Table) -> bytes:
-    """Write a table as an Arrow file with a digest of its own bytes; deterministic.
-
-    Arrow's readers do not check: a flipped byte may pass as another number, or crash the process.
-    The digest stands in the schema's metadata and is taken over the file with zeros in its place,
-    so the file stays a plain Arrow file.
-    """
-    data = to_ipc(table.replace_schema_metadata({KEY: BLANK, **(table.schema.metadata or {})}))
-    return data.replace(BLANK, _digest(data))
-
-
-def from_sealed(data: bytes) -> tuple[pa.Table, bool]:
-    """Read an Arrow file; return also whether it had a valid digest."""
-    seals = set(SEAL.findall(data)) if KEY in data else set()
-    if seals and (len(seals) > 1 or _digest(SEAL.sub(BLANK, data)) not in seals):
-        raise InputError(
-            "the file is damaged (its bytes are not those that were written); "
-            "take it from a backup, or make the baseline again"
-        )
-    return from_ipc(data), bool(seals)
+    return table
 
 
 def _digest(data: bytes) -> bytes:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.display import columns_line, profile_html
-from driftline.baseline.folder import from_sealed, to_sealed
-from driftline.baseline.profile_file import columns_from_table, columns_to_table
+from driftline.baseline.folder import from_parquet, to_parquet
+from driftline.baseline.records import from_table, to_table
 from driftline.baseline.value_runs import TimeOrder
 from driftline.errors import InputError
 from driftline.signature import Signature
+
+PROFILE_FORMAT = 10
+KEY = b"driftline.profile"
 
 
 @dataclass(slots=True)
@@ -110,18 +113,37 @@ class Profile:
             extra=extra,
         )
 
-    def to_bytes(self, blocks: BlockCounts | None = None) -> bytes:
-        """Write the profile as an Arrow file; the same profile gives the same bytes.
+    def to_bytes(self) -> bytes:
+        """Write the profile as a Parquet file; the same profile gives the same bytes.
 
         The bytes name their format and carry a digest: `from_bytes` refuses other formats and
         damaged bytes.
         """
-        return to_sealed(self.to_arrow(blocks))
+        notes = {
+            "format": PROFILE_FORMAT,
+            "row_count": self.row_count,
+            "seen": sorted(self.seen),
+            "extra": self.extra,
+        }
+        table = to_table(self.columns.values())
+        return to_parquet(table.replace_schema_metadata({KEY: json.dumps(notes)}))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Profile:
         """Read what to_bytes wrote."""
-        return cls.from_arrow(profile_table(data))
+        table = from_parquet(data)
+        try:
+            notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
+            if notes.get("format") != PROFILE_FORMAT:
+                raise InputError(
+                    f"profile format {notes.get('format')!r}; this driftline reads "
+                    f"{PROFILE_FORMAT}: make the baseline again"
+                )
+            columns = {one.name: one for one in from_table(ColumnProfile, table)}
+            return cls(notes["row_count"], columns, {*notes["seen"]}, tuple(notes["extra"]))
+        except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+            told = str(error).partition("\n")[0]
+            raise InputError(f"the profile is damaged ({told}); make the baseline again") from error
 
     def __repr__(self) -> str:
         """Return one line: how many rows, and the first columns."""
@@ -130,38 +152,6 @@ class Profile:
     def _repr_html_(self) -> str:
         """Show the columns in a notebook."""
         return profile_html("Profile", self)
-
-    def to_arrow(self, blocks: BlockCounts | None = None) -> pa.Table:
-        """Write the profile, and the reference's block counts, as one Arrow table."""
-        return columns_to_table(
-            self.columns,
-            blocks,
-            row_count=self.row_count,
-            seen=self.seen,
-            extra=self.extra,
-        )
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Profile:
-        """Read what to_arrow wrote; block counts are read by `blocks_from_table`."""
-        columns, notes = columns_from_table(table)
-        return cls(
-            row_count=notes["row_count"],
-            columns=columns,
-            seen=set(notes["seen"]),
-            extra=tuple(notes["extra"]),
-        )
-
-
-def profile_table(data: bytes) -> pa.Table:
-    """Read the table that `Profile.to_bytes` wrote, with the block counts that it may hold."""
-    table, is_sealed = from_sealed(data)
-    if not is_sealed:
-        raise InputError(
-            "the profile is damaged (it lacks its seal); take it from a backup, or make the "
-            "baseline again"
-        )
-    return table
 
 
 def _appended(extra: tuple[str, ...], schema: pa.Schema, known: set[str]) -> tuple[str, ...]:

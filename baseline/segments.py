@@ -7,9 +7,8 @@ alarm for it. The table has levels x cells entries, however many rows there are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,26 +33,6 @@ STEPS = (1, 2, 4, 8, 24, 48, 168, 336, 1344, 5376, 21504)
 # Counts by block and cell that are kept for one column's segments, and for those of all columns,
 # which share them equally. Most are below 256, and a byte each; none takes more than four.
 BLOCK_CELLS, ALL_BLOCK_CELLS = 1 << 24, 1 << 27
-# segments.arrow: one row for each segment column and column.
-KEY = b"driftline.segments"
-SEGMENTS_FORMAT = 1
-SCHEMA = pa.schema(
-    [
-        ("segment", pa.string()),
-        ("type", pa.string()),
-        ("levels", pa.list_(pa.string())),
-        ("rows", pa.list_(pa.int64())),
-        ("column", pa.string()),
-        ("cells", pa.string()),
-        ("counts", pa.large_list(pa.int64())),
-        ("step", pa.int64()),
-        ("hours", pa.list_(pa.int64())),
-        ("blocks", pa.large_list(pa.int32())),
-    ],
-    {KEY: str(SEGMENTS_FORMAT).encode()},
-)
-LISTS = ["rows", "counts", "hours", "blocks"]  # Of whole numbers.
-STRANGE = "the segments do not belong to the profile beside them; make the baseline again"
 
 
 @dataclass(frozen=True)
@@ -122,7 +101,7 @@ def choose_segments(
 
 
 @dataclass(slots=True)
-class _Blocks:
+class Blocks:
     """Counts by blocks of hours, longer ones when there would be too many."""
 
     step: int = STEPS[0]
@@ -201,7 +180,7 @@ class SegmentCounter:
     event_time: str | None = None  # Column by whose hours the counts are kept apart, too.
     # By segment column: counts by hour, the segments' side by side, shape (hours, segments *
     # cells).
-    blocks: dict[str, _Blocks] = field(default_factory=dict)
+    blocks: dict[str, Blocks] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -223,7 +202,7 @@ class SegmentCounter:
                 for one in columns
             },
             event_time,
-            {one.name: _Blocks(limit=limit) for one in columns} if event_time is not None else {},
+            {one.name: Blocks(limit=limit) for one in columns} if event_time is not None else {},
         )
 
     def update(self, batch: pa.RecordBatch) -> None:
@@ -283,19 +262,6 @@ class SegmentCounter:
                     total.add(found.hours, found.counts)
         return merged
 
-    def with_columns_of(self, other: SegmentCounter) -> SegmentCounter:
-        """Return the counts with those of the same rows by other columns."""
-        is_same = other.event_time == self.event_time and [*other.cells] == [*self.cells]
-        if not is_same or self.rows.keys() & other.rows.keys():
-            raise InputError(STRANGE)
-        return replace(
-            self,
-            columns=(*self.columns, *other.columns),
-            rows={**self.rows, **other.rows},
-            counts={**self.counts, **other.counts},
-            blocks={**self.blocks, **other.blocks},
-        )
-
     def blocks_of(self, column: SegmentColumn, index: int) -> BlockCounts | None:
         """Return one segment's hourly counts, without hours that have none."""
         if self.event_time is None:
@@ -325,124 +291,3 @@ def _places(batch: pa.RecordBatch, cell: Cells) -> np.ndarray:
         unfit = Predicate(cell.column, "unfit", cell.type).mask(batch)
         codes[unfit.to_numpy(zero_copy_only=False)] = cell.size - 1
     return codes
-
-
-def write_segments(found: SegmentCounter, cells: Mapping[str, Cells]) -> pa.RecordBatchReader:
-    """Write the counts of a reference's segments; `cells` are the baseline's.
-
-    Columns that share the limit of blocks are written one batch each, so that one at a time is in
-    memory.
-    """
-    columns = found.columns
-    is_shared = len(columns) * BLOCK_CELLS > ALL_BLOCK_CELLS
-    groups = [[one] for one in columns] if is_shared else [[*columns]]
-    batches = (_batch(found, one, cells) for one in groups)
-    return pa.RecordBatchReader.from_batches(SCHEMA, (one for one in batches if one.num_rows))
-
-
-def _batch(
-    found: SegmentCounter, columns: Sequence[SegmentColumn], cells: Mapping[str, Cells]
-) -> pa.RecordBatch:
-    """Write the counts of some columns' segments."""
-    rows = [(one, name) for one in columns for name in found.counts[one.name]]
-    blocks = [found.blocks.get(one.name) for one, _ in rows]
-    written = {
-        "segment": [one.name for one, _ in rows],
-        "type": [one.type for one, _ in rows],
-        "levels": [list(one.levels) for one, _ in rows],
-        "rows": [found.rows[one.name] for one, _ in rows],
-        "column": [name for _, name in rows],
-        "cells": [cells[name].id for _, name in rows],
-        "step": [one and one.step for one in blocks],
-        "hours": [one and one.hours for one in blocks],
-    }
-    arrays = {name: pa.array(one, SCHEMA.field(name).type) for name, one in written.items()}
-    arrays["counts"] = _lists([found.counts[one.name][name] for one, name in rows], np.int64)
-    own = [
-        one.counts.get(name) if one else None for one, (_, name) in zip(blocks, rows, strict=True)
-    ]
-    arrays["blocks"] = _lists(own, np.int32)
-    return pa.record_batch([arrays[name] for name in SCHEMA.names], SCHEMA)
-
-
-def _lists(tables: Sequence[np.ndarray | None], kind: type[np.signedinteger[Any]]) -> pa.Array:
-    """Write tables of counts as Arrow lists, which take a tenth of the memory of Python's."""
-    ends = np.cumsum([0, *(0 if one is None else one.size for one in tables)])
-    values = np.empty(ends[-1], kind)
-    for first, one in zip(ends, tables, strict=False):
-        if one is not None:
-            values[first : first + one.size] = one.ravel()
-    missing = np.array([one is None for one in tables], bool)
-    mask = pa.array(missing) if missing.any() else None
-    return pa.LargeListArray.from_arrays(pa.array(ends), pa.array(values), mask=mask)
-
-
-def read_segments(batches: Iterable[pa.Table], cells: Mapping[str, Cells]) -> SegmentCounter:
-    """Read what write_segments wrote."""
-    found: SegmentCounter | None = None
-    for table in batches:
-        part = _read(table, cells)
-        found = part if found is None else found.with_columns_of(part)
-    if found is None:
-        raise InputError(STRANGE)
-    return found
-
-
-def _read(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentCounter:
-    mark = (table.schema.metadata or {}).get(KEY)
-    if mark is None or not table.schema.equals(SCHEMA):
-        raise InputError("no segments of a baseline; make the baseline again")
-    if mark != str(SEGMENTS_FORMAT).encode():
-        raise InputError(
-            f"format {mark.decode('utf-8', 'replace')}; this version reads {SEGMENTS_FORMAT}"
-        )
-    try:
-        # The long lists are read where they lie.
-        rows = table.drop_columns(LISTS).to_pylist()
-        columns = {row["segment"]: _column(row) for row in rows}
-        known = {row["column"] for row in rows}
-        timed = table.num_rows > table["hours"].null_count
-        counted = {name: cell for name, cell in cells.items() if name in known}
-        found = SegmentCounter.start(tuple(columns.values()), counted, "" if timed else None)
-        for index, row in enumerate(rows):
-            lists = {name: table[name][index].values for name in LISTS}
-            _take(found, columns[row["segment"]], {**row, **lists}, cells)
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(STRANGE) from error
-    return found
-
-
-def _column(row: Mapping[str, Any]) -> SegmentColumn:
-    """Read a segment column; ValueError when it is invalid."""
-    name, kind, levels = row["segment"], row["type"], tuple(row["levels"])
-    are_texts = all(isinstance(one, str) for one in (name, *levels))
-    if not are_texts or kind not in SEGMENT_TYPES or len(set(levels)) < len(levels):
-        raise ValueError(name)
-    return SegmentColumn(name, kind, levels)
-
-
-def _whole(values: pa.Array | None) -> np.ndarray:
-    """Read counts; ValueError when they are invalid."""
-    found = np.empty(0, np.int64) if values is None else values.to_numpy()
-    if found.min(initial=0) < 0:
-        raise ValueError("a negative count")
-    return found
-
-
-def _take(
-    found: SegmentCounter, one: SegmentColumn, row: Mapping[str, Any], cells: Mapping[str, Cells]
-) -> None:
-    cell = cells[row["column"]]
-    if cell.id != row["cells"] or bool(found.blocks) != (row["hours"] is not None):
-        raise ValueError(row["column"])
-    # Copies: what is read as it lies keeps the whole file in memory.
-    found.rows[one.name] = _whole(row["rows"]).reshape(one.size).copy()
-    counts = _whole(row["counts"]).reshape(one.size, cell.size).copy()
-    found.counts[one.name][row["column"]] = counts
-    if row["hours"] is not None:
-        blocks = found.blocks[one.name]
-        blocks.step, blocks.hours = int(row["step"]), row["hours"].to_numpy().copy()
-        if blocks.step not in STEPS or (np.diff(blocks.hours) <= 0).any():
-            raise ValueError(row["column"])
-        flat = _whole(row["blocks"]).reshape(len(blocks.hours), one.size * cell.size)
-        blocks.counts[row["column"]] = small_counts(flat)

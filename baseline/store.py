@@ -21,13 +21,13 @@ from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import fs
 
 from driftline.baseline.analyzer import analyzed
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
+from driftline.baseline.counts import counts_from_table, counts_to_table
 from driftline.baseline.derived import derivations
 from driftline.baseline.derived_columns import DerivedCounts
 from driftline.baseline.display import columns_line, profile_html
@@ -36,21 +36,21 @@ from driftline.baseline.engine import Engine, open_engine
 from driftline.baseline.estimation import EstimationRows
 from driftline.baseline.fit import Fitted, fit_source
 from driftline.baseline.folder import (
-    batches_of,
     from_ipc,
+    from_parquet,
     is_of_quality,
     parsed_file,
     plain_document,
     read_file,
     replace_files,
     to_ipc,
+    to_parquet,
 )
 from driftline.baseline.losses import LevelLosses, losses_by_level
 from driftline.baseline.outcomes import Outcomes
-from driftline.baseline.profile import Profile, profile_table
-from driftline.baseline.profile_file import blocks_from_table
+from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample, RowSampler
-from driftline.baseline.segments import SegmentCounter, read_segments, write_segments
+from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.formats.location import Location, locate
@@ -67,9 +67,9 @@ UNNAMED_TIMES = (
 
 CATALOG = "driftline.monitors.kinds.catalog"  # It lies above, and is imported when it is needed.
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
-SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
-SAMPLE, LABELLED = "sample.parquet", "labelled.parquet"
-ATTRIBUTIONS, SEGMENTS, DERIVED = "attributions.arrow", "segments.arrow", "derived.arrow"
+SIGNATURE, PROFILE, MARK = "signature.json", "profile.parquet", "version.json"
+COUNTS, SAMPLE, LABELLED = "counts.parquet", "sample.parquet", "labelled.parquet"
+ATTRIBUTIONS = "attributions.arrow"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -78,7 +78,7 @@ QUALITY_CONSTRAINTS = "model-quality/constraints.json"
 CHANGES = "changes.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS, CHANGES)
 DOCUMENTS = (
-    STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, SAMPLE, LABELLED, ATTRIBUTIONS, SEGMENTS, DERIVED,
+    STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, COUNTS, SAMPLE, LABELLED, ATTRIBUTIONS,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
 # What columns are, and what they and answers must keep to, without a summary of any.
@@ -315,16 +315,15 @@ class Baseline:
         if self.statistics is not None:
             found[STATISTICS] = self.statistics.to_json().encode()
         if self.profile is not None:
-            found[PROFILE] = self.profile.to_bytes(self.blocks)
+            found[PROFILE] = self.profile.to_bytes()
+        counts = counts_to_table(self.cells, self.blocks, self.derived, self.segments)
+        if counts is not None:
+            found[COUNTS] = to_parquet(counts)
         for name, rows in ((SAMPLE, self.rows), (LABELLED, self.labelled)):
             if rows is not None:
                 found[name] = rows.to_bytes()
         if self.attributions is not None:
             found[ATTRIBUTIONS] = to_ipc(self.attributions)
-        if self.segments is not None:
-            found[SEGMENTS] = to_ipc(write_segments(self.segments, self.cells))
-        if self.derived is not None:
-            found[DERIVED] = to_ipc(self.derived.to_arrow())
         return {**found, **{name: text.encode() for name, text in self.documents.items()}}
 
     @cached_property
@@ -403,16 +402,17 @@ def _read(
     signature = parsed(SIGNATURE, Signature.from_json)
     if signature is None:
         signature = signature_from_constraints(constraints, statistics)
-    table = parsed(PROFILE, profile_table)
-    blocks = None if table is None else blocks_from_table(table)
-    profile: Profile | None = None
-    if table is not None:
-        if columns is not None:
-            table = table.filter(pc.field("name").isin(columns))
-        profile = parsed_file(place, PROFILE, Profile.from_arrow, table)
-    elif statistics is not None:
+    profile = parsed(PROFILE, Profile.from_bytes)
+    if profile is not None and columns is not None:
+        kept = {name: one for name, one in profile.columns.items() if name in columns}
+        profile = replace(profile, columns=kept)
+    elif profile is None and statistics is not None:
         profile = profile_from_statistics(statistics, signature)
     cells = _cells(profile)
+    if PROFILE not in found:  # Whose cells they are of.
+        found.pop(COUNTS, None)
+    counts = parsed(COUNTS, lambda data: counts_from_table(from_parquet(data), cells))
+    blocks, derived, segments = counts or (None, None, None)
     baseline = Baseline(
         signature,
         profile,
@@ -422,9 +422,9 @@ def _read(
         blocks,
         rows=parsed(SAMPLE, Outcomes.from_bytes),
         attributions=parsed(ATTRIBUTIONS, from_ipc),
-        segments=parsed(SEGMENTS, lambda data: read_segments(batches_of(data), cells)),
+        segments=segments,
         labelled=parsed(LABELLED, Outcomes.from_bytes),
-        derived=parsed(DERIVED, lambda data: DerivedCounts.from_arrow(from_ipc(data))),
+        derived=derived,
         documents={
             name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS

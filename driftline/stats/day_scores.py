@@ -7,7 +7,7 @@ Shapes: H hours, D days, C cells, F scores.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -74,9 +74,7 @@ class StepScores:
         totals = steps.counts.sum(axis=0)
         empty = DaySums(steps.days, np.zeros((0, 1)), np.zeros((0, 1)))
         days = cls(steps.codes, totals, empty).score(steps)
-        # As a baseline keeps them, so that what is learnt of them is the same from its folder.
-        sums = days.sums.astype(np.float32).astype(np.float64)
-        return cls(steps.codes, totals, replace(days, sums=sums))
+        return cls(steps.codes, totals, days)
 
     @property
     def scores(self) -> Numbers:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 __all__ = ["KINDS", "Malformed", "good_table", "make"]
 
 KINDS = ("csv", "json", "capture", "parquet", "arrow", "document")
-DOCUMENTS = ("statistics.json", "constraints.json", "signature.json", "profile.arrow")
+DOCUMENTS = ("statistics.json", "constraints.json", "signature.json", "profile.parquet")
 ROWS = 60
 
 TOKENS = [

@@ -93,10 +93,10 @@ def test_a_profile_survives_arrow(found):
     cells = {name: column_cells(column) for name, column in base.columns.items()}
     profile = profile_of(found, cells)
 
-    again = Profile.from_arrow(profile.to_arrow())
+    again = Profile.from_bytes(profile.to_bytes())
 
     assert counters(again) == counters(profile)
-    assert again.to_arrow().equals(profile.to_arrow())
+    assert again.to_bytes() == profile.to_bytes()
     assert (again.seen, again.extra, again.missing) == (profile.seen, (), ())
 
 

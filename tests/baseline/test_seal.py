@@ -7,12 +7,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow import ipc
+from pyarrow import parquet as pq
 
 import driftline as dl
-from driftline.baseline.folder import from_sealed, to_sealed
-from driftline.baseline.profile import Profile
-from driftline.baseline.profile_file import KEY
+from driftline.baseline.folder import from_parquet, to_parquet
+from driftline.baseline.profile import KEY, Profile
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
 
@@ -65,59 +64,44 @@ def test_a_flipped_bit_in_any_part_is_one_sentence():
 
 @given(st.integers(0, len(DATA) - 1))
 def test_a_file_that_was_cut_off_is_one_sentence(length):
-    with pytest.raises(InputError, match=r"damaged|not readable as Arrow"):
+    with pytest.raises(InputError, match="damaged"):
         Profile.from_bytes(DATA[:length])
 
 
 @given(st.binary(max_size=200))
 def test_other_bytes_are_refused(data):
-    with pytest.raises(InputError, match="not readable as Arrow"):
+    with pytest.raises(InputError, match="damaged"):
         Profile.from_bytes(data)
 
 
-@pytest.mark.parametrize("version", [8, 10])
+@pytest.mark.parametrize("version", [9, 11])
 def test_another_format_is_refused_with_one_sentence(version):
     notes = json.dumps({"format": version, "row_count": 0})
-    other = to_sealed(small_profile().to_arrow().replace_schema_metadata({KEY: notes}))
+    other = to_parquet(from_parquet(DATA).replace_schema_metadata({KEY: notes}))
 
-    with pytest.raises(InputError, match=f"profile format {version}; this driftline reads 9: "):
+    with pytest.raises(InputError, match=f"profile format {version}; this driftline reads 10: "):
         Profile.from_bytes(other)
 
 
 def test_a_profile_without_its_seal_is_refused():
-    table, is_sealed = from_sealed(DATA)
     sink = pa.BufferOutputStream()
-    with ipc.new_file(sink, table.schema.remove_metadata()) as writer:
-        writer.write_table(table.replace_schema_metadata(None))
+    pq.write_table(from_parquet(DATA).replace_schema_metadata(None), sink)
 
-    assert is_sealed
-    with pytest.raises(InputError, match="it lacks its seal"):
+    with pytest.raises(InputError, match="the file is damaged"):
         Profile.from_bytes(sink.getvalue().to_pybytes())
 
 
 def test_tables_with_a_wrong_inside_are_refused():
-    table = small_profile().to_arrow()
+    table = from_parquet(DATA)
     for broken in (
         table.drop_columns(["sketch"]),
-        table.set_column(0, "row_count", pa.array(["x"] * 4)),
-        table.replace_schema_metadata({b"driftline.profile": b'{"format": 9}'}),
+        table.set_column(0, "name", pa.array([1] * 4)).drop_columns(["moments"]),
+        table.replace_schema_metadata({b"driftline.profile": b'{"format": 10}'}),
         table.replace_schema_metadata({b"driftline.profile": b"[]"}),
         table.replace_schema_metadata({b"driftline.profile": b"no json"}),
     ):
         with pytest.raises(InputError, match="the profile is damaged"):
-            Profile.from_bytes(to_sealed(broken))
-
-
-@pytest.mark.parametrize(
-    ("note", "value"),
-    [("format", []), ("format", "2"), ("row_count", None), ("seen", 1), ("extra", [["a"]])],
-)
-def test_notes_of_a_wrong_type_are_one_sentence(note, value):
-    table = small_profile().to_arrow()
-    notes = {**json.loads(table.schema.metadata[KEY]), note: value}
-
-    with pytest.raises(InputError, match=f"the profile is damaged \\({note} that is no"):
-        Profile.from_arrow(table.replace_schema_metadata({KEY: json.dumps(notes)}))
+            Profile.from_bytes(to_parquet(broken))
 
 
 def test_a_data_set_is_profiled_in_one_call():

@@ -146,16 +146,8 @@ def test_segments_of_another_baseline_are_refused(tmp_path: Path) -> None:
         values = rng.normal(shift, 1, 500)
         table = pa.table({"place": rng.choice(["a", "b"], 500), "x": values})
         Baseline.fit(table, segments=["place"]).save(tmp_path / name)
-    stray = (tmp_path / "two" / "segments.arrow").read_bytes()
-    (tmp_path / "one" / "segments.arrow").write_bytes(stray)
+    stray = (tmp_path / "two" / "counts.parquet").read_bytes()
+    (tmp_path / "one" / "counts.parquet").write_bytes(stray)
 
-    with pytest.raises(InputError, match=r"segments\.arrow: the segments do not belong to"):
+    with pytest.raises(InputError, match=r"counts\.parquet: the counts do not belong to"):
         Baseline.load(tmp_path / "one")
-
-
-def test_damaged_segments_are_one_sentence(tmp_path: Path) -> None:
-    Baseline.fit(pa.table({"place": ["a"], "x": [0.5]}), segments=["place"]).save(tmp_path)
-    (tmp_path / "segments.arrow").write_bytes(b"ARROW1 is not all there is to it")
-
-    with pytest.raises(InputError, match=r"segments\.arrow: not readable as Arrow"):
-        Baseline.load(tmp_path)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
-from driftline.baseline.profile_file import blocks_from_table
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError
 
 KIB = 1024
 
@@ -36,14 +32,3 @@ def test_a_column_takes_80_kib_at_most(tmp_path: Path) -> None:
     fitted().save(tmp_path)
 
     assert state_kib(tmp_path) < 80
-
-
-def test_hours_that_there_are_not_are_one_sentence() -> None:
-    times = np.datetime64("2026-01-01T00:00", "us") + np.arange(48).astype("m8[h]")
-    baseline = Baseline.fit(pa.table({"at": times, "x": np.arange(48.0)}), timestamp="at")
-    table = baseline.profile.to_arrow(baseline.blocks)
-    for hours in ([[0, 10**12]], [[0, 0]], [[0]], [[0, 7]]):
-        key, noted = next(iter(table.schema.metadata.items()))
-        notes = {**json.loads(noted), "hours": hours}
-        with pytest.raises(InputError, match="the profile is damaged"):
-            blocks_from_table(table.replace_schema_metadata({key: json.dumps(notes)}))

@@ -51,9 +51,9 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
 
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
         "constraints.json",
-        "derived.arrow",
+        "counts.parquet",
         "model-quality",
-        "profile.arrow",
+        "profile.parquet",
         "sample.parquet",
         "signature.json",
         "statistics.json",
@@ -200,7 +200,7 @@ def test_a_folder_that_sagemaker_wrote_gives_cells_and_counts(sagemaker):
 
 def test_a_saved_folder_without_our_own_files_works_like_sagemakers(fitted, tmp_path):
     fitted.save(tmp_path)
-    (tmp_path / "profile.arrow").unlink()
+    (tmp_path / "profile.parquet").unlink()
     (tmp_path / "signature.json").unlink()
 
     found = Baseline.load(tmp_path)
@@ -230,7 +230,7 @@ def test_constraints_alone_are_a_baseline_without_drift(sagemaker):
         ("statistics.json", b'{"features": [{"name": "_c0", "numerical_statistics": 3}]}'),
         ("constraints.json", b"[]"),
         ("signature.json", b"nonsense"),
-        ("profile.arrow", b"nonsense"),
+        ("profile.parquet", b"nonsense"),
     ],
 )
 def test_a_broken_file_is_named(sagemaker, name, content):

@@ -124,7 +124,7 @@ def test_a_changed_bit_of_the_state_is_refused(
         dl.Monitor.load(folder)
 
 
-@pytest.mark.parametrize("name", ["statistics.json", "constraints.json", "profile.arrow"])
+@pytest.mark.parametrize("name", ["statistics.json", "constraints.json", "profile.parquet"])
 def test_a_folder_with_another_baseline_is_refused(
     stopped: Path, tmp_path: Path, name: str
 ) -> None:

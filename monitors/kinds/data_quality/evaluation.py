@@ -122,8 +122,8 @@ TIMES_NOTE = (
     "differ by themselves, make it with a timestamp"
 )
 LOST_NOTE = (
-    "the baseline's folder has no profile.arrow, which holds its times: drift is judged as if rows "
-    "were independent; make the baseline again"
+    "the baseline's folder has no counts.parquet, which holds its times: drift is judged as if "
+    "rows were independent; make the baseline again"
 )
 # Rows that the reference hardly has are taken for those that changed.
 RARE_SHARE = 0.01

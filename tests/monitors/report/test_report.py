@@ -115,7 +115,7 @@ def test_every_key_of_the_document_is_explained(reference: Baseline, table: str)
     assert set(re.findall("`([a-z_]+)`", " ".join(cells))) == set(found[0])
 
 
-@pytest.mark.parametrize("kept", ["signature.json", "profile.arrow", "constraints.json"])
+@pytest.mark.parametrize("kept", ["signature.json", "profile.parquet", "constraints.json"])
 def test_a_report_is_not_saved_over_a_baseline(
     reference: Baseline, tmp_path: Path, kept: str
 ) -> None:
