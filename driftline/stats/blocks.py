@@ -453,31 +453,3 @@ def variation_of_sums(
 
 def _of_rows(reference_rows: Numbers | float, window_rows: Numbers | float) -> Numbers:
     return np.asarray(1.0 / np.maximum(window_rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0))
-
-
-def dispersion(counts: Numbers, rows: Numbers, *, binomial: bool = True) -> Numbers:
-    """Return how many times more counts vary between blocks than those of independent rows.
-
-    Pearson's chi-squared over its degrees of freedom.
-
-    Parameters
-    ----------
-    counts, rows
-        Rows that count, shape (B, S) for S sets, and all rows of each block, shape (B,), above 0.
-    binomial
-        Whether a count varies as one of so many rows, or, as where it is rare, by Poisson's law.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of each set, shape (S,), 1 for independent rows.
-
-    References
-    ----------
-    McCullagh and Nelder, Generalized Linear Models, 1989, section 4.5.
-    """
-    share = counts.sum(axis=0) / rows.sum()
-    expected = rows[:, None] * share
-    variance = expected * (1.0 - share) if binomial else expected
-    squares = (counts - expected) ** 2 / np.maximum(variance, np.finfo(np.float64).tiny)
-    return np.asarray(squares.sum(axis=0) / (len(rows) - 1))

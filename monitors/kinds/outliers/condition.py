@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
@@ -44,30 +45,26 @@ class OutlierCondition:
     def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
         """Mark the outliers; never null."""
         batches = batch.to_batches() if isinstance(batch, pa.Table) else [batch]
-        found = [self._marks(one) for one in batches]
-        return pa.array(np.concatenate(found) if found else np.zeros(0, bool))
+        found = [self._known.score(one).is_odd for one in batches]
+        return pa.array(np.concatenate([np.zeros(0, bool), *found]))
 
     def worst(
         self, batches: Iterable[pa.RecordBatch], *, limit: int, position: str | None = None
     ) -> pa.Table:
         """Return the rows with the highest scores, highest first; see `Ranked`."""
-        kept: pa.Table | None = None
-        first = 0
+        kept, first = pa.table({}), 0
         for batch in batches:
-            scores = self._known.score(batch)
-            odd = np.flatnonzero(scores >= self._known.threshold)
-            if len(odd):
-                table = pa.Table.from_batches([batch]).take(pa.array(odd))
-                table = table.append_column(SCORE, pa.array(scores[odd]))
-                if position is not None and "event_id" not in batch.schema.names:
-                    table = table.append_column(position, pa.array(first + odd, pa.int64()))
-                known = [table] if kept is None else [kept, table]
-                whole = pa.concat_tables(known, promote_options="permissive")
-                order = np.argsort(-whole.column(SCORE).to_numpy(), kind="stable")[:limit]
-                kept = whole.take(pa.array(order))
+            found = self._known.score(batch)
+            odd = pa.array(np.flatnonzero(found.is_odd))
+            rows = pa.Table.from_batches([batch]).take(odd)
+            rows = rows.append_column(SCORE, pa.array(found.scores).take(odd))
+            if position is not None and "event_id" not in batch.schema.names:
+                rows = rows.append_column(position, pc.add(odd, first))
+            if rows.num_rows:
+                kept = pa.concat_tables([kept, rows], promote_options="permissive")
+                order = np.argsort(-kept.column(SCORE).to_numpy(), kind="stable")[:limit]
+                kept = kept.take(pa.array(order))
             first += batch.num_rows
-        if kept is None:
-            return pa.table({})
         front = [name for name in (*ROW_IDS, SCORE) if name in kept.column_names]
         rest = [name for name in kept.column_names if name not in {*front, UNFIT}]
         return kept.select([*front, *rest])
@@ -82,6 +79,3 @@ class OutlierCondition:
         if self.scorer is None:
             raise UndecidedError("outliers are found again by their baseline, and none is given")
         return self.scorer
-
-    def _marks(self, batch: pa.RecordBatch) -> np.ndarray:
-        return np.asarray(self._known.score(batch) >= self._known.threshold)

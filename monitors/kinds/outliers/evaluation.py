@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import math
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
-from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.engine.block_test import Tested, judge
 from driftline.monitors.engine.metric import Array, Metric, MetricSet
@@ -26,31 +27,28 @@ from driftline.monitors.engine.reference import Reference
 from driftline.monitors.engine.sums import add_up, groups_of_units, ratio, sums_by_day
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.outliers.condition import OutlierCondition
-from driftline.monitors.kinds.outliers.reading import OutlierReading
-from driftline.monitors.kinds.outliers.scorer import LEAST_ROWS, RowScorer, row_scorer
-from driftline.monitors.kinds.outliers.terms import share_words
+from driftline.monitors.kinds.outliers.scorer import RowScorer, repeats, row_scorer
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import (
-    INSUFFICIENT,
-    TOO_VARIABLE,
-    UNCOVERED,
-    UNDEFINED,
-    MetricPoint,
-    MetricResult,
-)
+from driftline.monitors.results.metric import TOO_VARIABLE, UNCOVERED, MetricPoint, MetricResult
+from driftline.monitors.results.notes import missing_note
+from driftline.monitors.results.row_references import Pointer, row_pointers
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
-from driftline.stats.intervals import may_lack, wilson
 
 NO_VALUES = "nothing was judged: no column has a value in these rows and in the reference"
+WITHOUT_JOINT = "; so each column is looked at alone, not whether values go together"
 METRIC = "outlier_share"
 CHECK, ABOVE = "outlier_share_check", "GreaterThanThreshold"
 NOT_TESTABLE = f"{TOO_VARIABLE}a longer window or reference would do"
 NAMED = 3
 TOGETHER = "columns together"
 HOUR = timedelta(hours=1)
-Flags = NDArray[np.bool_]
+# Rows that a violation points to, the worst first.
+WORST_ROWS = 20
+# Of so many outliers of a batch it is said why: when all are odd, some tell of all.
+EXPLAINED_ROWS = 2_000
 # The share comes of ten rows of the reference's sample: half as many again are none too many.
 TOLERANCE = 0.5
+Flags = NDArray[np.bool_]
 
 
 def _share(sums: Array) -> Array:
@@ -65,43 +63,107 @@ SHARE = MetricSet(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class OddRow:
+    """One outlier."""
+
+    score: float
+    pointer: Pointer
+    reason: str
+
+
+@dataclass(slots=True)
+class OutlierReading:
+    """What one reading of a window gathers: its outliers, their columns, the worst rows."""
+
+    scorer: RowScorer
+    odd: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))  # By row.
+    repeats: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))  # The row before it.
+    # Outliers by their oddest column, "" for none; of very many, of the worst of each batch.
+    columns: Counter[str] = field(default_factory=Counter)
+    worst: list[OddRow] = field(default_factory=list)  # The worst first.
+    came: set[str] = field(default_factory=set)  # Columns of the rows,
+    seen: set[str] = field(default_factory=set)  # and those with a value in any row.
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        found = self.scorer.score(batch)
+        self.came.update(batch.schema.names)
+        self.seen.update(found.with_values)
+        odd = np.flatnonzero(found.is_odd)
+        odd = odd[np.argsort(-found.scores[odd], kind="stable")][:EXPLAINED_ROWS]
+        why = [found.explain(row) for row in odd.tolist()]
+        self.columns.update(column for _, column in why)
+        pointers = row_pointers(batch, odd[:WORST_ROWS], len(self.odd))
+        worst = zip(pointers, odd.tolist(), why, strict=False)
+        rows = [OddRow(float(found.scores[at]), one, words) for one, at, (words, _) in worst]
+        self.worst = _worst([*self.worst, *rows])
+        self.odd = np.append(self.odd, found.is_odd)
+        self.repeats = np.append(self.repeats, repeats(found.codes))
+
+    def merge(self, other: OutlierReading) -> OutlierReading:
+        """Return what is known of the rows of both; the other's rows are numbered after these."""
+        moved = [
+            replace(one, pointer={"row": int(one.pointer["row"]) + len(self.odd)})
+            if "row" in one.pointer
+            else one
+            for one in other.worst
+        ]
+        return OutlierReading(
+            self.scorer,
+            np.append(self.odd, other.odd),
+            np.append(self.repeats, other.repeats),
+            self.columns + other.columns,
+            _worst([*self.worst, *moved]),
+            self.came | other.came,
+            self.seen | other.seen,
+        )
+
+
+def _worst(rows: list[OddRow]) -> list[OddRow]:
+    return sorted(rows, key=lambda one: -one.score)[:WORST_ROWS]
+
+
 def evaluate(context: CheckContext) -> Report:
-    """Judge a window; against a reference of too few rows nothing is decided."""
-    sample = context.baseline.sample
-    if sample is not None and len(sample) < LEAST_ROWS:
-        return _undecided(context, len(sample))
+    """Judge a window."""
     scorer = context.kept((METRIC,), lambda: row_scorer(context.baseline))
     reading = context.rows.gather(lambda: OutlierReading(scorer))
-    if not reading.row_count:  # Nobody knows which columns they would have had.
-        return Report(
-            kind="outliers", violations=(), row_count=0, alpha=context.budget.per_window,
-            details=_details(scorer, reading, ()),
-        )  # fmt: skip
-    missing = scorer.missing(sorted(reading.seen))
-    scorer.require(sorted(reading.seen))
+    details: dict[str, JsonValue] = {
+        "threshold": scorer.threshold, "sample_rows": len(scorer.sample_scores)
+    }  # fmt: skip
+    if not len(reading.odd):  # Nobody knows which columns they would have had.
+        return Report("outliers", (), 0, alpha=context.budget.per_window, details=details)
+    scorer.require(reading.came)
+    missing = [name for name in scorer.columns if name not in reading.seen]
+    if missing:
+        is_alone = scorer.joint is not None
+        details["missing_note"] = missing_note(missing) + (WITHOUT_JOINT if is_alone else "")
+    if not reading.seen:
+        details[UNCOVERED] = NO_VALUES
     tested, sums = _judge(scorer, reading, context)
-    idle = _idle(context.baseline, reading)
-    violations = tuple(
-        _too_many(scorer, reading, one, idle) for one in [one for one in tested if one.violated][:1]
-    )
-    is_uncovered = not violations and {*scorer.columns} <= {*missing, *idle}
-    # A column without a value that makes rows outliers is told by the violation.
-    untold = {name: why for name, why in idle.items() if not (violations and reading.columns[name])}
     return Report(
         kind="outliers",
-        violations=violations,
-        row_count=reading.row_count,
-        metrics=(_metric(scorer, reading, tested[0]), *_without_values(untold)),
+        violations=tuple(_too_many(scorer, reading, one) for one in tested if one.violated)[:1],
+        row_count=len(reading.odd),
+        metrics=(_metric(tested[0]),),
         points=(
             MetricPoint(OWN_METRICS, METRIC, tested[0].value),
-            MetricPoint(OWN_METRICS, "outliers", float(reading.outlier_count)),
+            MetricPoint(OWN_METRICS, "outliers", float(reading.odd.sum())),
         ),
         alpha=context.budget.per_window,
         sums=sums,
         spans=judged_spans(tested),
         details={
-            **_details(scorer, reading, missing),
-            **({UNCOVERED: NO_VALUES} if is_uncovered else {}),
+            **details,
+            "missing_columns": list[JsonValue](missing),
+            "columns": [
+                {"column": name, "outliers": count}
+                for name, count in reading.columns.most_common()
+                if name
+            ],
+            "worst": [
+                {"score": one.score, "reason": one.reason, **one.pointer} for one in reading.worst
+            ],
         },
     )
 
@@ -112,8 +174,8 @@ def _judge(
     """Test a window's share, and that of the spans that end with it."""
     facts, level = context.rows.facts, context.budget.per_window
     block = block_length(DAY if facts is None else facts.window.length)
-    reference = context.kept((METRIC, block), lambda: reference_of(scorer, block))
-    buckets = _buckets(reading.flags, scorer.unit)
+    reference = context.kept((METRIC, block), lambda: _reference_of(scorer, block))
+    buckets = _buckets(reading.odd, reading.repeats)
     if facts is None:
         return judge(reference, buckets, length=1.0, level=level), None
     sums = WindowSums(facts.window.start, facts.window.end, buckets, METRIC)
@@ -122,142 +184,66 @@ def _judge(
     return tested, None if past is None else replace(sums, p_value=smallest_p_value(tested))
 
 
-def reference_of(scorer: RowScorer, block: timedelta) -> Reference:
+def _reference_of(scorer: RowScorer, block: timedelta) -> Reference:
     """Return the outliers among the reference's sample."""
     is_odd = scorer.sample_scores >= scorer.threshold
     hours, days = scorer.sample_hours, None
     if hours is not None and (known := hours != UNKNOWN_HOUR).any():
         days = sums_by_day(_rows(is_odd[known]), hours[known] // max(1, round(block / HOUR)))
-    return Reference(SHARE, _buckets(is_odd, scorer.unit), days)
+    return Reference(SHARE, _buckets(is_odd, scorer.sample_repeats), days)
 
 
 def _rows(is_odd: Flags) -> Array:
     return np.stack([np.ones(len(is_odd)), is_odd], axis=1)
 
 
-def _buckets(is_odd: Flags, unit: int) -> Array:
-    """Return the sums by group; rows that follow one another are of one unit."""
-    return add_up(_rows(is_odd), groups_of_units(np.arange(len(is_odd)) // unit))
+def _buckets(is_odd: Flags, is_repeated: Flags) -> Array:
+    """Return the sums by group; rows that repeat one another, as in a session, are one unit."""
+    unit = np.maximum.accumulate(np.where(is_repeated, 0, np.arange(len(is_odd))))
+    return add_up(_rows(is_odd), groups_of_units(unit))
 
 
-def _undecided(context: CheckContext, sample_rows: int) -> Report:
-    """Return a report without a judgement: the reference has too few rows."""
-    rows = sum(batch.num_rows for batch in context.rows.batches())
-    metric = MetricResult(name=METRIC, value=None, count=rows, note=INSUFFICIENT)
-    return Report(
-        kind="outliers",
-        violations=(),
-        row_count=rows,
-        metrics=(metric,) if rows else (),
-        alpha=context.budget.per_window,
-        details={"sample_rows": sample_rows},
-    )
-
-
-def _metric(scorer: RowScorer, reading: OutlierReading, tested: Tested) -> MetricResult:
-    sample = scorer.sample_scores
-    low, high = wilson(reading.outlier_count, reading.row_count)
-    before = wilson(int(np.count_nonzero(sample >= scorer.threshold)), len(sample))
+def _metric(tested: Tested) -> MetricResult:
     is_judged = tested.state == "judged"
+    low, high = (None if math.isnan(one) else one for one in (tested.low, tested.high))
     return MetricResult(
         name=METRIC,
         value=tested.value,
         low=low,
         high=high,
         reference=tested.reference,
-        reference_low=before[0],
-        reference_high=before[1],
         bound=tested.bound if is_judged else None,
         operator=ABOVE if is_judged else "",
         p_value=tested.p_value if is_judged else None,
-        count=reading.row_count,
+        count=round(tested.support),
         severity="ticket" if tested.violated else None,
         note="" if is_judged else NOT_TESTABLE,
     )
 
 
-def _idle(baseline: Baseline, reading: OutlierReading) -> dict[str, str]:
-    """Return the columns empty in the window but not in the reference, where that is no chance."""
-    profile, unseen = baseline.profile, reading.unseen
-    assert profile is not None  # The scorer was made of it.
-    found = {}
-    for name, why in unseen.without_values().items():
-        counts = profile.columns[name].cell_counts
-        if counts is None or not (held := int(counts[:-2].sum())):
-            continue
-        # Values of another type are no chance.
-        if unseen.unfit[name] or not may_lack(held, int(counts.sum()), unseen.rows[name]):
-            found[name] = why
-    for name, rows in unseen.rows.items():
-        counts = profile.columns[name].cell_counts
-        values = rows - unseen.empty[name] - unseen.unfit[name]
-        if not values or counts is None or counts[:-2].any():
-            continue
-        if not may_lack(values, rows, int(counts.sum())):
-            found[name] = "the reference has no value of it"
-    return found
-
-
-def _without_values(idle: Mapping[str, str]) -> Iterator[MetricResult]:
-    """Yield a line for each column without a value on either side."""
-    for name, why in idle.items():
-        yield MetricResult(METRIC, None, operator=ABOVE, label=name, note=f"{UNDEFINED}{why}")
-
-
-def _too_many(
-    scorer: RowScorer, reading: OutlierReading, tested: Tested, idle: Mapping[str, str]
-) -> Violation:
+def _too_many(scorer: RowScorer, reading: OutlierReading, tested: Tested) -> Violation:
     """Return the violation of too many outliers, with the columns behind them."""
     total = max(reading.columns.total(), 1)
     named = [
-        f"{name or TOGETHER} ({f'{idle[name]}, ' if name in idle else ''}"
-        f"{percent(count / total)} of them)"
+        f"{name or TOGETHER} ({percent(count / total)} of them)"
         for name, count in reading.columns.most_common(NAMED)
     ]
     by = f", odd by {', '.join(named)} most" if named else ""
-    share, usual = share_words(tested.value), share_words(tested.reference)
     span = f" of the last {tested.windows} windows" * (tested.windows > 1)
+    count = int(reading.odd.sum())
     return Violation(
         feature_name=METRIC,
         constraint_check_type=CHECK,
         description=(
             f"Share of outliers {tested.value!r}{span} exceeds threshold "
-            f"{round(tested.bound, 6)!r}: {plural(reading.outlier_count, 'outlier')} of "
-            f"{plural(reading.row_count, 'row')}"
+            f"{round(tested.bound, 6)!r}: {plural(count, 'outlier')} of "
+            f"{plural(len(reading.odd), 'row')}"
         ),
         severity="ticket",
         ratio=tested.value / tested.bound,
         predicate=OutlierCondition(scorer),
-        row_count=reading.outlier_count,
-        cause=f"{share} of rows{span} are outliers ({usual} expected){by}",
+        row_count=count,
+        cause=f"{percent(tested.value)} of rows{span} are outliers "
+        f"({percent(tested.reference)} expected){by}",
         first_rows=tuple(one.pointer for one in reading.worst),
     )
-
-
-def _details(
-    scorer: RowScorer, reading: OutlierReading, missing: Sequence[str]
-) -> dict[str, JsonValue]:
-    """Return the details of the share, and the worst rows."""
-    sample = scorer.sample_scores
-    return {
-        **({"missing_note": scorer.missing_note(missing)} if missing else {}),
-        "threshold": scorer.threshold,
-        "sample_rows": len(sample),
-        "missing_columns": list(missing),
-        "scores": [
-            {
-                "from": level,
-                "share": float(count) / reading.row_count if reading.row_count else None,
-                "reference": float((sample >= level).mean()),
-            }
-            for level, count in zip(reading.levels, reading.counts.tolist(), strict=True)
-        ],
-        "columns": [
-            {"column": name, "outliers": count}
-            for name, count in reading.columns.most_common()
-            if name
-        ],
-        "worst": [
-            {"score": one.score, "reason": one.reason, **one.pointer} for one in reading.worst
-        ],
-    }

@@ -1,15 +1,22 @@
 """Scores rows: how rare a row as unusual is in the reference, as a power of ten.
 
-A row is unusual by one very rare value (the strongest tail of any column) or by values that do not
-go together (`joint`). The greater of the two, in nats, counts, less the cost of two looks. A row's
-score depends on the baseline alone, not on other rows.
+A row is unusual by its rarest value (`ColumnTerms`), or by values that do not go together: by its
+local outlier factor among rows of the reference, where numbers stand as normal scores and levels as
+points of equal distance. The greater of the two, in nats, counts, less the cost of two looks. A
+row's score depends on the baseline alone, not on other rows.
+
+References
+----------
+Breunig, Kriegel, Ng and Sander, SIGMOD 2000 (LOF); scikit-learn's LocalOutlierFactor with novelty.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,126 +25,168 @@ from numpy.typing import NDArray
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kind import InapplicableKindError
-from driftline.monitors.kinds.outliers.clusters import cluster_size
-from driftline.monitors.kinds.outliers.joint import Joint, fit_joint
-from driftline.monitors.kinds.outliers.levels import LevelTerms, level_terms
-from driftline.monitors.kinds.outliers.rarity import Codes
-from driftline.monitors.kinds.outliers.terms import NumberTerms, number_terms
-from driftline.monitors.results.notes import missing_note
+from driftline.monitors.kinds.outliers.columns import Codes, ColumnTerms, Numbers, column_terms
 from driftline.monitors.results.violation import plural
+from driftline.one_thread import on_one_thread
+
+Flags = NDArray[np.bool_]
 
 # A row is an outlier from here: as odd as one in 10,000 rows
 # (docs/reference/statistics.md, "Outliers").
 OUTLIER_SCORE = 4.0
-# Or from where at most so many units of the reference's sample lie, if that is less.
+# Or from where at most so many rows of the reference's sample lie, if that is less.
 SAMPLE_OUTLIERS = 10
-# Of what is odd by chance, the part that single columns have; the rest has all of them together.
-ALONE = 0.1
+# Of what is odd by chance, the part that single columns have; the rest, all of them together.
+ALONE = 0.3
 # Fewer rows of a reference do not tell what is odd.
 LEAST_ROWS = 100
-# Columns that a message names.
-NAMED = 3
-WITHOUT_JOINT = "; so each column is looked at alone, not whether values go together"
+NEIGHBOURS = 12
+# Rows of the reference that others are measured by.
+MOST_POINTS = 2_000
+# Differences below a tenth of a standard deviation are none: equal rows are spread by so much.
+RESOLUTION = 0.1
+# Rows that follow each other may be of one session: a stretch is whole in its half.
+STRETCHES = 50
+# A number has two tails, of which ranks in the middle of a cell or beyond all may halve each.
+LOOKS = 4
+# The share of a sample that shows how its tail falls, and the fewest rows that do.
+TAIL_SHARE, FEWEST_EXCESSES = 0.02, 20
 # Digits that are the same however rows are cut into batches: sums of products are rounded anew.
 DIGITS = 4
 # Beyond one row in a million it is all extrapolation: from there surprises grow as logarithms.
 FAR = math.log(1e6)
+# Columns that a reason names, from one in ten on, and not beside another that is so much rarer.
+NAMED, LEAST_TERM, LEAST_PART = 3, 2.3, 1 / 3
+APART = "{} does not go with the other columns as in the reference"
 
-Numbers = NDArray[np.float64]
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """Rows of a reference by which others are measured."""
+
+    points: Numbers  # Shape (points, axes).
+    model: Any  # scikit-learn's, which has no types.
+    known: Numbers  # Factors of the reference's sample, held out, ascending.
+
+    def nats(self, points: Numbers) -> Numbers:
+        """Return how rare rows are, shape (rows,)."""
+        return _rarity(self.known, _factors(self.model, points))
 
 
 @dataclass(frozen=True, eq=False)
 class RowScorer:
     """Scores rows against one baseline."""
 
-    numbers: tuple[NumberTerms, ...]
-    levels: tuple[LevelTerms, ...]
-    joint: Joint | None  # None where there is but one column.
-    cost: float  # What it costs to take the strongest of all terms, in nats.
+    terms: tuple[ColumnTerms, ...]
+    near: tuple[Flags, ...]  # By column: whether rows of a cell have neighbours in the reference.
+    joint: Joint | None  # None where there are fewer than two columns.
     sample_scores: Numbers  # Of the reference's own sample, float64, shape (rows,).
+    sample_repeats: Flags
     sample_hours: NDArray[np.int64] | None
-    unit: int  # So many rows that follow one another count as one, such as those of a session.
     threshold: float  # The score from which a row is an outlier.
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The scored columns."""
-        return (
-            *(number.column for number in self.numbers),
-            *(level.column for level in self.levels),
-        )
+        return tuple(one.cells.column for one in self.terms)
 
-    def missing(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return the scored columns that are not among these."""
-        return tuple(column for column in self.columns if column not in set(names))
-
-    def missing_note(self, missing: Sequence[str]) -> str:
-        """Return a sentence on the columns that the data lack; empty where they lack none."""
-        is_alone = self.joint is not None and not set(missing).isdisjoint(self.joint.columns)
-        return missing_note(missing) + (WITHOUT_JOINT if is_alone else "")
-
-    def require(self, names: Sequence[str]) -> None:
+    def require(self, names: Collection[str]) -> None:
         """Refuse columns without any scored one."""
-        if self.columns and len(self.missing(names)) == len(self.columns):
+        if set(self.columns).isdisjoint(names):
             more = " and so on" if len(self.columns) > NAMED else ""
             raise InputError(
                 f"the data have none of the baseline's {plural(len(self.columns), 'feature')}; "
                 f"expected {', '.join(self.columns[:NAMED])}{more}"
             )
 
-    def score(self, batch: pa.RecordBatch) -> Numbers:
-        """Score rows; where they lack a column, the tails of the others score them alone."""
-        alone, together = self.parts(batch)
-        return _score(alone, together)
-
-    def parts(self, batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
-        """Return the rarity of rows, in nats, by their rarest value and by all values together."""
+    def score(self, batch: pa.RecordBatch) -> ScoredRows:
+        """Score rows; where they lack a column, the others score them alone."""
         names, rows = set(batch.schema.names), batch.num_rows
-        strongest = np.zeros(rows, np.float32)
-        values: dict[str, Numbers] = {}
-        for number in self.numbers:
-            if number.column in names:
-                codes, values[number.column] = number.codes(batch)
-                for terms in number.tails(codes, values[number.column]):
-                    np.maximum(strongest, terms, out=strongest)
-        for level in self.levels:
-            if level.column in names:
-                np.maximum(strongest, level.of_rows(batch), out=strongest)
-        alone = strongest.astype(np.float64) - self.cost
-        if self.joint is None:
-            return alone, np.zeros(rows)
-        return alone, self.joint.nats(values, self._cells(batch), rows)
-
-    def placed(self, batch: pa.RecordBatch) -> tuple[Mapping[str, Numbers], Mapping[str, Codes]]:
-        """Return numbers and cells by column for `Joint`."""
-        names = batch.schema.names
-        numbers = [one for one in self.numbers if one.column in names]
-        return {one.column: one.codes(batch)[1] for one in numbers}, self._cells(batch)
-
-    def _cells(self, batch: pa.RecordBatch) -> Mapping[str, Codes]:
-        texts = [] if self.joint is None else [one.level for one in self.joint.levels]
-        names = batch.schema.names
-        return {one.column: one.codes(batch) for one in texts if one.column in names}
+        codes, terms, points = [], np.zeros((len(self.terms), rows)), []
+        is_near = np.full(rows, True)
+        for at, one in enumerate(self.terms):
+            if one.cells.column in names:
+                codes.append(one.codes(batch))
+                terms[at], place = one.of_rows(batch, codes[at])
+                is_near &= self.near[at][codes[at]]
+            else:
+                codes.append(np.full(rows, one.cells.size - 2))
+                place = np.zeros((rows, one.axes))
+                is_near &= not one.axes
+            points.append(place)
+        together, placed = np.zeros(rows), np.hstack(points)
+        if self.joint is not None:
+            together[is_near] = self.joint.nats(placed[is_near])
+        return ScoredRows(self, np.stack(codes), terms, placed, _alone(terms), together)
 
 
-def _score(alone: Numbers, together: Numbers) -> Numbers:
-    """Return the score of the greater rarity, corrected for two looks."""
-    surprise = np.maximum(alone, together + math.log1p(-ALONE))
-    surprise = np.minimum(surprise, FAR) + np.log1p(np.maximum(surprise - FAR, 0.0))
-    return np.asarray(np.round(np.maximum(surprise, 0.0) / math.log(10.0), DIGITS))
+@dataclass(frozen=True, eq=False)
+class ScoredRows:
+    """Some rows with their scores; of n rows and C columns."""
+
+    scorer: RowScorer
+    codes: Codes  # Of each value's cell, shape (C, n).
+    terms: Numbers  # How rare each value is, in nats, shape (C, n).
+    points: Numbers  # Shape (n, axes).
+    alone: Numbers  # How rare each row is by its rarest value, and by all together, shape (n,).
+    together: Numbers
+
+    @cached_property
+    def scores(self) -> Numbers:
+        """Score of each row, shape (n,)."""
+        return _scores(self.alone, self.together)
+
+    @property
+    def is_odd(self) -> Flags:
+        """Whether each row is an outlier, shape (n,)."""
+        return self.scores >= self.scorer.threshold
+
+    @property
+    def with_values(self) -> list[str]:
+        """The columns in which any row has a value."""
+        least = self.codes.min(axis=1, initial=np.iinfo(np.int64).max)
+        return [
+            one.cells.column
+            for one, code in zip(self.scorer.terms, least, strict=True)
+            if code < one.cells.size - 2
+        ]
+
+    def explain(self, row: int) -> tuple[str, str]:
+        """Return why a row is unusual, and the column that makes it so most; "" for none.
+
+        Words name cells of the reference, never a value.
+        """
+        terms, columns = self.terms[:, row], self.scorer.columns
+        order = np.argsort(-terms, kind="stable")[:NAMED]
+        least = max(LEAST_TERM, terms[order[0]] * LEAST_PART)
+        named = [at for at in order.tolist() if terms[at] >= least]
+        words = [self.scorer.terms[at].words[self.codes[at, row]] for at in named]
+        column = columns[named[0]] if named else ""
+        joint = self.scorer.joint
+        if joint is not None and self.together[row] > max(self.alone[row], 0.0):
+            # The one in which the row lies farthest from its neighbours' mean.
+            point = self.points[row]
+            near = joint.model.kneighbors(point[None], return_distance=False)[0]
+            squares = np.cumsum((point - joint.points[near].mean(axis=0)) ** 2)
+            ends = np.cumsum([one.axes for one in self.scorer.terms])
+            column = columns[int(np.argmax(np.diff(np.append(0.0, squares)[ends], prepend=0.0)))]
+            words.insert(0, APART.format(column))
+        return "; ".join(words), column
+
+
+def repeats(codes: Codes) -> Flags:
+    """Return whether each row, of cells (C, n), repeats the one before it, as in a session."""
+    return np.append(np.zeros(1, np.bool_), (codes[:, 1:] == codes[:, :-1]).all(axis=0))
 
 
 def row_scorer(baseline: Baseline) -> RowScorer:
     """Fit a scorer to a baseline."""
     sample, profile = baseline.sample, baseline.profile
-    if sample is None or profile is None:
+    rows = 0 if sample is None else len(sample)
+    if sample is None or profile is None or rows < LEAST_ROWS:
         raise InapplicableKindError(
-            "the baseline keeps no sample of rows, which outliers are measured by; make it again "
-            "from its data with: driftline baseline DATA"
-        )
-    if len(sample) < LEAST_ROWS:
-        raise InapplicableKindError(
-            f"the baseline was made of {len(sample):,} rows; outliers need {LEAST_ROWS} at least"
+            f"the baseline keeps a sample of {plural(rows, 'row')}; outliers need {LEAST_ROWS} at "
+            "least: make it again from more data with: driftline baseline DATA"
         )
     names = [
         column.name
@@ -145,41 +194,96 @@ def row_scorer(baseline: Baseline) -> RowScorer:
         if column.role == "feature" and column.name in baseline.cells
         and column.name in sample.codes
         and profile.columns[column.name].cell_counts is not None
+        # Numbers without any finite value have no ranks.
+        and (baseline.cells[column.name].edges or not baseline.cells[column.name].is_number)
     ]  # fmt: skip
-    if not names and any(one.role == "feature" for one in baseline.signature.columns):
-        raise InapplicableKindError(
-            "the baseline's sample of rows holds none of its features, as when each was made anew; "
-            "make it again from data of now with: driftline baseline DATA"
-        )
     if not names:
         raise InapplicableKindError(
-            "the baseline has no features; expected one column at least to look at"
+            "the baseline's sample of rows holds no feature, which outliers are measured by; make "
+            "it again from data of now with: driftline baseline DATA"
         )
-    pairs = [(baseline.cells[name], profile.columns[name]) for name in names]
-    numbers = tuple(number_terms(*pair) for pair in pairs if pair[0].is_number)
-    levels = tuple(level_terms(*pair) for pair in pairs if not pair[0].is_number)
-    strongest = np.zeros(len(sample), np.float32)
-    for number in numbers:
-        for terms in number.tails(sample.codes[number.column]):
-            np.maximum(strongest, terms, out=strongest)
+    columns = tuple(column_terms(baseline.cells[one], profile.columns[one]) for one in names)
+    depth = np.random.default_rng(0).random(len(sample))
+    placed = [one.of_codes(sample.codes[one.cells.column], depth) for one in columns]
+    points = np.hstack([place for _, place in placed])
+    least = NEIGHBOURS * max(1.0, len(sample) / MOST_POINTS)
+    near, is_near = [], np.full(len(sample), True)
+    for one in columns:
+        codes = sample.codes[one.cells.column]
+        has_neighbours = np.bincount(codes, minlength=one.cells.size) >= (least if one.axes else 0)
+        has_neighbours[: -2 if one.cells.is_number else 0] = True
+        near.append(has_neighbours)
+        is_near &= has_neighbours[codes]
+    joint, together = None, np.zeros(len(sample))
+    if np.count_nonzero([one.axes for one in columns]) > 1:
+        joint, together = _fit_joint(points, is_near)
+    scores = _scores(_alone(np.stack([terms for terms, _ in placed])), together)
+    is_repeated = repeats(np.stack([sample.codes[name] for name in names]))
+    first = np.sort(scores[~is_repeated])[-SAMPLE_OUTLIERS - 1 :]
+    threshold = min(OUTLIER_SCORE, float(first[0]) + 10.0**-DIGITS)
+    return RowScorer(columns, tuple(near), joint, scores, is_repeated, sample.hours, threshold)
+
+
+def _fit_joint(points: Numbers, is_near: Flags) -> tuple[Joint, Numbers]:
+    """Fit on a sample; return also how rare its own rows are, in nats, shape (rows,).
+
+    Each half of the sample is measured by the other.
+    """
+    # A heavy package that only this kind needs.
+    from sklearn.neighbors import LocalOutlierFactor
+
     random = np.random.default_rng(0)
-    for level in levels:
-        own = level.of_codes(sample.codes[level.column], random)
-        np.maximum(strongest, own, out=strongest)
-    found = fit_joint(numbers, levels, profile.columns, sample.codes)
-    joint, together = (None, np.zeros(len(sample))) if found is None else found
-    # Of taking the strongest of all terms (Bonferroni), and of looking at both.
-    looks = sum(one.tail_count for one in numbers) + sum(one.tail_count for one in levels)
-    cost = math.log(looks) - (0.0 if joint is None else math.log(ALONE))
-    scores = _score(strongest.astype(np.float64) - cost, together)
-    unit = round(cluster_size(baseline, names))
-    threshold = _threshold(scores, SAMPLE_OUTLIERS * unit)
-    return RowScorer(numbers, levels, joint, cost, scores, sample.hours, unit, threshold)
+
+    def fit(rows: Numbers) -> tuple[Any, Numbers]:
+        few = rows[random.permutation(len(rows))[:MOST_POINTS]]
+        few = few + random.normal(scale=RESOLUTION, size=few.shape)
+        with on_one_thread():
+            return LocalOutlierFactor(min(NEIGHBOURS, len(few) - 1), novelty=True).fit(few), few
+
+    is_odd = np.arange(len(points)) * STRETCHES // len(points) % 2 == 1
+    factors = np.zeros(len(points))
+    for half in (is_odd, ~is_odd):
+        factors[~half] = _factors(fit(points[half])[0], points[~half])
+    factors[~is_near] = 0.0
+    model, few = fit(points)
+    known = np.sort(factors)
+    return Joint(few, model, known), _rarity(known, factors)
 
 
-def _threshold(scores: Numbers, most: int) -> float:
-    """Return the score that at most so many rows of the sample reach."""
-    known, counts = np.unique(scores, return_counts=True)
-    is_few = np.cumsum(counts[::-1])[::-1] <= most
-    above = float(known[-1]) + 10.0**-DIGITS
-    return min(OUTLIER_SCORE, float(known[is_few][0]) if is_few.any() else above)
+def _factors(model: Any, points: Numbers) -> Numbers:  # noqa: ANN401 - It has no types.
+    """Return the logarithms of the local outlier factors, shape (rows,)."""
+    if not len(points):
+        return np.zeros(0)
+    with on_one_thread():
+        return np.asarray(np.log(np.maximum(-model.score_samples(points), 1.0)))
+
+
+def _rarity(known: Numbers, factors: Numbers) -> Numbers:
+    """Return minus the logarithm of the share of ascending factors at or above others, in nats.
+
+    Beyond the last, the tail is exponential, with the mean excess of the last fiftieth, taken two
+    standard errors longer: a small sample underestimates rarity, never the reverse.
+
+    References
+    ----------
+    Pickands, Annals of Statistics 3, 1975 (peaks over a threshold).
+    """
+    excess = known[known > (knot := np.quantile(known, 1.0 - TAIL_SHARE))] - knot
+    scale = 1.0
+    if len(excess) >= FEWEST_EXCESSES:
+        scale = min(1.0, float(excess.mean()) * (1.0 + 2.0 / math.sqrt(len(excess))))
+    above = len(known) - np.searchsorted(known, factors)
+    beyond = np.maximum(factors - known[-1], 0.0) / scale
+    return np.asarray(np.log(len(known) / np.maximum(above, 1)) + beyond)
+
+
+def _alone(terms: Numbers) -> Numbers:
+    """Return how rare the rarest of terms, (columns, rows), is, after Bonferroni."""
+    return np.asarray(terms.max(axis=0) - math.log(LOOKS * len(terms)) + math.log(ALONE))
+
+
+def _scores(alone: Numbers, together: Numbers) -> Numbers:
+    """Return the score of the greater rarity, corrected for two looks."""
+    surprise = np.maximum(alone, together + math.log1p(-ALONE))
+    surprise = np.minimum(surprise, FAR) + np.log1p(np.maximum(surprise - FAR, 0.0))
+    return np.asarray(np.round(np.maximum(surprise, 0.0) / math.log(10.0), DIGITS))

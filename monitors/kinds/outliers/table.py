@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 
-import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.store import Baseline
 from driftline.formats.source import open_source
-from driftline.monitors.kinds.outliers.reasons import reasons_of
 from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
 
 SCORE_COLUMNS = pa.schema(
@@ -64,12 +62,8 @@ def outlier_scores(
 def score_table(scorer: RowScorer, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return score, verdict and reason of each row; InputError without any known column."""
     scorer.require(batch.schema.names)
-    scores = scorer.score(batch)
-    odd = scores >= scorer.threshold
-    places = np.flatnonzero(odd)
-    words = reasons_of(scorer, batch.take(pa.array(places))).words
-    # Each outlier's words stand at its own place, and nothing at the others'.
-    at = np.cumsum(odd) - 1
-    reasons = words.take(pa.array(np.where(odd, at, 0), mask=~odd)).fill_null("")
-    columns = [pa.array(scores), pa.array(odd), reasons]
+    found = scorer.score(batch)
+    is_odd = found.is_odd.tolist()
+    reasons = [found.explain(row)[0] if odd else "" for row, odd in enumerate(is_odd)]
+    columns = [pa.array(found.scores), pa.array(is_odd), pa.array(reasons, pa.string())]
     return pa.RecordBatch.from_arrays(columns, schema=SCORE_COLUMNS)

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
+from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import roc_auc_score
 
 import driftline as dl
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError
-from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
-
-
-def batch_of(frame: pd.DataFrame) -> pa.RecordBatch:
-    return pa.Table.from_pandas(frame, preserve_index=False).combine_chunks().to_batches()[0]
-
-
-def scores_of(scorer: RowScorer, frame: pd.DataFrame) -> np.ndarray:
-    return scorer.score(batch_of(frame))
 
 
 def mixed(rows: int, seed: int) -> pd.DataFrame:
@@ -43,31 +34,41 @@ def mixed(rows: int, seed: int) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def known() -> RowScorer:
-    return row_scorer(Baseline.fit(mixed(40_000, seed=4)))
+def known() -> Baseline:
+    return Baseline.fit(mixed(40_000, seed=4))
 
 
 @pytest.mark.full
-def test_new_rows_of_the_same_kind_exceed_a_score_as_seldom_as_it_says(known: RowScorer) -> None:
-    found = scores_of(known, mixed(60_000, seed=5))
+def test_new_rows_of_the_same_kind_exceed_a_score_as_seldom_as_it_says(known: Baseline) -> None:
+    found = dl.outlier_scores(mixed(60_000, seed=5), known).to_pandas()
 
     for score in (2.0, 3.0):
-        assert float(np.mean(found >= score)) < 2.0 * 10**-score, score
+        assert float(np.mean(found["outlier_score"] >= score)) < 2.0 * 10**-score, score
     # Ten of the sample's 20,000 rows, as many of new ones: each is known to a third.
-    assert np.count_nonzero(known.sample_scores >= known.threshold) == 10
-    assert 10 < np.count_nonzero(found >= known.threshold) < 70
+    assert 10 < found["is_outlier"].sum() < 70
+
+
+def test_rows_of_another_class_score_higher() -> None:
+    data = load_breast_cancer(as_frame=True)
+    benign, malignant = (data.data[data.target == one] for one in (1, 0))
+    rows = pd.concat([benign[230:], malignant[:30]], ignore_index=True)
+
+    found = dl.outlier_scores(rows, Baseline.fit(benign[:230]))
+
+    # scikit-learn's LocalOutlierFactor on scaled columns has 0.94 here.
+    is_malignant = np.arange(len(rows)) >= len(benign) - 230
+    assert roc_auc_score(is_malignant, found.column("outlier_score").to_numpy()) > 0.9
 
 
 def test_a_small_reference_is_not_mute() -> None:
     random = np.random.default_rng(3)
     mixing = random.normal(size=(5, 5))
     reference = Baseline.fit(pd.DataFrame(random.normal(size=(1_000, 5)) @ mixing))
-    scorer = row_scorer(reference)
     values = random.normal(size=(1_000, 5)) @ mixing
     values[:40] = random.uniform(values.min(axis=0), values.max(axis=0), (40, 5))
 
     frame = pd.DataFrame(values)
-    is_odd = scores_of(scorer, frame) >= scorer.threshold
+    is_odd = dl.outlier_scores(frame, reference).to_pandas()["is_outlier"]
     report = dl.check(frame, reference, kind="outliers")
 
     assert is_odd[:40].sum() >= 20
@@ -86,33 +87,28 @@ PLANTED = {
 
 @pytest.mark.parametrize("change", PLANTED.values(), ids=PLANTED.keys())
 def test_a_planted_row_is_an_outlier_and_worse_than_all_others(
-    known: RowScorer, change: dict[str, float]
+    known: Baseline, change: dict[str, float]
 ) -> None:
     frame = mixed(2_000, seed=6)
     for name, value in change.items():
         frame.loc[1_234, name] = value
 
-    found = scores_of(known, frame)
+    found = dl.outlier_scores(frame, known).to_pandas()
 
-    assert np.argmax(found) == 1_234
-    assert found[1_234] >= known.threshold
+    assert found["outlier_score"].idxmax() == 1_234
+    assert found["is_outlier"][1_234]
 
 
 def test_missing_and_unfit_values_are_as_odd_as_they_are_rare() -> None:
     values: list[object] = [*np.random.default_rng(12).normal(size=990).tolist(), *[None] * 10]
-    scorer = row_scorer(Baseline.fit(pd.DataFrame({"x": values})))
-    (column,) = scorer.numbers
+    baseline = Baseline.fit(pd.DataFrame({"x": values}))
 
-    codes, numbers = column.codes(pa.RecordBatch.from_pydict({"x": ["1.5", None, "many"]}))
+    found = dl.outlier_scores(pd.DataFrame({"x": ["1.5", None, "many"]}), baseline)
 
-    left, _ = column.tails(codes, numbers)
-    assert left[1] == pytest.approx(-np.log(0.01), abs=1e-4)
-    assert left[2] == pytest.approx(np.log(2 * 1_000), abs=1e-4)  # Never: half a row of all.
-
-
-def test_a_reference_of_few_rows_is_refused() -> None:
-    with pytest.raises(InputError, match="made of 1 rows; outliers need 100"):
-        row_scorer(Baseline.fit(pd.DataFrame({"x": [1.0]})))
+    # One row in a hundred; never, which is half a row of all; and the cost of four looks, of three
+    # parts in ten of all chance.
+    gap, unfit = (np.log10(share * 0.3 / 4) for share in (100, 2_000))
+    assert found.column("outlier_score").to_pylist()[1:] == pytest.approx([gap, unfit], abs=1e-3)
 
 
 def with_text(rows: int, seed: int) -> pd.DataFrame:
