@@ -1,28 +1,24 @@
 """Judges useless predictions: missing, impossible, of an unknown class, unweighted, all equal.
 
 They are left out of metrics, counted, and judged on their own, because metrics of the other rows
-may look as good as ever. One infinite value is a violation where the reference has none; missing
-ones are by far more than the reference's blocks of the window's length have, so that a weekend
-without answers is none. A few infinite values in a reference are faults of its rows and excuse no
-more than chance brings. Useless labels are judged like missing predictions.
+may look as good as ever. One infinite value is a violation where the reference has none. Missing
+predictions and useless labels may be as many as in the reference, or in any of its blocks of the
+window's length (a weekend without answers), and a few percent of the rows more.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from scipy import special
 
-from driftline.baseline.answers import LARGEST, Answers
+from driftline.baseline.answers import LARGEST
 from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.results.metric import (
@@ -31,7 +27,7 @@ from driftline.monitors.results.metric import (
     MetricResult,
 )
 from driftline.monitors.results.violation import JsonValue, Severity, Violation, percent, plural
-from driftline.stats.blocks import MINIMUM_BLOCKS, span_length, variation_of_estimates
+from driftline.stats.blocks import span_length
 from driftline.stats.intervals import wilson
 
 CHECK, OPERATOR = "unusable_predictions_check", "GreaterThanThreshold"
@@ -47,12 +43,8 @@ UNKNOWN_MOST = 0.5
 # Of a window's budget of false alarms, next to nothing: this test is no test of drift.
 BUDGET_SHARE = 0.05
 LEAST_CHANCE = 1e-300
-# So far from 1 may a row's probabilities add up, for each of its classes, as rounding leaves them.
-ROUNDED = 0.01
 # With fewer of its rows timed, a window's length is not known by their times.
 ENOUGH_TIMED = 0.25
-# A reference of which more rows do not add up has scores of each class by itself.
-FEW_OFF = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +99,7 @@ def judge_unusable(window: Unusable, reference: Unusable, alpha: float) -> list[
         (UNFIT, window.unfit + sum(window.lost.values()), reference.unfit),
     ):
         if count:
-            never = name not in (MISSING, UNFIT) and not before
-            found.append(_judged(name, count, before, window, reference, alpha, never=never))
+            found.append(_judged(name, count, before, window, reference, alpha))
     return found
 
 
@@ -121,32 +112,17 @@ def judge_equal(
     describes the predictions: "all 900 predictions are 0.5".
     """
     level = alpha * BUDGET_SHARE
-    known = [(whole, equal) for whole, equal in before if whole]
-    if rows < MIN_ROWS or not known:
+    if rows < MIN_ROWS or not before or not before[0][0]:
         return []
-    whole, equal = known[0]
-    usual, upper = equal / whole, wilson(equal, whole, -float(special.ndtri(level)))[1]
-    most = max([upper, *(equal / whole for whole, equal in known[1:])])
+    whole, equal = before[0]
+    most = _most(equal, whole, before[1:], level)
     if (chance := most**rows) >= level:
         return []
-    description = f"Metric {EQUAL} with 1.0 was {OPERATOR} '{most!r}'"
-    violation = Violation(
-        feature_name=EQUAL,
-        constraint_check_type=CHECK,
-        description=description,
-        severity="page",
-        ratio=1.0 / most,
-        row_count=rows,
-        cause=f"{words} (reference {percent(usual)})",
-        fields={
-            "constraint_check_type": CHECK, "description": description, "metric_name": EQUAL,
-        },
-    )  # fmt: skip
     result = MetricResult(
-        name=EQUAL, value=1.0, reference=usual, bound=most, operator=OPERATOR, p_value=chance,
-        count=rows, severity="page",
+        name=EQUAL, value=1.0, reference=equal / whole, bound=most, operator=OPERATOR,
+        p_value=chance, count=rows, severity="page",
     )  # fmt: skip
-    return [JudgedUnusable(result, violation, -math.log(max(chance, LEAST_CHANCE)))]
+    return [_violated(result, f"{words} (reference {percent(equal / whole)})", rows)]
 
 
 def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
@@ -177,13 +153,6 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
     }
 
 
-def equal_note(count: int, lowest: float, highest: float, what: str = "prediction") -> str:
-    """Describe predictions that are all equal; "" for others."""
-    if count < 2 or lowest != highest:
-        return ""
-    return f"all {plural(count, what)} are equal ({lowest:g}): they tell nobody apart"
-
-
 def unfit_note(rows: pa.Table, label: str, count: int, most: float) -> str:
     """Describe unusable labels and what was expected; `most` bounds a number's size."""
     words = words_for_numbers(rows, (label,), are_amounts=True)
@@ -193,15 +162,6 @@ def unfit_note(rows: pa.Table, label: str, count: int, most: float) -> str:
         size = "infinite" + f", or a million times the others (above {most:.3g})" * (most < LARGEST)
         why.append(f"{size}: {named_values(far)}" if far else size)
     return f"{plural(count, 'label')} left out: {' or '.join(why)}"
-
-
-def sums_note(answers: Answers, reference: Answers | None) -> str:
-    """Return a note of rows whose probabilities do not add up to 1, where the reference's do."""
-    if reference is None or not len(reference) or _off_one(reference).mean() > FEW_OFF:
-        return ""
-    off = int(_off_one(answers).sum())
-    rows = f"probabilities of {plural(off, 'row')} do not add up to 1, as those of the reference do"
-    return rows * bool(off)
 
 
 def repeated_rows(ids: Sequence[pa.Array]) -> int:
@@ -215,148 +175,89 @@ def repeated_rows(ids: Sequence[pa.Array]) -> int:
 
 
 def _judged(
-    name: str,
-    count: int,
-    before: int,
-    window: Unusable,
-    reference: Unusable,
-    alpha: float,
-    *,
-    never: bool,
+    name: str, count: int, before: int, window: Unusable, reference: Unusable, alpha: float
 ) -> JudgedUnusable:
     rows, known, what, level = window.rows, reference.rows, "row", alpha * BUDGET_SHARE
     if name == UNFIT:
         rows, what = window.labels + sum(window.lost.values()), "label"
         known = reference.labels
-    usual = before / known if known else 0.0
-    bound, chance = 0.0, 0.0
-    if name == IMPOSSIBLE and 0 < before < FEW * known:
-        bound, chance = _by_chance(count, rows, before, known, level)
-    elif not never:
-        is_known = name in (MISSING, UNFIT) and not window.lost
-        blocks = reference.blocks if name == MISSING else ()
-        bound, chance = _most(count, rows, before, known, level, blocks, is_known=is_known)
-    share = count / rows
+    share, usual = count / rows, before / known if known else 0.0
     low, high = wilson(count, rows)
-    severity: Severity = "page" if share - usual >= TOLERANCE else "ticket"
+    bound, chance = 0.0, 0.0
+    if before or name in (MISSING, UNFIT):
+        most = UNKNOWN_MOST
+        if known:
+            blocks = reference.blocks if name == MISSING else ()
+            most = _most(before, known, blocks, level) + _slack(name, before, known, window)
+        most = min(most, 1.0)
+        # `scipy.stats` has the quantile, and takes 45 MiB.
+        at = bisect_left(
+            range(rows), True, key=lambda one: bool(special.bdtrc(one, rows, most) <= level)
+        )
+        bound, chance = at / rows, float(special.bdtrc(count - 1, rows, most))
     result = MetricResult(
-        name=name, value=share, low=low, high=high,
-        reference=usual if known else None, count=rows,
+        name=name, value=share, low=low, high=high, reference=usual if known else None, count=rows,
     )  # fmt: skip
     if share <= bound:
         return JudgedUnusable(result, None)
-    words = f"have a prediction {window.words}"
-    left = "they are left out of all metrics"
-    if name == MISSING:
-        words = "lack a prediction or quantile" if window.has_quantiles else "have no prediction"
-        left = f"no number: {window.texts}; " * bool(window.texts) + left
-    elif name == UNWEIGHED:
-        words = "have no weight, or one that is negative or infinite"
-    elif name == UNKNOWN:
-        words, left = "have a class that the reference never has", window.unknown_words
-        left += f"; they count {window.unknown_count}"
-    elif name == UNFIT:
-        words = "are of no use" + f": {window.lost_words}" * bool(window.lost)
     compared = f" (reference {percent(usual)})" * bool(known and not (name == UNKNOWN and before))
-    description = f"Metric {name} with {share!r} was {OPERATOR} '{bound!r}'"
+    words, left = _words(name, window)
+    severity: Severity = "page" if share - usual >= TOLERANCE else "ticket"
+    return _violated(
+        replace(result, bound=bound, operator=OPERATOR, severity=severity, p_value=chance),
+        f"{percent(share)} of {plural(rows, what)} {words}{compared}; {left}", count,
+    )  # fmt: skip
+
+
+def _words(name: str, window: Unusable) -> tuple[str, str]:
+    """Return what is wrong with the rows, and what becomes of them."""
+    left = "they are left out of all metrics"
+    match name:
+        case "missing_predictions":
+            words = (
+                "lack a prediction or quantile" if window.has_quantiles else "have no prediction"
+            )
+            return words, f"no number: {window.texts}; " * bool(window.texts) + left
+        case "unusable_weights":
+            return "have no weight, or one that is negative or infinite", left
+        case "unknown_classes":
+            what = f"{window.unknown_words}; they count {window.unknown_count}"
+            return "have a class that the reference never has", what
+        case "unusable_labels":
+            return "are of no use" + f": {window.lost_words}" * bool(window.lost), left
+    return f"have a prediction {window.words}", left
+
+
+def _slack(name: str, before: int, known: int, window: Unusable) -> float:
+    """Return by how much a share may exceed the reference's."""
+    if name == IMPOSSIBLE and before < FEW * known:
+        return 0.0  # Some infinite values of a reference are faults of its rows.
+    return FEW if name in (MISSING, UNFIT) and not before and not window.lost else TOLERANCE
+
+
+def _most(before: int, known: int, blocks: Sequence[tuple[int, int]], level: float) -> float:
+    """Return the largest share that the reference's rows, or those of a block of it, may have."""
+    upper = wilson(before, known, -float(special.ndtri(level)))[1]
+    return max([upper, *(count / rows for rows, count in blocks if rows >= MIN_ROWS)])
+
+
+def _violated(result: MetricResult, cause: str, count: int) -> JudgedUnusable:
+    description = f"Metric {result.name} with {result.value!r} was {OPERATOR} '{result.bound!r}'"
+    assert result.value is not None and result.bound is not None and result.p_value is not None
     violation = Violation(
-        feature_name=name,
+        feature_name=result.name,
         constraint_check_type=CHECK,
         description=description,
-        severity=severity,
-        ratio=share / bound if bound else None,
+        severity=result.severity or "ticket",
+        ratio=result.value / result.bound if result.bound else None,
         row_count=count,
-        cause=f"{percent(share)} of {plural(rows, what)} {words}{compared}; {left}",
+        cause=cause,
         fields={
-            "constraint_check_type": CHECK, "description": description, "metric_name": name,
+            "constraint_check_type": CHECK, "description": description,
+            "metric_name": result.name,
         },
     )  # fmt: skip
-    return JudgedUnusable(
-        replace(result, bound=bound, operator=OPERATOR, severity=severity, p_value=chance),
-        violation,
-        -math.log(max(chance, LEAST_CHANCE)),
-    )
-
-
-def _most(
-    count: int,
-    rows: int,
-    before: int,
-    known: int,
-    level: float,
-    blocks: Sequence[tuple[int, int]],
-    *,
-    is_known: bool,
-) -> tuple[float, float]:
-    """Return the largest share of rows that is no violation, and the chance of so many or more.
-
-    Where a reference of n rows has none and `is_known` tells all that could be, of k in a window of
-    m all lie there by a chance of at most (m / (n + m))^k, whatever their rate (Fisher's exact
-    test). A rate may grow by as much as it differs by itself from window to window, which without
-    blocks is not known: by an exponential law, within what matters.
-    """
-    if is_known and known and not before:
-        fewest = -math.log(level) / math.log1p(known / rows)
-        bound, chance = _bound_and_chance(count, rows, level, partial(_binomial, rows, FEW))
-        chance = max((rows / (known + rows)) ** count, chance)
-        return min(max(fewest / rows, bound), 1.0), chance
-    most = UNKNOWN_MOST
-    if known:
-        upper = wilson(before, known, -float(special.ndtri(level)))[1]
-        grown = min(TOLERANCE, max(FEW, -math.log(level) * before / known))
-        upper = max(upper, most_of_blocks(blocks, level))
-        most = min(1.0, upper + (grown if is_known else TOLERANCE))
-    return _bound_and_chance(count, rows, level, partial(_binomial, rows, most))
-
-
-def _by_chance(count: int, rows: int, before: int, known: int, level: float) -> tuple[float, float]:
-    """Return the same for rows that differ from the reference's by chance alone.
-
-    Of those that both have, each lies in the window by its share of all rows: one more than the
-    reference has come by a negative binomial law, at most (Fisher's exact test for none).
-    """
-    share = rows / (known + rows)
-
-    def more_than(count: int) -> float:
-        return float(special.betainc(count + 1, before + 1, share))
-
-    return _bound_and_chance(count, rows, level, more_than)
-
-
-def _binomial(rows: int, share: float, count: int) -> float:
-    return float(special.bdtrc(count, rows, share))
-
-
-def _bound_and_chance(
-    count: int, rows: int, level: float, more_than: Callable[[int], float]
-) -> tuple[float, float]:
-    """Return both by the chance of more than a count. `scipy.stats` has it, and takes 45 MiB."""
-    bound = bisect_left(range(rows), True, key=lambda one: more_than(one) <= level)
-    return bound / rows, more_than(count - 1) if count else 1.0
-
-
-def _off_one(answers: Answers) -> NDArray[np.bool_]:
-    """Mark the rows whose probabilities of several classes do not add up to 1."""
-    said = answers.probability
-    if said is None or said.ndim == 1:
-        return np.zeros(len(answers), dtype=np.bool_)
-    return np.asarray(np.abs(said.sum(axis=1) - 1.0) > ROUNDED * said.shape[1])
-
-
-def most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:
-    """Return the share of such rows, as missing predictions, that one more block may have.
-
-    It is 0 where unknown. Daily shares of 0 or 0.6 have a variance by which all may be missing:
-    then at most half of the answers of the worst block may be.
-    """
-    rows, missing = np.array([one for one in blocks if one[0]], np.float64).reshape(-1, 2).T
-    if len(rows) < MINIMUM_BLOCKS or not 0 < missing.sum() < rows.sum():
-        return 0.0
-    usual, worst = missing.sum() / rows.sum(), float((missing / rows).max())
-    variance = usual * (1.0 - usual)
-    found = variation_of_estimates(missing / rows, variance / rows)
-    far = float(usual) + found.reach(level, float(variance / rows.sum()))
-    return min(far, (1.0 + worst) / 2.0)
+    return JudgedUnusable(result, violation, -math.log(max(result.p_value, LEAST_CHANCE)))
 
 
 def rows_length(span_us: int, timed: int, rows: int) -> timedelta | None:
@@ -367,31 +268,14 @@ def rows_length(span_us: int, timed: int, rows: int) -> timedelta | None:
     return span_length(span_us) if timed and timed >= ENOUGH_TIMED * rows else None
 
 
-def untimed_note(
-    when: str | None,
-    reference: tuple[int, int],
-    window: tuple[int, int],
-    *,
-    span: str = "",
-    knows_days: bool = True,
-) -> str:
+def untimed_note(when: str | None, reference: tuple[int, int], window: tuple[int, int]) -> str:
     """Return how many rows have no time, and what becomes of them; "" where all have one.
 
-    `reference` and `window` hold rows without a time and all rows; `span` stands for the window's
-    length where too few of its rows have a time.
+    `reference` and `window` hold rows without a time and all rows.
     """
     found = [
         f"{lacking:,} of {plural(rows, 'row')}{whose} {'has' if lacking == 1 else 'have'} no time"
         for (lacking, rows), whose in ((window, ""), (reference, " of the reference")) if lacking
     ]  # fmt: skip
-    if not found:
-        return ""
     note = f'{" and ".join(found)} ("{when}"): they count in metrics, and in no day'
-    if span and window[0] == window[1]:
-        note = f'no row has a time ("{when}"): {span}'
-    elif span:
-        note += f"; too few of the window have one to know its length: {span}"
-    if reference[0] and not knows_days:
-        days = "to know how days differ: no bound allows for it"
-        note += f"; too few of the reference have one {days}"
-    return note
+    return note * bool(found)

@@ -21,7 +21,6 @@ from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.engine.pooling import DAY
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.documents import (
     constraint_document,
@@ -42,7 +41,6 @@ from driftline.monitors.kinds.model_quality.judgement import (
     findable,
     judge_compat,
     judge_quality,
-    kept_reference,
     reference_note,
     window_length,
 )
@@ -194,19 +192,13 @@ def evaluate(context: CheckContext) -> Report:
         spans=found.spans,
         details={
             **_details(expected, answers, found, every=every, rows=table.num_rows, left=left),
-            **times_note(context, expected, table, knows_days=_knows_days(context, expected)),
+            **times_note(context, expected, table),
             **_reference_notes(context.baseline),
             **_sample_note(found),
             **estimates.details,
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
         },
     )
-
-
-def _knows_days(context: CheckContext, expected: Expectation) -> bool:
-    """Whether the reference has days enough to show how they differ."""
-    known = kept_reference(context, expected, DAY)
-    return known is not None and known.reference.days is not None
 
 
 def _part_points(parts: Sequence[MetricResult]) -> Iterator[MetricPoint]:

@@ -18,12 +18,10 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_det
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
     Unusable,
-    equal_note,
     judge_equal,
     judge_unusable,
     repeated_rows,
     rows_length,
-    sums_note,
     unfit_note,
     untimed_note,
     unusable_details,
@@ -66,13 +64,12 @@ def left_out(
     return unusable_details(
         replace(_unusable(every), lost=context.rows.lost_labels, repeated=repeated, id_column=ids),
         *_states(every, unfit, table, expected.roles),
-        sums_note(every, expected.answers),
         only,
     )
 
 
 def times_note(
-    context: CheckContext, expected: Expectation, table: pa.Table, *, knows_days: bool
+    context: CheckContext, expected: Expectation, table: pa.Table
 ) -> dict[str, JsonValue]:
     """Return a note that rows lack the times needed for a comparison with the reference's."""
     outcomes, reference = context.baseline.outcomes, expected.answers
@@ -82,12 +79,9 @@ def times_note(
     if when is None and reference.time_us is None:
         return {}
     lacking = rows if times is None else int(np.count_nonzero(times == NO_TIME))
-    span = ""
     if context.rows.length is not None:
         lacking *= times is not None  # When they came is known.
-    elif rows_length(0, rows - lacking, rows) is None:
-        span = "how long they span is told by their number"
-    note = untimed_note(when, outcomes.untimed, (lacking, rows), span=span, knows_days=knows_days)
+    note = untimed_note(when, outcomes.untimed, (lacking, rows))
     return {"times_note": note} if note else {}
 
 
@@ -100,10 +94,8 @@ def length_by_times(time_us: NDArray[np.int64] | None) -> timedelta | None:
 
 
 def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list[str]:
-    """Describe constant predictions, and labels that are no numbers."""
-    said, found = _said(answers), []
-    if len(said) and not _is_class(answers):
-        found.append(equal_note(len(said), float(said.min()), float(said.max())))
+    """Describe labels that are no numbers, and quantiles that cross."""
+    found = []
     if unfit:
         found.append(unfit_note(table, str(roles.label), unfit, answers.limits[1]))
     found.append(crossing_details(answers, roles.quantile_columns)[1])
