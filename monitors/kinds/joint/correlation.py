@@ -18,13 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from driftline.monitors.kinds.joint.blocks import (
-    Numbers,
-    weigh_both,
-)
 from driftline.monitors.kinds.joint.scores import Matrix, Score
-from driftline.stats.blocks import MeanVariation, variation_of_sums
+from driftline.stats.blocks import NO_BLOCKS, MeanVariation, Numbers, variation_of_sums
 from driftline.stats.intervals import Z95
 from driftline.stats.tails import tail_scale
 
@@ -36,6 +33,8 @@ NEARLY_ONE = 0.995
 FEWEST_PAIRED = 100
 # Where one side's scores lie in few cells, as after a great shift, ranks say little of the rest.
 KEPT_SPREAD = 0.75
+# Of Student's tail: smaller ones are none.
+LEAST_CHANCE = 1e-300
 # The strongest pairs, whose rows are looked up.
 LOOKED_AT = 50
 
@@ -169,11 +168,30 @@ def judge_pairs(
     for at in strongest.tolist():
         pair = (int(first[at]), int(second[at]))
         scale = _scale(pair, (reference, known), (window, found))
-        doubt = float(estimate[at] * of_row[at]), float(freedom[at])
-        nats, reach = weigh_both(float(distance[at]), float(variance[at]), scale, doubt, needed)
-        bound = math.tanh(float(begin[at] + side[at] * reach))
-        evidence = nats, needed, trials
-        changes.append(_change(plan, known, found, pair, evidence=evidence, bound=bound))
+        # By a bound of the variance, and by its estimate with Student's law: both must agree.
+        error, degrees = math.sqrt(estimate[at] * of_row[at]), freedom[at]
+        chance = max(special.stdtr(degrees, -distance[at] / error), LEAST_CHANCE)
+        nats = NO_BLOCKS.nats(float(distance[at]), float(variance[at]), scale)
+        nats = min(nats, -math.log(chance))
+        reach = NO_BLOCKS.reach(math.exp(-needed), float(variance[at]), scale)
+        reach = max(reach, -error * special.stdtrit(degrees, math.exp(-needed)))
+        now_z = _fisher(now[at])
+        error = Z95 * math.sqrt(float(found.variance[pair]) / max(found.rows[pair], 4))
+        changes.append(
+            PairChange(
+                first=plan[pair[0]],
+                second=plan[pair[1]],
+                reference=float(rho[at]),
+                window=float(now[at]),
+                low=math.tanh(now_z - error),
+                high=math.tanh(now_z + error),
+                bound=math.tanh(begin[at] + side[at] * reach),
+                p_value=min(1.0, 2.0 * trials * math.exp(-nats)),
+                evidence=nats,
+                needed=needed,
+                row_count=int(found.rows[pair]),
+            )
+        )
     return sorted(changes, key=lambda change: -change.evidence)
 
 
@@ -189,42 +207,10 @@ def _beyond(
     end = _fisher(rho + side * TOLERANCE)
     distance = np.maximum(side * (_fisher(now) - end), 0.0)
     if last is not None:
-        distance[_is_over(*last, rho, now)] = 0.0
+        newest, rows = _fisher(last[0]), last[1]
+        is_over = np.abs(newest - _fisher(rho)) < np.abs(newest - _fisher(now))
+        distance[is_over & (rows >= FEWEST_PAIRED)] = 0.0
     return side, end, distance
-
-
-def _is_over(last: Numbers, rows: Numbers, rho: Numbers, now: Numbers) -> NDArray[np.bool_]:
-    """Mark pairs whose last window is nearer to the reference than to the change."""
-    last, rho, now = _fisher(last), _fisher(rho), _fisher(now)
-    return np.asarray((np.abs(last - rho) < np.abs(last - now)) & (rows >= FEWEST_PAIRED))
-
-
-def _change(
-    plan: Sequence[Score],
-    known: Pairs,
-    found: Pairs,
-    pair: tuple[int, int],
-    *,
-    evidence: tuple[float, float, int],
-    bound: float,
-) -> PairChange:
-    """Describe the test of one pair: its statistic, critical value and number of comparisons."""
-    nats, needed, trials = evidence
-    now, rows = float(found.rho[pair]), found.rows[pair]
-    error = Z95 * math.sqrt(float(found.variance[pair]) / max(rows, 4))
-    return PairChange(
-        first=plan[pair[0]],
-        second=plan[pair[1]],
-        reference=float(known.rho[pair]),
-        window=now,
-        low=math.tanh(float(_fisher(now)) - error),
-        high=math.tanh(float(_fisher(now)) + error),
-        bound=bound,
-        p_value=min(1.0, 2.0 * trials * math.exp(-nats)),
-        evidence=nats,
-        needed=needed,
-        row_count=int(rows),
-    )
 
 
 def _judged(

@@ -12,7 +12,7 @@ from functools import partial
 
 from driftline.baseline.derived import UNKNOWN_WORDS
 from driftline.baseline.derived_rows import DerivedRows
-from driftline.baseline.sample import RowSample, RowSampler
+from driftline.baseline.sample import RowSample
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
@@ -77,26 +77,9 @@ def evaluate(context: CheckContext) -> Report:
             f"the data have none of the baseline's columns; expected {', '.join(sample.codes)}"
         )
     if not rows:
-        return _report(context, (), 0, {})
-    found = judge_window(context, sample, reading, _earlier(context, sample))
-    missing = sorted(set(sample.codes) - reading.seen)
-    return _report(context, _metrics(found), rows, _details(sample, found, missing), found)
-
-
-def _earlier(context: CheckContext, sample: RowSample) -> RowSample | None:
-    """Sample the rows of the windows before."""
-    if context.past.rows is None:
-        return None
-    baseline = context.baseline
-    sampler = RowSampler(
-        {name: baseline.cells[name] for name in sample.codes},
-        "event_time",
-        traits=traits_of(baseline),
-        known=sample.derived,
-    )
-    for batch in context.past.rows.batches():
-        sampler.update(batch)
-    return sampler.result() if sampler.seen else None
+        return _report(context, 0, None, {})
+    found = judge_window(context, sample, reading)
+    return _report(context, rows, found, _details(sample, found, reading))
 
 
 def _sample_of(baseline: Baseline) -> RowSample:
@@ -110,39 +93,28 @@ def _sample_of(baseline: Baseline) -> RowSample:
 
 
 def _report(
-    context: CheckContext,
-    metrics: tuple[MetricResult, ...],
-    rows: int,
-    details: Mapping[str, JsonValue],
-    found: JointJudgement | None = None,
+    context: CheckContext, rows: int, found: JointJudgement | None, details: dict[str, JsonValue]
 ) -> Report:
-    budget = context.budget
+    metrics = [] if found is None else [
+        *_pair_metrics(found), _domain_metric(found), *_derived_metrics(found)
+    ]  # fmt: skip
     return Report(
         kind="joint",
         violations=() if found is None else joint_violations(found),
         row_count=rows,
-        metrics=metrics,
+        metrics=tuple(metrics),
         points=() if found is None else tuple(_points(found)),
-        alpha=budget.per_window,
+        alpha=context.budget.per_window,
         details=details,
     )
 
 
-def _metrics(found: JointJudgement) -> tuple[MetricResult, ...]:
-    return (
-        *_pair_metrics(found),
-        _domain_metric(found),
-        *_derived_metrics(found),
-    )
-
-
 def _pair_metrics(found: JointJudgement) -> Iterator[MetricResult]:
-    pairs = changed_pairs(found)[:PAIRS_SHOWN]
-    if not pairs and len(found.plan) > 1:
+    if not found.pairs and len(found.window.codes) > 1:
         yield MetricResult("correlation", None, note=INSUFFICIENT, count=len(found.window))
-    for pair in pairs:
+    for pair in found.pairs[:PAIRS_SHOWN]:
         label = f"{pair.first.column} × {pair.second.column}"
-        yield _judged("correlation", pair, pair.window, pair.reference, pair.row_count, label)
+        yield _judged("correlation", pair, pair.window, pair.reference, label)
 
 
 def _domain_metric(found: JointJudgement) -> MetricResult:
@@ -150,7 +122,7 @@ def _domain_metric(found: JointJudgement) -> MetricResult:
     if one is None:
         note = INSUFFICIENT if found.is_domain_due else NOT_DUE
         return MetricResult("domain_auc", None, count=len(found.window), note=note)
-    judged = _judged("domain_auc", one, one.auc, one.usual, one.row_count)
+    judged = _judged("domain_auc", one, one.auc, one.usual)
     judged = replace(judged, operator=ABOVE)
     if one.bound < 1.0:
         return judged
@@ -163,7 +135,6 @@ def _judged(
     verdict: PairChange | Domain,
     value: float,
     reference: float,
-    rows: int,
     label: str = "",
 ) -> MetricResult:
     return MetricResult(
@@ -176,48 +147,38 @@ def _judged(
         bound=verdict.bound,
         operator=ABOVE if verdict.bound > reference else BELOW,
         p_value=verdict.p_value,
-        count=rows,
+        count=verdict.row_count,
         severity=TICKET if verdict.drifted else None,
     )
 
 
 def _derived_metrics(found: JointJudgement) -> Iterator[MetricResult]:
+    """Show the strongest distance of each embedding and text, or why there is none."""
     known = found.window.derived
     if known is None:
         return
-    ranked = by_source(known, found.derived.drifts)
+    ranked = _by_source(known, found.derived.drifts)
     for source in dict.fromkeys(known.sources.values()):
         name = "text_drift" if source in known.vocabularies else "embedding_drift"
-        if source in ranked:
-            first = ranked[source][0]
-            notes = found.derived.notes
-            told = {source: notes[first.column]} if first.column in notes else {}
-            yield from _drift_metrics(name, {source: first}, told)
-        else:
+        if source not in ranked:
             yield MetricResult(name, None, label=source, note=INSUFFICIENT)
-
-
-def _drift_metrics(
-    name: str, drifts: Mapping[str, ColumnDrift], notes: Mapping[str, str]
-) -> Iterator[MetricResult]:
-    """Show distances, each with the 95% interval of the window's share around it."""
-    for column, one in drifts.items():
+            continue
+        one = ranked[source][0]
+        note = found.derived.notes.get(one.column, "")
+        # The window's share has a 95% interval; so wide is the distance's.
         half = (one.share_interval[1] - one.share_interval[0]) / 2
         yield MetricResult(
             name=name,
-            label=column,
+            label=source,
             value=one.distance,
             low=max(0.0, one.distance - half),
             high=one.distance + half,
-            bound=None if column in notes else one.bound,
-            operator="" if column in notes else ABOVE,
-            p_value=None if column in notes else one.p_value,
-            note=notes.get(column, ""),
+            bound=None if note else one.bound,
+            operator="" if note else ABOVE,
+            p_value=None if note else one.p_value,
+            note=note,
             severity=TICKET if one.drifted else None,
         )
-    for column, note in notes.items():
-        if column not in drifts:
-            yield MetricResult(name, None, label=column, note=note)
 
 
 def _points(found: JointJudgement) -> Iterator[MetricPoint]:
@@ -232,9 +193,11 @@ def _points(found: JointJudgement) -> Iterator[MetricPoint]:
         yield MetricPoint(OWN_METRICS, "joint_share_ratio", ratio)
 
 
-def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> dict[str, JsonValue]:
+def _details(
+    sample: RowSample, found: JointJudgement, reading: JointReading
+) -> dict[str, JsonValue]:
     """Return the details of the numbers."""
-    domain = found.domain
+    domain, missing = found.domain, sorted(set(sample.codes) - reading.seen)
     untimed = sample.hours is None and bool(joint_violations(found))
     note = ORDER_NOTE if found.block_count else TIMES_NOTE
     return {
@@ -257,19 +220,11 @@ def joint_violations(found: JointJudgement) -> tuple[Violation, ...]:
     return share_blame(violations)
 
 
-def changed_pairs(found: JointJudgement) -> list[PairChange]:
-    """Return the strongest change of each pair of columns, over all levels, most evidence first."""
-    kept: dict[frozenset[str], PairChange] = {}
-    for pair in found.pairs:
-        kept.setdefault(frozenset((pair.first.column, pair.second.column)), pair)
-    return list(kept.values())
-
-
 def _pairs(found: JointJudgement) -> Iterator[Found]:
-    drifted = [one for one in changed_pairs(found) if one.drifted]
-    for place, one in enumerate(drifted[:PAIRS_TOLD]):
-        left = len(drifted) - PAIRS_TOLD if place == 0 else 0
-        more = f"; and {plural(left, 'other pair')} of columns" if left > 0 else ""
+    drifted = [one for one in found.pairs if one.drifted]
+    left = len(drifted) - PAIRS_TOLD
+    more = f"; and {plural(left, 'other pair')} of columns" if left > 0 else ""
+    for one in drifted[:PAIRS_TOLD]:
         names = f"{one.first.column} × {one.second.column}"
         # Levels of texts are values of rows: the cause alone quotes them.
         levels = "" if one.name == names else f" ({one.name})"
@@ -284,6 +239,7 @@ def _pairs(found: JointJudgement) -> Iterator[Found]:
             one.ratio,
             one.evidence - one.needed,
         )
+        more = ""
 
 
 def _told_apart(one: Domain) -> Found:
@@ -304,56 +260,40 @@ def _derived(found: JointJudgement) -> Iterator[Found]:
     known = found.window.derived
     if known is None:
         return
-    for source, ranked in by_source(known, found.derived.drifts).items():
-        drifted = [drift for drift in ranked if drift.drifted]
-        if not drifted:
+    for source, ranked in _by_source(known, found.derived.drifts).items():
+        one, count = ranked[0], sum(drift.drifted for drift in ranked)
+        if not count:
             continue
-        one = drifted[0]
-        trait = one.column.removeprefix(f"{source}·")
-        others = f"; {len(drifted)} of {len(ranked)} looked at have changed"
+        trait, check = one.column.removeprefix(f"{source}·"), EMBEDDING
+        seen = "its norm:" if trait == "norm" else f"seen from direction {trait}:"
         if source in known.vocabularies:
-            share = "share of " if trait == UNKNOWN_WORDS else ""
-            words = f"{share}{trait} {_shares(one)}{others}"
-            yield _drifted(source, TEXT, one, words)
-        else:
-            seen = "its norm" if trait == "norm" else f"seen from direction {trait}"
-            yield _drifted(source, EMBEDDING, one, f"{seen}: {_shares(one)}{others}")
+            check, seen = TEXT, f"share of {trait}" if trait == UNKNOWN_WORDS else trait
+        what = check.removesuffix("_check").replace("_", " ").capitalize()
+        yield _violation(
+            source,
+            check,
+            f"{what}: distance {one.distance:.4f} exceeds {one.bound:.4f}",
+            f"{seen} {_shares(one)}; {count} of {len(ranked)} looked at have changed",
+            one.distance / one.bound,
+            one.likelihood_ratio - one.critical_value,
+        )
 
 
-def by_source(
+def _by_source(
     known: DerivedRows, drifts: Mapping[str, ColumnDrift]
 ) -> dict[str, list[ColumnDrift]]:
     """Return the verdicts of derived columns by their source column, the strongest first."""
     found: dict[str, list[ColumnDrift]] = {}
-    for name, one in drifts.items():
-        found.setdefault(known.sources[name], []).append(one)
-    for ranked in found.values():
-        ranked.sort(key=lambda drift: (not drift.drifted, -drift.likelihood_ratio))
+    for one in sorted(drifts.values(), key=lambda one: (not one.drifted, -one.likelihood_ratio)):
+        found.setdefault(known.sources[one.column], []).append(one)
     return found
-
-
-def _drifted(
-    name: str,
-    check: str,
-    one: ColumnDrift,
-    cause: str,
-) -> Found:
-    what = check.removesuffix("_check").replace("_", " ").capitalize()
-    return _violation(
-        name,
-        check,
-        f"{what}: distance {one.distance:.4f} exceeds {one.bound:.4f}",
-        cause,
-        one.distance / one.bound,
-        one.likelihood_ratio - one.critical_value,
-    )
 
 
 def _violation(
     name: str, check: str, description: str, cause: str, ratio: float, excess: float
 ) -> Found:
     """Return a violation with its evidence beyond the critical value, in nats."""
-    return Violation(name, check, description, "ticket", ratio, cause=cause), excess
+    return Violation(name, check, description, TICKET, ratio, cause=cause), excess
 
 
 def _shares(one: ColumnDrift) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.baseline.blocks import BlockCounter, BlockCounts
+from driftline.baseline.blocks import BlockCounter
 from driftline.baseline.cells import Cells
-from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows
-from driftline.baseline.sample import RowSample
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
+from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.store import Baseline
 from driftline.baseline.times import EPOCH
-from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
@@ -28,8 +27,6 @@ from driftline.monitors.kinds.joint.kind import SPANS
 from driftline.monitors.kinds.joint.reading import JointReading, traits_of
 from driftline.monitors.kinds.joint.scores import (
     Codes,
-    Matrix,
-    Score,
     cell_counts,
     plan_scores,
     score_rows,
@@ -48,8 +45,8 @@ HOUR = timedelta(hours=1)
 class JointJudgement:
     """Results of the joint tests of one window."""
 
-    plan: tuple[Score, ...]
-    pairs: tuple[PairChange, ...]  # Most changed first; each of the shortest span that shows it.
+    # Most changed first; each of the shortest span that shows it.
+    pairs: tuple[PairChange, ...]
     domain: Domain | None  # None when it could not be judged, or was not due.
     is_domain_due: bool
     derived: DriftTestResult  # What stands for embeddings and free text.
@@ -59,31 +56,36 @@ class JointJudgement:
     span_rows: Mapping[int, int]
 
 
-def judge_window(
-    context: CheckContext,
-    sample: RowSample,
-    reading: JointReading,
-    earlier: RowSample | None = None,
-) -> JointJudgement:
+@dataclass(frozen=True, eq=False)
+class Span:
+    """Rows of the last windows."""
+
+    windows: int
+    codes: Mapping[str, Codes]  # By column: the cell of each row, shape (n,).
+    length: timedelta | None  # None when unknown.
+
+    @property
+    def row_count(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.codes.values()), ()))
+
+
+def judge_window(context: CheckContext, sample: RowSample, reading: JointReading) -> JointJudgement:
     """Run all joint tests on a window, with rows of the windows before it."""
-    baseline, budget = context.baseline, context.budget
-    length = context.rows.length
+    baseline, budget, length = context.baseline, context.budget, context.rows.length
     window = reading.sampler.result()
-    alpha = budget.per_window
     known, came = _present(baseline, reading.seen, sample), _present(baseline, reading.seen, window)
-    codes, now, cells = _columns(baseline, known, came)
+    codes, cells = _coded(baseline, known)
+    now, _ = _coded(baseline, came)
     counts, found = cell_counts(codes, cells), cell_counts(now, cells)
-    plan = plan_scores(counts, cells)
-    tables, spreads = score_tables(plan, counts, cells)
-    scores = score_rows(plan, tables, codes)
     share = window.row_count / max(sample.row_count, 1)
     blocks = sample_blocks(sample, length, share)
-    before = earlier and _present(baseline, reading.seen, earlier)
-    spans = list(_spans(context, known, now, before))
-    span_blocks = [sample_blocks(sample, span.length, share * span.windows) for span in spans]
+    spans = list(_spans(context, known, reading.seen, now))
     pairs = _changed_pairs(
-        plan, scores, spreads, cells, spans, span_blocks, alpha=alpha * SHARES["correlation"]
-    )
+        codes, cells, spans,
+        [sample_blocks(sample, one.length, share * one.windows) for one in spans],
+        alpha=budget.per_window * SHARES["correlation"],
+    )  # fmt: skip
     is_due = length is None or length >= SHORTEST_FOR_DOMAIN
     domain = None
     if is_due:
@@ -93,19 +95,20 @@ def judge_window(
             _features(names, codes),
             _features(names, now),
             blocks,
-            alpha=alpha * SHARES["domain"],
+            alpha=budget.per_window * SHARES["domain"],
             seed=context.seed,
             keep=context.kept,
         )
+    rate = budget.false_alarms_per_year * SHARES["derived"]
+    derived = _judge_derived(known, came, length, replace(budget, false_alarms_per_year=rate))
     return JointJudgement(
-        plan=plan,
-        pairs=tuple(pairs),
+        pairs=pairs,
         domain=domain,
         is_domain_due=is_due,
-        derived=judge_derived(known, came, length=length, budget=shared(budget, SHARES["derived"])),
+        derived=derived,
         window=window,
         block_count=int(blocks.max(initial=-1)) + 1,
-        span_rows={span.windows: len(span) for span in spans},
+        span_rows={one.windows: one.row_count for one in spans},
     )
 
 
@@ -127,28 +130,83 @@ def _present(baseline: Baseline, seen: Collection[str], sample: RowSample) -> Ro
     )
 
 
+def _coded(baseline: Baseline, sample: RowSample) -> tuple[dict[str, Codes], dict[str, Cells]]:
+    """Return the codes of rows, with derived columns in place of their sources."""
+    codes, cells = dict(sample.codes), dict(baseline.cells)
+    if sample.derived is not None:
+        sources = [part for one in traits_of(baseline) for part in (one.column, *one.parts)]
+        codes = {name: one for name, one in codes.items() if name not in sources}
+        codes |= sample.derived.codes
+        cells |= sample.derived.cells
+    return {name: _inside(one, cells[name]) for name, one in codes.items()}, cells
+
+
+def _inside(codes: Codes, cell: Cells) -> Codes:
+    """Move numbers beyond the reference's range to the nearest cell within.
+
+    The reference has no rows there and other data a few, which would tell both sides apart without
+    any change. Data quality judges the range.
+    """
+    last = len(cell.edges)
+    if last < 2:
+        return codes
+    return np.where(codes <= last, np.clip(codes, 1, last - 1), codes).astype(codes.dtype)
+
+
+def _features(names: tuple[str, ...], codes: dict[str, Codes]) -> Features:
+    rows: list[NDArray[np.float32]] = [codes[name].astype(np.float32) for name in names]
+    return np.column_stack(rows) if rows else np.zeros((0, 0), np.float32)
+
+
 def _spans(
-    context: CheckContext, sample: RowSample, now: dict[str, Codes], earlier: RowSample | None
+    context: CheckContext, known: RowSample, seen: Collection[str], now: dict[str, Codes]
 ) -> Iterator[Span]:
-    """Return the spans that end with the window."""
-    facts, before = context.rows.facts, None
-    if earlier is not None and earlier.hours is not None and context.past.rows is not None:
-        _, codes, _ = _columns(context.baseline, sample, earlier)
-        before = Earlier(codes, earlier.hours, context.past.rows.start)
-    return spans_of(now, None if facts is None else facts.window, before)
+    """Return the spans that end with the window, shortest first; each has more rows.
+
+    Small windows pool backwards: an hour may hold too few rows for a change that a day shows at
+    once. Each span is judged like a window of its length; they share one budget.
+    """
+    yield Span(1, now, context.rows.length)
+    if context.rows.facts is None or (past := context.past.rows) is None:
+        return
+    window, baseline = context.rows.facts.window, context.baseline
+    sampler = RowSampler(
+        {name: baseline.cells[name] for name in known.codes}, "event_time",
+        traits=traits_of(baseline), known=known.derived,
+    )  # fmt: skip
+    for batch in past.batches():
+        sampler.update(batch)
+    earlier = sampler.result()
+    if earlier.hours is None or not sampler.seen:
+        return
+    codes, _ = _coded(baseline, _present(baseline, seen, earlier))
+    held, there = 0, round((window.end - past.start) / window.length)
+    for wanted in SPANS[1:]:
+        length = min(wanted, there) * window.length
+        first = (window.end - length - EPOCH) // HOUR
+        inside = np.flatnonzero((earlier.hours >= first) & (earlier.hours != UNKNOWN_HOUR))
+        if len(inside) > held:
+            held = len(inside)
+            both = {name: np.append(codes[name][inside], own) for name, own in now.items()}
+            yield Span(min(wanted, there), both, length)
 
 
 def _changed_pairs(
-    plan: Sequence[Score],
-    reference: Matrix,
-    spreads: NDArray[np.float64],
+    codes: Mapping[str, Codes],
     cells: Mapping[str, Cells],
     spans: Sequence[Span],
     blocks: Sequence[NDArray[np.int64]],
     *,
     alpha: float,
-) -> list[PairChange]:
-    """Judge all pairs in each span; a pair's shortest span with a change decides."""
+) -> tuple[PairChange, ...]:
+    """Judge all pairs in each span; a pair's shortest span with a change decides.
+
+    Of each pair of columns the strongest change is returned, over all levels.
+    """
+    counts = cell_counts(codes, cells)
+    plan = plan_scores(counts, cells)
+    tables, spreads = score_tables(plan, counts, cells)
+    reference = score_rows(plan, tables, codes)
     known, newest = correlations(reference), None
     found: dict[str, PairChange] = {}
     for span, own_blocks in zip(spans, blocks, strict=True):
@@ -170,54 +228,14 @@ def _changed_pairs(
             before = found.get(one.name)
             if before is None or (one.drifted and not before.drifted):
                 found[one.name] = replace(one, windows=span.windows)
-    return sorted(found.values(), key=lambda one: one.needed - one.evidence)
+    strongest: dict[frozenset[str], PairChange] = {}
+    for one in sorted(found.values(), key=lambda one: one.needed - one.evidence):
+        strongest.setdefault(frozenset((one.first.column, one.second.column)), one)
+    return tuple(strongest.values())
 
 
-def _columns(
-    baseline: Baseline, sample: RowSample, window: RowSample
-) -> tuple[dict[str, Codes], dict[str, Codes], dict[str, Cells]]:
-    """Return the codes of both sides, with derived columns in place of their sources."""
-    left_out: set[str] = set()
-    cells = dict(baseline.cells)
-    codes, now = dict(sample.codes), dict(window.codes)
-    if sample.derived is not None and window.derived is not None:
-        for traits in traits_of(baseline):
-            left_out |= {traits.column, *traits.parts}
-        codes |= sample.derived.codes
-        now |= window.derived.codes
-        cells |= sample.derived.cells
-    names = [name for name in codes if name not in left_out and name in now]
-    return (
-        {name: _inside(codes[name], cells[name]) for name in names},
-        {name: _inside(now[name], cells[name]) for name in names},
-        cells,
-    )
-
-
-def _inside(codes: Codes, cell: Cells) -> Codes:
-    """Move numbers beyond the reference's range to the nearest cell within.
-
-    The reference has no rows there and other data a few, which would tell both sides apart without
-    any change. Data quality judges the range.
-    """
-    last = len(cell.edges)
-    if last < 2:
-        return codes
-    return np.where(codes <= last, np.clip(codes, 1, last - 1), codes).astype(codes.dtype)
-
-
-def _features(names: tuple[str, ...], codes: dict[str, Codes]) -> Features:
-    rows: list[NDArray[np.float32]] = [codes[name].astype(np.float32) for name in names]
-    return np.column_stack(rows) if rows else np.zeros((0, 0), np.float32)
-
-
-def shared(budget: Budget, share: float) -> Budget:
-    """Return the part of a budget, 0-1, for one of several tests."""
-    return replace(budget, false_alarms_per_year=budget.false_alarms_per_year * share)
-
-
-def judge_derived(
-    sample: RowSample, window: RowSample, *, length: timedelta | None, budget: Budget
+def _judge_derived(
+    sample: RowSample, window: RowSample, length: timedelta | None, budget: Budget
 ) -> DriftTestResult:
     """Judge the derived columns of embeddings and free text."""
     known, found = sample.derived, window.derived
@@ -228,65 +246,14 @@ def judge_derived(
         name: ReferenceColumn(known.cells[name], counts[name].astype(np.float64))
         for name in known.codes
     }
-    drift_test = DriftTest(references, _blocks(known, sample.hours), length, budget)
-    now = cell_counts(found.codes, found.cells)
-    return drift_test.judge(WindowCounts(None, None, len(window), now))
-
-
-def _blocks(known: DerivedRows, hours: NDArray[np.int64] | None) -> BlockCounts | None:
-    """Count the sampled rows by the hour."""
-    if hours is None:
-        return None
-    timed = hours != UNKNOWN_HOUR
-    counter = BlockCounter({name: cell.size for name, cell in known.cells.items()})
-    codes = {name: found[timed].astype(np.int64) for name, found in known.codes.items()}
-    counter.update(hours[timed] * HOUR_US, codes)
-    return counter.result()
-
-
-@dataclass(frozen=True, eq=False)
-class Earlier:
-    """Sampled rows of the windows right before; n rows."""
-
-    codes: Mapping[str, Codes]  # By column: the cell of each row, shape (n,).
-    hours: np.ndarray  # Hours since 1970-01-01T00:00Z, shape (n,), `UNKNOWN_HOUR` without a time.
-    start: datetime  # Of the first of these windows.
-
-
-@dataclass(frozen=True, eq=False)
-class Span:
-    """Rows of the last windows."""
-
-    windows: int
-    codes: Mapping[str, Codes]  # By column: the cell of each row, shape (n,).
-    length: timedelta | None  # None when unknown.
-
-    def __len__(self) -> int:
-        return len(next(iter(self.codes.values()))) if self.codes else 0
-
-
-def spans_of(
-    now: Mapping[str, Codes], window: Window | None, earlier: Earlier | None
-) -> Iterator[Span]:
-    """Return the spans that end with a window, shortest first; each has more rows.
-
-    Small windows pool backwards: an hour may hold too few rows for a change that a day shows at
-    once. Each span is judged like a window of its length; they share one budget.
-    """
-    yield Span(1, now, None if window is None else window.length)
-    if window is None or earlier is None:
-        return
-    held = 0
-    there = round((window.end - earlier.start) / window.length)
-    for wanted in SPANS[1:]:
-        windows = min(wanted, there)
-        length = windows * window.length
-        first = (window.end - length - EPOCH) // HOUR
-        inside = np.flatnonzero((earlier.hours >= first) & (earlier.hours != UNKNOWN_HOUR))
-        if len(inside) > held:
-            held = len(inside)
-            codes = {
-                name: np.concatenate([earlier.codes[name][inside], own])
-                for name, own in now.items()
-            }
-            yield Span(windows, codes, length)
+    blocks = None
+    if sample.hours is not None:  # The sampled rows by the hour.
+        timed = sample.hours != UNKNOWN_HOUR
+        counter = BlockCounter({name: cell.size for name, cell in known.cells.items()})
+        codes = {name: one[timed].astype(np.int64) for name, one in known.codes.items()}
+        counter.update(sample.hours[timed] * HOUR_US, codes)
+        blocks = counter.result()
+    drift_test = DriftTest(references, blocks, length, budget)
+    return drift_test.judge(
+        WindowCounts(None, None, len(window), cell_counts(found.codes, found.cells))
+    )

@@ -10,7 +10,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from driftline.monitors.kinds.joint.blocks import student_distance, student_nats
 from driftline.stats.blocks import (
     NO_BLOCKS,
     BlockVariation,
@@ -40,22 +39,6 @@ def test_rows_that_count_as_independent_have_the_normal_law() -> None:
 
     assert variance == pytest.approx(0.03)
     assert np.isinf(freedom).all()
-    assert student_nats(0.5, variance, freedom) == pytest.approx(-stats.norm.logsf(0.5 / 0.03**0.5))
-
-
-@pytest.mark.parametrize("freedom", [1.0, 2.5, 30.0, 1e3, 1e6, math.inf])
-@pytest.mark.parametrize("needed", [0.8, 20.0, 199.0, 201.0, 450.0, 800.0, 5000.0])
-def test_students_distance_is_where_it_is_so_surprising(freedom: float, needed: float) -> None:
-    distance = float(student_distance(needed, 4.0, freedom))
-
-    if math.isfinite(distance):
-        assert student_nats(distance, 4.0, freedom) == pytest.approx(needed, rel=1e-9)
-        if needed < 300:  # Beyond, some of scipy.stats' chances are 0.
-            assert -np.log(stats.t.sf(distance / 2.0, freedom)) == pytest.approx(needed, rel=1e-8)
-    else:
-        assert distance > 0  # More than a number can hold: Cauchy's law at e^-800.
-        assert freedom < 3
-        assert needed > 700
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3])
