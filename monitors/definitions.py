@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
@@ -53,6 +53,8 @@ HIGHEST_PRIORITY = 1000
 MOST_WORDS, LONGEST_WORD = 50, 256
 NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
 
+# Lists in the database, tuples here.
+LISTS = ("rules", "segments", "command")
 # Who takes the marks of a removed monitor back.
 REMOVAL = "removal of the monitor"
 
@@ -111,114 +113,127 @@ class MonitorDefinition:
     version: int = 1
 
     def __post_init__(self) -> None:
-        if not NAME.match(self.name):
-            raise DefinitionError(
-                f'monitor "{self.name}": expected a name of letters, digits and hyphens, '
-                "at most 63, that starts and ends with a letter or digit"
-            )
         # Other packages are looked through only for what the table does not have.
         if self.kind not in KINDS and self.kind not in kind_names():
-            raise DefinitionError(
-                f'monitor "{self.name}": kind "{self.kind}"; expected one of '
-                f"{', '.join(kind_names())}"
-            )
-        if not 0 < self.false_alarms_per_year < math.inf:
-            raise DefinitionError(
-                f'monitor "{self.name}": false_alarms_per_year {self.false_alarms_per_year}; '
-                "expected a number above 0, such as 1.0"
-            )
-        if not 0 <= self.delay_s <= LONGEST_DELAY_S:
-            raise DefinitionError(
-                f'monitor "{self.name}": delay_s {self.delay_s}; '
-                f"expected 0 to {LONGEST_DELAY_S:,} seconds"
-            )
-        self._check_running()
-        judges_columns = self.kind_value.judges_columns
-        if self.compat and not self.kind_value.compat_evaluation:
-            raise DefinitionError(
-                f'monitor "{self.name}": compat with kind "{self.kind}"; SageMaker has no such '
-                "monitor"
-            )
-        if self.labels and (self.source or not self.kind_value.uses_labels):
-            what = "a source" if self.source else f'kind "{self.kind}"'
-            raise DefinitionError(
-                f'monitor "{self.name}": labels with {what}; expected an endpoint, and a kind that '
-                "reads labels"
-            )
-        if self.rules and (not judges_columns or self.compat):
-            what = "compat" if judges_columns else f'kind "{self.kind}"'
-            raise DefinitionError(
-                f'monitor "{self.name}": rules with {what}; expected kind "data-quality" without '
-                "compat, since SageMaker has no rules"
-            )
-        if not judges_columns and (self.segments or self.preprocess):
-            what = "segments" if self.segments else "preprocess"
-            raise DefinitionError(
-                f'monitor "{self.name}": {what} with kind "{self.kind}"; expected "data-quality"'
-            )
-        if self.compat and self.segments:
-            raise DefinitionError(
-                f'monitor "{self.name}": segments with compat; expected one of them, since '
-                "SageMaker has no segments"
-            )
-        self._check_source()
-        self._check_command()
-        self._check_target_model()
-        if self.start is not None and self.start.tzinfo is None:
-            raise DefinitionError(
-                f'monitor "{self.name}": start {self.start.isoformat()} has no time zone; '
-                "expected one such as 2026-01-01T00:00:00Z"
-            )
-        self.timetable  # noqa: B018 - A wrong expression is an error here, not at the first run.
-
-    def _check_source(self) -> None:
-        where = f'monitor "{self.name}": '
-        if bool(self.endpoint) == (self.source is not None):
-            raise DefinitionError(f"{where}expected endpoint or source, one of them")
-        if self.source is None:
-            return
-        if self.variant is not None:
-            raise DefinitionError(
-                f"{where}variant with source; expected an endpoint, whose variant it is"
-            )
-        if self.preprocess or self.command or self.kind_value.needs_model:
-            what = "preprocess" if self.preprocess else f'kind "{self.kind}"'
-            raise DefinitionError(
-                f"{where}{what} with source; expected an endpoint, whose requests or model it needs"
-            )
+            self._refuse(f'kind "{self.kind}"; expected one of {", ".join(kind_names())}')
+        faults = *self._faults(), *self._faults_of_kind(), *self._faults_of_source()
+        for is_wrong, words in faults:
+            if is_wrong:
+                self._refuse(words)
         try:
-            ExternalSource.of(self.source)
+            _ = self.external
         except InputError as error:
-            raise DefinitionError(f"{where}{error}") from error
+            self._refuse(str(error))
+        # A wrong expression is an error here, not at the first run.
+        _ = self.timetable
 
-    def _check_target_model(self) -> None:
-        if self.target_model is None:
-            return
-        where = f'monitor "{self.name}": target_model'
-        if self.source is not None:
-            raise DefinitionError(f"{where} with source; expected an endpoint, whose model it is")
-        # Capture files name no model, and no process asks one of many.
-        if self.command or self.kind_value.needs_model:
-            raise DefinitionError(
-                f'{where} with kind "{self.kind}"; expected data-quality, model-quality or another '
-                "kind that judges rows alone"
-            )
+    def _refuse(self, words: str) -> NoReturn:
+        raise DefinitionError(f'monitor "{self.name}": {words}')
 
-    def _check_command(self) -> None:
-        if (self.kind == COMMAND) != (self.command is not None):
-            which = f'kind "{self.kind}" with' + "out" * (self.command is None)
-            raise DefinitionError(
-                f'monitor "{self.name}": {which} command; expected kind: command and '
-                "command: [PROGRAM, ARGUMENT, ...], or neither"
-            )
+    def _faults(self) -> tuple[tuple[bool, str], ...]:
+        """Return what may be wrong with single fields."""
+        return (
+            (
+                not NAME.match(self.name),
+                "expected a name of letters, digits and hyphens, at most 63, that starts and ends "
+                "with a letter or digit",
+            ),
+            (
+                not 0 < self.false_alarms_per_year < math.inf,
+                f"false_alarms_per_year {self.false_alarms_per_year}; expected a number above 0, "
+                "such as 1.0",
+            ),
+            (
+                not 0 <= self.delay_s <= LONGEST_DELAY_S,
+                f"delay_s {self.delay_s}; expected 0 to {LONGEST_DELAY_S:,} seconds",
+            ),
+            (
+                self.catch_up not in CATCH_UP,
+                f'catch_up "{self.catch_up}"; expected one of {", ".join(CATCH_UP)}',
+            ),
+            (
+                not 0 < self.timeout_s <= LONGEST_RUN_S,
+                f"timeout_s {self.timeout_s}; expected more than 0 and at most {LONGEST_RUN_S:,} "
+                "seconds",
+            ),
+            (
+                abs(self.priority) > HIGHEST_PRIORITY,
+                f"priority {self.priority}; expected -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}",
+            ),
+            (
+                self.start is not None and self.start.tzinfo is None,
+                f"start {self.start} has no time zone; expected one such as 2026-01-01T00:00:00Z",
+            ),
+        )
+
+    def _faults_of_kind(self) -> tuple[tuple[bool, str], ...]:
+        """Return what may be wrong with fields of some kinds alone."""
+        kind, shown = self.kind_value, f'kind "{self.kind}"'
+        in_compat = "compat" if kind.judges_columns else shown
+        of_columns = "segments" if self.segments else "preprocess"
         words = ("-",) if self.command is None else self.command
-        if not 1 <= len(words) <= MOST_WORDS or not all(
-            0 < len(word) <= LONGEST_WORD and word.isprintable() for word in words
-        ):
-            raise DefinitionError(
-                f'monitor "{self.name}": command: expected 1 to {MOST_WORDS} printable texts of 1 '
-                f"to {LONGEST_WORD} characters"
-            )
+        are_words = all(0 < len(one) <= LONGEST_WORD and one.isprintable() for one in words)
+        return (
+            (
+                self.compat and not kind.compat_evaluation,
+                f"compat with {shown}; SageMaker has no such monitor",
+            ),
+            (
+                bool(self.labels) and not (self.source is None and kind.uses_labels),
+                f"labels with {'a source' if self.source else shown}; expected an endpoint, and a "
+                "kind that reads labels",
+            ),
+            (
+                bool(self.rules) and (not kind.judges_columns or self.compat),
+                f'rules with {in_compat}; expected kind "data-quality" without compat, since '
+                "SageMaker has no rules",
+            ),
+            (
+                not kind.judges_columns and bool(self.segments or self.preprocess),
+                f'{of_columns} with {shown}; expected "data-quality"',
+            ),
+            (
+                self.compat and bool(self.segments),
+                "segments with compat; expected one of them, since SageMaker has no segments",
+            ),
+            (
+                (self.kind == COMMAND) != (self.command is not None),
+                f"{shown} with{'out' * (self.command is None)} command; expected kind: command and "
+                "command: [PROGRAM, ARGUMENT, ...], or neither",
+            ),
+            (
+                not 1 <= len(words) <= MOST_WORDS or not are_words,
+                f"command: expected 1 to {MOST_WORDS} printable texts of 1 to {LONGEST_WORD} "
+                "characters",
+            ),
+        )
+
+    def _faults_of_source(self) -> tuple[tuple[bool, str], ...]:
+        """Return what may be wrong with the endpoint or table that is watched."""
+        is_table, needs_model = self.source is not None, self.kind_value.needs_model
+        shown, has_target = f'kind "{self.kind}"', self.target_model is not None
+        return (
+            (bool(self.endpoint) == is_table, "expected endpoint or source, one of them"),
+            (
+                is_table and self.variant is not None,
+                "variant with source; expected an endpoint, whose variant it is",
+            ),
+            (
+                is_table and bool(self.preprocess or self.command or needs_model),
+                f"{'preprocess' if self.preprocess else shown} with source; expected an endpoint, "
+                "whose requests or model it needs",
+            ),
+            (
+                is_table and has_target,
+                "target_model with source; expected an endpoint, whose model it is",
+            ),
+            # Capture files name no model, and no process asks one of many.
+            (
+                has_target and bool(self.command or needs_model),
+                f"target_model with {shown}; expected data-quality, model-quality or another kind "
+                "that judges rows alone",
+            ),
+        )
 
     @property
     def external(self) -> ExternalSource | None:
@@ -229,23 +244,6 @@ class MonitorDefinition:
     def subject(self) -> str:
         """What is watched, in words: the endpoint, or the table."""
         return self.endpoint or str(self.external)
-
-    def _check_running(self) -> None:
-        if self.catch_up not in CATCH_UP:
-            raise DefinitionError(
-                f'monitor "{self.name}": catch_up "{self.catch_up}"; expected one of '
-                f"{', '.join(CATCH_UP)}"
-            )
-        if not 0 < self.timeout_s <= LONGEST_RUN_S:
-            raise DefinitionError(
-                f'monitor "{self.name}": timeout_s {self.timeout_s}; '
-                f"expected more than 0 and at most {LONGEST_RUN_S:,} seconds"
-            )
-        if abs(self.priority) > HIGHEST_PRIORITY:
-            raise DefinitionError(
-                f'monitor "{self.name}": priority {self.priority}; '
-                f"expected -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}"
-            )
 
     @property
     def kind_value(self) -> Kind:
@@ -388,12 +386,12 @@ def delete_definition(connection: Connection, name: str, now: datetime) -> None:
 
 def _values(definition: MonitorDefinition) -> dict[str, object]:
     found = {one.name: getattr(definition, one.name) for one in fields(definition)}
-    rules = [dict(rule) for rule in definition.rules]
-    segments = None if definition.segments is None else list(definition.segments)
-    source = None if definition.source is None else dict(definition.source)
-    return {
-        **found, "tags": dict(definition.tags), "rules": rules, "segments": segments,
-        "source": source, "command": None if definition.command is None else [*definition.command],
+    return found | {
+        "tags": dict(definition.tags), "rules": [dict(rule) for rule in definition.rules],
+        **{
+            name: None if found[name] is None else form(found[name])
+            for name, form in (("source", dict), ("segments", list), ("command", list))
+        },
     }  # fmt: skip
 
 
@@ -401,7 +399,7 @@ def from_row(row: Row[tuple[object, ...]]) -> MonitorDefinition:
     """Read a definition from a row of its table."""
     stored = row._mapping  # The documented access to a row by name.
     found = {one.name: stored[one.name] for one in fields(MonitorDefinition)}
-    segments = None if found["segments"] is None else tuple(found["segments"])
-    command = None if found["command"] is None else tuple(found["command"])
-    rules = tuple(found["rules"])
-    return MonitorDefinition(**{**found, "rules": rules, "segments": segments, "command": command})
+    lists = {
+        name: one if one is None else tuple(one) for name, one in found.items() if name in LISTS
+    }
+    return MonitorDefinition(**(found | lists))
