@@ -29,10 +29,10 @@ from driftline.monitors.annotations.store import (
     unsettled_annotations,
     withdraw_annotation,
 )
-from driftline.monitors.captured_baseline import new_normal, refuse_pinned, rows_origin
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import WITHOUT_REPORT, Execution, current
 from driftline.monitors.report.datapoints import CHECKS
+from driftline.monitors.run.captured_baseline import new_normal, refuse_pinned, rows_origin
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.stored_report import StoredReport, read_report
 from driftline.monitors.run.window_context import Job

@@ -13,19 +13,14 @@ from driftline.baseline import store as versions
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
-from driftline.monitors.captured_baseline import (
+from driftline.monitors.definitions import list_definitions
+from driftline.monitors.run.captured_baseline import (
     put_renewed,
+    read_like,
+    read_table_like,
     refuse_pinned,
     require_over,
-    rows_like,
     rows_origin,
-    table_rows_like,
-)
-from driftline.monitors.definitions import list_definitions
-from driftline.monitors.run.labelled_baseline import (
-    put_labelled,
-    read_labelled,
-    read_labelled_table,
 )
 from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor
@@ -188,19 +183,15 @@ def _made_of_rows(
         with read_connection(context.engine) as connection:
             captured = store.get(connection, "Endpoint", captured).name
         signature = require_signature(context.engine, captured)
-        rows = partial(rows_like, context.root, captured, window=window, signature=signature)
-        labelled = partial(
-            read_labelled, context.root, captured, window=window, signature=signature,
+        rows = partial(
+            read_like, context.root, captured, window=window, signature=signature, labels=labels,
             variant=variant, target_model=target_model,
         )  # fmt: skip
         origin = rows_origin(window, endpoint=captured)
     else:
-        rows = partial(table_rows_like, source, context.access, window=window)
-        labelled = partial(read_labelled_table, source, context.access, window=window)
+        rows = partial(read_table_like, source, context.access, window=window, labels=labels)
         origin = rows_origin(window, source=str(source))
-    like = context.root, row.name, row.made["version"]
-    if labels:
-        made = put_labelled(*like, labelled, context.now, origin)
-    else:
-        made = put_renewed(*like, rows, context.now, origin)
+    made = put_renewed(
+        context.root, row.name, row.made["version"], rows, context.now, origin, labels=labels
+    )
     return versions.find_version(context.root, row.name, made.version)

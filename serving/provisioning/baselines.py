@@ -23,15 +23,15 @@ from driftline.database.leases import Values
 from driftline.errors import ConflictError, InputError
 from driftline.formats.location import locate
 from driftline.formats.source import Files, Source, open_source
-from driftline.monitors.captured_baseline import (
+from driftline.monitors.definitions import list_definitions, put_definition
+from driftline.monitors.kinds.attribution.explaining import explain_reference
+from driftline.monitors.kinds.catalog import complete
+from driftline.monitors.run.captured_baseline import (
     EVENT_TIME,
     captured_rows,
     require_over,
     rows_origin,
 )
-from driftline.monitors.definitions import list_definitions, put_definition
-from driftline.monitors.kinds.attribution.explaining import explain_reference
-from driftline.monitors.kinds.catalog import complete
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels

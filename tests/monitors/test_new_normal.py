@@ -15,9 +15,9 @@ from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
-from driftline.monitors.captured_baseline import new_normal
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
+from driftline.monitors.run.captured_baseline import new_normal
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, append_day, weather

@@ -13,10 +13,7 @@ from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Ba
 from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError, UndecidedError
-from driftline.monitors.run.labelled_baseline import (
-    put_labelled,
-    read_labelled,
-)
+from driftline.monitors.run.captured_baseline import put_renewed, read_like
 from tests.monitors.conftest import DAY, START, append_day
 
 SPAN = Window(START, START + DAY)
@@ -57,9 +54,11 @@ def captured(root: str, before: Baseline) -> pa.Table:
 def test_it_is_as_a_baseline_fitted_on_the_labelled_rows(
     root: str, before: Baseline, captured: pa.Table
 ) -> None:
-    rows = partial(read_labelled, root, "flights", window=SPAN, signature=before.signature)
+    rows = partial(read_like, root, "flights", window=SPAN, signature=before.signature, labels=True)
 
-    made = put_labelled(root, "flights", before.version, rows, lambda: NOW, {"endpoint": "flights"})
+    made = put_renewed(
+        root, "flights", before.version, rows, lambda: NOW, {"endpoint": "flights"}, labels=True
+    )
 
     stored = store.get(root, "flights", made.version)
     assert stored.outcomes is not None
@@ -73,14 +72,32 @@ def test_it_is_as_a_baseline_fitted_on_the_labelled_rows(
     assert version.origin == {"endpoint": "flights", "labels": True, "rows_read": 1_400}
 
 
+def test_a_baseline_of_a_variant_holds_its_rows_alone_with_labels_or_without(
+    root: str, before: Baseline
+) -> None:
+    store.put(root, "flights", before, lambda: START)
+    rows = table(2, 1_400)
+    captured = {name: rows[name].to_numpy() for name in CAPTURED}
+    variants = np.array(["old", "new"])[np.arange(1_400) % 2]
+    append_day(root, before.signature, 0, {**captured, "variant": variants})
+    read = partial(
+        read_like, root, "flights", window=SPAN, signature=before.signature, variant="new"
+    )
+
+    made = put_renewed(root, "flights", before.version, read, lambda: NOW, {})
+
+    assert made.profile is not None
+    assert made.profile.row_count == 700
+
+
 def test_too_few_labels_are_refused_with_their_number(
     root: str, before: Baseline, captured: pa.Table
 ) -> None:
     hour = Window(START, START + DAY / 3)
-    rows = partial(read_labelled, root, "flights", window=hour, signature=before.signature)
+    rows = partial(read_like, root, "flights", window=hour, signature=before.signature, labels=True)
 
     with pytest.raises(UndecidedError, match=r"480 rows were captured in .*, 411 of them with a"):
-        put_labelled(root, "flights", before.version, rows, lambda: NOW, {})
+        put_renewed(root, "flights", before.version, rows, lambda: NOW, {}, labels=True)
 
 
 def test_a_baseline_without_labels_is_refused(root: str) -> None:
@@ -88,4 +105,4 @@ def test_a_baseline_without_labels_is_refused(root: str) -> None:
     store.put(root, "flights", alone, lambda: START)
 
     with pytest.raises(InputError, match=r'baseline "flights": version .* has no labels'):
-        put_labelled(root, "flights", alone.version, pytest.fail, lambda: NOW, {})
+        put_renewed(root, "flights", alone.version, pytest.fail, lambda: NOW, {}, labels=True)
