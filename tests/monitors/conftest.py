@@ -20,8 +20,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.joint import classifier
 from driftline.monitors.kinds.model_quality import estimates
-from driftline.monitors.kinds.model_quality.estimator import Estimator, learn_estimator
-from driftline.monitors.kinds.model_quality.loss_models import LossModels
+from driftline.monitors.kinds.model_quality.estimates import Estimator, learn_estimator
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.window_context import Job
@@ -55,21 +54,7 @@ def learnt_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(estimates, "learn_estimator", learn)
-        patch.setattr(LossModels, "learn", staticmethod(_losses_learnt_once(LossModels.learn)))
         yield
-
-
-def _losses_learnt_once(learn: Callable[..., LossModels]) -> Callable[..., LossModels]:
-    """Learn losses once for windows of any size: ten fits of trees are most of a check's time."""
-    learnt: dict[bytes, LossModels] = {}
-
-    def once(*given: object) -> LossModels:
-        key = hashlib.sha256(pickle.dumps(given)).digest()
-        if key not in learnt:
-            learnt[key] = learn(*given)
-        return learnt[key]
-
-    return once
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,19 @@
 """Estimates a window's quality before its labels come, with an interval; never judged.
 
-Estimates are withheld, with the reason, where the inputs lie outside the reference's. Labels that
-contradict them are noted.
+Calibrated scores, or models of errors, give the sums that labels are expected to make; metrics of
+these sums are the estimates. How far estimates miss is tested as any number is: the reference's
+rows have both sums, and the engine learns how the difference varies by rows and by days.
+
+References
+----------
+Bialek and others, "Estimating Model Performance Under Covariate Shift Without Labels",
+arXiv 2401.08348.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -19,17 +25,26 @@ from driftline.baseline.answers import Answers
 from driftline.baseline.estimation import EstimationRows
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.model_quality.estimator import (
-    ESTIMATED,
-    Estimate,
-    Estimator,
-    learn_estimator,
-    why_not,
-)
+from driftline.monitors.engine.block_test import ChangeLaw
+from driftline.monitors.engine.metric import Array, Metric, MetricSet
+from driftline.monitors.engine.pooling import block_length
+from driftline.monitors.engine.reference import Reference
+from driftline.monitors.engine.sums import GROUPS
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
-from driftline.monitors.kinds.model_quality.values import Numbers, measure_answers
-from driftline.monitors.kinds.model_quality.violations import shown_number
+from driftline.monitors.kinds.model_quality.metrics import QualityMetrics
+from driftline.monitors.kinds.model_quality.outcome_models import Model, learn_outcomes
+from driftline.monitors.kinds.model_quality.sums import (
+    ERROR_COLUMNS,
+    REST,
+    QualitySums,
+    block_index,
+    group_index,
+    time_length,
+)
+from driftline.monitors.kinds.model_quality.values import Numbers
+from driftline.monitors.kinds.model_quality.violations import SHOWN, shown_number
+from driftline.monitors.kinds.model_quality.window import Window
 from driftline.monitors.results.label_sample import LabelSample
 from driftline.monitors.results.metric import (
     CANNOT_ESTIMATE,
@@ -38,23 +53,63 @@ from driftline.monitors.results.metric import (
     MetricResult,
 )
 from driftline.monitors.results.violation import JsonValue, percent
+from driftline.roles import Problem
 
 PREFIX = "estimated_"
 # From so many labelled rows on nobody misses an estimate.
 ENOUGH_LABELS = 0.5
-# As likely at most is it that predictions are all equal by chance.
-EQUAL_BY_CHANCE = 1e-6
 # So many rows with a value that the reference never had: nothing is known of their outcomes.
 MOST_OUTSIDE = 0.1
-WEIGHTED = "rows have weights, which estimates without labels do not take"
-UNLEARNT = (
-    "the size of errors could not be learnt from the reference's {:,} rows: their mean is taken"
-)
-# So many columns are named.
-MOST_NAMED = 3
-# What a sentence names first.
-HEADLINE = {"binary": "auc", "multiclass": "accuracy", "regression": "mae"}
-SHOWN = {"auc": "AUC", "mae": "MAE", "mse": "MSE", "rmse": "RMSE"}
+# Fewer rows of the reference, or of its rarer class, tell neither chances nor how they miss.
+LEAST_ROWS, LEAST_OF_CLASS = 300, 30
+# Evenly spaced rows of a regression: enough for models of its errors.
+MOST_ROWS = 20_000
+MOST_CODES = 250  # Categories that scikit-learn's trees take.
+LEVEL = 0.05
+# The first is what a sentence names.
+ESTIMATED: Mapping[Problem, tuple[str, ...]] = {
+    "binary": ("auc", "accuracy", "precision", "recall", "true_negative_rate", "f1", "brier",
+               "brier_skill"),
+    "multiclass": ("accuracy", "balanced_accuracy", "weighted_precision", "weighted_f1", "brier"),
+    "regression": ("mae", "rmse"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One estimated metric of rows, without their labels."""
+
+    value: float
+    low: float  # 95% interval for what the rows' own labels will say.
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """Estimates metrics of rows from a model of a reference's outcomes."""
+
+    metrics: QualityMetrics
+    gaps: Reference  # Metrics by labels less estimated ones.
+    length: float  # Of windows, in blocks.
+    model: Model
+
+    def estimate(self, answers: Answers, features: Numbers) -> dict[str, Estimate]:
+        """Estimate every metric that rows define, without their labels."""
+        if not len(answers):
+            return {}
+        outcome, nowhere = self.model(answers, features), np.zeros(len(answers), np.intp)
+        sums = expected_sums(self.metrics.sums, answers, outcome, nowhere, 1)[0]
+        values, support = self.metrics.measure(sums), self.metrics.support(sums)
+        law = ChangeLaw(self.gaps, self.gaps.rows, support, self.length)
+        down, up = (law.reach(LEVEL, np.full(len(values), side)) for side in (-1.0, 1.0))
+        is_share, found = self.metrics.metric_set({}).is_share, {}
+        for at, metric in enumerate(self.gaps.metrics.metrics):
+            ends = np.array([values[at], values[at] - down[at], values[at] + up[at]])
+            if metric.name in ESTIMATED[answers.problem] and np.isfinite(ends).all():
+                shown = metric.show(np.clip(ends, 0.0, 1.0 if is_share[at] else math.inf))
+                value, *limits = np.asarray(shown).tolist()
+                found[metric.name] = Estimate(value, min(limits), max(limits))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,93 +132,129 @@ class WindowEstimates:
 def estimate_window(
     context: CheckContext,
     expected: Expectation,
-    table: pa.Table,
-    answers: Answers,
-    *,
-    read: Callable[[pa.Table], Answers],
-    has_label: bool,
+    window: Window,
     sample: LabelSample,
     realised: Mapping[str, MetricResult],
     length: timedelta,
 ) -> WindowEstimates:
     """Estimate a window's metrics; none where the baseline cannot.
 
-    `answers` are the labelled rows of `table`, `read` reads those of any rows, and `realised` holds
-    the metrics of labelled rows. Without a label column (`has_label`), no label will come. An
-    unfair `sample` of labels contradicts nothing.
+    `realised` holds the metrics by labels. An unfair `sample` of labels contradicts nothing.
     """
-    found = _estimates(context, expected, table, answers, read, sample, length)
-    if not sample.is_unfair(violated=False):
-        found = _with_disagreement(found, realised, HEADLINE.get(expected.problem, ""))
-    if has_label:
-        return found
-    note, lack = (
-        found.details.get("estimate_note"),
-        f'the data has no column "{expected.roles.label}"',
-    )
-    return replace(
-        found, details={**found.details, "estimate_note": f"{note}; {lack}" if note else lack}
-    )
-
-
-def _estimates(
-    context: CheckContext,
-    expected: Expectation,
-    table: pa.Table,
-    answers: Answers,
-    read: Callable[[pa.Table], Answers],
-    sample: LabelSample,
-    length: timedelta,
-) -> WindowEstimates:
     known, reference = context.baseline.estimation, expected.answers
-    if known is None or reference is None or context.compat or not len(table):
+    if known is None or reference is None or context.compat or not window.table.num_rows:
         return WindowEstimates()
-    scored = read(_with_any_label(table, expected, reference))
+    scored = window.read(_with_any_label(window.table, expected, reference))
     if len(scored) < MIN_ROWS:
         return WindowEstimates()
-    is_labelled = not sample.is_unfair(violated=False)
-    is_labelled &= len(answers) >= ENOUGH_LABELS * len(scored)
-    known, taught = _taught(known, reference)
-    reason = WEIGHTED if reference.weight is not None else why_not(taught)
-    if reason := reason or _why_nothing_to_learn(reference):
-        # Whoever has labels misses nothing.
-        return WindowEstimates() if is_labelled else _withheld(expected, reason)
+    answers, is_fair = window.answers, not sample.is_unfair(violated=False)
+    is_labelled = is_fair and len(answers) >= ENOUGH_LABELS * len(scored)
     is_number = reference.problem == "regression"
     if is_labelled and is_number:
         return WindowEstimates()  # Models of losses take seconds, and labels say more.
-    codes = known.codes_of(table)
-    estimator = _estimator(context, known, taught, length)
-    own = _features(known, codes) if is_number else np.zeros((len(table), 0))
-    reason = _strangers(reference, answers, scored)
-    reason = reason or _outside(known, codes[scored.places]) or _why_equal(reference, scored)
-    if reason:
-        return _withheld(expected, reason, is_quiet=is_labelled)
-    estimates = estimator.estimate(scored, own[scored.places])
-    results = _results(expected, len(scored), estimates)
+    codes = known.codes_of(window.table)
+    lack = f'; the data has no column "{expected.roles.label}"' * (not window.has_label)
+    if reason := _why_not(reference, scored, answers, _outside(known, codes[scored.places])):
+        if is_labelled:  # Whoever has labels misses nothing.
+            return WindowEstimates()
+        note = f"{CANNOT_ESTIMATE}{reason}"
+        headline = MetricResult(PREFIX + ESTIMATED[expected.problem][0], None, note=note)
+        return WindowEstimates((headline,), {"estimate_note": note + lack})
+    outcomes = context.baseline.outcomes
+    assert outcomes is not None  # Or there would be no reference.
+    estimator = context.kept(
+        ("estimator", context.roles, length),
+        lambda: learn_estimator(known, outcomes.table, reference, length),
+    )
+    features = _features(known, codes) if is_number else np.zeros((len(codes), 0))
+    estimates = estimator.estimate(scored, features[scored.places])
+    beside: dict[str, dict[str, JsonValue]] = {}
+    if is_fair and len(answers) >= MIN_ROWS:
+        beside = _beside_labels(estimator.estimate(answers, features[answers.places]), realised)
+    measures = {name: expected.measures[name].value for name in estimates}
+    results = tuple(
+        MetricResult(
+            PREFIX + name, one.value, one.low, one.high,
+            reference=measures[name] if math.isfinite(measures[name]) else None,
+            count=len(scored),
+        )
+        for name, one in estimates.items()
+    )  # fmt: skip
+    note = _note(expected.problem, estimates, beside, f"{len(answers):,} of {len(scored):,}")
     details: dict[str, JsonValue] = {
-        ESTIMATED_ROWS: len(scored),
-        "estimates": _beside_labels(estimator, answers, own),
-        "estimate_note": (note := _note(expected, results, answers, len(scored))),
-    }
-    if (fitted := estimator.calibration) is not None:
-        details["estimates_are_calibrated"] = fitted.is_kept
-        details["calibration_error"] = fitted.error
-        details["calibration_error_before"] = fitted.error_without
-    elif note and estimator.losses is not None and not estimator.losses.is_kept:
-        details["estimate_note"] = f"{note}; {UNLEARNT.format(estimator.rows)}"
+        ESTIMATED_ROWS: len(scored), "estimates": {**beside}, "estimate_note": note + lack,
+    }  # fmt: skip
     return WindowEstimates(results, details)
 
 
-def _estimator(
-    context: CheckContext, known: EstimationRows, taught: Answers, length: timedelta
-) -> Estimator:
-    """Return the estimator for windows of a length, learnt once."""
+def _beside_labels(
+    estimates: Mapping[str, Estimate], realised: Mapping[str, MetricResult]
+) -> dict[str, dict[str, JsonValue]]:
+    """Compare labels with the estimates of the same rows; intervals apart contradict them."""
+    found: dict[str, dict[str, JsonValue]] = {}
+    for name, one in estimates.items():
+        real = realised.get(name)
+        if real is None or real.value is None:
+            continue
+        is_apart = real.low is not None and real.low > one.high
+        is_apart |= real.high is not None and real.high < one.low
+        found[name] = {
+            "estimated": one.value, "low": one.low, "high": one.high, "realised": real.value,
+            "contradicted": is_apart,
+        }  # fmt: skip
+    return found
 
-    def learn() -> Estimator:
-        inputs = _features(known, known.codes) if len(known.codes) else np.zeros((len(taught), 0))
-        return learn_estimator(taught, inputs, _categories(known), length=length)
 
-    return context.kept(("estimator", context.roles, length), learn)
+def _note(
+    problem: Problem,
+    estimates: Mapping[str, Estimate],
+    beside: Mapping[str, Mapping[str, JsonValue]],
+    labels: str,
+) -> str:
+    """Describe the headline metric's estimate, and how it compares with labels."""
+    name = ESTIMATED[problem][0]
+    if (one := estimates.get(name)) is None:
+        return ""
+    low, high = shown_number(one.low), shown_number(one.high)
+    text = f"estimated without labels: {SHOWN.get(name, name)} {shown_number(one.value)} "
+    text += f"(95% {low} to {high})"
+    if (known := beside.get(name)) is None:
+        return text
+    real = known["realised"]
+    assert isinstance(real, float)
+    text += f"; labels of {labels} rows say {shown_number(real)}"
+    return text + ", which contradicts the estimate" * bool(known["contradicted"])
+
+
+def _why_not(reference: Answers, scored: Answers, answers: Answers, outside: str) -> str:
+    """Return why nothing can be estimated; "" where it can."""
+    if reference.weight is not None:
+        return "rows have weights, which estimates without labels do not take"
+    if len(reference) < LEAST_ROWS:
+        return f"the reference has {len(reference):,} labelled rows; {LEAST_ROWS} are needed"
+    if reference.problem == "regression":
+        return outside
+    if reference.probability is None:
+        return "the model gives no probabilities"
+    counts = np.sort(np.bincount(reference.label.astype(np.intp), minlength=2))
+    if counts[-2] < LEAST_OF_CLASS:
+        return f"the reference has {counts[-2]} rows of the rarer class; {LEAST_OF_CLASS} needed"
+    if {*scored.classes, *answers.classes} > {*reference.classes} or answers.unknown:
+        return "some rows are of a class that the reference never has"
+    return outside
+
+
+def _outside(known: EstimationRows, codes: NDArray[np.uint16]) -> str:
+    """Return why the inputs lie outside the reference's; "" where they do not."""
+    strange = known.outside(codes) | known.newly_lacking(codes)
+    share = float(strange.any(axis=1).mean()) if len(codes) else 0.0
+    if share <= MOST_OUTSIDE:
+        return ""
+    worst = [*known.cells][int(strange.mean(axis=0).argmax())]
+    return (
+        f"{percent(share)} of the rows have values that the reference never had, or lack some, "
+        f"most of them of {worst}"
+    )
 
 
 def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) -> pa.Table:
@@ -174,168 +265,74 @@ def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) 
     return table.set_column(table.column_names.index(name), name, labels)
 
 
-def _why_nothing_to_learn(reference: Answers) -> str:
-    """Return why a regression's reference errors do not predict another window's."""
-    if reference.problem != "regression":
-        return ""
-    label = reference.label.astype(np.float64)
-    if (label == label[0]).all():
-        return f"the labels of the reference are all equal ({label[0]:g})"
-    is_exact = bool((label == reference.answer.astype(np.float64)).all())
-    return "the reference has no error" * is_exact
-
-
-def _why_equal(reference: Answers, scored: Answers) -> str:
-    """Return why constant predictions, now or in the reference, allow no estimate."""
-    said, usual = (
-        (one.answer if one.probability is None else one.probability).reshape(len(one), -1)
-        for one in (scored, reference)
-    )
-    if len(usual) and (usual == usual[0]).all():
-        return "the predictions of the reference are all equal"
-    if (said != said[0]).any():
-        return ""
-    share = float((usual == said[0]).all(axis=1).mean())
-    is_chance = share ** len(said) > EQUAL_BY_CHANCE
-    return "" if is_chance else "all predictions are equal, and those of the reference are not"
-
-
-def _taught(known: EstimationRows, reference: Answers) -> tuple[EstimationRows, Answers]:
-    """Return the rows that estimates are learnt from; of a regression, those usable by metrics."""
-    if reference.problem != "regression":
-        return known, reference
-    known = known.within(reference.limits)
-    return known, Answers(
-        "regression", known.predictions + known.errors, known.predictions, (), None,
-        known.time_us, 0, np.arange(len(known.errors)),
-    )  # fmt: skip
-
-
 def _features(known: EstimationRows, codes: NDArray[np.uint16]) -> Numbers:
     """Return cells as numbers, NaN where a value is missing or unfit."""
     sizes = np.array([cell.size for cell in known.cells.values()], dtype=np.int64)
     return np.where(codes >= sizes - 2, np.nan, codes)
 
 
-def _categories(known: EstimationRows) -> NDArray[np.bool_]:
-    return np.array([not one.is_number and one.size <= 250 for one in known.cells.values()])
+def learn_estimator(
+    known: EstimationRows, table: pa.Table, taught: Answers, length: timedelta
+) -> Estimator:
+    """Learn from a reference's labelled rows of a table, for windows of a length."""
+    if taught.time_us is not None:
+        taught = taught.take(np.argsort(taught.time_us, kind="stable"))
+    features, categories = np.zeros((len(taught), 0)), np.zeros(0, np.bool_)
+    if taught.problem == "regression":
+        taught = taught.take(np.arange(0, len(taught), -(-len(taught) // MOST_ROWS)))
+        features = _features(known, known.codes_of(table.take(pa.array(taught.places))))
+        categories = np.array([not one.is_number and one.size <= MOST_CODES
+                               for one in known.cells.values()], np.bool_)  # fmt: skip
+    model, unseen = learn_outcomes(taught, features, categories)
+    sums = QualitySums.of(taught)
+    metrics = QualityMetrics.of(sums, sums.by_group(taught).sum(axis=0), ())
 
+    def both(rows: NDArray[np.intp], index: NDArray[np.integer], size: int) -> Array:
+        some = taught.take(rows)
+        expected = expected_sums(sums, some, unseen[rows], index, size)
+        return np.concatenate([sums.count(some, index, size), expected], axis=1)
 
-def _strangers(reference: Answers, answers: Answers, scored: Answers) -> str:
-    """Return a note that labels or predictions are of unseen classes; else ""."""
-    words = answers.unknown_words or scored.unknown_words
-    if words and reference.problem == "binary":
-        return f"some rows have {words}, which the reference never has"
-    found = dict.fromkeys((*answers.classes, *scored.classes))
-    named = [f'"{one}"' for one in found if one not in reference.classes]
-    if not named:
-        return ""
-    more = f" and {len(named) - MOST_NAMED} more" * (len(named) > MOST_NAMED)
-    return f"some rows are {', '.join(named[:MOST_NAMED])}{more}, which the reference never has"
-
-
-def _outside(known: EstimationRows, codes: NDArray[np.uint16]) -> str:
-    """Return why the inputs lie outside the reference's; "" where they do not."""
-    strange, lacking = known.outside(codes), known.newly_lacking(codes)
-    if not len(codes) or (strange | lacking).any(axis=1).mean() <= MOST_OUTSIDE:
-        return ""
-    words = []
-    for cells, what in (
-        (strange, "have values that the reference never had"),
-        (lacking, "lack values that the reference has"),
-    ):
-        share = float(cells.any(axis=1).mean())
-        if share > MOST_OUTSIDE / 2:  # As one of the two is.
-            often = cells.mean(axis=0)
-            worst = [
-                name for name, one in zip(known.cells, often, strict=True) if one > often.max() / 2
-            ]
-            more = f" and {len(worst) - MOST_NAMED} more" * (len(worst) > MOST_NAMED)
-            named = ", ".join(worst[:MOST_NAMED]) + more
-            words.append(f"{percent(share)} of the rows {what}, most of them of {named}")
-    return "; ".join(words)
-
-
-def _beside_labels(estimator: Estimator, answers: Answers, own: Numbers) -> dict[str, JsonValue]:
-    """Compare labels with the estimates of the same rows."""
-    if len(answers) < MIN_ROWS:
-        return {}
-    estimates = estimator.estimate(answers, own[answers.places])
-    return {
-        name: {
-            "estimated": estimates[name].value, "low": estimates[name].low,
-            "high": estimates[name].high, "realised": value,
-        }
-        for name, value in _realised(answers).items()
-        if name in estimates
-    }  # fmt: skip
-
-
-def _realised(answers: Answers) -> dict[str, float]:
-    """Return the estimated metrics as the labels say them."""
-    found = measure_answers(answers)
-    names = ESTIMATED[answers.problem]
-    return {name: found[name].value for name in names if not found[name].undefined}
-
-
-def _withheld(expected: Expectation, reason: str, *, is_quiet: bool = False) -> WindowEstimates:
-    """Return the reason without estimates, also as unjudged metrics, unless labels are."""
-    note = f"{CANNOT_ESTIMATE}{reason}"
-    names = [] if is_quiet else [HEADLINE[expected.problem]]
-    results = tuple(MetricResult(PREFIX + name, None, note=note) for name in names)
-    return WindowEstimates(results, {"estimate_note": note})
-
-
-def _results(
-    expected: Expectation, rows: int, estimates: Mapping[str, Estimate]
-) -> tuple[MetricResult, ...]:
-    """Return each estimate with the reference's value; nothing is judged."""
-    measures = {name: expected.measures.get(name) for name in estimates}
-    return tuple(
-        MetricResult(
-            PREFIX + name, one.value, one.low, one.high,
-            reference=known.value
-            if (known := measures[name]) and math.isfinite(known.value)
-            else None,
-            count=rows,
-        )
-        for name, one in estimates.items()
-    )  # fmt: skip
-
-
-def _note(
-    expected: Expectation, results: tuple[MetricResult, ...], answers: Answers, scored: int
-) -> str:
-    """Describe the headline metric's estimate, and how it compares with labels."""
-    name = HEADLINE[expected.problem]
-    one = next((each for each in results if each.name == PREFIX + name), None)
-    if one is None or one.value is None:
-        return ""
-    shown = SHOWN.get(name, name)
-    text = f"estimated without labels: {shown} {_range(one)}"
-    if not len(answers):
-        return text
-    value = _realised(answers).get(name)
-    labels = f"labels of {len(answers):,} of {scored:,} rows"
-    return text if value is None else f"{text}; {labels} say {shown_number(value)}"
-
-
-def _with_disagreement(
-    found: WindowEstimates, realised: Mapping[str, MetricResult], name: str
-) -> WindowEstimates:
-    """Note that the headline metric by labels contradicts its estimate, by intervals."""
-    one = next((each for each in found.results if each.name == PREFIX + name), None)
-    real = realised.get(name)
-    if one is None or real is None:
-        return found
-    low, high, least, most = (
-        math.nan if end is None else end for end in (one.low, one.high, real.low, real.high)
+    block = block_length(length, time_length(taught))
+    blocks = block_index(taught, block // timedelta(microseconds=1))
+    gaps = Reference(
+        _gap_set(metrics),
+        both(np.arange(len(taught)), group_index(taught), GROUPS),
+        None if blocks is None else both(*blocks),
     )
-    if not (high < least or most < low):
-        return found
-    note = f"{found.details['estimate_note']}; they disagree: by labels it is {_range(real)}"
-    return replace(found, details={**found.details, "estimate_note": note})
+    windows = 1.0 if gaps.days is None else max(length / block, 1.0)
+    return Estimator(metrics, gaps, windows, model)
 
 
-def _range(one: Estimate | MetricResult) -> str:
-    return f"{shown_number(one.value)} (95% {shown_number(one.low)} to {shown_number(one.high)})"
+def expected_sums(
+    sums: QualitySums, answers: Answers, outcome: Numbers, index: NDArray[np.integer], size: int
+) -> Array:
+    """Return what labels are expected to add up to, as `QualitySums.count` counts them.
+
+    `outcome` are chances of classes, (N,) or (N, C), or the two losses of numbers, (N, 2).
+    """
+    if sums.problem == "regression":
+        total = np.zeros((size, len(ERROR_COLUMNS)))
+        for name, loss in zip(("absolute", "squared"), outcome.T, strict=True):
+            total[:, ERROR_COLUMNS.index(name)] = np.bincount(index, loss, size)
+        for name in ("rows", "weight"):
+            total[:, ERROR_COLUMNS.index(name)] = np.bincount(index, minlength=size)
+        return total
+    chances = np.stack([1.0 - outcome, outcome], axis=1) if outcome.ndim == 1 else outcome
+    parts = [
+        sums.count(replace(answers, label=np.full(len(answers), label), weight=chance), index, size)
+        for label, chance in enumerate(chances.T)
+    ]
+    total = np.sum(parts, axis=0)
+    # Each row counts once, though each of its classes has a part of it.
+    total[:, 4 * sums.class_count + REST - 1] = np.bincount(index, minlength=size)
+    return np.asarray(total)
+
+
+def _gap_set(metrics: QualityMetrics) -> MetricSet:
+    """Return the metrics by labels less the expected ones, of both sums side by side."""
+    size = metrics.size
+    return MetricSet(
+        [Metric(one.name, "plain", 0, show=one.show) for one in metrics.metric_set({}).metrics],
+        lambda sums: metrics.measure(sums[..., :size]) - metrics.measure(sums[..., size:]),
+        lambda sums: metrics.support(sums[..., size:]),
+    )

@@ -6,18 +6,13 @@ Thresholds and documents are SageMaker's; judgement.py decides by the engine (do
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
-import pyarrow as pa
-
-from driftline.baseline.answers import Answers, needed_columns, read_answers
-from driftline.baseline.outcomes import kept_columns
+from driftline.baseline.answers import Answers
 from driftline.baseline.positive import positive_note
-from driftline.baseline.predicate import UNFIT
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
-from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
@@ -66,6 +61,7 @@ from driftline.monitors.kinds.model_quality.violations import (
     describe_violations,
     pooled_violations,
 )
+from driftline.monitors.kinds.model_quality.window import read_window
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.label_sample import ALL_LABELS, label_sample
 from driftline.monitors.results.metric import UNFAIR_LABELS, WITHHELD, MetricPoint, MetricResult
@@ -143,7 +139,7 @@ def evaluate(context: CheckContext) -> Report:
     """Judge rows that have labels, all or some of them."""
     expected = expectation(context)
     _refuse_compat(context)
-    window = _read_window(context, expected)
+    window = read_window(context, expected)
     table, answers, every = window.table, window.answers, window.every
     like_sagemaker = context.compat
     length = window_length(context, expected, answers, table.num_rows)
@@ -155,10 +151,7 @@ def evaluate(context: CheckContext) -> Report:
     else:
         found = judge_quality(context, expected, answers, sample, length=length)
     unusable = [] if like_sagemaker else judged_unusable(context, expected, answers, every)
-    estimates = estimate_window(
-        context, expected, table, answers, read=window.read, has_label=window.has_label,
-        sample=sample, realised=found.results, length=length,
-    )  # fmt: skip
+    estimates = estimate_window(context, expected, window, sample, found.results, length)
     own = [one.name for one in expected.extras.own if one.name in found.measures]
     spread = {**deviations(answers, context.seed), **found.errors}
     spread = {name: value for name, value in spread.items() if name in found.measures}
@@ -222,68 +215,6 @@ def _refuse_compat(context: CheckContext) -> None:
             f"quantiles {', '.join(context.roles.quantile_columns)} with compat: SageMaker has no "
             "metrics of quantiles; leave compat out, or make a baseline without quantiles"
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Window:
-    """The judged rows."""
-
-    table: pa.Table
-    has_label: bool  # Whether any of the rows came with a column of labels.
-    read: Callable[..., Answers]  # Reads answers of rows as the reference's are read.
-    answers: Answers  # Of the labelled rows.
-    every: Answers  # Of all rows, where predictions are judged before labels come.
-
-
-def _read_window(context: CheckContext, expected: Expectation) -> _Window:
-    """Read the rows, their predictions, and those with a label."""
-    table, has_label = _rows(context, expected)
-    known = expected.answers.classes if expected.answers else ()
-    is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
-    if expected.problem == "binary" and not is_known:
-        known = ()  # The caller's classes are others than the reference's.
-    read = partial(
-        read_answers, roles=expected.roles, problem=expected.problem, classes=known,
-        chances=expected.chances, reference=expected.classes,
-        limits=None if expected.answers is None else expected.answers.limits,
-    )  # fmt: skip
-    every = answers = read(table)
-    if expected.answers is not None and answers.labelled_count < table.num_rows:
-        every = read(table, any_label=True)
-    return _Window(table, has_label, read, answers, every)
-
-
-def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]:
-    """Read the columns of outcomes and segments; also return whether there was a label column."""
-    wanted = set(kept_columns(context.roles)) | {"event_time", context.roles.id_column, UNFIT}
-    features = [one for one in context.baseline.signature.columns if one.role == "feature"]
-    texts = {one.name for one in features if one.type == "string"} - wanted
-    wanted |= texts | {one.name for one in features if one.type == "bool"}
-    estimation, label = context.baseline.estimation, context.roles.label
-    if estimation is not None:
-        wanted |= {*estimation.cells}
-    parts, has_label = [], False
-    for batch in context.rows.read(sorted(filter(None, wanted))):
-        has_label |= label in batch.schema.names
-        if label is not None and label not in batch.schema.names:
-            # Labels are to come, and until then quality is estimated where it can be.
-            batch = batch.append_column(label, pa.nulls(len(batch)))
-        needed_columns(context.roles, batch.schema.names)
-        parts.append(pa.table({name: _held(batch[name], is_text=name in texts)
-                               for name in batch.schema.names}))  # fmt: skip
-    if parts:
-        whole = pa.concat_tables(parts, promote_options="permissive")
-        return whole.unify_dictionaries(), has_label
-    roles = context.roles
-    names = [name for name in kept_columns(roles) if name != roles.timestamp]
-    return pa.table({name: pa.array([], pa.float64()) for name in names}), True
-
-
-def _held(column: pa.Array, *, is_text: bool) -> pa.Array:
-    """Return texts of features as dictionary arrays, to save memory."""
-    if is_text:
-        return column.dictionary_encode() if pa.types.is_string(column.type) else column
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _points(

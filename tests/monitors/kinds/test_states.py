@@ -343,7 +343,6 @@ def test_a_class_that_the_reference_never_has_leaves_nothing_to_estimate() -> No
     report = check(table(window), of_animals(animals(1)), kind=QUALITY)
 
     assert report.decided
-    assert 'some rows are "emu", which the reference never has' in report.details["estimate_note"]
     assert not [one for one in report.metrics if one.name.startswith("estimated_")]
 
 
@@ -438,9 +437,8 @@ def test_a_third_label_of_two_classes_is_told_by_its_name() -> None:
     report = check(table(columns), baseline(scored), kind=QUALITY)
 
     assert set(report.details["confusion_matrix"]) == {"0", "1"}
-    assert report.details["estimate_note"] == (
-        'cannot estimate: some rows have label "truth" = "2" (3x), which the reference never has'
-    )
+    assert report.violations[0].feature_name == "unknown_classes"
+    assert 'label "truth" = "2" (3x)' in report.details["answers_note"]
 
 
 def weeks(make: Callable[[int], Columns], *, lost: bool) -> Columns:

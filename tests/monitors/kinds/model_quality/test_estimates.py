@@ -5,7 +5,6 @@ Golden numbers: NannyML 0.13.1, the functions ``estimate_…`` of its CBPE, of t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -13,13 +12,9 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.answers import Answers
+from driftline.baseline.estimation import EstimationRows
 from driftline.baseline.store import Baseline
-from driftline.monitors.kinds.model_quality.calibration import calibrate
-from driftline.monitors.kinds.model_quality.estimator import (
-    expected_sums,
-    learn_estimator,
-    why_not,
-)
+from driftline.monitors.kinds.model_quality.estimates import expected_sums, learn_estimator
 from driftline.monitors.kinds.model_quality.metrics import QualityMetrics
 from driftline.monitors.kinds.model_quality.sums import QualitySums
 from driftline.monitors.kinds.model_quality.values import measure_answers
@@ -50,8 +45,7 @@ def nothing(rows: Answers) -> np.ndarray:
 
 
 def estimator_of(reference: Answers):
-    none = np.zeros(0, np.bool_)
-    return learn_estimator(reference, nothing(reference), none, length=timedelta(days=1))
+    return learn_estimator(EstimationRows({}, np.zeros(0)), pa.table({}), reference, timedelta(1))
 
 
 def unlabelled(table: pa.Table) -> pa.Table:
@@ -80,19 +74,6 @@ def test_expected_metrics_are_those_of_nannyml(name: str, expected: float) -> No
     assert found[name] == pytest.approx(expected, abs=1e-9)
 
 
-def test_scores_that_are_calibrated_are_left_as_they_are_and_others_are_not() -> None:
-    good, bad = calibrated(20_000, 5), calibrated(20_000, 5, error=0.5)
-
-    kept = [calibrate(one) for one in (good, bad)]
-
-    assert kept[1].is_kept
-    assert kept[1].error < 0.02 < kept[1].error_without
-    window = calibrated(20_000, 6, error=0.5)
-    share = kept[1].chances(window).mean()
-    assert share == pytest.approx(np.mean(window.label), abs=0.03)  # Six standard errors.
-    assert kept[0].error_without < 0.02
-
-
 @pytest.mark.parametrize("error", [pytest.param(0.0, marks=pytest.mark.full), 0.4])
 def test_intervals_hold_what_labels_will_say(pytestconfig: pytest.Config, error: float) -> None:
     windows, too_few = (200, 168) if pytestconfig.getoption("full") else (60, 43)
@@ -107,13 +88,6 @@ def test_intervals_hold_what_labels_will_say(pytestconfig: pytest.Config, error:
 
     # Of 200 at 95%, 168 and fewer have a chance below 1e-8; of 60, 43 and fewer.
     assert min(inside.values()) > too_few
-
-
-def test_a_reference_of_few_rows_or_without_probabilities_estimates_nothing() -> None:
-    assert "300 are needed" in why_not(calibrated(200, 9))
-    assert "no probabilities" in why_not(replace(calibrated(500, 9), probability=None))
-    rare = answers(np.full(500, 0.1), np.arange(500) < 5)
-    assert "5 rows of the rarer class" in why_not(rare)
 
 
 def test_a_window_without_labels_shows_its_estimates_and_has_not_passed(
@@ -138,8 +112,21 @@ def test_labels_stand_beside_the_estimates(reference: Baseline) -> None:
     beside = report.details["estimates"]["auc"]
     assert beside["realised"] == pytest.approx(of(report)["auc"].value)
     assert beside["low"] < beside["realised"] < beside["high"]
+    assert not beside["contradicted"]
     assert of(report)["estimated_auc"].bound is None  # Labels are judged.
     assert "labels of 2,100 of 2,100 rows say 0.7" in report.details["estimate_note"]
+
+
+def test_labels_that_contradict_an_estimate_are_marked_beside_it(reference: Baseline) -> None:
+    def unrelated(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+        rng.shuffle(columns["truth"])
+
+    report = ask(reference, flights(7, 23, change=unrelated))
+
+    beside = report.details["estimates"]["auc"]
+    assert beside["contradicted"]
+    assert beside["realised"] < 0.55 < beside["low"]
+    assert report.details["estimate_note"].endswith("which contradicts the estimate")
 
 
 def test_inputs_that_the_reference_never_had_are_not_estimated(reference: Baseline) -> None:
@@ -151,8 +138,8 @@ def test_inputs_that_the_reference_never_had_are_not_estimated(reference: Baseli
     assert not report.decided
     assert report.summary == (
         "2,100 rows, none of them has a label yet; cannot estimate: 100% of the rows have values "
-        'that the reference never had, most of them of origin; the data has no column "late"; '
-        "nothing could be judged"
+        "that the reference never had, or lack some, most of them of origin; the data has no "
+        'column "late"; nothing could be judged'
     )
     assert [one.name for one in report.unjudged] == ["estimated_auc"]
 
