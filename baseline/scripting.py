@@ -18,9 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from pathlib import Path
 
-import pyarrow as pa
-
-from driftline.baseline.scripting_process import Limits, Record, ScriptProcess
+from driftline.baseline.scripting_process import Limits, Record, Row, run_script
 from driftline.baseline.scripting_rows import source_of, texts_of
 from driftline.errors import InputError
 from driftline.formats.csv.files import CsvFile
@@ -30,9 +28,8 @@ from driftline.formats.opening import find_encoding, open_text, read_head
 from driftline.formats.source import Source
 from driftline.signature import Signature
 
-# Records that go to the child at once: so many, or so many bytes of text.
-BATCH_RECORDS = 1000
-BATCH_BYTES = 4 << 20
+# Progress is told after so many records.
+PROGRESS_RECORDS = 1000
 
 Progress = Callable[[int, int | None], None]
 
@@ -78,24 +75,24 @@ def preprocessed_records(
     progress: Progress | None = None,
 ) -> Source:
     """Pass records through a script's ``preprocess_handler``."""
+    ids: list[str] | None = [] if with_ids else None
     done = 0
 
-    def rows() -> Generator[pa.Table]:
+    def answers() -> Generator[list[Row]]:
         nonlocal done
-        with ScriptProcess(
-            script, "preprocess_handler", limits=limits, quiet=quiet, discreet=discreet
-        ) as process:
-            for batch in _batches(records):
-                answer = process.ask(batch)
-                if any(answer.counts):
-                    ids = _ids(batch) if with_ids else None
-                    yield texts_of(answer.columns, answer.counts, ids)
-                done += len(batch)
-                if progress is not None:
-                    progress(done, None)
+        given = records if ids is None else _noted(records, ids)
+        for found in run_script(
+            script, "preprocess_handler", given, limits=limits, quiet=quiet, discreet=discreet
+        ):
+            yield found
+            done += 1
+            if progress is not None and done % PROGRESS_RECORDS == 0:
+                progress(done, None)
 
-    with closing(rows()) as texts:
-        source = source_of(texts, signature, compat=compat, with_ids=with_ids, header=header)
+    with closing(answers()) as found:
+        source = source_of(
+            texts_of(found, ids), signature, compat=compat, with_ids=with_ids, header=header
+        )
     if not source.row_count and signature is None:
         raise InputError(
             f"{os.fspath(script)}: preprocess_handler gave no rows for any of {done:,} records; "
@@ -115,14 +112,11 @@ def postprocess(
 
     The environment variable ``output_path`` names their folder, as in SageMaker's container.
     """
-    with ScriptProcess(
-        script,
-        "postprocess_handler",
-        quiet=quiet,
-        discreet=discreet,
-        environment={"output_path": str(Path(output).resolve())},
-    ) as process:
-        process.ask([None])
+    own = {"output_path": str(Path(output).resolve())}
+    for _ in run_script(
+        script, "postprocess_handler", [None], quiet=quiet, discreet=discreet, environment=own
+    ):
+        pass
 
 
 def script_in(folder: str, name: str) -> Path:
@@ -144,32 +138,12 @@ def script_in(folder: str, name: str) -> Path:
     return place / name
 
 
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    size = 0
+def _noted(records: Iterable[Record], ids: list[str]) -> Iterator[Record]:
+    """Yield the records, and add the event id of each to a list."""
     for record in records:
-        batch.append(record)
-        size += len(record) if isinstance(record, str) else _size(record)
-        if len(batch) >= BATCH_RECORDS or size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _size(record: Mapping[str, object]) -> int:
-    """Estimate the text size of a captured record from its sides."""
-    sides = record.get("captureData")
-    found = sides.values() if isinstance(sides, Mapping) else ()
-    return sum(len(str(side.get("data", ""))) for side in found if isinstance(side, Mapping))
-
-
-def _ids(batch: Sequence[Record]) -> list[str]:
-    found = []
-    for record in batch:
         event = record.get("eventMetadata") if isinstance(record, Mapping) else None
-        found.append(str(event.get("eventId", "")) if isinstance(event, Mapping) else "")
-    return found
+        ids.append(str(event.get("eventId", "")) if isinstance(event, Mapping) else "")
+        yield record
 
 
 def _paths(data: object) -> list[str | os.PathLike[str]]:

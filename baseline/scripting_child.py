@@ -1,13 +1,14 @@
 """The child process that runs a record script: started by path, standard library only.
 
-It reads one JSON object a line from standard input and answers on a descriptor of its own, so that
-the script's prints cannot be taken for answers. A watchdog writes the line that hangs or crashes
-into a file that the parent reads.
+It reads a record a line from standard input and answers each with a line on a descriptor of its
+own, so that the script's prints cannot be taken for answers. A watchdog writes the line that hangs
+or crashes into a file that the parent reads.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import hashlib
 import inspect
 import json
 import logging
@@ -18,13 +19,12 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 # The watchdog is set anew after so many seconds, not for each record.
 REARM_S = 0.5
-# Messages of the script's logger that are passed on; a line for each of a million records is none.
-LOGGED_MAX = 100
-LOGGED_WIDTH = 1000
+# Characters of an exception's text that are passed on.
+TOLD_WIDTH = 1000
 
 
 class EventData:
@@ -97,20 +97,6 @@ def _side(found: dict[str, Any] | None) -> EventData | None:
     return None if found is None else EventData(found)
 
 
-class _Forward(logging.Handler):
-    """Forwards the script's first log messages to the parent."""
-
-    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
-        super().__init__()
-        self._send = send
-        self._left = LOGGED_MAX
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self._left > 0:
-            self._left -= 1
-            self._send({"log": [record.levelno, record.getMessage()[:LOGGED_WIDTH]]})
-
-
 class _Failed(Exception):  # noqa: N818 - carries an answer to the parent.
     """The script cannot be used, or failed; reported to the parent."""
 
@@ -120,48 +106,55 @@ class _Failed(Exception):  # noqa: N818 - carries an answer to the parent.
 
 
 def main() -> None:
-    """Serve until standard input ends."""
-    answers, faults = int(sys.argv[1]), int(sys.argv[2])
+    """Call the handler of the arguments' script on each line of standard input."""
+    script, handler, record_s, *descriptors = sys.argv[1:]
+    answers, faults = map(int, descriptors)
     # Standard input and output belong to the protocol; the script gets others in their place.
     requests = os.fdopen(os.dup(0), "rb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     os.set_inheritable(answers, False)
     os.set_inheritable(faults, False)
+    faulthandler.enable(faults, all_threads=False)
+    random.seed(0)  # Equal data give equal documents, sampled ones too.
     with os.fdopen(answers, "wb") as out:
-
-        def send(value: dict[str, Any]) -> None:
-            out.write(json.dumps(value).encode("ascii") + b"\n")
-            out.flush()
-
-        first = json.loads(requests.readline())
-        faulthandler.enable(faults, all_threads=False)
-        random.seed(0)  # Equal data give equal documents, sampled ones too.
-        watch = _Watch(first["record_s"], faults, send)
+        watch = _Watch(float(record_s), faults, out)
         try:
-            handler = _load(first["script"], first["handler"], watch, send)
-            send({"ready": True})
-            for line in requests:
-                send(_serve(json.loads(line)["records"], handler, watch, first))
+            call = _load(script, handler, watch)
+            for count, line in enumerate(requests, 1):
+                watch.beat()
+                try:
+                    found = call(json.loads(line))
+                    watch.answer([] if handler == "postprocess_handler" else _rows(found))
+                except BaseException as error:  # noqa: BLE001 - whatever the script raises
+                    raise _Failed({**_told(error, script), "record": count}) from None
+            watch.answer(None)
         except _Failed as failed:
-            send({"error": failed.told})
+            watch.answer(failed.told)
         watch.stop()
 
 
 class _Watch:
-    """Ends the process, reporting the line, when one record takes too long."""
+    """Sends answers, and ends the process, reporting the line, when a record takes too long."""
 
-    def __init__(self, limit_s: float, faults: int, send: Callable[[dict[str, Any]], None]) -> None:
-        self._limit_s, self._faults, self._send = limit_s, faults, send
+    def __init__(self, limit_s: float, faults: int, out: BinaryIO) -> None:
+        self._limit_s, self._faults, self._out = limit_s, faults, out
+        self._digest = hashlib.blake2b(digest_size=8)
         self._set_at = 0.0
 
+    def answer(self, value: object) -> None:
+        """Send a line, sealed by a digest of all lines, so that no other is taken for one."""
+        content = json.dumps(value).encode("ascii")
+        self._digest.update(content)
+        self._out.write(self._digest.hexdigest().encode() + b" " + content + b"\n")
+
     def beat(self) -> None:
-        """Restart the time of a record, and sometimes report progress."""
+        """Restart the time of a record, and sometimes send what was answered."""
         now = time.monotonic()
         if now - self._set_at > REARM_S:
             faulthandler.dump_traceback_later(self._limit_s, exit=True, file=self._faults)
             self._set_at = now
-            self._send({"beat": True})  # A batch may take long, if no record of it does.
+            self._out.flush()
 
     def stop(self) -> None:
         """Stop watching until the next beat."""
@@ -169,14 +162,12 @@ class _Watch:
         self._set_at = 0.0
 
 
-def _load(
-    script: str, name: str, watch: _Watch, send: Callable[[dict[str, Any]], None]
-) -> Callable[..., Any]:
+def _load(script: str, name: str, watch: _Watch) -> Callable[[Any], Any]:
     """Run the script's file and return its handler, with the logger bound if it takes one."""
     logger = logging.getLogger("record_script")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logger.addHandler(_Forward(send))
+    logger.addHandler(logging.StreamHandler())
     space: dict[str, Any] = {"__name__": "record_script", "__file__": script}
     watch.beat()
     try:
@@ -188,10 +179,10 @@ def _load(
     handler = space.get(name)
     if not callable(handler):
         raise _Failed({"missing": True})
-    wants = 0 if name == "postprocess_handler" else _argument_count(handler)
-    if wants < 2:
-        return lambda *record: handler(*record)
-    return lambda record: handler(record, logger)
+    if name == "postprocess_handler":
+        return lambda _: handler()
+    more = [logger] if _argument_count(handler) > 1 else []
+    return lambda one: handler(CapturedData(one) if isinstance(one, dict) else one, *more)
 
 
 def _argument_count(handler: Callable[..., Any]) -> int:
@@ -203,37 +194,8 @@ def _argument_count(handler: Callable[..., Any]) -> int:
     return sum(one.kind in positional for one in found)
 
 
-def _serve(
-    records: list[Any], handler: Callable[..., Any], watch: _Watch, first: dict[str, Any]
-) -> dict[str, Any]:
-    """Run the handler on each record; return its rows by column, as text."""
-    names: dict[str, list[str | None]] = {}
-    counts: list[int] = []
-    total = 0
-    for place, record in enumerate(records):
-        watch.beat()
-        try:
-            found = handler(CapturedData(record)) if isinstance(record, dict) else (
-                handler(*([] if record is None else [record]))
-            )  # fmt: skip
-            rows = [] if first["handler"] == "postprocess_handler" else _rows(found)
-            for row in rows:
-                for key, value in _named(row).items():
-                    column = names.setdefault(key, [])
-                    column.extend([None] * (total - len(column)))
-                    column.append(_text(value))
-                total += 1
-        except BaseException as error:  # noqa: BLE001 - whatever the script raises, SystemExit too
-            raise _Failed({**_told(error, first["script"]), "place": place}) from None
-        counts.append(len(rows))
-    watch.stop()
-    for column in names.values():
-        column.extend([None] * (total - len(column)))
-    return {"columns": names, "counts": counts}
-
-
-def _rows(found: Any) -> list[dict[Any, Any]]:  # noqa: ANN401 - whatever the script gives
-    """Return the rows of a handler's result: one, several, or none to drop the record."""
+def _rows(found: Any) -> list[dict[str, str | None]]:  # noqa: ANN401 - whatever the script gives
+    """Return the rows of a handler's result as text: one, several, or none to drop the record."""
     if found is None:
         raise TypeError("preprocess_handler gave None; expected a dict, a list of dicts, or []")
     rows = [found] if isinstance(found, dict) else found
@@ -242,15 +204,14 @@ def _rows(found: Any) -> list[dict[Any, Any]]:  # noqa: ANN401 - whatever the sc
             f"preprocess_handler gave {type(found).__name__}; "
             "expected a dict, a list of dicts, or []"
         )
-    return [row for row in rows if row]
-
-
-def _named(row: dict[Any, Any]) -> dict[str, Any]:
-    """Return a row's keys as texts; two that collide are an error."""
-    named = {str(key).encode("utf-8", "replace").decode("utf-8"): row[key] for key in row}
-    if len(named) < len(row):
+    named = [{_utf8(str(key)): _text(one) for key, one in row.items()} for row in rows if row]
+    if any(len(one) < len(row) for one, row in zip(named, filter(None, rows), strict=True)):
         raise ValueError("preprocess_handler gave two keys that are one as text, such as 1 and '1'")
     return named
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever the script gives
@@ -263,7 +224,7 @@ def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever the script gives
         return "true" if value else "false"
     if isinstance(value, dict | list | tuple):
         value = json.dumps(value, default=str)
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+    return _utf8(str(value))
 
 
 def _told(error: BaseException, script: str) -> dict[str, Any]:
@@ -275,7 +236,7 @@ def _told(error: BaseException, script: str) -> dict[str, Any]:
         if frame.filename == script:
             line = frame.lineno
     said = " ".join(traceback.format_exception_only(error)[-1].split())
-    return {"line": line, "type": type(error).__name__, "said": said[:LOGGED_WIDTH]}
+    return {"line": line, "type": type(error).__name__, "said": said[:TOLD_WIDTH]}
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
+from driftline.baseline.scripting_process import Row
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.buffered import spooled
@@ -23,21 +24,30 @@ CHUNK = pa.schema([("rows", pa.large_binary())])
 EVENT_ID, ROW_INDEX = "event_id", "row_index"
 
 
-def texts_of(
-    columns: Mapping[str, Sequence[str | None]],
-    counts: Sequence[int],
-    ids: Sequence[str] | None = None,
-) -> pa.Table:
-    """Return the rows of some records as text columns, with their indices where ids are given."""
-    table = {name: pa.array(values, pa.string()) for name, values in columns.items()}
-    for name, values in ({} if ids is None else _identities(counts, ids)).items():
-        if columns.get(name, values) != values:
-            raise InputError(
-                f'preprocess_handler gave a column "{name}" of its own, by which a '
-                "monitor finds its rows again; expected another name"
-            )
-        table[name] = pa.array(values, pa.string())
-    return pa.table(table)
+def texts_of(answers: Iterable[Sequence[Row]], ids: Sequence[str] | None) -> Iterator[pa.Table]:
+    """Yield the rows of records as text columns, with their identities where ids are given."""
+    rows: list[Row] = []
+    for at, answer in enumerate(answers):
+        for index, row in enumerate(answer):
+            own: Row = {} if ids is None else {EVENT_ID: ids[at], ROW_INDEX: str(index)}
+            for name, value in own.items():
+                if row.get(name, value) != value:
+                    raise InputError(
+                        f'preprocess_handler gave a column "{name}" of its own, by which a '
+                        "monitor finds its rows again; expected another name"
+                    )
+            rows.append(row | own)
+        if len(rows) >= CHUNK_ROWS:
+            yield _texts(rows)
+            rows = []
+    if rows:
+        yield _texts(rows)
+
+
+def _texts(rows: Sequence[Row]) -> pa.Table:
+    names = dict.fromkeys(name for row in rows for name in row)
+    texts = ([row.get(name) for row in rows] for name in names)
+    return pa.table([pa.array(one, pa.string()) for one in texts], names=[*names])
 
 
 def source_of(
@@ -49,7 +59,7 @@ def source_of(
     header: Sequence[str] = (),
 ) -> Source:
     """Read all rows of text and return them as data."""
-    spool = spooled(_chunks(rows), CHUNK)
+    spool = spooled(map(_chunk, rows), CHUNK)
     row_count = 0
 
     def tables() -> Iterator[pa.Table]:
@@ -85,32 +95,12 @@ def source_of(
     return Source(schema=schema, reader=read, textual=True, row_count=row_count)
 
 
-def _chunks(rows: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """Join rows into chunks, each stored as one value, because the columns are not known yet."""
-    held: list[pa.Table] = []
-    for table in rows:
-        held.append(table)
-        if sum(map(len, held)) >= CHUNK_ROWS:
-            yield _chunk(held)
-            held = []
-    if held:
-        yield _chunk(held)
-
-
-def _chunk(held: Sequence[pa.Table]) -> pa.RecordBatch:
-    table = pa.concat_tables(held, promote_options="default").combine_chunks()
+def _chunk(table: pa.Table) -> pa.RecordBatch:
+    """Write a table as one value, because the columns are not known yet."""
     sink = pa.BufferOutputStream()
     with ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return pa.record_batch([pa.array([sink.getvalue().to_pybytes()], CHUNK.field(0).type)], CHUNK)
-
-
-def _identities(counts: Sequence[int], ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return by column, for each row, its record's id and its index in that record."""
-    return {
-        EVENT_ID: [one for one, count in zip(ids, counts, strict=True) for _ in range(count)],
-        ROW_INDEX: [str(index) for count in counts for index in range(count)],
-    }
 
 
 def _named(
