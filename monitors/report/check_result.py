@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
@@ -10,18 +9,14 @@ from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import ExpectedViolation
 from driftline.monitors.drift_test.detectability import BY_DAYS, UNDECIDABLE
-from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.engine.pooling import WindowSums
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import (
-    IMPOSSIBLE,
     INSUFFICIENT,
-    TOO_VARIABLE,
     UNCOVERED,
     UNDEFINED,
-    UNFAIR_LABELS,
     WITHHELD,
     MetricPoint,
     MetricResult,
@@ -124,7 +119,8 @@ class CheckResult:
             is_judged = any(metric.bound is not None for metric in self.metrics)
             return self._found_any or is_judged or bool(self.spans)
         known = bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
-        return self._found_any or known or not (self.insufficient_data or self.undecidable)
+        lacks = {one.reason for one in self.unjudged} & {INSUFFICIENT, UNDECIDABLE}
+        return self._found_any or known or not lacks
 
     @property
     def undecided_line(self) -> str:
@@ -148,22 +144,9 @@ class CheckResult:
         return bool(self.violations or self.expected)
 
     @property
-    def insufficient_data(self) -> tuple[str, ...]:
-        """Columns, or numbers, that could not be judged because there are too few rows."""
-        small = [result.feature for result in self.results if result.note == INSUFFICIENT]
-        return (*small, *(metric.shown for metric in self.metrics if metric.note == INSUFFICIENT))
-
-    @property
-    def undecidable(self) -> tuple[str, ...]:
-        """Columns, or numbers, that vary too much in the reference to judge this many rows."""
-        wild = [result.feature for result in self.results if result.note == UNDECIDABLE]
-        unbounded = (one.shown for one in self.metrics if one.note.startswith(TOO_VARIABLE))
-        return (*wild, *unbounded)
-
-    @property
     def unjudged(self) -> tuple[Unjudged, ...]:
         """Columns or metrics that could not be judged, with reason and remedy (docs/check.md)."""
-        return unjudged_metrics(self.metrics) if self.metrics else unjudged_columns(self.results)
+        return (*unjudged_metrics(self.metrics), *unjudged_columns(self.results))
 
     @property
     def judged_columns(self) -> tuple[str, ...]:
@@ -233,53 +216,31 @@ class CheckResult:
     @property
     def summary(self) -> str:
         """One sentence for the command line: the result, or why nothing could be judged."""
-        rows, small = plural(self.row_count, "row"), len(self.insufficient_data)
-        what = self._noun
         if self.decided:
             return self.headline if self.passed else f"{self.headline}: {self.cause}"
         if not self.row_count:
             return "no rows; nothing could be judged"
-        if self.details.get("rows_without_label") == self.row_count:
-            why = str(self.details.get("estimate_note", ""))
-            said = f"; {why}" * bool(why)
-            return f"{rows}, none of them has a label yet{said}; nothing could be judged"
-        if WITHHELD in self.details:
-            why = self._unfairly_labelled[0].remedy
-            what = "bias by labels" if self.kind == "bias" else "model quality"
-            return (
-                f"{rows}; {what} was not judged because the labels are not a representative "
-                f"sample: {why}"
-            )
-        if UNCOVERED in self.details:
-            why = str(self.details[UNCOVERED])
-            if not any(metric.judged for metric in self.metrics):
-                why = why.replace("nothing was judged", "nothing could be judged", 1)
-            return f"{rows}; {why}"
-        if self.details.get("labelled_rows") == 0 and (weights := self.details.get("weight_note")):
-            return f"{rows}; nothing could be judged: {weights}"
-        if not small and self.undecidable and self.unjudged:
-            return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
-        if not small:
-            told = Counter(one.note for one in self.metrics if one.note)
-            # What holds for most metrics first.
-            often = sorted(told, key=lambda note: (-told[note], note))
-            reasons = [note_words(note).removeprefix(UNDEFINED) for note in often]
-            lacks_all = self.details.get("labelled_rows") == 0 or LACKING.intersection(told)
-            if lacks_all and self.details.get("answers_note"):
-                reasons = [str(self.details["answers_note"])]  # It is why all of them lack rows.
-            elif "reference_note" in self.details:
-                reasons = [str(self.details["reference_note"])]
-            return f"{rows}; nothing could be judged: {'; '.join(reasons) or 'nothing to compare'}"
-        need = f": drift needs {MIN_ROWS} rows here and in the reference" * (not self.metrics)
-        return (
-            f"{rows}, too few to judge any of {plural(small, what)}{need}; nothing could be judged"
-        )
+        return f"{plural(self.row_count, 'row')}; nothing could be judged: {self._why_undecided}"
 
     @property
-    def _unfairly_labelled(self) -> list[Unjudged]:
-        """The metrics left unjudged because labels are no fair sample, with the difference."""
-        reason = UNFAIR_LABELS.removesuffix(": ")
-        return [one for one in self.unjudged if one.reason == reason]
+    def _why_undecided(self) -> str:
+        """The note that says why, else the numbers without a verdict, each with its reason."""
+        details, notes = self.details, list(dict.fromkeys(one.note for one in self.metrics))
+        if details.get("rows_without_label") == self.row_count:
+            why = str(details.get("estimate_note", ""))
+            return "none of the rows has a label yet" + f"; {why}" * bool(why)
+        has_none = details.get("labelled_rows") == 0
+        causes = {
+            UNCOVERED: True, "weight_note": has_none,
+            "answers_note": has_none or bool(LACKING.intersection(notes)), "reference_note": True,
+        }  # fmt: skip
+        for key, is_cause in causes.items():
+            if is_cause and key in details:
+                return str(details[key])
+        if self.unjudged:
+            return unjudged_sentence(self.unjudged, self._noun)
+        reasons = [note_words(note).removeprefix(UNDEFINED) for note in notes if note]
+        return "; ".join(reasons) or "nothing to compare"
 
     @property
     def worse_count(self) -> int:
@@ -302,7 +263,6 @@ class CheckResult:
         if self.spans and not self.violations and not self._judged_count:
             found += f" over the last {' and '.join(map(str, self.spans))} windows"
         left = self._unjudged_words
-        left += self._impossible_words
         if worse := self.worse_count:
             words = "worse than the reference (intervals apart), within the bound"
             left += f"; {plural(worse, 'metric')} {words}"
@@ -339,15 +299,6 @@ class CheckResult:
             return f"; {alone}{self.unjudged_line}"
         whole = plural(judged + len(left), self._noun)
         return f" in {judged:,} of {whole}; {len(left):,} could not be judged ({main_help(left)})"
-
-    @property
-    def _impossible_words(self) -> str:
-        """How many impossible predictions were left out without a violation; "" for none."""
-        count = self.details.get(IMPOSSIBLE)
-        violated = {one.feature_name for one in self.violations}
-        if not isinstance(count, int) or not count or IMPOSSIBLE in violated:
-            return ""
-        return f"; {plural(count, 'impossible prediction')} left out"
 
     @property
     def unjudged_line(self) -> str:
@@ -387,8 +338,6 @@ class CheckResult:
             "max_drift_ratio": self.max_drift_ratio,
             "judged_spans": list(self.spans),
             "alpha": self.alpha,
-            "insufficient_data": list(self.insufficient_data),
-            "undecidable": list(self.undecidable),
             "unjudged_count": len(self.unjudged),
             "unjudged": [one.to_dict() for one in self.unjudged],
             "violations": [violation.to_dict() for violation in self.violations],

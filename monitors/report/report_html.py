@@ -49,7 +49,7 @@ def title_of(report: CheckResult) -> str:
     """Return the verdict in a few words, with the number of rows."""
     verdict = plural(report.violation_count, "violation") if report.violations else "No violations"
     if not report.decided:
-        verdict = "Too few rows to judge" if report.insufficient_data else "Could not be judged"
+        verdict = "Could not be judged"
     left = f"; {len(report.unjudged):,} not judged" if report.decided and report.unjudged else ""
     return f"{verdict} in {plural(report.row_count, 'row')}{left}"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from driftline.alerts.metrics.datapoint import Datapoint
@@ -33,12 +32,6 @@ REPEATED = "repeated_id_rows"
 IMPOSSIBLE = "impossible_predictions"
 # Metrics of groups whose neutral value is 1.
 RATIOS = ("DI",)
-# As often more rows are tried at most, each time half as many again.
-MORE_ROWS = 40
-# So often a longer reference, up to fifty times.
-LONGER = 10
-# A longer reference is hardly to be had, and of another world at its beginning.
-MOST_DAYS = 730
 # What lies on the metric's own scale.
 NUMBERS = ("value", "low", "high", "reference", "reference_low", "reference_high", "bound")
 # In the order of report.json.
@@ -152,42 +145,6 @@ def on_scale(name: str, value: float) -> float:
     if name not in RATIOS:
         return value
     return math.log(value) if value > 0 else -math.inf
-
-
-def too_variable(
-    rows: float,
-    is_bounded: Callable[[float], bool],
-    days: float = 0.0,
-    is_longer_bounded: Callable[[float], bool] | None = None,
-) -> str:
-    """Return the note of a number whose bound nothing could exceed, with the rows that it needs.
-
-    `is_bounded` tells whether a multiple of the rows gives a bound that can be exceeded,
-    `is_longer_bounded` the same for a multiple of the reference's `days`.
-    """
-    steps = [1.5**at for at in range(1, MORE_ROWS)]
-    # Whatever some rows bound, more rows do.
-    place = bisect_left(steps, True, key=is_bounded)
-    if place < len(steps):
-        return f"{TOO_VARIABLE}about {_round_up(rows * steps[place])} rows would do"
-    lead = f"{TOO_VARIABLE}no number of rows would do, only"
-    if is_longer_bounded is None:
-        return f"{lead} a longer reference"
-    longer = next((one for one in steps[:LONGER] if is_longer_bounded(one)), None)
-    if longer is None:
-        return f"{lead} longer windows: those of this length differ too much"
-    if days * longer > MOST_DAYS:
-        return (
-            f"{TOO_VARIABLE}no number of rows would do, nor a reference of two years, only longer "
-            "windows, such as weeks in place of days"
-        )
-    return f"{lead} a reference of about {_round_up(days * longer)} days"
-
-
-def _round_up(number: float) -> str:
-    """Write a number for people, rounded up to two digits."""
-    unit = 10 ** max(len(str(math.ceil(number))) - 2, 0)
-    return f"{math.ceil(number / unit) * unit:,}"
 
 
 def told_label(label: str, labels: Collection[str], positive: str = "") -> str:

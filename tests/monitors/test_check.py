@@ -108,7 +108,7 @@ def test_too_few_rows_are_said_to_be_too_few(reference: Baseline, rng: np.random
     assert not report.violations
     assert not report.decided
     assert "29 rows" in report.summary
-    assert len(report.insufficient_data) == 5
+    assert len(report.unjudged) == 5
     assert report.features["distance"].isna().all()
 
 

@@ -12,7 +12,6 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import INSUFFICIENT
 
 # What XML 1.0 cannot hold.
 _FOREIGN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -42,8 +41,7 @@ def _suite(root: Element, report: Report) -> None:
     names = [one.feature for one in report.results]
     names += [one.shown for one in report.metrics if not one.violated]
     broken = {one.feature: one for one in violated_features(report.violations)}
-    skipped = dict.fromkeys(report.insufficient_data, INSUFFICIENT)
-    skipped |= {one.feature: one.note for one in report.results if one.note}
+    skipped = {one.feature: one.note for one in report.results if one.note}
     skipped |= {one.shown: one.note for one in report.metrics if one.note and not one.violated}
     # With what would help, such as how many more rows.
     skipped |= {one.name: f"{one.reason}: {one.remedy}" for one in report.unjudged if one.remedy}

@@ -109,7 +109,7 @@ REFUSED, VIOLATED, UNDECIDED, TOLD = "refused", "violated", "undecided", "told"
 # Baseline, what is odd, kind other than the baseline's, verdict, and words of what is said.
 INPUTS: list[tuple[str, str, Change, str | None, str, str]] = [
     ("binary", "no row", first(0), None, UNDECIDED, "no rows"),
-    ("binary", "one row", first(1), None, UNDECIDED, "1 row, too few"),
+    ("binary", "one row", first(1), None, UNDECIDED, "too few rows"),
     ("binary", "no answer", without("said"), None, REFUSED, '"said": the data has no such column'),
     ("binary", "no label yet", with_("late", None), None, UNDECIDED, "has a label yet"),
     ("binary", "no column of labels", without("late"), None, UNDECIDED, 'has no column "late"'),

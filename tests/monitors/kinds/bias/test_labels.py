@@ -45,7 +45,7 @@ def test_labels_chosen_by_the_answer_violate_no_metric_of_labels(reference: Base
     assert not report.violations
     assert report.details["withheld_violations"]
     assert not report.decided
-    assert report.summary.startswith("6,000 rows; bias by labels was not judged because")
+    assert "labels so far are not a representative sample" in report.summary
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -37,7 +37,9 @@ def test_what_was_never_judged_is_judged_by_its_days() -> None:
     report = dl.check(later(), baseline())
 
     assert report.passed
-    assert report.undecidable == ("pressure",), "wholly beyond the reference it would be no finding"
+    assert [one.name for one in report.unjudged] == ["pressure"], (
+        "wholly beyond the reference it would be no finding"
+    )
     days = report.to_dict()["details"]["day_test"]
     assert days == {"judged": ["temp", "wind"], "findings": {}}
     line = next(one for one in report.results if one.feature == "temp")
