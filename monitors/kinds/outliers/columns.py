@@ -45,14 +45,12 @@ class ColumnTerms:
     cells: Cells
     rare: Numbers  # How rare a cell is as such, in nats, shape (C,).
     words: tuple[str, ...]  # By cell: what it holds and how rare that is.
-    # Of numbers: shares of the reference below a cell and up to its end, shape (2, C); V of its
-    # values, ascending, with the shares up to the middle and to the end of each, shape (V,).
-    shares: Numbers
+    # Numbers of its sample, ascending, and the shares of it up to the middle of each, shape (V,);
+    # their median, and the width of their middle half over that of a normal law of 1.
     values: Numbers
     ranks: Numbers
-    ends: Numbers
-    middle: float  # The median, and the middle half's width, over that of a normal law of 1.
-    spread: float
+    middle: float = 0.0
+    spread: float = 1.0
 
     @property
     def axes(self) -> int:
@@ -68,28 +66,10 @@ class ColumnTerms:
         return codes
 
     def of_rows(self, batch: pa.RecordBatch, codes: Codes) -> tuple[Numbers, Numbers]:
-        """Return terms, shape (rows,), and places, shape (rows, axes), of rows."""
+        """Return terms, shape (rows,), and places, shape (rows, axes), of rows in these cells."""
         if not self.cells.is_number:
-            return self._of_levels(codes)
-        plain, _ = coerce(batch.column(self.cells.column), self.cells.type)
-        return self._of_numbers(codes, plain.to_numpy(zero_copy_only=False).astype(np.float64))
-
-    def of_codes(self, codes: Codes, depth: Numbers) -> tuple[Numbers, Numbers]:
-        """Return what `of_rows` does, of rows of the reference whose cells alone are known.
-
-        `depth` is how far into its cell each row lies, 0-1, shape (rows,).
-        """
-        if not self.cells.is_number:
-            return self._of_levels(codes)
-        start, end = self.shares[:, codes]
-        at = np.searchsorted(self.ends, start + depth * (end - start))
-        values = self.values[np.minimum(at, len(self.values) - 1)]
-        return self._of_numbers(codes, np.where(codes < self.cells.size - 2, values, np.nan))
-
-    def _of_levels(self, codes: Codes) -> tuple[Numbers, Numbers]:
-        return self.rare[codes], np.eye(self.cells.size, self.axes)[codes]
-
-    def _of_numbers(self, codes: Codes, values: Numbers) -> tuple[Numbers, Numbers]:
+            return self.rare[codes], np.eye(self.cells.size, self.axes)[codes]
+        values = _numbers(batch.column(self.cells.column), self.cells)
         ranks = np.interp(values, self.values, self.ranks)
         tail = -np.log(np.fmin(ranks, 1.0 - ranks))
         with np.errstate(all="ignore"):
@@ -102,12 +82,12 @@ class ColumnTerms:
         return np.fmax(tail, self.rare[codes]), np.nan_to_num(place)[:, None]
 
 
-def column_terms(cells: Cells, column: ColumnProfile) -> ColumnTerms:
-    """Compute the terms from a reference's counts."""
+def column_terms(cells: Cells, column: ColumnProfile, sample: pa.Array) -> ColumnTerms:
+    """Compute the terms from a reference's counts and the values of its sampled rows."""
     assert column.cell_counts is not None
     counts = column.cell_counts.astype(np.float64)
     rows, held = max(counts.sum(), 1.0), counts[:-2]
-    rare, none = -np.log(np.maximum(counts, 0.5) / rows), np.zeros(0)
+    rare, words = -np.log(np.maximum(counts, 0.5) / rows), _words(cells, counts)
     if not cells.is_number:
         # Levels that are as rare count together: of a thousand equal ones none stands out.
         together = np.where(held[:, None] >= held, held, 0.0).sum(axis=1)
@@ -115,38 +95,34 @@ def column_terms(cells: Cells, column: ColumnProfile) -> ColumnTerms:
         if cells.known is not None:
             once = np.count_nonzero(column.levels.counts == 1)
             rare[len(cells.levels) + 1] = -np.log(max(once, 0.5) / rows)
-        words = _words(cells, counts / rows, none)
-        return ColumnTerms(cells, rare, words, none, none, none, none, 0.0, 1.0)
+        return ColumnTerms(cells, rare, words, np.zeros(0), np.zeros(0))
     # Cells without rows are as rare as half a row; how far out others lie, ranks say.
     rare[:-2] = np.where(held > 0, 0.0, rare[:-2])
-    present, known = max(held.sum(), 1.0), column.numbers
-    shares = np.full((2, cells.size), 0.5)
-    shares[:, :-2] = np.array([np.cumsum(held) - held, np.cumsum(held)]) / present
-    values, weights = known.values, known.counts.astype(np.float64)
-    if not known.is_complete:
-        values, weights = column.sketch.weighted()
-    values, weights = values[np.isfinite(values)], weights[np.isfinite(values)]
-    # A sketch is rough in the tails, cells are exact.
-    cell = np.searchsorted(cells.edges, values, side="right")
-    weights = weights * (held / np.maximum(np.bincount(cell, weights, len(held)), 1.0))[cell]
-    ends = np.cumsum(weights) / weights.sum()
-    middles = ends - weights / weights.sum() / 2
+    numbers = _numbers(sample, cells)
+    numbers = numbers[np.isfinite(numbers)]
+    values, often = np.unique(numbers, return_counts=True)
     # No share is known to be below half a row of all.
-    ranks = np.clip(middles, 0.5 / present, 1.0 - 0.5 / present)
-    low, middle, high = values[np.searchsorted(ends, [0.25, 0.5, 0.75])].tolist()
+    least = 0.5 / len(numbers)
+    ranks = np.clip((np.cumsum(often) - often / 2) / len(numbers), least, 1.0 - least)
+    low, middle, high = np.quantile(numbers, [0.25, 0.5, 0.75], method="lower").tolist()
     spread = (high - low) / QUARTILES_OF_NORMAL or float(np.std(values / 2)) * 2 or 1.0
-    words = _words(cells, counts / rows, shares)
-    return ColumnTerms(cells, rare, words, shares, values, ranks, ends, middle, spread)
+    return ColumnTerms(cells, rare, words, values, ranks, middle, spread)
 
 
-def _words(cells: Cells, parts: Numbers, shares: Numbers) -> tuple[str, ...]:
+def _numbers(array: pa.Array, cells: Cells) -> Numbers:
+    plain, _ = coerce(array, cells.type)
+    return np.asarray(plain.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _words(cells: Cells, counts: Numbers) -> tuple[str, ...]:
     """Describe each cell: its values, and the share of the reference that is as far out."""
-    found = []
+    found, held = [], counts[:-2]
+    parts, upto = counts / max(counts.sum(), 1.0), np.cumsum(held) / max(held.sum(), 1.0)
     for index, phrase in enumerate(cells.names):
         share, how = float(parts[index]), "never in the reference"
         if cells.is_number and index < cells.size - 2:
-            low, high = float(shares[1, index]), 1.0 - float(shares[0, index])
             how = "beyond the reference" if index in (0, cells.size - 3) else how
+            low, high = float(upto[index]), 1.0 - float(upto[index - 1] if index else 0.0)
             if share and not phrase.startswith("="):  # A tail has one end that matters.
                 edge = cells.edges[index] if low < high else cells.edges[index - 1]
                 phrase = Predicate(cells.column, "lt" if low < high else "ge", edge).phrase

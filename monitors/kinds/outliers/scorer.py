@@ -13,7 +13,7 @@ Breunig, Kriegel, Ng and Sander, SIGMOD 2000 (LOF); scikit-learn's LocalOutlierF
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from driftline.baseline.blocks import HOUR_US, event_times
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
+from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kind import InapplicableKindError
@@ -101,23 +104,12 @@ class RowScorer:
 
     def score(self, batch: pa.RecordBatch) -> ScoredRows:
         """Score rows; where they lack a column, the others score them alone."""
-        names, rows = set(batch.schema.names), batch.num_rows
-        codes, terms, points = [], np.zeros((len(self.terms), rows)), []
-        is_near = np.full(rows, True)
-        for at, one in enumerate(self.terms):
-            if one.cells.column in names:
-                codes.append(one.codes(batch))
-                terms[at], place = one.of_rows(batch, codes[at])
-                is_near &= self.near[at][codes[at]]
-            else:
-                codes.append(np.full(rows, one.cells.size - 2))
-                place = np.zeros((rows, one.axes))
-                is_near &= not one.axes
-            points.append(place)
-        together, placed = np.zeros(rows), np.hstack(points)
+        codes, terms, points = _placed(self.terms, batch)
+        is_near = _all_near(self.near, codes)
+        together = np.zeros(batch.num_rows)
         if self.joint is not None:
-            together[is_near] = self.joint.nats(placed[is_near])
-        return ScoredRows(self, np.stack(codes), terms, placed, _alone(terms), together)
+            together[is_near] = self.joint.nats(points[is_near])
+        return ScoredRows(self, codes, terms, points, _alone(terms), together)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,47 +173,73 @@ def repeats(codes: Codes) -> Flags:
 
 def row_scorer(baseline: Baseline) -> RowScorer:
     """Fit a scorer to a baseline."""
-    sample, profile = baseline.sample, baseline.profile
-    rows = 0 if sample is None else len(sample)
-    if sample is None or profile is None or rows < LEAST_ROWS:
+    profile, kept = baseline.profile, baseline.rows
+    rows = 0 if kept is None else kept.table.num_rows
+    if profile is None or kept is None or rows < LEAST_ROWS:
         raise InapplicableKindError(
             f"the baseline keeps a sample of {plural(rows, 'row')}; outliers need {LEAST_ROWS} at "
             "least: make it again from more data with: driftline baseline DATA"
         )
+    rows = min(rows, SAMPLE_ROWS)
+    some = np.linspace(0, kept.table.num_rows - 1, rows).astype(np.int64)
+    (batch,) = kept.table.take(pa.array(some)).combine_chunks().to_batches()
+    cells, columns = baseline.cells, profile.columns
     names = [
         column.name
         for column in baseline.signature.columns
-        if column.role == "feature" and column.name in baseline.cells
-        and column.name in sample.codes
-        and profile.columns[column.name].cell_counts is not None
+        if column.role == "feature" and column.name in cells
+        and column.name in batch.schema.names
+        and columns[column.name].cell_counts is not None
         # Numbers without any finite value have no ranks.
-        and (baseline.cells[column.name].edges or not baseline.cells[column.name].is_number)
+        and (cells[column.name].edges or not cells[column.name].is_number)
     ]  # fmt: skip
     if not names:
         raise InapplicableKindError(
             "the baseline's sample of rows holds no feature, which outliers are measured by; make "
             "it again from data of now with: driftline baseline DATA"
         )
-    columns = tuple(column_terms(baseline.cells[one], profile.columns[one]) for one in names)
-    depth = np.random.default_rng(0).random(len(sample))
-    placed = [one.of_codes(sample.codes[one.cells.column], depth) for one in columns]
-    points = np.hstack([place for _, place in placed])
-    least = NEIGHBOURS * max(1.0, len(sample) / MOST_POINTS)
-    near, is_near = [], np.full(len(sample), True)
-    for one in columns:
-        codes = sample.codes[one.cells.column]
-        has_neighbours = np.bincount(codes, minlength=one.cells.size) >= (least if one.axes else 0)
-        has_neighbours[: -2 if one.cells.is_number else 0] = True
-        near.append(has_neighbours)
-        is_near &= has_neighbours[codes]
-    joint, together = None, np.zeros(len(sample))
-    if np.count_nonzero([one.axes for one in columns]) > 1:
-        joint, together = _fit_joint(points, is_near)
-    scores = _scores(_alone(np.stack([terms for terms, _ in placed])), together)
-    is_repeated = repeats(np.stack([sample.codes[name] for name in names]))
+    terms = tuple(column_terms(cells[one], columns[one], batch.column(one)) for one in names)
+    codes, rarities, points = _placed(terms, batch)
+    least = NEIGHBOURS * max(1.0, rows / MOST_POINTS)
+    near = []
+    for one, code in zip(terms, codes, strict=True):
+        near.append(np.bincount(code, minlength=one.cells.size) >= (least if one.axes else 0))
+        near[-1][: -2 if one.cells.is_number else 0] = True
+    joint, together = None, np.zeros(rows)
+    if np.count_nonzero([one.axes for one in terms]) > 1:
+        joint, together = _fit_joint(points, _all_near(near, codes))
+    scores, is_repeated = _scores(_alone(rarities), together), repeats(codes)
     first = np.sort(scores[~is_repeated])[-SAMPLE_OUTLIERS - 1 :]
     threshold = min(OUTLIER_SCORE, float(first[0]) + 10.0**-DIGITS)
-    return RowScorer(columns, tuple(near), joint, scores, is_repeated, sample.hours, threshold)
+    hours = None
+    if (time := kept.roles.timestamp) is not None:
+        is_known, moments = event_times(batch.column(time))
+        hours = np.full(rows, UNKNOWN_HOUR, np.int64)
+        hours[is_known] = moments // HOUR_US
+    return RowScorer(terms, tuple(near), joint, scores, is_repeated, hours, threshold)
+
+
+def _placed(
+    columns: Sequence[ColumnTerms], batch: pa.RecordBatch
+) -> tuple[Codes, Numbers, Numbers]:
+    """Return rows' cells and terms, shape (columns, rows), and points, shape (rows, axes).
+
+    A column that rows lack is rare by nothing, and unfit.
+    """
+    names, rows = set(batch.schema.names), batch.num_rows
+    codes = np.stack([np.full(rows, one.cells.size - 1) for one in columns])
+    terms, points = np.zeros(codes.shape), [np.zeros((rows, one.axes)) for one in columns]
+    for at, one in enumerate(columns):
+        if one.cells.column in names:
+            codes[at] = one.codes(batch)
+            terms[at], points[at] = one.of_rows(batch, codes[at])
+    return codes, terms, np.hstack(points)
+
+
+def _all_near(near: Sequence[Flags], codes: Codes) -> Flags:
+    """Return whether rows have neighbours in all columns, shape (rows,)."""
+    found = [one[code] for one, code in zip(near, codes, strict=True)]
+    return np.asarray(np.all(found, axis=0))
 
 
 def _fit_joint(points: Numbers, is_near: Flags) -> tuple[Joint, Numbers]:
