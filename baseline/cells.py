@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -42,6 +43,8 @@ EQUAL_PARTS = 32
 ATOM_SHARE = 1 / 32
 LEVEL_SHARE = 1 / 200
 LEVEL_COUNT = 50
+# Counts that differ by less, in standard deviations of their difference, may be of equal levels.
+EQUAL_LEVELS = 3.0
 # With so few distinct values each of them is a level of its own.
 FEW_VALUES = 32
 
@@ -424,11 +427,23 @@ def time_cells(column: str, first: np.ndarray, last: np.ndarray, counts: np.ndar
 def text_cells(
     column: str, kind: ColumnType, levels: Mapping[str, int], *, complete: bool, row_count: int
 ) -> Cells:
-    """Choose the cells of a text or boolean column."""
+    """Choose the cells of a text or boolean column: its frequent levels.
+
+    Levels about as frequent as the last one that gets a cell are drawn by their hash: the luckiest
+    of equal ones would have too large a share in the reference, and all others too small a one.
+    """
     ranked = sorted(levels.items(), key=lambda item: (-item[1], item[0]))
-    chosen = [name for name, count in ranked[:LEVEL_COUNT] if count >= LEVEL_SHARE * row_count]
+    least = LEVEL_SHARE * row_count
+    limit = max(least, ranked[LEVEL_COUNT][1] if len(ranked) > LEVEL_COUNT else 0)
+    noise = EQUAL_LEVELS * math.sqrt(2.0 * limit)
+    size = sum(count >= least for _, count in ranked[:LEVEL_COUNT])
+    clear = {name for name, count in ranked[:size] if count > limit + noise}
+    rivals = [name for name, count in ranked if abs(count - limit) <= noise]
+    drawn = sorted(rivals, key=lambda name: hashlib.blake2b(name.encode()).digest())
+    chosen = clear.union(drawn[: size - len(clear)])
     known = tuple(sorted(levels)) if complete else None
-    return Cells(column, kind, levels=tuple(chosen), known=known)
+    frequent = tuple(name for name, _ in ranked if name in chosen)
+    return Cells(column, kind, levels=frequent, known=known)
 
 
 def edges_passed(edges: np.ndarray, numbers: np.ndarray) -> np.ndarray:

@@ -36,6 +36,21 @@ def mask_count(cells, index, batch):
     return int(cells.predicates[index].mask(batch).to_numpy(zero_copy_only=False).sum())
 
 
+@pytest.mark.parametrize("levels", [60, 80, 150, 220, 300])
+def test_levels_that_get_a_cell_are_not_the_luckiest_of_equal_ones(levels):
+    rows, surplus = 3_000, []
+    for seed in range(40):
+        drawn = np.random.default_rng([levels, seed]).integers(0, levels, rows)
+        counts = {f"v{value}": int(count) for value, count in enumerate(np.bincount(drawn))}
+        cells = text_cells("x", "string", counts, complete=True, row_count=rows)
+        share = len(cells.levels) / levels
+        held = sum(counts[level] for level in cells.levels)
+        surplus.append((held - rows * share) / np.sqrt(rows * share * (1 - share)))
+
+    assert np.isfinite(surplus).all()
+    assert abs(np.mean(surplus)) < 0.6  # Of 40 standard normal numbers: 3.8 standard deviations.
+
+
 @given(reference, window)
 def test_every_row_falls_into_exactly_one_cell(values, rows):
     cells = cells_of(values)
