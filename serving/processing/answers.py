@@ -11,7 +11,8 @@ import pyarrow as pa
 from driftline.baseline.schema import infer_signature
 from driftline.formats.coercion import coerce
 from driftline.formats.source import Source
-from driftline.monitors.kinds.attribution.explaining import ModelPredictor, model_columns
+from driftline.monitors.kinds.attribution.explaining import model_columns
+from driftline.monitors.kinds.attribution.predictor import ModelPredictor
 from driftline.roles import Roles
 
 # Rows of one question: what a model gets and answers stays small.

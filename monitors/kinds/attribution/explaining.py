@@ -1,44 +1,36 @@
 """Computes attributions: chooses the rows, the method and the background.
 
-The model is called through a `Predictor`. A `ModelPredictor` offers an exact method (trees of
-xgboost, lightgbm and, with shap, scikit-learn; linear models); all others are explained by
-permutations.
+A model that explains itself (trees of xgboost, lightgbm and, with shap, scikit-learn; linear
+models) does; all others are explained by permutations.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.estimators.own_methods import Contributions
+from driftline.estimators.own_methods import TREES
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
-from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
 from driftline.monitors.kinds.attribution.attributions import (
     GIVEN,
     LABEL,
     Attributions,
-    Explained,
-    Making,
-    table_digest,
     unnamed_labels,
 )
-from driftline.monitors.kinds.attribution.sampling import (
-    as_known,
-    evenly,
-    hours_of,
-    sample_rows,
-    time_column,
-    timed_sample,
+from driftline.monitors.kinds.attribution.predictor import (
+    PERMUTATION,
+    ModelPredictor,
+    as_predictor,
 )
+from driftline.monitors.kinds.attribution.sampling import as_known, evenly, sample_rows
 from driftline.monitors.kinds.attribution.shapley import (
     BACKGROUND_ROWS,
     LARGEST,
@@ -47,14 +39,12 @@ from driftline.monitors.kinds.attribution.shapley import (
     is_number,
     no_number,
 )
-from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature, names_among
 
 log = logging.getLogger(__name__)
 
-PERMUTATION = "permutation"
 Moved = Callable[[int, int | None], None]  # Hears of rows explained, and of all.
 ALL_SAME = (
     "all attributions of the reference are zero (the model answers the same for all rows), and no "
@@ -74,50 +64,6 @@ SEED = 0
 SUM_ERROR = 1e-6
 
 
-@runtime_checkable
-class ModelPredictor(Protocol):
-    """A predictor that knows its model's columns, classes and exact method."""
-
-    @property
-    def features(self) -> tuple[str, ...] | None:
-        """The columns that the model takes; None where it takes them by position."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, when the answer has one column for each; else empty."""
-
-    @property
-    def units(self) -> str:
-        """The units of the predictions: "probability", "value", "class"."""
-
-    @property
-    def model(self) -> str:
-        """Digest of the model."""
-
-    @property
-    def method(self) -> str:
-        """Method of `contributions`; "permutation" when there is no exact one."""
-
-    @property
-    def method_units(self) -> str:
-        """The units of `contributions`."""
-
-    def __call__(self, rows: pa.Table, /) -> np.ndarray:
-        """Return the model's predictions."""
-
-    def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
-        """Explain rows by the model's own method."""
-
-
-@runtime_checkable
-class TwoClassPredictor(ModelPredictor, Protocol):
-    """A predictor that returns one of two classes' outputs."""
-
-    @property
-    def positive(self) -> str:
-        """The class of its output; "" where there are not two."""
-
-
 def explain_reference(
     rows: Source,
     baseline: Baseline,
@@ -131,127 +77,107 @@ def explain_reference(
 
     `moved` is called with rows explained and rows in total; `told` with notes.
     """
-    time = time_column(rows.batches, baseline.signature)
+    signature = baseline.signature
+    names = [one.name for one in signature.columns if one.role == "timestamp"]
+    time: dict[str, ColumnType] = {name: "timestamp" for name in names if name in rows.schema.names}
     if predict is None:
-        features = tuple(one.name for one in baseline.signature.inputs)
-        explained, _ = read_given(rows.batches, features, (LABEL,), time=time)
-        if explained.answers_note:
-            told(explained.answers_note)
-        return replace(baseline, attributions=_told(_kept(explained, None), told).to_arrow())
-    predict = explaining_itself(predict)
-    columns = model_columns(baseline.signature, predict)
-    wanted = _wanted_rows(predict, len(columns))
-    drawn = (max(wanted, REFERENCE_ROWS * TIMED_DRAWS) if time else wanted) + background
-    sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=SEED)
-    if sample.num_rows == 0:
-        raise InputError("the reference holds no rows to explain")
-    sample = as_known(
-        sample, {one.name: (one.unit, one.missing) for one in baseline.signature.inputs}
-    )
-    behind = _answered(sample.slice(0, background).combine_chunks(), predict, told)
-    chosen = sample.slice(background) if sample.num_rows > background else sample
-    if hours is not None:
-        hours = hours[-chosen.num_rows :]
-        places = evenly(hours, wanted)
-        chosen, hours = chosen.take(pa.array(places)), hours[places]
-    explained = explain_rows(chosen, behind, predict, seed=SEED, moved=moved)
-    explained = replace(explained, hours=None if hours is None else hours[explained.places])
-    if explained.answers_note:
-        told(explained.answers_note)
-    needs_background = explained.making.background != ""
-    explained = told_once(explained)
-    found = _told(_kept(explained, behind if needs_background else behind.slice(0, 0)), told)
-    found = replace(found, positive=positive_of(predict) or explained.positive)
+        features = [one.name for one in signature.inputs]
+        found, _ = read_given(rows.batches, features, (LABEL,), time=time)
+    else:
+        model = as_predictor(predict)
+        columns = model_columns(signature, model)
+        wanted = _wanted_rows(model, len(columns))
+        drawn = (max(wanted, REFERENCE_ROWS * TIMED_DRAWS) if time else wanted) + background
+        sample, *_ = sample_rows(rows.batches, {**columns, **time}, limit=drawn, seed=SEED)
+        if sample.num_rows == 0:
+            raise InputError("the reference holds no rows to explain")
+        notes = {one.name: (one.unit, one.missing) for one in signature.inputs}
+        asked = as_known(sample.select([*columns]), notes)
+        behind = _usable_background(asked.slice(0, background).combine_chunks(), model)
+        chosen = np.arange(background if sample.num_rows > background else 0, sample.num_rows)
+        time_us = _times(sample, time)
+        if time_us is not None:
+            chosen = chosen[evenly(time_us[chosen], wanted)]
+        taken = asked.take(pa.array(chosen))
+        found, places = explain_rows(taken, behind, model, seed=SEED, moved=moved)
+        if time_us is not None:
+            found = replace(found, time_us=time_us[chosen[places]])
+    if found.left_out:
+        told(found.left_out_note)
+    if not any(one.any() for one in found.rows.values()):
+        told(ALL_SAME)
     return replace(baseline, attributions=found.to_arrow())
 
 
-def _wanted_rows(predict: Predictor, columns: int) -> int:
+def _wanted_rows(model: ModelPredictor, columns: int) -> int:
     """Return how many rows of a reference are explained."""
-    if not isinstance(predict, ModelPredictor) or predict.method == PERMUTATION:
+    if model.method == PERMUTATION:
         return REFERENCE_ROWS
-    values = max(1, columns) * max(1, len(predict.labels))
+    values = max(1, columns) * max(1, len(model.labels))
     return min(max(OWN_REFERENCE_VALUES // values, REFERENCE_ROWS), OWN_REFERENCE_ROWS)
+
+
+def _usable_background(background: pa.Table, model: ModelPredictor) -> pa.Table:
+    """Return the background rows with a numeric prediction; InputError without any."""
+    is_usable = is_number(ask(model, background)).all(axis=1)
+    if not is_usable.any():
+        raise no_number(f"of {plural(background.num_rows, 'background row')}")
+    return background.filter(pa.array(is_usable))
+
+
+def _times(sample: pa.Table, time: Mapping[str, object]) -> np.ndarray | None:
+    """Return the times of rows, microseconds since 1970, -1 where unknown; None without any."""
+    for name in time:
+        return np.asarray(pc.fill_null(sample[name].cast(pa.int64()), -1))
+    return None
 
 
 def explain_rows(
     rows: pa.Table,
     background: pa.Table,
-    predict: Predictor,
+    model: ModelPredictor,
     *,
     seed: int,
-    method: str | None = None,
+    stored: Attributions | None = None,
     moved: Moved | None = None,
-) -> Explained:
+) -> tuple[Attributions, np.ndarray]:
     """Explain rows by the model's own method, or by permutations, which report progress to `moved`.
 
-    Rows for which the model returns no number are left out and counted; InputError where all are.
+    A window is explained as what is `stored` of its reference. Rows for which the model returns no
+    number are left out; InputError where all are. Also returns which rows have attributions.
     """
-    known = predict if isinstance(predict, ModelPredictor) else None
-    own_method = known.method if known is not None else PERMUTATION
-    chosen = method or own_method
-    if known is not None and chosen == known.method != PERMUTATION:
-        found, units = known.contributions(rows, background), known.method_units
+    if (model.method if stored is None else stored.method) == PERMUTATION:
+        method, units = PERMUTATION, model.units
+        found = explain(rows, background, model, seed=seed, moved=moved)
     else:
-        chosen, units = PERMUTATION, known.units if known is not None else "answer"
-        asked = predict if known is not None else taking_tables(predict, rows)
-        found = explain(rows, background, asked, seed=seed, moved=moved)
-    has_number = np.asarray(is_number(found.values).all(axis=(1, 2)))
-    if not has_number.any():
+        method, units = model.method, model.method_units
+        found = model.contributions(rows, background)
+    places = np.flatnonzero(is_number(found.values).all(axis=(1, 2)))
+    if not len(places):
         raise no_number("row")
-    labels = known.labels if known is not None else classes_of(predict)
-    outputs = found.values.shape[1]
-    if len(labels) != outputs:
-        labels = unnamed_labels(outputs)
-    making = Making(
-        chosen,
-        units,
-        known.model if known is not None else "",
-        "" if chosen == "tree_path_dependent" else table_digest(background),
-    )
-    values, places = found.values[has_number], np.flatnonzero(has_number)
-    return Explained(
+    values, expected, labels = found.values[places], found.expected, model.labels
+    if len(labels) != values.shape[1]:
+        labels = unnamed_labels(values.shape[1])
+    positive = model.positive
+    if len(labels) == 2 and (
+        _are_complements(values, expected) if stored is None else len(stored.labels) == 1
+    ):  # The second says what the first says.
+        values, expected, labels = values[:, 1:], expected[1:], labels[1:]
+    return Attributions(
         tuple(rows.column_names),
         {label: values[:, at].astype(np.float32) for at, label in enumerate(labels)},
-        {label: float(found.expected[at]) for at, label in enumerate(labels)},
-        making,
-        places=places,
-        asked_count=len(has_number),
-    )
+        {label: float(expected[at]) for at, label in enumerate(labels)},
+        method, units, model.model, positive,
+        # Trees need none, and rows that nobody needs are not kept.
+        background=background.slice(0, 0 if method == TREES else None),
+        left_out=rows.num_rows - len(places),
+    ), places  # fmt: skip
 
 
-def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], None]) -> pa.Table:
-    """Return the background rows with a numeric prediction; InputError where few have one."""
-    asked = predict if isinstance(predict, ModelPredictor) else taking_tables(predict, background)
-    has_number = is_number(ask(asked, background)).all(axis=1)
-    lacking = int(np.count_nonzero(~has_number))
-    if not lacking:
-        return background
-    if lacking == background.num_rows:
-        raise no_number(f"of {plural(lacking, 'background row')}")
-    rows = f"{lacking} of {plural(background.num_rows, 'background row')}"
-    if 2 * lacking > background.num_rows:
-        raise InputError(
-            f"the model answered no number to {rows}, which all others are compared with; leave "
-            "the rows out that it has no number for, and make the baseline again"
-        )
-    told(f"{rows} left out: the model answered no number to them")
-    return background.filter(pa.array(has_number))
-
-
-def told_once(explained: Explained) -> Explained:
-    """Keep the second of two outputs that sum to one, since both say the same."""
-    if len(explained.rows) != 2:
-        return explained
-    first, second = explained.rows.values()
-    is_one = math.isclose(sum(explained.expected.values()), 1.0, abs_tol=SUM_ERROR)
-    if not is_one or not np.allclose(first, -second, rtol=1e-3, atol=SUM_ERROR):
-        return explained
-    return explained.only(list(explained.rows)[1])
-
-
-def positive_of(predict: Predictor) -> str:
-    """Return the class that a model's output is for, of two; "" where unknown."""
-    return predict.positive if isinstance(predict, TwoClassPredictor) else ""
+def _are_complements(values: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether two outputs sum to one."""
+    is_one = abs(expected.sum() - 1.0) <= SUM_ERROR
+    return bool(is_one) and np.allclose(values[:, 0], -values[:, 1], rtol=1e-3, atol=SUM_ERROR)
 
 
 def read_given(
@@ -259,23 +185,30 @@ def read_given(
     features: Sequence[str],
     labels: Sequence[str],
     *,
-    time: str | None = None,
-) -> tuple[Explained, int]:
+    time: Mapping[str, ColumnType] | None = None,
+) -> tuple[Attributions, int]:
     """Read rows that are attributions already: one column a feature, or ``<feature>_<label>``.
 
-    Rows with a missing attribution are left out and counted; InputError where all are.
+    Rows with a missing attribution are left out; InputError where all are. Also returns how many
+    rows there are.
     """
-    names: list[str] = next((batch.schema.names for batch in batches()), [])
+    schema = next((batch.schema for batch in batches()), pa.schema([]))
     wanted = {
-        label: [f"{name}_{label}" if f"{name}_{label}" in names else name for name in features]
+        label: [one if (one := f"{name}_{label}") in schema.names else name for name in features]
         for label in labels
     }
-    columns: dict[str, ColumnType] = dict.fromkeys(
-        (name for some in wanted.values() for name in some), "double"
-    )
-    _require_attributions(batches, columns)
-    when: dict[str, ColumnType] = {time: "timestamp"} if time else {}
-    table, total = sample_rows(batches, {**columns, **when}, limit=GIVEN_ROWS, seed=SEED)
+    columns: dict[str, ColumnType] = {}
+    for name in (name for some in wanted.values() for name in some):
+        columns[name] = "double"
+        kind = schema.field(name).type if name in schema.names else None
+        if schema.names and not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+            what = "is not there" if kind is None else f"holds {kind}"
+            raise InputError(
+                f'column "{name}" {what}, so the rows are no ready attributions (one number for '
+                "each feature); to explain rows name the model"
+            )
+    times = time or {}
+    table, _, total = sample_rows(batches, {**columns, **times}, limit=GIVEN_ROWS, seed=SEED)
     found = {
         label: np.column_stack([table[name].to_numpy() for name in some])
         for label, some in wanted.items()
@@ -287,62 +220,27 @@ def read_given(
             f"{', '.join([*columns][:5])}; expected attributions between {-LARGEST:g} and "
             f"{LARGEST:g}"
         )
-    return Explained(
+    time_us = _times(table, times)
+    return Attributions(
         tuple(features),
         {label: one[usable].astype(np.float32) for label, one in found.items()},
         {},
-        Making(GIVEN),
-        hours_of(table[time])[usable] if time else None,
-        places=np.flatnonzero(usable),
-        asked_count=len(usable),
+        GIVEN,
+        time_us=None if time_us is None else time_us[usable],
+        left_out=int(np.count_nonzero(~usable)),
     ), total
 
 
-def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]) -> None:
-    """Refuse rows of features, which need a model."""
-    schema = next((batch.schema for batch in batches()), None)
-    if schema is None:
-        return
-    for name in columns:
-        at = schema.get_field_index(name)
-        is_number = at >= 0 and (
-            pa.types.is_floating(schema.field(at).type)
-            or pa.types.is_integer(schema.field(at).type)
-        )
-        if not is_number:
-            what = "is not there" if at < 0 else f"holds {schema.field(at).type}"
-            raise InputError(
-                f'column "{name}" {what}, so the rows are no ready attributions (one number for '
-                "each feature); to explain rows name the model"
-            )
-
-
-def model_columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
+def model_columns(signature: Signature, model: ModelPredictor) -> dict[str, ColumnType]:
     """Return the columns that the model takes, with their types in the reference."""
     known = {one.name: one.type for one in signature.as_sent().inputs}
-    wanted = predict.features if isinstance(predict, ModelPredictor) else None
-    wanted = None if wanted is None else names_among(wanted, known)
-    for name in wanted or ():
+    if model.features is None:
+        return known
+    wanted = names_among(model.features, known)
+    for name in wanted:
         if name not in known:
             raise InputError(
                 f'the model takes "{name}", which is no feature of the reference; '
                 f"known: {', '.join(known)}"
             )
-    return known if wanted is None else {name: known[name] for name in wanted}
-
-
-def _told(found: Attributions, told: Callable[[str], None]) -> Attributions:
-    if not any(rows.any() for rows in found.rows.values()):
-        told(ALL_SAME)
-    return found
-
-
-def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
-    return Attributions(
-        features=explained.features,
-        rows={label: np.abs(rows) for label, rows in explained.rows.items()},
-        expected=explained.expected,
-        making=explained.making,
-        background=background,
-        hours=explained.hours,
-    )
+    return {name: known[name] for name in wanted}

@@ -12,9 +12,9 @@ import numpy as np
 from driftline.baseline.store import ANALYSIS
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.engine.block_test import Tested
-from driftline.monitors.engine.pooling import WindowSums
+from driftline.monitors.engine.pooling import WindowSums, judged_spans
 from driftline.monitors.kind import OWN_METRICS
-from driftline.monitors.kinds.attribution.attributions import GIVEN, Explained, Making
+from driftline.monitors.kinds.attribution.attributions import GIVEN, Attributions
 from driftline.monitors.kinds.attribution.documents import Explanation, write_explanations
 from driftline.monitors.kinds.attribution.kind import NAMESPACE
 from driftline.monitors.kinds.attribution.metrics import LEVEL, NDCG_LIMIT, ndcg, share_name
@@ -22,6 +22,7 @@ from driftline.monitors.kinds.attribution.sums import Importance
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import (
+    INSUFFICIENT,
     TOO_VARIABLE,
     UNDEFINED,
     MetricPoint,
@@ -40,7 +41,6 @@ LONGEST_NAME = 255
 ALL_ZERO = f"{UNDEFINED}all attributions are zero"
 REFERENCE_ZERO = f"{UNDEFINED}the reference is all zero"
 OTHER_LEVEL = "incomparable: another model, or another unit"
-NO_ERRORS = " (the reference's own error is not known)"
 NOT_TESTABLE = f"{TOO_VARIABLE}more rows, or a longer reference, would do"
 CHECK = "feature_attribution_drift_check"
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
@@ -53,20 +53,29 @@ Found = tuple[Violation, float]
 
 
 @dataclass(frozen=True)
-class ExplainedWindow:
-    """What a window's rows contribute, by label."""
+class ExplainedRows:
+    """What rows contribute, by label: of the reference, or of a window."""
 
     importances: Mapping[str, Importance]
     expected: Mapping[str, float | None]  # The answer that attributions are counted from.
-    row_count: int  # All rows of the window.
-    explained: Explained | None = None  # None for a document.
-    positive: str = ""  # The class that the only output is about.
-    reason: str = ""  # Why it cannot be judged.
+    row_count: int  # All rows; those that are explained may be a sample.
+    rows: Attributions | None = None  # None for a document.
+
+    @classmethod
+    def of_rows(cls, rows: Attributions, row_count: int = 0) -> ExplainedRows:
+        """Add the rows up."""
+        return cls(rows.importances, dict(rows.expected), row_count, rows)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Explanation]) -> ExplainedRows:
+        """Take the means of an analysis.json, which is one row."""
+        means = {label: Importance.of_means(one.values) for label, one in document.items()}
+        return cls(means, {label: one.expected for label, one in document.items()}, 1)
 
     @property
-    def making(self) -> Making:
-        """How its attributions were made."""
-        return Making(GIVEN) if self.explained is None else self.explained.making
+    def method(self) -> str:
+        """How the rows were explained."""
+        return GIVEN if self.rows is None else self.rows.method
 
 
 @dataclass(frozen=True)
@@ -74,92 +83,73 @@ class Output:
     """One output of the model: its attributions on both sides, and what was tested."""
 
     label: str
-    reference: Importance | None = None  # None where nothing was explained.
-    window: Importance | None = None
+    reference: Importance
+    window: Importance
     # Shares, then the level, of the window alone and of the spans that end with it; () untested.
-    spans: tuple[tuple[Tested, ...], ...] = ()
-    limits: tuple[tuple[float, float], ...] = ()  # The reference's own 95% intervals.
-    note: str = ""  # Why the window alone is not judged.
+    spans: Sequence[Sequence[Tested]] = ()
+    limits: Sequence[tuple[float, float]] = ()  # The reference's own 95% intervals.
+    is_few: bool = False  # Whether there are too few rows to judge the window alone.
 
     @property
-    def alone(self) -> dict[str, Tested]:
-        """The tests of the window alone, by name."""
-        return {one.name: one for one in self.spans[0]} if self.spans else {}
-
-    @property
-    def moved(self) -> tuple[Tested, ...]:
+    def moved(self) -> list[Tested]:
         """The shares that have changed: of the shortest span that shows it, most evidence first."""
         for span in self.spans:
-            found = [one for one in span if one.violated and one.name != LEVEL]
-            if found and not (self.note and found[0].windows == 1):
-                return tuple(sorted(found, key=lambda one: one.p_value))
-        return ()
+            if found := [one for one in span if one.violated and one.name != LEVEL]:
+                return sorted(found, key=lambda one: one.p_value)
+        return []
 
     @property
     def level(self) -> Tested | None:
         """The test of the shortest span whose level has changed; None for none."""
-        for one in (span[-1] for span in self.spans):
-            if one.violated and one.name == LEVEL and not (self.note and one.windows == 1):
-                return one
-        return None
+        levels = (span[-1] for span in self.spans)
+        return next((one for one in levels if one.violated and one.name == LEVEL), None)
 
 
 def attribution_report(
     context: CheckContext,
-    window: ExplainedWindow,
+    window: ExplainedRows,
     outputs: Sequence[Output],
     sums: WindowSums | None = None,
-    spans: tuple[int, ...] = (),
 ) -> Report:
     """Report a window; outputs that were not tested have SageMaker's limit of NDCG alone."""
-    explained = [one for one in outputs if one.window is not None]
-    metrics = [
-        one for output in outputs for one in _metrics(output, window, compat=context.compat)
-    ] * bool(window.row_count)
+    compat = context.compat
+    found: list[Found] = []
+    metrics: list[MetricResult] = []
+    for output in outputs:
+        order = _order(output, compat=compat)
+        metrics += [order, *_numbers(output)]
+        prefix = f"{output.label}: " if len(outputs) > 1 else ""
+        found += [*_of_order(output, prefix, order), *_of_shares(output, prefix)]
+        found += _of_level(output, prefix)
     explanations = {
-        one.label: Explanation(_means(one.window), window.expected.get(one.label))
-        for one in explained
-        if one.window is not None
+        one.label: Explanation(one.window.means, window.expected.get(one.label)) for one in outputs
     }
     return Report(
         kind="attribution",
-        violations=() if window.reason else _violations(explained, compat=context.compat),
+        violations=share_blame(found),
         row_count=window.row_count,
         metrics=tuple(metrics),
-        files={ANALYSIS: write_explanations(explanations)} if explained else {},
-        points=tuple(_points(window, explained)),
+        files={ANALYSIS: write_explanations(explanations)} if outputs else {},
+        points=tuple(_points(window, outputs)),
         alpha=context.budget.per_window,
-        details=_details(window, explained),
+        details=_details(window, outputs),
         sums=sums,
-        spans=spans,
+        spans=judged_spans([test for one in outputs for span in one.spans for test in span]),
     )
 
 
-def _metrics(output: Output, window: ExplainedWindow, *, compat: bool) -> Iterator[MetricResult]:
-    note = window.reason or output.note
-    if output.window is None or output.reference is None:
-        yield MetricResult(name="ndcg", value=None, label=output.label, note=note)
-        return
-    yield _order(output, note, compat=compat)
-    features = output.reference.features
-    for at, feature in enumerate(features):
-        yield _number(output, at, share_name(feature), note)
-    yield _number(output, len(features), LEVEL, note)
-
-
-def _order(output: Output, note: str, *, compat: bool) -> MetricResult:
-    """Return the NDCG: a violation below SageMaker's limit, where a share is one."""
-    score, reference, window = _score(output, compat=compat), output.reference, output.window
-    assert reference is not None
-    assert window is not None
+def _order(output: Output, *, compat: bool) -> MetricResult:
+    """Return the NDCG: judged by SageMaker's limit where nothing else is."""
+    score, reference, window = _score(output), output.reference, output.window
+    note = INSUFFICIENT * output.is_few
+    if compat and math.isnan(score) and len(reference.features) > 1:
+        score = 0.0  # As ``ndcg_score`` has it of a reference that is all zero.
     if math.isnan(score):
         alone = len(reference.features) == 1
         note = note or (f"{UNDEFINED}one feature" if alone else REFERENCE_ZERO)
     elif window.total <= 0 and not compat:
         note, score = note or ALL_ZERO, math.nan
-    is_violated = not note and _is_reordered(output, compat=compat)
-    # Below the limit it alone is no evidence.
-    is_judged = not note and (score >= NDCG_LIMIT or is_violated)
+    is_judged = not note and not output.spans
     return MetricResult(
         name="ndcg",
         value=None if math.isnan(score) else score,
@@ -168,49 +158,49 @@ def _order(output: Output, note: str, *, compat: bool) -> MetricResult:
         operator=BELOW if is_judged else "",
         count=window.count,
         label=output.label,
-        severity="ticket" if is_violated else None,
+        severity="ticket" if is_judged and score < NDCG_LIMIT else None,
         note=note,
     )
 
 
-def _score(output: Output, *, compat: bool) -> float:
-    assert output.reference is not None
-    assert output.window is not None
-    score = ndcg(output.reference.mean, output.window.mean)
-    # As ``ndcg_score`` has it of a reference that is all zero.
-    return 0.0 if compat and math.isnan(score) and len(output.reference.features) > 1 else score
+def _score(output: Output) -> float:
+    return ndcg(output.reference.mean, output.window.mean)
 
 
-def _is_reordered(output: Output, *, compat: bool) -> bool:
-    """Whether NDCG is below the limit, and a share has changed where shares were tested."""
-    if not _score(output, compat=compat) < NDCG_LIMIT:
-        return False
-    moved = output.moved
-    return bool(moved and moved[0].windows == 1) if output.spans else True
+def _numbers(output: Output) -> Iterator[MetricResult]:
+    """Yield the shares and the level, with the engine's verdicts where they were tested."""
+    reference, window = output.reference, output.window
+    alone = {one.name: one for one in (output.spans[0] if output.spans else ())}
+    names = [*map(share_name, reference.features), LEVEL]
+    values = [*window.shares.tolist(), window.total]
+    for at, (name, value) in enumerate(zip(names, values, strict=True)):
+        tested, is_level = alone.get(name), name == LEVEL
+        note = INSUFFICIENT * output.is_few or OTHER_LEVEL * (is_level and tested is None)
+        result = MetricResult(
+            name=name, value=value, count=window.count, label=output.label, note=note,
+            reference=reference.total if is_level else float(reference.shares[at]),
+        )  # fmt: skip
+        yield result if tested is None else _verdict(output, result, tested, output.limits[at])
 
 
-def _number(output: Output, at: int, name: str, note: str) -> MetricResult:
-    """Return a share or the level, with the engine's verdict where it was tested."""
-    reference, window, tested = output.reference, output.window, output.alone.get(name)
-    assert reference is not None
-    assert window is not None
-    is_level = name == LEVEL
-    value, expected = (
-        side.total if is_level else float(side.shares[at]) for side in (window, reference)
+def _verdict(
+    output: Output, result: MetricResult, tested: Tested, limits: tuple[float, float]
+) -> MetricResult:
+    low, high, least, most = (
+        None if math.isnan(end) else end for end in (tested.low, tested.high, *limits)
     )
-    result = MetricResult(
-        name=name, value=value, reference=expected, count=window.count, label=output.label,
-        note=note or OTHER_LEVEL * (is_level and tested is None),
-    )  # fmt: skip
-    if tested is None:
-        return result
-    ends = (tested.low, tested.high, *output.limits[at])
-    low, high, least, most = (None if math.isnan(end) else end for end in ends)
     result = replace(result, low=low, high=high, reference_low=least, reference_high=most)
-    bound = tested.bound
+    bound, is_level = tested.bound, tested.name == LEVEL
     if not is_level and not 0.0 < bound < 1.0:  # It can change in the other way only.
         bound = 2.0 * tested.reference - bound
-    note = note or _why_not_judged(output, tested, bound)
+    is_bound = math.isfinite(bound) and (is_level or 0.0 < bound < 1.0)
+    note = result.note
+    if output.reference.total <= 0:
+        note = note or REFERENCE_ZERO
+    elif tested.state == "undefined":
+        note = note or ALL_ZERO
+    elif tested.state != "judged" or not is_bound:
+        note = note or NOT_TESTABLE
     if note:
         return replace(result, note=note, operator=ABOVE)
     return replace(
@@ -222,27 +212,11 @@ def _number(output: Output, at: int, name: str, note: str) -> MetricResult:
     )
 
 
-def _why_not_judged(output: Output, tested: Tested, bound: float) -> str:
-    assert output.reference is not None
-    if output.reference.total <= 0:
-        return REFERENCE_ZERO
-    if tested.state == "undefined":
-        return ALL_ZERO
-    is_bound = math.isfinite(bound) and (tested.name == LEVEL or 0.0 < bound < 1.0)
-    return "" if tested.state == "judged" and is_bound else NOT_TESTABLE
-
-
-def _means(one: Importance) -> dict[str, float]:
-    return dict(zip(one.features, one.mean.tolist(), strict=True))
-
-
-def _points(window: ExplainedWindow, outputs: Sequence[Output]) -> Iterator[MetricPoint]:
+def _points(window: ExplainedRows, outputs: Sequence[Output]) -> Iterator[MetricPoint]:
     """Yield SageMaker's metrics, and our own under the true method's name."""
     for output in outputs:
-        assert output.reference is not None
-        assert output.window is not None
         base = {"ExplainabilityMethod": METHOD, "Label": output.label}
-        for name, value in _means(output.window).items():
+        for name, value in output.window.means.items():
             metric = f"feature_{quote(name, safe=UNQUOTED)}"
             if len(metric) <= LONGEST_NAME:
                 own = {**base, "ValueType": "GlobalShapValues"}
@@ -251,78 +225,59 @@ def _points(window: ExplainedWindow, outputs: Sequence[Output]) -> Iterator[Metr
         if expected is not None:
             own = {**base, "ValueType": "ExpectedValue"}
             yield MetricPoint(NAMESPACE, "ExpectedValue", expected, own)
-        ours = {"ExplainabilityMethod": window.making.method, "Label": output.label}
-        score = ndcg(output.reference.mean, output.window.mean)
+        ours = {"ExplainabilityMethod": window.method, "Label": output.label}
+        score = _score(output)
         if not math.isnan(score) and output.window.total > 0:
             yield MetricPoint(OWN_METRICS, "attribution_ndcg", score, ours)
         yield MetricPoint(OWN_METRICS, "attribution_level", output.window.total, ours)
 
 
-def _details(window: ExplainedWindow, outputs: Sequence[Output]) -> dict[str, JsonValue]:
-    found, making = window.explained, window.making
-    count = 0 if found is None else len(found.places)
-    is_sample = found is not None and bool(found.pointers) and count < window.row_count
-    sample = f"{count:,} of {plural(window.row_count, 'row')} explained, drawn by lot"
+def _details(window: ExplainedRows, outputs: Sequence[Output]) -> dict[str, JsonValue]:
+    rows = window.rows
+    if rows is None:
+        return {"method": window.method}
+    is_sample = bool(rows.pointers) and rows.count < window.row_count
+    sample = f"{rows.count:,} of {plural(window.row_count, 'row')} explained, drawn by lot"
     return {
-        "method": making.method,
-        "units": making.units,
-        "model": making.model,
-        "background": making.background,
-        "explained_rows": count,
-        **({"positive": window.positive} if window.positive else {}),
+        "method": rows.method,
+        "units": rows.units,
+        "model": rows.model,
+        "explained_rows": rows.count,
+        **({"positive": rows.positive} if rows.positive else {}),
         **({"explained_note": sample} if is_sample else {}),
-        **({"answers_note": note} if found is not None and (note := found.answers_note) else {}),
-        "rows": {one.label: rows for one in outputs if (rows := _rows_behind(window, one))},
+        **({"answers_note": note} if (note := rows.left_out_note) else {}),
+        "rows": {one.label: _rows_behind(rows, one) for one in outputs if rows.pointers},
     }
 
 
-def _rows_behind(window: ExplainedWindow, output: Output) -> list[JsonValue]:
+def _rows_behind(rows: Attributions, output: Output) -> list[JsonValue]:
     """Return the rows in which the change is largest; without one, those of largest total."""
-    explained = window.explained
-    if explained is None or not explained.pointers:
-        return []
-    assert output.reference is not None
     features = output.reference.features
-    at = [explained.features.index(name) for name in features]
-    values = explained.rows[output.label][:, at].astype(np.float64)
+    at = [rows.features.index(name) for name in features]
+    values = rows.rows[output.label][:, at].astype(np.float64)
     sizes = np.abs(values)
     if moved := {one.name: np.sign(one.value - one.reference) for one in output.moved}:
         ways = [moved.get(share_name(name), 0.0) for name in features]
         sizes = (sizes - output.reference.mean) * ways
-    expected = window.expected.get(output.label) or 0.0
+    expected = rows.expected.get(output.label, 0.0)
     found: list[JsonValue] = []
     for row in np.argsort(-sizes.sum(axis=1), kind="stable")[:ROWS_SHOWN]:
         order = np.argsort(-np.abs(values[row]), kind="stable")[:FEATURES_SHOWN]
-        parts: dict[str, JsonValue] = {
-            features[index]: float(values[row, index]) for index in order
-        }
+        parts: dict[str, JsonValue] = {features[one]: float(values[row, one]) for one in order}
         answer = expected + float(values[row].sum())
-        found.append({**explained.pointers[row], "answer": answer, "contributions": parts})
+        found.append({**rows.pointers[row], "answer": answer, "contributions": parts})
     return found
 
 
-def _violations(outputs: Sequence[Output], *, compat: bool) -> tuple[Violation, ...]:
-    """Return the violations, greatest contribution first."""
-    found: list[Found] = []
-    for output in outputs:
-        prefix = f"{output.label}: " if len(outputs) > 1 else ""
-        found += [*_of_order(output, prefix, compat=compat)]
-        found += [*_of_shares(output, prefix), *_of_level(output, prefix)]
-    return share_blame(found)
-
-
-def _of_order(output: Output, prefix: str, *, compat: bool) -> Iterator[Found]:
-    if not _is_reordered(output, compat=compat) or output.note:
+def _of_order(output: Output, prefix: str, order: MetricResult) -> Iterator[Found]:
+    if order.severity is None or order.value is None:
         return
-    score = _score(output, compat=compat)
-    chance = output.moved[0].p_value if output.moved else 0.0
-    cause = f"the ranking of features changed (NDCG {score:.2f}): {_moves(output)}"
-    if not output.spans:
-        cause += NO_ERRORS
-    yield _violation(
-        output, prefix, "ndcg", _exceeds("drift", score, NDCG_LIMIT), cause,
-        (1 - score) / (1 - NDCG_LIMIT), chance,
-    )  # fmt: skip
+    cause = (
+        f"the ranking of features changed (NDCG {order.value:.2f}): {_moves(output)} (the "
+        "reference's own error is not known)"
+    )
+    ratio = (1 - order.value) / (1 - NDCG_LIMIT)
+    yield _violation(output, prefix + "ndcg", ("drift", order.value, NDCG_LIMIT), cause, ratio)
 
 
 def _of_shares(output: Output, prefix: str) -> Iterator[Found]:
@@ -330,87 +285,71 @@ def _of_shares(output: Output, prefix: str) -> Iterator[Found]:
         return
     worst = output.moved[0]
     over = f" over {worst.windows} windows" if worst.windows > 1 else ""
+    cause = f"the model leans on other features{over}: {_moves(output)}"
+    what = f"share of {worst.name.removeprefix('share_')}"
     yield _violation(
-        output,
-        prefix,
-        "shares",
-        _exceeds(f"share of {worst.name.removeprefix('share_')}", worst.value, worst.bound),
-        f"the model leans on other features{over}: {_moves(output)}",
-        abs((worst.value - worst.reference) / (worst.bound - worst.reference)),
+        output, prefix + "shares", (what, worst.value, worst.bound), cause, _ratio(worst),
         worst.p_value,
-    )
+    )  # fmt: skip
 
 
 def _of_level(output: Output, prefix: str) -> Iterator[Found]:
     if (one := output.level) is None:
         return
-    if one.value <= 0:
-        cause = "the model answers the same whatever it is asked: all attributions are zero"
-        text = "Feature attributions are all zero"
-        yield _violation(output, prefix, LEVEL, text, cause, None, 0.0)
-        return
-    ratio = one.value / one.reference
-    times = max(ratio, 1.0 / ratio)
-    cause = (
-        f"the model's answers depend {times:.1f} times {'more' if ratio > 1 else 'less'} on its "
-        f"features: attributions sum to {one.value:.3g} (reference {one.reference:.3g})"
-    )
-    size = (one.value - one.reference) / (one.bound - one.reference)
-    text = _exceeds(LEVEL, one.value, one.bound)
-    yield _violation(output, prefix, LEVEL, text, cause, abs(size), one.p_value)
+    change = one.value / one.reference
+    cause = "the model answers the same whatever it is asked: all attributions are zero"
+    if one.value > 0:
+        cause = (
+            f"the model's answers depend {max(change, 1.0 / change):.1f} times "
+            f"{'more' if change > 1 else 'less'} on its features: attributions sum to "
+            f"{one.value:.3g} (reference {one.reference:.3g})"
+        )
+    numbers = (LEVEL, one.value, one.bound)
+    yield _violation(output, prefix + LEVEL, numbers, cause, _ratio(one), one.p_value)
+
+
+def _ratio(one: Tested) -> float:
+    return abs((one.value - one.reference) / (one.bound - one.reference))
 
 
 def _violation(
     output: Output,
-    prefix: str,
     name: str,
-    description: str,
+    numbers: tuple[str, float, float],
     cause: str,
-    ratio: float | None,
-    p_value: float,
+    ratio: float,
+    p_value: float = 0.0,
 ) -> Found:
-    """Return a violation with its evidence, in nats."""
+    """Return a violation with its evidence, in nats; its sentence is Clarify's, grammar included.
+
+    `numbers` are what has changed, its value and its bound.
+    """
+    what, value, bound = numbers
+    description = f"Feature attribution {what} {value!r} exceeds threshold {round(bound, 6)!r}"
     fields = {
         "label": output.label,
         "metric_name": "shap",
         "constraint_check_type": CHECK,
         "description": description,
     }
-    violation = Violation(
-        prefix + name, CHECK, description, "ticket", ratio, cause=cause, fields=fields
-    )
+    violation = Violation(name, CHECK, description, "ticket", ratio, cause=cause, fields=fields)
     return violation, -math.log(max(p_value, 1e-300))
-
-
-def _exceeds(what: str, value: float, bound: float) -> str:
-    """Write Clarify's sentence, its grammar included."""
-    return f"Feature attribution {what} {value!r} exceeds threshold {round(bound, 6)!r}"
 
 
 def _moves(output: Output) -> str:
     """Name the features whose shares changed most, with rank and share before and after."""
     reference, window = output.reference, output.window
-    assert reference is not None
-    assert window is not None
-    before, now = _ranks(reference.mean), _ranks(window.mean)
+    ranks = [np.argsort(np.argsort(-side.mean, kind="stable")) + 1 for side in (reference, window)]
+    pairs = zip(reference.shares.tolist(), window.shares.tolist(), strict=True)
+    changes = dict(zip(reference.features, pairs, strict=True))
     if output.moved:
         changes = {
             one.name.removeprefix("share_"): (one.reference, one.value) for one in output.moved
         }
-    else:
-        pairs = zip(reference.shares.tolist(), window.shares.tolist(), strict=True)
-        changes = dict(zip(reference.features, pairs, strict=True))
-    ordered = sorted(changes, key=lambda name: -abs(changes[name][1] - changes[name][0]))
     parts = []
-    for name in ordered[:NAMED]:
-        at, (old, new) = reference.features.index(name), changes[name]
-        rank = f", rank {before[at]} to {now[at]}" if before[at] != now[at] else ""
-        parts.append(f"{name} {percent(old)} to {percent(new)}{rank}")
+    for name in sorted(changes, key=lambda name: -abs(changes[name][1] - changes[name][0])):
+        before, now = (int(side[reference.features.index(name)]) for side in ranks)
+        rank = f", rank {before} to {now}" if before != now else ""
+        parts.append(f"{name} {percent(changes[name][0])} to {percent(changes[name][1])}{rank}")
     left = len(output.moved) - NAMED
-    return "; ".join([*parts, *[f"and {left} more"] * (left > 0)])
-
-
-def _ranks(means: np.ndarray) -> np.ndarray:
-    ranks = np.empty(len(means), dtype=np.int64)
-    ranks[np.argsort(-means, kind="stable")] = np.arange(1, len(means) + 1)
-    return ranks
+    return "; ".join([*parts[:NAMED], *[f"and {left} more"] * (left > 0)])

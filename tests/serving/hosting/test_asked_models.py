@@ -152,8 +152,8 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_asked_again(
         stored = baselines.get(str(server.root), "flights")
         with EndpointModels(server.engine, str(server.root), trust_pickle=False) as models:
             predict = models.open("flights")
-            making = Attributions.from_arrow(stored.attributions).making
-            assert (predict.model, predict.positive) == (making.model, "1")
+            explained = Attributions.from_arrow(stored.attributions)
+            assert (predict.model, predict.positive) == (explained.model, "1")
             assert models.open("nothing") is None
     # What explained ends with its server.
     assert not Path(f"/proc/{explaining}").exists()

@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import driftline as dl
 from driftline.errors import InputError
-from driftline.monitors.kinds.attribution.asking import taking_tables
+from driftline.monitors.kinds.attribution.predictor import as_predictor
 
 
 def frame(rows: int = 300) -> pd.DataFrame:
@@ -43,7 +43,7 @@ NAMED = LinearRegression().fit(NUMBERS, TRUTH)
 )
 @pytest.mark.filterwarnings("error")
 def test_functions_get_what_they_take(predict: Callable[..., Any]) -> None:
-    answers = taking_tables(predict, TABLE)(TABLE)
+    answers = as_predictor(predict)(TABLE)
 
     assert answers == pytest.approx(NAMED.predict(NUMBERS))
 
@@ -74,13 +74,13 @@ def test_a_function_that_takes_no_form_is_one_sentence() -> None:
         raise ValueError("no model")
 
     with pytest.raises(InputError, match=r"takes none of an Arrow table \(no model\), a pandas da"):
-        taking_tables(broken, TABLE)
+        as_predictor(broken)(TABLE)
     with pytest.raises(InputError, match=r"answers of shape \(\) to 2 rows.*expected one answer"):
-        taking_tables(lambda rows: 1.0, TABLE)
+        as_predictor(lambda rows: 1.0)(TABLE)
     with pytest.raises(InputError, match=r'takes column "b", which is no feature .* known: a$'):
-        taking_tables(NAMED.predict, TABLE.select(["a"]))
+        as_predictor(NAMED.predict)(TABLE.select(["a"]))
     with pytest.raises(InputError, match=r"Regression; .* such as predict=model.predict$"):
-        taking_tables(LinearRegression(), TABLE)
+        as_predictor(LinearRegression())
     with pytest.raises(InputError, match=r"such as predict=model.predict_proba$"):
         dl.Baseline.fit(NUMBERS, predict=LogisticRegression())  # type: ignore[arg-type]
 

@@ -63,7 +63,7 @@ def test_explained_rows_are_spread_evenly_over_the_references_days(reference: Ba
     assert counts.min() >= 49
     assert counts.max() <= 51
     again = Attributions.from_arrow(stored.to_arrow())
-    np.testing.assert_array_equal(again.hours, stored.hours)
+    np.testing.assert_array_equal(again.time_us, stored.time_us)
     assert again.features == ("a", "b", "c")
 
 
@@ -71,7 +71,7 @@ def test_days_as_the_reference_has_them_pass_where_independent_rows_would_not(
     reference: Baseline,
 ) -> None:
     stored = Attributions.from_arrow(reference.attributions)
-    older = replace(reference, attributions=replace(stored, hours=None).to_arrow())
+    older = replace(reference, attributions=replace(stored, time_us=None).to_arrow())
     windows = [weather(np.random.default_rng(seed), 1) for seed in range(100, 110)]
 
     flags = [not evaluate(asked(reference, one)).passed for one in windows]

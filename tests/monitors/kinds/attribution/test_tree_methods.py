@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import driftline as dl
 from driftline.errors import InputError
-from driftline.monitors.kinds.attribution.tree_methods import TreeMethod, explaining_itself
+from driftline.monitors.kinds.attribution.predictor import FunctionPredictor
 
 
 def frame(rows: int, seed: int) -> pd.DataFrame:
@@ -68,8 +68,8 @@ def itself(answers: np.ndarray) -> np.ndarray:
 def test_trees_say_exactly_what_their_answers_are(
     fitted: Callable[[], Any], units: str, scale: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    model = explaining_itself(fitted())
-    assert isinstance(model, TreeMethod)
+    model = FunctionPredictor(fitted())
+    assert model.method == "tree_path_dependent"
     rows = pa.Table.from_pandas(frame(50, 2))
     taken = rows if model.features is None else rows.select(list(model.features))
     found = model.contributions(taken, taken.slice(0, 5))
@@ -88,12 +88,12 @@ def test_a_notebooks_trees_are_judged_by_their_own_method_alone() -> None:
 
     clean = dl.check(frame(600, 3), baseline, predict=model.predict_proba)
     other = dl.check(frame(600, 3), baseline, predict=swapped.predict_proba)
-    function = dl.check(frame(600, 3), baseline, predict=lambda rows: model.predict_proba(rows))
 
     assert {one.details["method"] for one in (clean, other)} == {"tree_path_dependent"}
     assert [one.passed for one in (clean, other)] == [True, False]
     assert clean.details["positive"] == "on time"
-    assert not function.decided
+    with pytest.raises(InputError, match="which this model does not offer; make the baseline"):
+        dl.check(frame(600, 3), baseline, predict=lambda rows: model.predict_proba(rows))
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,7 @@ def test_models_of_categories_get_them_again(kind: Callable[..., Any]) -> None:
     one = dl.check(rows.assign(word="u"), baseline, predict=model.predict_proba)
 
     assert (same.details["method"], same.passed) == ("tree_path_dependent", True)
-    explained = explaining_itself(model.predict_proba)
-    assert isinstance(explained, TreeMethod)
+    explained = FunctionPredictor(model.predict_proba)
     plain = pa.Table.from_pandas(rows.astype({"only": str, "word": str, "size": int}))
     found = explained.contributions(plain, plain.slice(0, 0))
     told = found.values.sum(axis=2) + found.expected
@@ -150,4 +149,4 @@ def test_trees_that_do_not_explain_the_rows_themselves_are_asked_as_any_function
         (OtherScale(n_estimators=5, verbose=-1), rows["a"]),
     ):
         predict = model.fit(rows, labels).predict
-        assert explaining_itself(predict) is predict
+        assert FunctionPredictor(predict).method == "permutation"
