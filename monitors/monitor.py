@@ -20,9 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from sqlalchemy import (
-    Column,
     Connection,
-    LargeBinary,
     Table,
     create_engine,
     delete,
@@ -37,7 +35,6 @@ from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline, written_version
 from driftline.capture.windows.window import Window, moment_of
-from driftline.database.columns import UtcDateTime
 from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location, locate
 from driftline.formats.source import Source, open_source
@@ -79,15 +76,12 @@ DAY = timedelta(days=1)
 # Over which schedules count their windows, too.
 FOUR_YEARS = timedelta(days=1461)
 NAME = "Monitor"
-MONITOR_FORMAT = 4
+MONITOR_FORMAT = 5
 STATE, BASELINE = "monitor.json", "baseline"
-# What a document holds of each table; the other columns are the same in all rows.
-SPAN = ("window_start", "window_end", "row_count")
-TABLES: Mapping[str, tuple[Table, tuple[str, ...]]] = {
-    "windows": (executions, SPAN),
-    "causes": (causes, ("identity", "first_window", "last_window")),
-    "counts": (window_counts, (*SPAN, "counts", "sums")),
-}
+# What a monitor knows of earlier windows.
+TABLES: Mapping[str, Table] = {
+    "windows": executions, "causes": causes, "counts": window_counts
+}  # fmt: skip
 
 
 class Monitor:
@@ -157,7 +151,7 @@ class Monitor:
         self._engine = create_engine(
             "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
         )
-        metadata.create_all(self._engine, tables=[table for table, _ in TABLES.values()])
+        metadata.create_all(self._engine, tables=[*TABLES.values()])
 
     @property
     def kind(self) -> str:
@@ -243,9 +237,9 @@ class Monitor:
                 "rules": self.rules.to_list(),
                 "segments": self._definition.segments,
                 "baseline_version": version,
-                **{name: _documents(connection, *kept) for name, kept in TABLES.items()},
+                **{name: _text(_stored(connection, table)) for name, table in TABLES.items()},
                 "rows": [
-                    [span.start.isoformat(), span.end.isoformat(), _plain(to_ipc(self._rows[span]))]
+                    [span.start.isoformat(), span.end.isoformat(), _text(self._rows[span])]
                     for span in sorted(self._rows, key=lambda one: (one.start, one.end))
                 ],
             }
@@ -306,12 +300,12 @@ class Monitor:
             predict=predict,
         )
         with monitor._engine.begin() as connection:
-            for name, (table, _) in TABLES.items():
-                for document in content[name]:
-                    connection.execute(insert(table).values(monitor._row(table, document)))
+            for name, table in TABLES.items():
+                if rows := _table(content[name]).to_pylist():
+                    connection.execute(insert(table), rows)
         monitor._rows = {
-            Window(*map(datetime.fromisoformat, span)): from_ipc(b64decode(data))
-            for *span, data in content["rows"]
+            Window(*map(datetime.fromisoformat, span)): _table(text)
+            for *span, text in content["rows"]
         }
         return monitor
 
@@ -403,17 +397,6 @@ class Monitor:
         )
         return asdict(execution)
 
-    def _row(self, table: Table, document: Mapping[str, Any]) -> dict[str, object]:
-        """Return the row for which `_documents` stores the differing columns."""
-        found = {name: _restored(table.c[name], value) for name, value in document.items()}
-        if table is executions:
-            span = Window(found["window_start"], found["window_end"])
-            return {**self._execution(span, found["row_count"]), **found}
-        if table is causes:
-            version = self.baseline.version
-            return {"monitor": NAME, "endpoint": NAME, "baseline_version": version, **found}
-        return {**asdict(self._key), **found}
-
     def _keep_rows(self, span: Window, source: Source, row_count: int) -> None:
         """Store the rows that are pooled with later windows, up to the sample size."""
         most = self._definition.kind_value.pooled_windows
@@ -479,27 +462,18 @@ def _baseline_folder(folder: str | PathLike[str], version: str) -> str:
     return f"{fspath(folder)}/{BASELINE}/{version}"
 
 
-def _documents(
-    connection: Connection, table: Table, names: Sequence[str]
-) -> list[dict[str, object]]:
-    """Return columns of a table's rows as plain JSON values, in order of the first of them."""
-    columns = [table.c[name] for name in names]
-    found = connection.execute(select(*columns).order_by(*columns[:2]))
-    return [{name: _plain(value) for name, value in row.items()} for row in found.mappings()]
+def _stored(connection: Connection, table: Table) -> pa.Table:
+    """Return a table's rows, in order of the columns that tell them apart."""
+    found = connection.execute(select(table).order_by(*table.primary_key)).mappings()
+    return pa.Table.from_pylist([dict(row) for row in found])
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return b64encode(value).decode()
-    return value.isoformat() if isinstance(value, datetime) else value
+def _text(table: pa.Table) -> str:
+    return b64encode(to_ipc(table)).decode()
 
 
-def _restored(column: Column[Any], value: Any) -> Any:  # noqa: ANN401 - As its column says.
-    if value is not None and isinstance(column.type, LargeBinary):
-        return b64decode(value)
-    if value is not None and isinstance(column.type, UtcDateTime):
-        return datetime.fromisoformat(value)
-    return value
+def _table(text: str) -> pa.Table:
+    return from_ipc(b64decode(text))
 
 
 def _read_state(place: Location) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.audit.audit import Audit, audit
-from driftline.capture.audit.losses import dropped_by_endpoint
 from driftline.capture.audit.note import note_audit, read_note, write_note
-from driftline.capture.audit.report import RECENT, Coverage
+from driftline.capture.audit.report import Coverage
 from driftline.capture.spool.backlog import measure
-from driftline.capture.tables.dataset import read_gaps
 from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError
 
@@ -107,30 +105,14 @@ class Auditor:
     def _before(self, time: datetime, counts: Counts) -> Counts:
         """Return the counts at the end of the hour before; a second run starts there too.
 
-        Without them, drops of the last day count as new, and older ones as known.
+        At the first run there are none: all that was ever dropped is new.
         """
-        note = read_note(self._root, _NOTE)
-        hour = _hour(time).isoformat()
-        if note is None:
-            since = time - RECENT
-            gaps = read_gaps(self._root)
-            new = dropped_by_endpoint(
-                (gap for gap in gaps if gap.last_time is None or gap.last_time >= since), {}
-            )
-            before = {
-                name: Coverage(0, max(count.dropped - new.get(name, 0), 0))
-                for name, count in counts.items()
-            }
-        elif note["hour"] == hour:
-            before = _counts_of(note["before"])
-        else:
-            before = _counts_of(note["counts"])
-        write_note(
-            self._root,
-            {"hour": hour, "counts": _document(counts), "before": _document(before)},
-            _NOTE,
-        )
-        return before
+        hour, note = _hour(time).isoformat(), read_note(self._root, _NOTE) or {}
+        same = note.get("hour") == hour
+        before = note.get("before" if same else "counts", {})
+        content = {"hour": hour, "counts": _document(counts), "before": before}
+        write_note(self._root, content, _NOTE)
+        return {name: Coverage(*numbers) for name, numbers in before.items()}
 
     def _points(self, found: Audit, counts: Counts, before: Counts) -> list[Datapoint]:
         missing = found.by_endpoint(lambda one: one.missing)
@@ -213,11 +195,4 @@ def _since(before: Coverage, now: Coverage) -> Coverage:
 
 
 def _document(counts: Counts) -> dict[str, list[int]]:
-    return {
-        name: [count.stored, count.dropped, count.undecodable, count.uncounted]
-        for name, count in counts.items()
-    }
-
-
-def _counts_of(document: dict[str, list[int]]) -> Counts:
-    return {name: Coverage(*numbers) for name, numbers in document.items()}
+    return {name: [*astuple(count)] for name, count in counts.items()}
