@@ -26,7 +26,6 @@ CONDITIONS_MAX, TEXT_MAX = 20, 2_000  # Of one selection; the text in characters
 _FORM = re.compile(r"(?P<column>[^<>=!;]+)(?P<sign>>=|<=|!=|=|<|>)(?P<value>[^<>=!;]*)")
 _NUMBERS: dict[str, Operator] = {">=": "ge", "<=": "le", "<": "lt", ">": "gt"}
 _SIGNS = {op: sign for sign, op in _NUMBERS.items()}
-_TRUTHS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 # Signs with a meaning in a condition, and spaces at the ends, which are left out of it.
 _ENCODED = re.compile(r"^ +| +\Z|[^\w \-.~:/()+#]")
 
@@ -130,30 +129,18 @@ def _fitted(one: Predicate, types: Mapping[str, ColumnType | None]) -> Predicate
     kind = types[one.column]
     if kind not in ("int64", "double", "bool") or not one.values:
         return one
-    values = []
-    for text in one.values:
-        if kind == "bool":
-            value = _TRUTHS.get(text.strip().casefold())
-            expected = f"truth value, as {one.column} holds; expected true or false"
-        else:
-            number = _number(text)
-            value = None if number is None else _written(text, number)
-            expected = f"number, as {one.column} holds; expected one such as {one.column}=7.2"
-        if value is None:
-            raise InputError(f'where: "{text[:40]}" is no {expected}')
-        values.append(value)
-    return replace(one, values=tuple(values))
+    values = tuple(_written(text, kind, one.column) for text in one.values)
+    return replace(one, values=values)
 
 
-def _written(text: str, number: float) -> str:
-    """Write a number as a text of it is compared; whole ones beyond 2^53 as they stand."""
-    is_whole = text.strip().lstrip("+-").isdecimal()
-    # Not by the float, which of the greatest of 64 bits is one more.
-    is_whole = is_whole and -(2**63) <= int(text) < 2**63
-    found = pa.array([int(text) if is_whole else number])
-    if not is_whole and number.is_integer() and abs(number) < 2**53:
-        found = pa.array([int(number)])
-    return str(coerce(found, "string")[0][0].as_py())
+def _written(text: str, kind: ColumnType, column: str) -> str:
+    """Write a value as the text that rows of a column of this type are compared by."""
+    for form in dict.fromkeys((kind, "bool" if kind == "bool" else "double")):
+        (written,) = coerce(coerce(pa.array([text]), form)[0], "string")[0].to_pylist()
+        if written is not None:
+            return str(written)
+    what, such = ("truth value", "true or false") if kind == "bool" else ("number", "7.2")
+    raise InputError(f'where: "{text[:40]}" is no {what}, as {column} holds; expected {such}')
 
 
 def _number(text: str) -> float | None:
