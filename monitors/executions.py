@@ -7,7 +7,7 @@ datapoints and window history.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, Protocol, Self
@@ -60,6 +60,10 @@ WindowState = Literal[
     "ok", "violations", "failed", "stopped", "unlabelled", "insufficient", "empty", "waiting"
 ]
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""
+
+STATES: Mapping[str, WindowState] = {
+    FAILED: "failed", EMPTY: "empty", STOPPED: "stopped", INSUFFICIENT: "insufficient"
+}  # fmt: skip
 
 NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
 
@@ -125,13 +129,10 @@ class Execution:
     @property
     def exit_message(self) -> str:
         """How the run ended, in SageMaker's words where it has some; without the reason."""
-        match self.status:
-            case "Completed":
-                return "Completed: Job completed successfully with no violations."
-            case "CompletedWithViolations":
-                count = self.violation_count
-                return f"{VIOLATED}: Job completed successfully with {count} violations."
-        return self.status
+        if self.status not in (COMPLETED, VIOLATED):
+            return self.status
+        count = "no" if self.status == COMPLETED else self.violation_count
+        return f"{self.status}: Job completed successfully with {count} violations."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,16 +307,7 @@ def state_of(status: str, failure_reason: str | None, violation_count: int) -> W
     """Return the state of a window in a word."""
     if status in UNJUDGED and (failure_reason or "").startswith(NO_LABELS):
         return "unlabelled"
-    match status:
-        case "Failed":
-            return "failed"
-        case "NoData":
-            return "empty"
-        case "Stopped":
-            return "stopped"
-        case "InsufficientData":
-            return "insufficient"
-    return "violations" if violation_count else "ok"
+    return STATES.get(status, "violations" if violation_count else "ok")
 
 
 def shown_state(state: str, worse_count: int | None) -> str:

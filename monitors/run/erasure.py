@@ -78,10 +78,7 @@ def clear_windows(
     erase_rows(root, endpoint, times)
     if not (folders or runs):
         return ClearedWindows(changed)
-    _delete_documents(root, folders)
-    with engine.begin() as connection:
-        _clear_rows(connection, runs, folders)
-        messages = clear_messages(connection, _quoted(runs))
+    messages = _clear(engine, root, runs, folders)
     if changed or messages or not is_again:
         write_anew(engine, CHANGED_TABLES)
     log.info("erased from windows endpoint=%s windows=%d messages=%d", endpoint, changed, messages)
@@ -92,11 +89,7 @@ def clear_run(engine: Engine, root: str, run: Execution) -> None:
     """Take values of rows out of one execution, whose rows were erased while it judged them."""
     with read_connection(engine) as connection:
         runs = list(connection.execute(select(executions).where(executions.c.id == run.id)))
-    folders = [run.folder] if run.folder else []
-    _delete_documents(root, folders)
-    with engine.begin() as connection:
-        _clear_rows(connection, runs, folders)
-        clear_messages(connection, _quoted(runs))
+    _clear(engine, root, runs, {run.folder} - {""})
     write_anew(engine, CHANGED_TABLES)
     log.info("erased from a window judged meanwhile endpoint=%s execution=%s", run.endpoint, run.id)
 
@@ -159,9 +152,13 @@ def _folders(root: str, monitors: Iterable[str], since: datetime) -> set[str]:
     return found
 
 
-def _delete_documents(root: str, folders: Iterable[str]) -> None:
+def _clear(engine: Engine, root: str, runs: Sequence[_Run], folders: Collection[str]) -> int:
+    """Delete documents, and what the database holds of runs; return the number of messages."""
     for folder in folders:
         (locate(root) / folder).remove()
+    with engine.begin() as connection:
+        _clear_rows(connection, runs, folders)
+        return clear_messages(connection, _quoted(runs))
 
 
 def _has_words(run: _Run) -> bool:
