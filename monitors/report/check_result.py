@@ -120,7 +120,8 @@ class CheckResult:
             return self._found_any or is_judged or bool(self.spans)
         known = bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
         lacks = {one.reason for one in self.unjudged} & {INSUFFICIENT, UNDECIDABLE}
-        return self._found_any or known or not lacks
+        is_watched = not self.results or any(one.role not in DESCRIBED for one in self.results)
+        return self._found_any or known or (is_watched and not lacks)
 
     @property
     def undecided_line(self) -> str:

@@ -165,8 +165,11 @@ def test_a_csv_with_a_header_can_be_sent_and_named_for_its_labels(
 
     found = shop.cli("invoke", orders, "headed.csv")
     named = shop.cli("invoke", orders, "headed.csv", "--inference-id", "order-1")
+    rows_of(5, 3).to_csv(shop.folder / "old.csv", index=False, lineterminator="\r")
+    old = shop.cli("invoke", orders, "old.csv")
 
     assert (found.returncode, named.returncode) == (0, 0), found.stderr + named.stderr
+    assert old.stdout == found.stdout, old.stderr
     assert len(found.stdout.splitlines()) == len(named.stdout.splitlines()) == 3
     assert found.stderr.startswith("id for labels: ")
     shop.captured(orders, 1)  # There is a table from then on.

@@ -123,6 +123,15 @@ def test_no_rows_decide_nothing(reference: Baseline, rng: np.random.Generator) -
     assert {one.words for one in report.unjudged} == {"too few rows: at least 30 rows"}
 
 
+def test_a_table_whose_columns_are_all_excluded_is_not_judged(rng: np.random.Generator) -> None:
+    table = pa.table(weather(rng, 500))
+
+    report = check(table, Baseline.fit(table, exclude=table.column_names))
+
+    assert not report.decided
+    assert not report.passed
+
+
 @pytest.mark.parametrize("every", [1, 2])
 def test_the_reference_itself_passes_though_its_names_came_once(every: int) -> None:
     table = pa.table({"name": [f"n{i}" if i % every == 0 else "usual" for i in range(1000)]})

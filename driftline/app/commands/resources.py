@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -178,6 +179,13 @@ def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
     """Leave out a first line that only names the endpoint's inputs, as data frames write it."""
     signature = endpoint["status"].get("signature") or {"features": []}
     inputs = [one["name"] for one in signature["features"] if one["role"] == "feature"]
-    first, _, rest = body.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
-    fields = next(csv.reader([first.decode("utf-8", "replace").strip()]), [])
-    return rest if inputs and fields == inputs else body
+    lines = body.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
+    first = lines[0].decode("utf-8", "replace").strip() if lines else ""
+    is_header = inputs and first in (_line(inputs, csv.QUOTE_MINIMAL), _line(inputs, csv.QUOTE_ALL))
+    return b"".join(lines[1:]) if is_header else body
+
+
+def _line(fields: list[str], quoting: Literal[0, 1]) -> str:
+    text = StringIO()
+    csv.writer(text, quoting=quoting, lineterminator="").writerow(fields)
+    return text.getvalue()
