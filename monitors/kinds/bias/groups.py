@@ -46,11 +46,6 @@ class Group:
         return self.facet.column, values if threshold is None else threshold
 
     @property
-    def identity(self) -> object:
-        """Identity of the group's rows: their keys, in any order of columns."""
-        return frozenset(part.key for part in self.parts) if self.parts else self.key
-
-    @property
     def counted(self) -> Facet:
         """The facet by which its rows are counted; groups of the same columns share it."""
         return self.facet.counted
@@ -60,9 +55,7 @@ class Group:
         """The group in words: ``Female``, ``above 40``."""
         if self.parts:
             return JOINT.join(part.words for part in self.parts)
-        if self.facet.intervals:
-            return self.predicate.phrase
-        return self.facet.shown if self._is_split else self.text.replace(",", ", ")
+        return self.predicate.phrase if self._is_split else self.text.replace(",", ", ")
 
     @property
     def name(self) -> str:

@@ -193,11 +193,8 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
             f"facet {', '.join(facet.column for facet in facets)}: no row of the reference has a "
             "value; make the baseline again with rows that have one"
         )
-    # The same group of two facets is one, under the first one's name.
-    groups = tuple(
-        {group.identity: group for group in reversed(named)}[one]
-        for one in dict.fromkeys(group.identity for group in named)
-    )
+    # The same group of two facets is one.
+    groups = tuple({group.key: group for group in named}.values())
     known = requirements if _is_about(requirements, own) else None
     reason = outcomes.reason_of(own)
     near = compared_features(baseline.signature, own) if own.has_predictions else ()

@@ -115,30 +115,24 @@ def new_values(plan: Plan, window: CountedWindow, facet: Facet) -> dict[str, int
 
 
 def uncovered_parts(plan: Plan, window: CountedWindow) -> Iterator[str]:
-    """Say of which predictions and facets nothing was judged, though of others."""
-    roles = plan.roles if plan.outcomes is None else plan.outcomes.roles
-    if roles.has_predictions and plan.outcomes is not None:
-        answered = next(iter(plan.reference.values())).answered
-        if not answered[..., :MISSING].any():
-            yield (
-                f"bias of predictions was not judged: none of {plural(int(answered.sum()), 'row')} "
-                "of the reference has a usable prediction "
-                f'("{roles.prediction or roles.probability[-1]}"); make the baseline again of rows '
-                "that have one"
-            )
-    answer = plan.roles.prediction or "".join(plan.roles.probability[-1:])
+    """Say why nothing was judged of predictions, or of facets, though of others."""
+    roles = plan.roles
+    answer = roles.prediction or "".join(roles.probability[-1:])
+    answered = [one.answered for one in plan.reference.values()][:1]
+    if answer and answered and not answered[0][..., :MISSING].any():
+        yield (
+            f"none of {plural(int(answered[0].sum()), 'row')} of the reference has a usable "
+            f'prediction ("{answer}"); make the baseline again of rows that have one'
+        )
     if answer in window.absent:
-        yield f'nothing was judged of predictions: the data has no column "{answer}"'
+        yield f'the data has no column "{answer}", and predictions are what is compared'
     for facet in plan.reference:
-        own = window.counts[facet]
-        left = int(own.sizes[:-1].sum()) - sum(new_values(plan, window, facet).values())
+        left = int(window.counts[facet].sizes[:-1].sum())
+        left -= sum(new_values(plan, window, facet).values())
         if left < LEAST_KNOWN * window.rows:
             who = f"{plural(left, 'row')} of {window.rows:,}" if left else "no row"
-            which = " that the reference has" * bool(own.values)
-            yield (
-                f"nothing was judged of {facet.name}, as {who} {'have' if left > 1 else 'has'} a "
-                f"value{which}"
-            )
+            verb = "have" if left > 1 else "has"
+            yield f"{who} {verb} a value of {facet.name} that the reference has"
 
 
 def violations_of(

@@ -353,7 +353,7 @@ def test_a_facet_without_any_value_is_told() -> None:
     report = judged(scored, lambda found: found.update(columns), BIAS)
 
     assert not report.decided
-    assert "nothing was judged of sex, as no row has a value" in report.summary
+    assert "no row has a value of sex that the reference has" in report.summary
 
 
 def test_bias_tells_that_predictions_have_no_column() -> None:

@@ -47,6 +47,6 @@ def test_a_reference_without_a_usable_prediction_lets_no_model_pass(compat: bool
 
     assert (report.decided, report.passed, report.violations) == (False, False, ())
     assert report.summary == (
-        "400 rows; bias of predictions was not judged: none of 400 rows of the reference has a "
+        "400 rows; nothing could be judged: none of 400 rows of the reference has a "
         'usable prediction ("said"); make the baseline again of rows that have one'
     )

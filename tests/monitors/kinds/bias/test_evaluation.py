@@ -130,7 +130,7 @@ def test_without_the_column_of_predictions_nothing_passes(
     assert metric(report, "DPL").judged
     assert not report.violations
     assert (report.decided, report.passed) == (False, False)
-    assert 'nothing was judged of predictions: the data has no column "predicted"' in report.summary
+    assert 'nothing could be judged: the data has no column "predicted", and' in report.summary
 
 
 def test_metrics_of_labels_rest_on_labelled_rows_and_say_how_many(reference: Baseline) -> None:
