@@ -17,16 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from driftline.baseline.answers import Answers
 from driftline.errors import InputError
 from driftline.formats.json.jackson import Json
-from driftline.monitors.kinds.model_quality.values import (
-    NO_ROWS,
-    Measure,
-    Numbers,
-    WeightedMean,
-    undefined,
-)
+from driftline.monitors.kinds.model_quality.values import Numbers
 
 COST = "cost"
 KEY = "costs"
@@ -77,6 +70,8 @@ class Costs:
     def matrix(self, classes: Sequence[str]) -> Numbers:
         """Return the price by actual and predicted class, shape (classes, classes)."""
         size = len(classes)
+        if not size:
+            raise InputError(f"{KEY} with numbers as answers; expected classes")
         prices = np.zeros((size, size))
         if self.by_outcome and size != 2:
             raise InputError(f"{KEY} by outcome with {size} classes; {EXPECTED}")
@@ -92,16 +87,6 @@ class Costs:
         if prices.max(initial=0.0) == prices.min(initial=0.0):
             raise InputError(f"{KEY}: every answer costs the same; {EXPECTED}")
         return prices
-
-    def measure(self, answers: Answers) -> Measure:
-        """Measure the mean cost per row."""
-        if answers.problem == "regression":
-            raise InputError(f"{KEY} with numbers as answers; expected classes")
-        prices = self.matrix(answers.classes)
-        if not len(answers):
-            return undefined(NO_ROWS)
-        each = prices[answers.label.astype(np.intp), answers.answer.astype(np.intp)]
-        return Measure(WeightedMean(answers.weight)(each))
 
 
 def _parsed(found: object) -> object:

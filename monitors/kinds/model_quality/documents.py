@@ -12,8 +12,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from driftline.baseline.answers import Answers
 from driftline.errors import InputError
 from driftline.formats.json.jackson import Json, to_jackson
@@ -34,7 +32,6 @@ from driftline.monitors.kinds.model_quality.values import (
     ERRORS,
     Measure,
     confusion_matrix,
-    measure_answers,
     relative_weights,
 )
 from driftline.roles import Problem
@@ -55,10 +52,6 @@ HEADINGS: Mapping[Problem, str] = {
     "binary": "binary_classification",
     "multiclass": "multiclass_classification",
 }
-# Below so many rows SageMaker gives no standard deviation; from there on that of five subsamples.
-DEVIATION_ROWS = 200
-SUBSAMPLES, SUBSAMPLE_SHARE = 5, 0.8
-
 # No metric comes near; NaN and what no double holds lie beyond it.
 LARGEST = 1e300
 
@@ -166,22 +159,6 @@ def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Co
         for name in names
         if name in measures and not measures[name].undefined
     }
-
-
-def deviations(answers: Answers, seed: int) -> dict[str, float]:
-    """Return each metric's standard deviation over five random subsamples of 80% of the rows.
-
-    NaN below 200 rows, as in SageMaker; seeded, so that equal rows give equal numbers.
-    """
-    count = len(answers)
-    if count < DEVIATION_ROWS:
-        return {}
-    rng, kept = np.random.default_rng(seed), int(SUBSAMPLE_SHARE * count)
-    drawn = [
-        measure_answers(answers.take(np.sort(rng.permutation(count)[:kept])))
-        for _ in range(SUBSAMPLES)
-    ]
-    return {name: float(np.std([one[name].value for one in drawn], ddof=1)) for name in drawn[0]}
 
 
 def statistics_document(

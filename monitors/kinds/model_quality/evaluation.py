@@ -19,7 +19,6 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.documents import (
     constraint_document,
-    deviations,
     is_sagemakers,
     statistics_document,
     suggested,
@@ -30,7 +29,6 @@ from driftline.monitors.kinds.model_quality.expectation import (
     expectation,
     reference_answers,
 )
-from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
     findable,
@@ -41,6 +39,7 @@ from driftline.monitors.kinds.model_quality.judgement import (
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segment
+from driftline.monitors.kinds.model_quality.measures import Extras, deviations
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
 from driftline.monitors.kinds.model_quality.unusable_answers import (

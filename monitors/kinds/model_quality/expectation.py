@@ -31,7 +31,7 @@ from driftline.monitors.kinds.model_quality.documents import (
     require_own_names,
     suggested,
 )
-from driftline.monitors.kinds.model_quality.extras import Extras
+from driftline.monitors.kinds.model_quality.measures import Extras
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric, stored_metrics
 from driftline.monitors.kinds.model_quality.quantile_metrics import require_no_quantile_names
 from driftline.monitors.kinds.model_quality.values import Measure

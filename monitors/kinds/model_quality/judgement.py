@@ -34,6 +34,7 @@ from driftline.monitors.engine.reference import Reference
 from driftline.monitors.engine.threshold_test import Threshold, judge_thresholds
 from driftline.monitors.kinds.model_quality.documents import GREATER, LESS, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
+from driftline.monitors.kinds.model_quality.measures import NEGATIVE, POSITIVE, measure_classes
 from driftline.monitors.kinds.model_quality.metrics import (
     ALIASES,
     QualityMetrics,
@@ -52,10 +53,7 @@ from driftline.monitors.kinds.model_quality.sums import QualitySums, time_length
 from driftline.monitors.kinds.model_quality.unusable_answers import length_by_times
 from driftline.monitors.kinds.model_quality.values import (
     CLASS_METRICS,
-    NEGATIVE,
-    POSITIVE,
     Measure,
-    class_measures,
     effective_rows,
 )
 from driftline.monitors.results.label_sample import LabelSample
@@ -571,23 +569,22 @@ def _part_results(
     tested: Mapping[str, Tested],
 ) -> tuple[MetricResult, ...]:
     """Return each class without a threshold of its own, with the reference's value."""
-    found = []
-    for label in shown_classes(answers):
-        reference: Mapping[str, Measure] = {}
-        if expected.answers is not None:
-            reference = class_measures(expected.answers, label)
-        for metric, measure in class_measures(answers, label).items():
-            name = f"{metric}[{label}]"
-            if name in expected.constraints:
-                continue
-            result = _plain_result(name, measure, expected, len(answers))
-            one, before = tested.get(name), reference.get(metric)
-            if one is not None and not measure.undefined:
-                result = _with_numbers(
-                    result, name, one, known, has_reference=expected.answers is not None
-                )
-            value = None if before is None else _known(before.value)
-            found.append(replace(result, name=metric, label=label, reference=value))
+    names = [f"{metric}[{label}]" for label in shown_classes(answers) for metric in CLASS_METRICS]
+    found, reference = [], dict[str, Measure]()
+    if expected.answers is not None:
+        reference = measure_classes(expected.answers, names)
+    for name, measure in measure_classes(answers, names).items():
+        if name in expected.constraints:
+            continue
+        result = _plain_result(name, measure, expected, len(answers))
+        one, before = tested.get(name), reference.get(name)
+        if one is not None and not measure.undefined:
+            result = _with_numbers(
+                result, name, one, known, has_reference=expected.answers is not None
+            )
+        value = None if before is None else _known(before.value)
+        metric, _, label = name.removesuffix("]").partition("[")
+        found.append(replace(result, name=metric, label=label, reference=value))
     return tuple(found)
 
 

@@ -1,7 +1,6 @@
 """Metrics of model quality as functions of sums, in one table for the engine.
 
-A new metric is a line of `SPECS` and one of `_of_classes` or `_of_numbers`; its value by rows, as
-documents have it, is in values.py.
+A new metric is a line of `SPECS` and one of `_of_classes` or `_of_numbers`.
 
 References
 ----------
@@ -174,6 +173,21 @@ class QualityMetrics:
     def measure(self, sums: Array) -> Array:
         """Return every metric in its tested form, (..., K) to (..., M)."""
         return np.stack(list(self._measured(sums).values()), axis=-1)
+
+    def displayed(self, total: Array) -> dict[str, float]:
+        """Return every metric of sums (K,) as it is shown, and those that say the same."""
+        tested = dict(zip(self.names, self.measure(total), strict=True))
+        found = {name: float(_spec(name).show(value)) for name, value in tested.items()}
+        found |= {name: one.of(found[one.base]) for name, one in ALIASES.items()
+                  if one.base in found}  # fmt: skip
+        if "rmse" in tested:
+            found["mse"] = float(tested["rmse"])  # To the last digit.
+        if self.sums.problem == "binary":
+            del found["weighted_recall"]
+            label, _, hits, _ = self._parts(total)
+            wrong = ratio(label - hits, label).tolist()
+            found |= zip(("false_positive_rate", "false_negative_rate"), wrong, strict=True)
+        return found
 
     def support(self, sums: Array) -> Array:
         """Return the rows that each metric rests on, (..., M)."""

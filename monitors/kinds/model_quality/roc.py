@@ -1,4 +1,4 @@
-"""Curves of ranking scores, the area under the ROC curve, and its variance."""
+"""Curves of ranking scores, and the area under the ROC curve."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ class Ranking:
 
     positives: Numbers  # Rows with each distinct score, shape (distinct,), float64.
     negatives: Numbers
-    inverse: NDArray[np.intp]  # Each row's place among the distinct scores, shape (rows,).
 
     @property
     def area(self) -> float:
@@ -32,23 +31,6 @@ class Ranking:
             return float("nan")
         above = np.cumsum(self.positives) - self.positives / 2.0
         return float(np.einsum("i,i->", self.negatives, above) / (positive * negative))
-
-    def influence(self, label: NDArray[np.bool_]) -> Numbers:
-        """Return what each row adds to the area: mean 0, shape (rows,), before its weight.
-
-        References
-        ----------
-        DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988: the variance of the area is that of
-        the rows' placements among the other class.
-        """
-        positive, negative = self.positives.sum(), self.negatives.sum()
-        area, rows = self.area, float(len(label))
-        below = negative - np.cumsum(self.negatives) + self.negatives / 2.0
-        above = np.cumsum(self.positives) - self.positives / 2.0
-        of_positive = (below / negative - area) * rows / positive
-        of_negative = (above / positive - area) * rows / negative
-        found: Numbers = np.where(label, of_positive[self.inverse], of_negative[self.inverse])
-        return found
 
 
 def rank(label: NDArray[np.bool_], score: Numbers, weights: Numbers | None = None) -> Ranking:
@@ -70,18 +52,11 @@ def rank(label: NDArray[np.bool_], score: Numbers, weights: Numbers | None = Non
     np.not_equal(ranked[1:], ranked[:-1], out=first[1:])
     place = np.cumsum(first) - 1
     count = int(place[-1]) + 1 if len(place) else 0
-    if weights is None:
-        positives = np.bincount(place, label[order], count).astype(np.float64)
-        negatives = np.bincount(place, minlength=count).astype(np.float64) - positives
-    else:
-        # Not by a difference, which would leave 1e-17 rows where there are none.
-        positives, negatives = (
-            np.bincount(place, (one * weights)[order], count).astype(np.float64)
-            for one in (label, ~label)
-        )
-    inverse = np.empty(len(place), dtype=np.intp)
-    inverse[order] = place
-    return Ranking(positives, negatives, inverse)
+    weight = np.ones(len(score)) if weights is None else weights
+    # Not by a difference, which would leave 1e-17 rows where there are none.
+    positives, negatives = (np.bincount(place, (one * weight)[order], count)
+                            for one in (label, ~label))  # fmt: skip
+    return Ranking(positives.astype(np.float64), negatives.astype(np.float64))
 
 
 def roc_curve(ranking: Ranking) -> tuple[Numbers, Numbers]:

@@ -73,15 +73,17 @@ class QualitySums:
     prices: Array | None
 
     @classmethod
-    def of(cls, reference: Answers, costs: Costs | None = None) -> QualitySums:
-        """Fix the sums by a reference's rows."""
+    def of(
+        cls, reference: Answers, costs: Costs | None = None, *, has_areas: bool = True
+    ) -> QualitySums:
+        """Fix the sums by a reference's rows; areas under ROC curves take histograms of scores."""
         classes, scores = reference.classes, reference.probability
         targets = 0
-        if scores is not None and (scores.ndim == 1 or scores.shape[1] <= MOST_AREAS):
+        if has_areas and scores is not None and (scores.ndim == 1 or scores.shape[1] <= MOST_AREAS):
             targets = 1 if scores.ndim == 1 else len(classes) + 1
-        unit = 1.0 if reference.weight is None else float(reference.weight.mean() or 1.0)
+        unit = 1.0 if reference.weight is None else _mean(reference.weight) or 1.0
         prices = None
-        if costs is not None and classes:
+        if costs is not None:
             prices = costs.matrix(classes)
             if reference.problem == "multiclass":  # An unknown class costs nothing.
                 prices = np.pad(prices, (0, 1))
@@ -94,7 +96,7 @@ class QualitySums:
             targets,
             scores is not None and _are_chances(scores),
             unit,
-            float(reference.label.astype(np.float64).mean()) if is_number else 0.0,
+            _mean(reference.label) if is_number else 0.0,
             prices,
         )
 
@@ -242,6 +244,11 @@ def block_index(
 
 def _add_up(columns: Sequence[Array], index: NDArray[np.integer], size: int) -> Array:
     return np.stack([np.bincount(index, column, size) for column in columns], axis=-1)
+
+
+def _mean(values: NDArray[np.generic]) -> float:
+    """Add up in order, as Spark does: numpy's pairwise sum differs in the last digit."""
+    return float(np.cumsum(values.astype(np.float64))[-1]) / len(values) if len(values) else 0.0
 
 
 def _are_chances(scores: Array) -> bool:

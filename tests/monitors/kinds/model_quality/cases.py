@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from driftline.monitors.engine.reference import Reference
 from driftline.monitors.kinds.catalog import settle_roles
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.evaluation import evaluate
+from driftline.monitors.kinds.model_quality.measures import measure_answers
 from driftline.monitors.kinds.model_quality.metrics import QualityMetrics
 from driftline.monitors.kinds.model_quality.sums import QualitySums
+from driftline.monitors.kinds.model_quality.values import Measure
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.rows import Rows, WindowFacts
@@ -132,3 +135,34 @@ def of(report: Report) -> dict[str, MetricResult]:
 
 def severities(report: Report) -> dict[str, str]:
     return {one.feature_name: one.severity for one in report.violations}
+
+
+def binary_metrics(
+    label: np.ndarray,
+    answer: np.ndarray,
+    probability: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> dict[str, Measure]:
+    label, answer = label.astype(np.intp), answer.astype(np.intp)
+    places = np.arange(len(label))
+    rows = Answers("binary", label, answer, ("0", "1"), probability, None, 0, places)
+    return measure_answers(replace(rows, weight=weights))
+
+
+def multiclass_metrics(
+    label: np.ndarray,
+    answer: np.ndarray,
+    classes: int,
+    probability: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> dict[str, Measure]:
+    names, places = tuple("abcdefgh"[:classes]), np.arange(len(label))
+    rows = Answers("multiclass", label, answer, names, probability, None, 0, places)
+    return measure_answers(replace(rows, weight=weights))
+
+
+def regression_metrics(
+    label: np.ndarray, answer: np.ndarray, weights: np.ndarray | None = None
+) -> dict[str, Measure]:
+    rows = Answers("regression", label, answer, (), None, None, 0, np.arange(len(label)))
+    return measure_answers(replace(rows, weight=weights))

@@ -15,13 +15,10 @@ from sklearn import metrics as peer
 from driftline.baseline.answers import Answers
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.monitors.check import check
-from driftline.monitors.kinds.model_quality.values import (
-    class_areas,
-    multiclass_metrics,
-    regression_metrics,
-)
+from driftline.monitors.kinds.model_quality.measures import Extras
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
+from tests.monitors.kinds.model_quality.cases import multiclass_metrics, regression_metrics
 
 CLASSES = ("bird", "cat", "dog")
 HEADING = "multiclass_classification_constraints"
@@ -75,7 +72,7 @@ def test_areas_over_classes_are_scikit_learns(average: str) -> None:
     label, _, probability = several(900, 2)
     probability = probability.round(2)  # Ties count half.
 
-    found = class_areas(of_classes(label, probability))[f"{average}_auc"]
+    found = Extras().measure(of_classes(label, probability))[f"{average}_auc"]
 
     wanted = np.average(
         [peer.roc_auc_score(label == one, probability[:, one]) for one in range(4)],
@@ -83,7 +80,7 @@ def test_areas_over_classes_are_scikit_learns(average: str) -> None:
     )
     assert found.value == pytest.approx(wanted, abs=1e-12)
     probability /= probability.sum(axis=1, keepdims=True)
-    exact = class_areas(of_classes(label, probability))[f"{average}_auc"]
+    exact = Extras().measure(of_classes(label, probability))[f"{average}_auc"]
     wanted = peer.roc_auc_score(label, probability, multi_class="ovr", average=average)
     assert exact.value == pytest.approx(wanted, abs=1e-12)
 

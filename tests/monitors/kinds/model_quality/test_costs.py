@@ -19,6 +19,7 @@ from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.evaluation import suggest
+from driftline.monitors.kinds.model_quality.measures import measure_answers
 from tests.monitors.kinds.model_quality.cases import BINARY, ask, bounds, flights, of, severities
 
 PRICES = {"fp": 1, "fn": 10, "tp": -2}
@@ -40,7 +41,7 @@ def test_the_cost_is_the_sum_of_the_matrix_times_its_prices() -> None:
     label, answer = rng.integers(0, 3, (2, 500))
     prices = {"a": {"b": 2.5, "c": -1}, "c": {"a": 7}}
 
-    found = Costs.read(prices).measure(answers(label, answer, ("a", "b", "c")))
+    found = measure_answers(answers(label, answer, ("a", "b", "c")), Costs.read(prices))["cost"]
 
     matrix = np.array([[0, 2.5, -1], [0, 0, 0], [7, 0, 0]])
     wanted = (peer.confusion_matrix(label, answer) * matrix).sum() / 500
@@ -59,7 +60,7 @@ def test_the_interval_of_a_cost_holds_as_often_as_it_says(rows: int) -> None:
         cells = rng.choice(4, rows, p=share)
         window = answers(cells // 2, cells % 2, ("0", "1"))
         low, high = bounds(window, usual, prices)["cost"]
-        assert low <= prices.measure(window).value <= high
+        assert low <= measure_answers(window, prices)["cost"].value <= high
         held += low <= truth <= high
 
     assert held >= 270

@@ -20,7 +20,7 @@ from driftline.monitors.check import check
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.kinds.model_quality.documents import HEADINGS, read_constraints
 from driftline.monitors.kinds.model_quality.evaluation import suggest
-from driftline.monitors.kinds.model_quality.extras import Extras
+from driftline.monitors.kinds.model_quality.measures import Extras
 from driftline.monitors.report.report import Report
 from tests.monitors.kinds.model_quality import cases
 

@@ -15,9 +15,9 @@ from driftline.baseline.answers import Answers
 from driftline.baseline.estimation import EstimationRows
 from driftline.baseline.store import Baseline
 from driftline.monitors.kinds.model_quality.estimates import expected_sums, learn_estimator
+from driftline.monitors.kinds.model_quality.measures import measure_answers
 from driftline.monitors.kinds.model_quality.metrics import QualityMetrics
 from driftline.monitors.kinds.model_quality.sums import QualitySums
-from driftline.monitors.kinds.model_quality.values import measure_answers
 from tests.monitors.kinds.model_quality.cases import ask, flights, of
 
 CHANCES = np.array([0.05, 0.1, 0.2, 0.3, 0.45, 0.55, 0.6, 0.8, 0.9, 0.97])

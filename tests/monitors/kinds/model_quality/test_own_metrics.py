@@ -14,9 +14,9 @@ from sklearn import metrics as peer
 import driftline as dl
 from driftline.baseline.answers import Answers
 from driftline.errors import InputError
+from driftline.monitors.kinds.model_quality.measures import measure_answers
 from driftline.monitors.kinds.model_quality.own_metrics import read_metrics
 from driftline.monitors.kinds.model_quality.own_test import own_test
-from driftline.monitors.kinds.model_quality.values import measure_answers
 from driftline.monitors.report.report import Report
 from tests.monitors.kinds.model_quality.cases import BINARY, bounds, flights, of, severities
 from tests.plugged import plugged_in

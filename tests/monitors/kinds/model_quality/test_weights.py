@@ -10,15 +10,10 @@ from numpy.typing import NDArray
 from sklearn import metrics as peer
 
 from driftline.baseline.answers import Answers
-from driftline.monitors.kinds.model_quality.extras import Extras
+from driftline.monitors.kinds.model_quality.measures import Extras, measure_answers
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
-from driftline.monitors.kinds.model_quality.values import (
-    binary_metrics,
-    confusion_matrix,
-    measure_answers,
-    multiclass_metrics,
-)
-from tests.monitors.kinds.model_quality.cases import bounds
+from driftline.monitors.kinds.model_quality.values import confusion_matrix
+from tests.monitors.kinds.model_quality.cases import binary_metrics, bounds, multiclass_metrics
 
 Numbers = NDArray[np.float64]
 BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
