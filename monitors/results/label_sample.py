@@ -18,7 +18,7 @@ from scipy import special
 from driftline.baseline.answers import ROUNDING, Answers
 from driftline.monitors.results.violation import percent
 from driftline.stats.blocks import NO_TIME
-from driftline.stats.clusters import DECIDING_CLUSTERS, SHOWN_CLUSTERS, cluster_rows
+from driftline.stats.clusters import DECIDING_CLUSTERS, cluster_rows
 
 Numbers = NDArray[np.float64]
 
@@ -81,19 +81,13 @@ def label_sample(every: Answers, answers: Answers, reference: Answers | None) ->
 def _chance(said: Numbers, has_label: np.ndarray, time_us: np.ndarray | None) -> Numbers:
     """Return the p-value, by column, of the difference of means if labels are missing at random.
 
-    Compared within hours, and within days where there are enough: labels of the same hours of each
-    day are all or none of an hour's, but a selected part of a day's. Rows without a time are left
-    out.
+    Compared within days where there are enough, else within hours: labels of the same hours of each
+    day are a selected part of a day's. Rows without a time are left out.
     """
     if time_us is not None:
         known = time_us != NO_TIME
         said, has_label, time_us = said[known], has_label[known], time_us[known]
-    hours, days = (cluster_rows(time_us, least=one) for one in (SHOWN_CLUSTERS, DECIDING_CLUSTERS))
-    found = _within(said, has_label, hours)
-    if hours is None or days is None or np.array_equal(hours, days):
-        return found
-    least: Numbers = np.minimum(found, _within(said, has_label, days))
-    return np.minimum(2.0 * least, 1.0)
+    return _within(said, has_label, cluster_rows(time_us, least=DECIDING_CLUSTERS))
 
 
 def _within(said: Numbers, has_label: np.ndarray, hours: np.ndarray | None) -> Numbers:

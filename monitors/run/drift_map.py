@@ -17,8 +17,8 @@ from driftline.monitors.tables import executions, results
 
 MAP_WINDOWS = 90
 """So many windows, or days, a map has room for."""
-WINDOWS_READ, CELLS_READ = 2_400, 200_000
-"""At most so many windows are read, and so many columns of all of them."""
+WINDOWS_READ, CELLS_READ = 2_400, 100_000
+"""At most so many windows are read, and so many columns of all of them: a quarter of a second."""
 MAP_FEATURES = 50  # Of a page: the farthest from their bounds come first.
 # What a violation without a distance counts for: it lies beyond the bound, nobody knows how far.
 BY_CHECK = float(np.nextafter(1.0, 2.0))
