@@ -73,7 +73,7 @@ class Actions:
             "revoke": _asking("DELETE tokens/{token}",
                 "{token} is revoked; servers refuse it some seconds later at most."),
             "unmark": _asking("POST monitors/{monitor}/marks/{id}/withdraw",
-                "Withdrawn; {windows} judged again.", "author"),
+                "Withdrawn; {queued} queued to be judged again.", "author"),
             "rebase": _asking("POST monitors/{monitor}/baseline",
                 "The baseline has a new version of {rows}; it is used from the next window on.",
                 "from", "to"),
@@ -186,7 +186,8 @@ def _mark(send: Send, given: Mapping[str, object]) -> str:
     found = _to_monitor(send, given, "marks", body)
     counts = _counts(found)
     moved = f"; {counts['monitors']} use the new baseline from now on"
-    return f"Annotated; {counts['windows']} judged again{moved * bool(found.get('monitors'))}."
+    moved *= bool(found.get("monitors"))
+    return f"Annotated; {counts['queued']} queued to be judged again{moved}."
 
 
 def _cancel(send: Send, given: Mapping[str, object]) -> str:
@@ -218,7 +219,7 @@ def _counts(found: Mapping[str, Any]) -> dict[str, str]:
     """Return what an answer counts and names, in words."""
     rows = found.get("row_count")
     return {
-        "windows": plural(len(found.get("executions") or ()), "window"),
+        "queued": plural(int(found.get("queued") or 0), "window"),
         "monitors": plural(len(found.get("monitors") or ()), "monitor"),
         "rows": "captured rows" if rows is None else plural(rows, "captured row"),
         "channel": found.get("channel", "its channel"),

@@ -232,8 +232,6 @@ annotations_table = Table(
     Column("rows_to", UtcDateTime),
     Column("withdrawn_at", UtcDateTime),
     Column("withdrawn_by", FreeText),
-    # Whether windows that it is about are still to be judged again.
-    Column("is_half_done", Boolean, nullable=False, default=True, server_default=false()),
     Index(None, "monitor", "window_start"),
     sqlite_autoincrement=True,  # Of two marks the newer counts, so that no id comes twice.
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -27,9 +26,6 @@ from driftline.capture.events.pairing import Pairing
 from driftline.capture.events.undeclared import UndeclaredEndpoints
 from driftline.capture.tap.tap import Capture
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send
-from driftline.monitors.annotations.annotation import Annotation
-from driftline.monitors.run.annotating import resume_marks
-from driftline.monitors.run.window_context import Job
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.aws.app import AwsWire
 from driftline.serving.aws.s3 import S3
@@ -43,7 +39,6 @@ from driftline.serving.http.response_stream import ResponseStream
 from driftline.serving.http.responses import answer_error
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
 from driftline.serving.jobs.processes import JobProcesses
-from driftline.serving.known import declared_monitor
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
 from driftline.serving.operations.asking import Asking
@@ -136,19 +131,12 @@ def _api(services: Services, audit: AuditLog, running: Iterable[Running]) -> Fas
     ):
         services.exposition.count(f"driftline_{prefix}_", counters, about)
 
-    def job_of(mark: Annotation) -> Job:
-        return services.job(declared_monitor(context, mark.monitor), mark.window)
-
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
-        stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
         loops = (*running, services.later, services.jobs, services.pairing)
         tasks = [asyncio.create_task(_loop(one, failures)) for one in loops]
-        resume = asyncio.to_thread(resume_marks, context.engine, job_of, stop)
-        tasks.append(asyncio.create_task(resume))
         yield
-        stop.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

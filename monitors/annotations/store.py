@@ -19,11 +19,11 @@ from sqlalchemy import (
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
-from driftline.monitors.tables import annotations_table, definitions
+from driftline.monitors.tables import annotations_table
 
 
 def put_annotation(connection: Connection, annotation: Annotation) -> Annotation:
-    """Store an annotation, unsettled, and return it with its id; older ones stay as history."""
+    """Store an annotation, and return it with its id; older ones stay as history."""
     values = asdict(annotation)
     del values["id"]
     identity = connection.execute(
@@ -93,41 +93,15 @@ def annotations_between(
 def withdraw_annotation(
     connection: Connection, annotation: Annotation, *, by: str, now: datetime
 ) -> Annotation:
-    """Withdraw an annotation; it becomes unsettled and stays as history."""
+    """Withdraw an annotation; it stays as history."""
     changed = connection.execute(
         update(annotations_table)
         .where(annotations_table.c.id == annotation.id, annotations_table.c.withdrawn_at.is_(None))
-        .values(withdrawn_at=now, withdrawn_by=by, is_half_done=True)
+        .values(withdrawn_at=now, withdrawn_by=by)
     )
     if changed.rowcount == 0:
         raise ConflictError(f"mark {annotation.id} was withdrawn before; expected one that stands")
     return replace(annotation, withdrawn_by=by, withdrawn_at=now)
-
-
-def settle_annotation(connection: Connection, annotation: Annotation) -> None:
-    """Record that the windows of an annotation were run again since it was stored or withdrawn.
-
-    One withdrawn in the meantime stays unsettled.
-    """
-    connection.execute(
-        update(annotations_table)
-        .where(
-            annotations_table.c.id == annotation.id,
-            annotations_table.c.withdrawn_at.is_not_distinct_from(annotation.withdrawn_at),
-        )
-        .values(is_half_done=False)
-    )
-
-
-def unsettled_annotations(connection: Connection) -> list[Annotation]:
-    """Return annotations of existing monitors whose windows are to be run again."""
-    query = (
-        select(annotations_table)
-        .join(definitions, definitions.c.name == annotations_table.c.monitor)
-        .where(annotations_table.c.is_half_done)
-        .order_by(annotations_table.c.id)
-    )
-    return [_read(row) for row in connection.execute(query)]
 
 
 def _read(row: Row[tuple[Any, ...]]) -> Annotation:

@@ -1,71 +1,45 @@
 """Annotates what a monitor found: the annotation, what it changes, and the windows that it covers.
 
-An annotation and all that it changes are one transaction; a new version of the baseline is written
-before it, and nobody uses it until then. The windows are judged again afterwards; until that is
-done the annotation is stored as unfinished, and a server that starts goes on with it.
+An annotation and all that it changes are one transaction, which also queues the windows that are to
+be judged again. A new version of the baseline is written before it, and nobody uses it until then.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Self
 
 from sqlalchemy import Connection, Engine, select, true
-from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
-from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Annotation
 from driftline.monitors.annotations.store import (
     put_annotation,
-    settle_annotation,
-    unsettled_annotations,
     withdraw_annotation,
 )
-from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.executions import WITHOUT_REPORT, Execution, current
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import WITHOUT_REPORT, current
 from driftline.monitors.report.datapoints import CHECKS
+from driftline.monitors.run import window_queue
 from driftline.monitors.run.captured_baseline import new_normal, refuse_pinned, rows_origin
-from driftline.monitors.run.execution import run
 from driftline.monitors.run.stored_report import StoredReport, read_report
 from driftline.monitors.run.window_context import Job
 from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import executions
 from driftline.validation import nearest
 
-log = logging.getLogger(__name__)
-
 # Of an annotation that lasts: so many windows at most are judged again at once, the newest.
 MOST_AGAIN = 200
-RETRY_S = 2.0
+# Characters of who asked for a window, as the queue keeps it.
+LONGEST_NAME = 255
 
 # Has a version of a baseline used in the place of another, in a transaction; returns the monitors
 # that follow.
 UseVersion = Callable[[Connection, str, str, str], list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionBrief:
-    """One run of a monitor, in short."""
-
-    id: str
-    window_start: datetime
-    window_end: datetime
-    status: str
-    violation_count: int
-    failure_reason: str | None
-
-    @classmethod
-    def of(cls, run: Execution) -> Self:
-        """Return a run in short."""
-        return cls(**{one.name: getattr(run, one.name) for one in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +48,7 @@ class Marked:
 
     mark: Annotation
     monitors: list[str]  # Use another version of the baseline from their next window on.
-    executions: list[ExecutionBrief]  # Of the windows that were judged again.
+    queued: int  # Windows that a scheduler judges again.
 
 
 def judged_window(engine: Engine, definition: MonitorDefinition, text: str) -> Window:
@@ -104,15 +78,13 @@ def judged_window(engine: Engine, definition: MonitorDefinition, text: str) -> W
 
 
 def mark_window(job: Job, mark: Annotation, use: UseVersion) -> Marked:
-    """Keep a mark on the window of a job, do what it says, and judge what it is about again."""
+    """Keep a mark on the window of a job, do what it says, and queue what it is about."""
     _check_names(job, mark)
-    moved: list[str] = []
     if mark.verdict == NEW_NORMAL:
-        mark, moved = _renew(job, mark, use)
-    else:
-        with job.engine.begin() as connection:
-            mark = put_annotation(connection, mark)
-    return Marked(mark, moved, [*map(ExecutionBrief.of, _judge_again(job, mark))])
+        return _renew(job, mark, use)
+    with job.engine.begin() as connection:
+        mark = put_annotation(connection, mark)
+        return Marked(mark, [], _queue_again(connection, job, mark, by=mark.author))
 
 
 def withdraw_mark(job: Job, mark: Annotation, use: UseVersion, *, author: str) -> Marked:
@@ -123,31 +95,10 @@ def withdraw_mark(job: Job, mark: Annotation, use: UseVersion, *, author: str) -
         before, after = mark.baseline_version_before, mark.baseline_version_after
         if before is not None and after is not None:
             moved = use(connection, job.definition.baseline, before, after)
-    return Marked(mark, moved, [*map(ExecutionBrief.of, _judge_again(job, mark))])
+        return Marked(mark, moved, _queue_again(connection, job, mark, by=author))
 
 
-def resume_marks(
-    engine: Engine, job_of: Callable[[Annotation], Job], stop: threading.Event
-) -> None:
-    """Judge the windows again whose mark was kept by a server that ended before it came to them."""
-    failures, is_done = FailedPasses(log, "annotations"), False
-    while not is_done and not stop.is_set():
-        with failures.noted(SQLAlchemyError):
-            with read_connection(engine) as connection:
-                waiting = unsettled_annotations(connection)
-            for mark in waiting:
-                try:
-                    _judge_again(job_of(mark), mark, stop)
-                except SQLAlchemyError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - the other marks do not wait for it.
-                    failures.failed(error, f"monitor={mark.monitor!r} mark={mark.id}")
-            is_done = True
-        if not is_done:
-            stop.wait(RETRY_S)
-
-
-def _renew(job: Job, mark: Annotation, use: UseVersion) -> tuple[Annotation, list[str]]:
+def _renew(job: Job, mark: Annotation, use: UseVersion) -> Marked:
     """Make the version that a mark asks for; it and the mark come into use together."""
     definition, signature = job.definition, job.signature
     if not definition.kind_value.judges_columns or signature is None:
@@ -168,13 +119,12 @@ def _renew(job: Job, mark: Annotation, use: UseVersion) -> tuple[Annotation, lis
     mark = replace(mark, baseline_version_before=before, baseline_version_after=after)
     with job.engine.begin() as connection:
         moved = use(connection, definition.baseline, after, before)
-        return put_annotation(connection, mark), moved
+        mark = put_annotation(connection, mark)
+        return Marked(mark, moved, _queue_again(connection, job, mark, by=mark.author))
 
 
-def _judge_again(
-    job: Job, mark: Annotation, stop: threading.Event | None = None
-) -> list[Execution]:
-    """Judge the windows anew that a mark is about, oldest first, and note when that is done."""
+def _queue_again(connection: Connection, job: Job, mark: Annotation, *, by: str) -> int:
+    """Queue the windows that a mark is about, to be judged again; return how many."""
     table = executions.c
     # What came after the window that is the new normal was held against the old one.
     is_open = mark.verdict == NEW_NORMAL
@@ -191,18 +141,11 @@ def _judge_again(
         # Against another version a window without rows would fail, in the place of its verdict.
         query = query.where(table.window_start >= moment_before(job.now(), job.retention))
     query = query.order_by(table.window_start.desc()).limit(MOST_AGAIN)
-    with read_connection(job.engine) as connection:
-        windows = [Window(*row) for row in connection.execute(query)]
-        # The mark may have changed the version of its baseline.
-        job = replace(job, definition=get_definition(connection, mark.monitor))
-    found: list[Execution] = []
-    for window in reversed(windows):
-        if stop is not None and stop.is_set():
-            return found
-        found.append(run(replace(job, window=window)))
-    with job.engine.begin() as connection:
-        settle_annotation(connection, mark)
-    return found
+    windows = [Window(*row) for row in connection.execute(query)]
+    window_queue.request(
+        connection, mark.monitor, reversed(windows), by=by[:LONGEST_NAME], now=job.now()
+    )
+    return len(windows)
 
 
 def _check_names(job: Job, mark: Annotation) -> None:
