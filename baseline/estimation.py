@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import Numbers
 from driftline.baseline.cells import Cells
 from driftline.baseline.outcomes import Outcomes
+from driftline.formats.coercion import is_missing
 from driftline.signature import Signature
 
 # Where fewer of the reference's rows lack a value, nothing is known of rows without one.
@@ -61,10 +63,9 @@ class EstimationRows:
             if name in features & {*table.column_names} and one.type in TYPES
             and one.size <= np.iinfo(np.uint16).max
         }  # fmt: skip
-        codes = _codes(own, table)
-        sizes = np.array([one.size for one in own.values()], dtype=np.int64)
-        lacking = (codes >= sizes - 2).sum(axis=0) / max(len(table), 1)
-        return cls(own, lacking)
+        values = (table[name].combine_chunks() for name in own)
+        missing = [pc.sum(is_missing(one)).as_py() or 0 for one in values]
+        return cls(own, np.array(missing, dtype=np.float64) / max(len(table), 1))
 
 
 def _codes(cells: Mapping[str, Cells], rows: pa.RecordBatch | pa.Table) -> NDArray[np.uint16]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,12 +28,11 @@ from driftline.baseline.derived_columns import (
     choose_derived,
 )
 from driftline.baseline.engine import Engine, InProcess
-from driftline.baseline.gather import Meter, gather
+from driftline.baseline.gather import Meter, Together, gather
 from driftline.baseline.origin import (
     OF_KEY,
     OF_TIME,
     UNIQUE_SHARE,
-    Growth,
     are_keys,
     moves_on,
     origin_reason,
@@ -55,7 +55,7 @@ from driftline.classes import (
     merged_classes,
 )
 from driftline.errors import InputError
-from driftline.formats.coercion import coerce, some_zoned, zones_of
+from driftline.formats.coercion import some_zoned, zones_of
 from driftline.formats.source import Source
 from driftline.roles import Roles
 from driftline.signature import JUDGED_ROLES, Column, Signature
@@ -85,8 +85,6 @@ class FirstReading:
     """What the first reading of the reference gathers."""
 
     profile: Profile
-    # Of each column of whole numbers, whether they rise from row to row.
-    growths: dict[str, Growth]
     rows: RowKeeper  # Some of the rows.
     event_time: str | None  # The column with each row's time.
     # Whether a time that came as text had a zone: both, where the column holds both.
@@ -95,31 +93,20 @@ class FirstReading:
     @classmethod
     def start(cls, signature: Signature, roles: Roles) -> FirstReading:
         """Begin without rows."""
-        wanted = {*kept_columns(roles), signature.inference_id}
+        kept = kept_columns(roles)
         types = {
             one.name: one.type
             for one in signature.columns
-            if one.role in JUDGED_ROLES or one.name in wanted
+            if one.role in JUDGED_ROLES or one.name in kept
         }
-        profile = Profile.empty(signature)
-        growths = {
-            name: Growth()
-            for name, one in profile.columns.items() if one.type in ("int64", "timestamp")
-        }  # fmt: skip
-        return cls(profile, growths, RowKeeper(types, MAX_ROWS), signature.event_time)
+        rows = RowKeeper(types, MAX_ROWS)
+        return cls(Profile.empty(signature), rows, signature.event_time)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         times = None if self.event_time is None else batch.column(self.event_time)
         order = None if times is None else TimeOrder.of(times)
         self.profile.update(batch, order=order)
-        for name, growth in self.growths.items():
-            if growth.is_rising:
-                array, kind = batch.column(name), self.profile.columns[name].type
-                numbers = coerce(array, kind)[0].drop_null().cast(pa.int64()).to_numpy()
-                if kind == "timestamp":  # Several rows may be of one moment.
-                    numbers = numbers[np.diff(numbers, prepend=growth.last) != 0]
-                growth.update(numbers)
         self.rows.update(batch)
         if times is not None:
             self.zoned |= zones_of(times)
@@ -128,7 +115,6 @@ class FirstReading:
         """Return the reading of the rows of both, the other's after these."""
         return FirstReading(
             self.profile.merge(other.profile),
-            {name: one.merge(other.growths[name]) for name, one in self.growths.items()},
             self.rows.merge(other.rows),
             self.event_time,
             self.zoned | other.zoned,
@@ -177,52 +163,23 @@ class CellCounter:
         return None if self.blocks is None else self.blocks.result()
 
 
-@dataclass(slots=True)
-class SecondReading:
-    """What the second reading of the reference counts."""
-
-    cells: CellCounter  # The rows on each column's cells.
-    # The rows on cells for each segment on its own; None where none is asked for.
-    segments: SegmentCounter | None
-    steps: StepCounter | None  # How far numbers move from row to row; None without event time.
-    derived: DerivedCounter
-
-    @classmethod
-    def start(
-        cls,
-        cells: Mapping[str, Cells],
-        event_time: str | None,
-        segments: Sequence[SegmentColumn],
-        derived: Sequence[DerivedColumn],
-    ) -> SecondReading:
-        """Begin without rows."""
-        own = SegmentCounter.start(segments, cells, event_time) if segments else None
+def _second_reading(
+    cells: Mapping[str, Cells],
+    event_time: str | None,
+    segments: Sequence[SegmentColumn],
+    derived: Sequence[DerivedColumn],
+) -> Together:
+    """Return the counters of the second reading, without rows."""
+    found: dict[str, Any] = {
+        "cells": CellCounter.start(cells, event_time),
+        "derived": DerivedCounter.start(derived, event_time, by_hour=True),
+    }
+    if segments:
+        found["segments"] = SegmentCounter.start(segments, cells, event_time)
+    if event_time is not None:
         numbers = [name for name, one in cells.items() if one.is_number]
-        steps = None if event_time is None else StepCounter.start(event_time, numbers)
-        counter = CellCounter.start(cells, event_time)
-        properties = DerivedCounter.start(derived, event_time, by_hour=True)
-        return cls(counter, own, steps, properties)
-
-    def update(self, batch: pa.RecordBatch) -> None:
-        """Add rows."""
-        self.cells.update(batch)
-        self.derived.update(batch)
-        if self.segments is not None:
-            self.segments.update(batch)
-        if self.steps is not None:
-            self.steps.update(batch)
-
-    def merge(self, other: SecondReading) -> SecondReading:
-        """Return the counts of the rows of both."""
-        segments = self.segments
-        if segments is not None and other.segments is not None:
-            segments = segments.merge(other.segments)
-        steps = self.steps
-        if steps is not None and other.steps is not None:
-            steps = steps.merge(other.steps)
-        cells = self.cells.merge(other.cells)
-        derived = self.derived.merge(other.derived)
-        return SecondReading(cells, segments, steps, derived)
+        found["steps"] = StepCounter.start(event_time, numbers)
+    return Together(found)
 
 
 def fit_source(
@@ -248,18 +205,19 @@ def fit_source(
     meter = Meter(progress, source.row_count, readings=2)
     place = engine or InProcess()
     first = gather(partial(FirstReading.start, signature, roles), source.parts(), place, meter.tell)
-    profile = first.profile
+    profile, sample = first.profile, first.rows.table()
     if not profile.row_count:
         raise InputError("the reference data holds no rows; expected at least one")
     _check_event_time(signature, first)
     _check_id(signature, profile)
     if unjudged is None:
         named = (*segments, *roles.facet_columns, roles.group)
-        unjudged = _unjudged(signature, first, source.partitions, {*roles.categorical, *named})
+        unjudged = _unjudged(
+            signature, profile, sample, source.partitions, {*roles.categorical, *named}
+        )
     features = [replace(one, unjudged=unjudged.get(one.name)) for one in signature.features]
     signature = replace(signature, features=tuple(features))
     classes = _classes(signature, profile, roles, model_classes)
-    sample = first.rows.table()
     roles, reason = _with_positive(roles, classes)
     signature = _with_levels(signature, profile, roles, classes)
     cells = {
@@ -275,19 +233,19 @@ def fit_source(
     if rows.are_outcomes:
         rows = replace(rows, roles=resolve(roles, signature, sample))
     counter = partial(
-        SecondReading.start, own, signature.event_time, chosen,
+        _second_reading, own, signature.event_time, chosen,
         _derived_columns(signature, first, cells, sample),
     )  # fmt: skip
-    reading = gather(counter, source.parts(), place, meter.tell)
-    second = reading.cells
+    reading = gather(counter, source.parts(), place, meter.tell).counters
+    second: CellCounter = reading["cells"]
     for name, cell in cells.items():
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
     blocks = second.by_hour()
-    _keep_steps(profile, reading.steps, blocks)
+    _keep_steps(profile, reading.get("steps"), blocks)
     return Fitted(
         signature, profile, suggest(profile, {*unjudged, *roles.exclude}), cells, blocks,
-        rows if keep_rows else None, reading.segments, DerivedCounts.of(reading.derived),
+        rows if keep_rows else None, reading.get("segments"), DerivedCounts.of(reading["derived"]),
     )  # fmt: skip
 
 
@@ -349,31 +307,28 @@ def _check_id(signature: Signature, profile: Profile) -> None:
 
 def _unjudged(
     signature: Signature,
-    reading: FirstReading,
+    profile: Profile,
+    sample: pa.Table,
     partitions: Collection[str],
     kept: Collection[str | None],
 ) -> Mapping[str, str]:
     """Return the features whose values are not judged, and why: they identify a row's origin."""
 
     def reason(column: Column) -> str | None:
-        found = reading.profile.columns[column.name]
+        found = profile.columns[column.name]
         if column.role != "feature" or column.name in kept:
             return None
         origin = origin_reason(
             column.name, list(found.value_counts()), is_partition=column.name in partitions
         )
-        growth = reading.growths.get(column.name)
-        if origin is not None or growth is None:
+        if origin is not None or column.type not in ("int64", "timestamp"):
             return origin
+        values = sample[column.name].combine_chunks()
         if column.type == "timestamp":
-            own = (
-                None
-                if signature.event_time is None
-                else reading.profile.columns[signature.event_time]
-            )
-            return OF_TIME if moves_on(found, growth, own) else None
+            own = profile.columns.get(signature.event_time or "")
+            return OF_TIME if moves_on(found, values, own) else None
         is_key = are_keys(
-            growth,
+            values,
             count=found.present_count,
             distinct_count=found.distinct_count,
             span=found.moments.maximum - found.moments.minimum + 1,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import pyarrow as pa
 
@@ -23,6 +23,24 @@ class Counter(Protocol):
 
 
 C = TypeVar("C", bound=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Counters of the same rows, by name."""
+
+    counters: Mapping[str, Any]
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows to each."""
+        for one in self.counters.values():
+            one.update(batch)
+
+    def merge(self, other: Together) -> Together:
+        """Return the counters of the rows of both, the other's after these."""
+        return Together(
+            {name: one.merge(other.counters[name]) for name, one in self.counters.items()}
+        )
 
 
 @dataclass(frozen=True, slots=True)

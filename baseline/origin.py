@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import FIRST_TIME, LAST_TIME
@@ -111,47 +111,31 @@ def misfits(reason: str, values: Sequence[str], reference: Sequence[str]) -> lis
     return []
 
 
-@dataclass(slots=True)
-class Growth:
-    """Whether each integer or time is larger than those of the rows before."""
+def rises(values: pa.Array) -> bool:
+    """Whether each whole number of sampled rows, or each other time, is larger than those before.
 
-    first: float = np.inf
-    last: float = -np.inf
-    is_rising: bool = True
-
-    def update(self, numbers: np.ndarray) -> None:
-        """Add the numbers of further rows, missing ones left out."""
-        if len(numbers):
-            is_rising = bool((np.diff(numbers) > 0).all())
-            self._add(int(numbers[0]), int(numbers[-1]), is_rising=is_rising)
-
-    def merge(self, other: Growth) -> Growth:
-        """Return the growth over the rows of both, the other's after these."""
-        merged = Growth(self.first, self.last, self.is_rising)
-        if other.last > -np.inf:
-            merged._add(other.first, other.last, is_rising=other.is_rising)
-        return merged
-
-    def _add(self, first: float, last: float, *, is_rising: bool) -> None:
-        self.is_rising = self.is_rising and is_rising and first > self.last
-        self.first, self.last = min(self.first, first), last
+    Several rows may be of one moment.
+    """
+    numbers = values.drop_null().cast(pa.int64()).to_numpy()
+    steps = np.diff(numbers)
+    is_time = pa.types.is_timestamp(values.type)
+    return bool((steps[steps != 0] > 0).all() if is_time else (steps > 0).all())
 
 
-def are_keys(growth: Growth, *, count: int, distinct_count: int, span: float) -> bool:
+def are_keys(values: pa.Array, *, count: int, distinct_count: int, span: float) -> bool:
     """Whether integers are keys or a counter: they only rise, or fill their range once."""
     is_full = span == count and distinct_count >= UNIQUE_SHARE * count
-    return count >= MIN_KEYS and (growth.is_rising or is_full)
+    return count >= MIN_KEYS and (is_full or rises(values))
 
 
-def moves_on(column: ColumnProfile, growth: Growth, own: ColumnProfile | None) -> bool:
+def moves_on(column: ColumnProfile, values: pa.Array, own: ColumnProfile | None) -> bool:
     """Whether a reference's times advance with its rows; defaults do not count.
 
     They lie at the rows' own times, or only grow.
     """
     times = column.times
     if own is None or not own.times.count or not times.count:
-        is_rising = growth.is_rising and growth.first < growth.last
-        return is_rising and times.count >= MIN_KEYS
+        return times.count >= MIN_KEYS and column.distinct_count > 1 and rises(values)
     start = own.times.first[_in_body(own.times)][0]
     in_body = _in_body(times)
     beside = times.counts[in_body & (times.last >= start)].sum()

@@ -56,8 +56,8 @@ class Outcomes:
 
     # With nothing left open: problem, positive class and the meaning of each facet are decided.
     roles: Roles
-    # Columns by the user's names: the judged ones, those of `kept_columns`, and the id. Every row
-    # of the reference, or a uniform sample of a large one, in their order.
+    # Columns by the user's names: the judged ones and those of `kept_columns`. Every row of the
+    # reference, or a uniform sample of a large one, in their order.
     table: pa.Table
     row_count: int  # Rows of the whole reference.
     # Why the positive class is taken as that; "" where its owner named it.
@@ -77,8 +77,7 @@ class Outcomes:
         None where there are no answers, no features, or features that are no numbers.
         """
         own, rows = kept_columns(self.roles), len(self.table)
-        left_out = {*own, self.roles.id_column}
-        near = [name for name in self.table.column_names if name not in left_out]
+        near = [name for name in self.table.column_names if name not in own]
         types = [self.table[name].type for name in near]
         if not (self.roles.facets and self.roles.has_predictions and near and rows) or not all(
             pa.types.is_integer(one) or pa.types.is_floating(one) for one in types
@@ -250,7 +249,9 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
         # Whoever looks at one probability looks at the last one.
         of = probability_classes(signature)
         probability = tuple(sorted(probability, key=lambda name: of.get(name) in positives))
-    facets = tuple(resolve_facet(facet, table) for facet in roles.facets)
+    # Also those that no sampled row has.
+    values = {one.name: one.levels or () for one in signature.features}
+    facets = tuple(resolve_facet(facet, table, values) for facet in roles.facets)
     return replace(
         roles,
         problem=problem,
@@ -413,17 +414,22 @@ def _require_shares(probability: Sequence[str], table: pa.Table) -> None:
             )
 
 
-def resolve_facet(facet: Facet, table: pa.Table) -> Facet:
+def resolve_facet(
+    facet: Facet, table: pa.Table, values: Mapping[str, Sequence[str]] | None = None
+) -> Facet:
     """Fix the meaning of a facet's values from the whole reference, once.
 
     InputError where a column of many numbers has no threshold, a column of texts has one, or the
     reference never holds a value.
     """
-    first, *also = (_resolve_part(part, table[part.column]) for part in facet.parts)
+    first, *also = (
+        _resolve_part(part, table[part.column], (values or {}).get(part.column, ()))
+        for part in facet.parts
+    )
     return replace(first, also=tuple(also))
 
 
-def _resolve_part(facet: Facet, column: pa.ChunkedArray) -> Facet:
+def _resolve_part(facet: Facet, column: pa.ChunkedArray, others: Sequence[str]) -> Facet:
     is_number = pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
     splits = facet.threshold is not None or bool(facet.intervals)
     if is_number and not splits and pc.count_distinct(column).as_py() > MAX_FACET_NUMBERS:
@@ -442,7 +448,7 @@ def _resolve_part(facet: Facet, column: pa.ChunkedArray) -> Facet:
             f'facet "{facet.column}": thresholds and intervals split numbers, and these are none; '
             f"expected values such as {facet.column}=VALUE"
         )
-    known = set(class_texts(column).dictionary.to_pylist())
+    known = {*class_texts(column).dictionary.to_pylist(), *map(class_text, others)}
     values = tuple(class_text(value) for value in facet.values)
     if missing := [
         value for value in values if value not in known and number_text(value) not in known

@@ -14,7 +14,6 @@ from typing import Any
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.fit import fit_source
-from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.profile import Profile
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
@@ -151,10 +150,6 @@ def with_columns_anew(
         "version_before": baseline.version,
     }
 
-    labelled = baseline.labelled
-    if baseline.outcomes is not None and {*names} & {*kept_columns(baseline.outcomes.roles)}:
-        labelled = baseline.outcomes
-
     def is_named(one: Mapping[str, Any]) -> bool:
         return one["name"] in names
 
@@ -172,7 +167,7 @@ def with_columns_anew(
         blocks=_blocks(baseline.blocks, made.blocks, names),
         segments=_segments(baseline.segments, names),
         rows=None if baseline.rows is None else baseline.rows.without(names),
-        labelled=labelled,
+        labelled=baseline.outcomes,
         derived=None if baseline.derived is None else baseline.derived.without(names),
         documents={**baseline.documents, CHANGES: listed},
     )

@@ -59,25 +59,6 @@ def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return np.where(known, hashes, NO_VALUE), known
 
 
-def fast_hashes(batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
-    """Return fast uint64 hashes, (rows,), for sampling only: they may collide."""
-    found = np.full(batch.num_rows, NO_VALUE)  # Of 0.0 the hash is 0, which would choose each.
-    for column in columns:
-        array = plain_array(batch.column(column))
-        if pa.types.is_string(array.type):
-            hashes = hash_texts(array)
-        elif pa.types.is_floating(array.type):
-            numbers = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-            hashes = hash_numbers(np.nan_to_num(numbers, nan=0.0))
-        elif pa.types.is_list(array.type) or pa.types.is_null(array.type):
-            continue
-        else:
-            whole = pc.fill_null(array.cast(pa.int64()), 0)
-            hashes = hash_integers(whole.to_numpy(zero_copy_only=False))
-        found = hashes + found * np.uint64(0x9E3779B97F4A7C15)
-    return found
-
-
 def is_captured(batch: pa.RecordBatch) -> bool:
     """Whether the rows are captured ones: they have a map of unfit values."""
     place = batch.schema.get_field_index(UNFIT)
