@@ -6,7 +6,6 @@ left out of spans: else their drift would alarm later.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,17 +23,6 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.engine.pooling import WindowSums
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK
-
-
-def with_annotations(digest: str, annotations: Sequence[Annotation], window: Window) -> str:
-    """Add the annotations of a window to the digest of its rows, if any of them is quiet."""
-    chosen = _of_window(annotations, window)
-    if not any(annotation.is_quiet for annotation in chosen):
-        return digest
-    hasher = hashlib.blake2b(digest.encode(), digest_size=16)
-    for annotation in sorted(chosen, key=lambda annotation: annotation.id or 0):
-        hasher.update(f"\nmark {annotation.id}".encode())
-    return hasher.hexdigest()
 
 
 def expect_annotated(report: Report, annotations: Sequence[Annotation]) -> Report:
@@ -70,7 +58,7 @@ def unexpected(
         for sums in past
         if not any(
             annotation.verdict == EXPECTED
-            for annotation in _of_window(annotations, Window(sums.start, sums.end))
+            for annotation in of_window(annotations, Window(sums.start, sums.end))
         )
     )
 
@@ -79,7 +67,7 @@ def _without_expected(counts: WindowCounts, annotations: Sequence[Annotation]) -
     if counts.start is None or counts.end is None:
         return counts
     window = Window(counts.start, counts.end)
-    chosen = _of_window(annotations, window)
+    chosen = of_window(annotations, window)
     if not chosen:
         return counts
     cells: dict[str, NDArray[np.int64]] = {}
@@ -95,7 +83,8 @@ def _without_expected(counts: WindowCounts, annotations: Sequence[Annotation]) -
     return replace(counts, cells=cells, days=days)
 
 
-def _of_window(annotations: Sequence[Annotation], window: Window) -> list[Annotation]:
+def of_window(annotations: Sequence[Annotation], window: Window) -> list[Annotation]:
+    """Return the annotations that are about a window and stand."""
     return [
         annotation
         for annotation in annotations

@@ -7,7 +7,6 @@ other.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -45,7 +44,14 @@ def command_in(folder: str, command: Sequence[str]) -> tuple[str, ...]:
 
     InputError when the installation does not allow it.
     """
-    name = command[0]
+    program = program_in(folder, command[0])
+    # A script without the right to be executed runs in this Python.
+    own = () if os.access(program, os.X_OK) else (sys.executable, "-B")
+    return (*own, str(program), *command[1:])
+
+
+def program_in(folder: str, name: str) -> Path:
+    """Return a program of the folder; InputError when the installation does not allow it."""
     if not folder:
         raise InputError(
             f'command "{name}": this installation runs none; expected a folder of programs in its '
@@ -64,23 +70,7 @@ def command_in(folder: str, command: Sequence[str]) -> tuple[str, ...]:
             f'command "{name}": not in the folder of programs; expected one of '
             f"{', '.join(known) or 'the executable files there, of which there are none'}"
         )
-    program = str((place / name).absolute())
-    # A script without the right to be executed runs in this Python.
-    own = () if os.access(program, os.X_OK) else (sys.executable, "-B")
-    return (*own, program, *command[1:])
-
-
-def with_command(digest: str, definition: MonitorDefinition, folder: str) -> str:
-    """Add the program's bytes to the digest of a window: a changed one asks another question."""
-    if definition.command is None:
-        return digest
-    found = hashlib.blake2b(digest.encode(), digest_size=16)
-    try:
-        command_in(folder, definition.command)
-        found.update((Path(folder) / definition.command[0]).read_bytes())
-    except (InputError, OSError):
-        found.update(b"\0")  # Whoever runs it says what is wrong.
-    return found.hexdigest()
+    return (place / name).absolute()
 
 
 def command_of(

@@ -5,7 +5,6 @@ A script's error may quote a record, so only its type and the script's line are 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -21,10 +20,8 @@ from driftline.errors import ConflictError, InputError, UnavailableError
 from driftline.formats.capture_line import write_line
 from driftline.formats.source import Source
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.kinds.catalog import QUALITY, scripts_listed
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.reports import Reports
-from driftline.monitors.rules.reach import scripts_named
 from driftline.monitors.run.captured_window import NO_DATA
 from driftline.storage import is_remote
 
@@ -86,23 +83,6 @@ def postprocess_report(
     with TemporaryDirectory(prefix="driftline-report-") as place:
         report.save(place)
         postprocess(script, place, quiet=quiet, discreet=discreet)
-
-
-def with_scripts(
-    digest: str, definition: MonitorDefinition, baseline: Baseline, folder: str
-) -> str:
-    """Add the scripts' text to the digest of a window: changed ones ask another question."""
-    found = hashlib.blake2b(digest.encode(), digest_size=16)
-    named = [name for name in (definition.preprocess, definition.postprocess) if name is not None]
-    named += scripts_named(definition.rules)
-    if definition.kind == QUALITY:
-        named += scripts_listed(baseline)
-    for name in named:
-        try:
-            found.update(script_in(folder, name).read_bytes())
-        except (InputError, OSError):
-            found.update(b"\0")  # Whoever runs it says what is wrong.
-    return found.hexdigest() if named else digest
 
 
 def _records(root: str, endpoint: str, window: Window) -> Iterator[Record]:

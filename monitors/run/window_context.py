@@ -9,16 +9,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 import driftline
 from driftline.baseline import store
+from driftline.baseline.scripting import script_in
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.erasures import removal_version
 from driftline.capture.erasure.pending import is_clearing
 from driftline.capture.windows.window import Window, WindowRead
 from driftline.database.engine import read_connection
+from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.check_context import Predictor
@@ -27,14 +31,15 @@ from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.engine.pooling import MOST_PAST
 from driftline.monitors.executions import EMPTY, Execution, find
 from driftline.monitors.external.source import UNLIMITED, Access
+from driftline.monitors.kinds.catalog import QUALITY, scripts_listed
 from driftline.monitors.results.violation import plural
-from driftline.monitors.run.apply_annotations import with_annotations
+from driftline.monitors.rules.reach import scripts_named
+from driftline.monitors.run.apply_annotations import of_window
 from driftline.monitors.run.captured_window import read_captured
-from driftline.monitors.run.commands import with_command
+from driftline.monitors.run.commands import program_in
 from driftline.monitors.run.described import execution_id
 from driftline.monitors.run.past_windows import RETENTION, WindowHistory, read_history, windows_read
 from driftline.monitors.run.progress import Progress
-from driftline.monitors.run.record_scripts import with_scripts
 from driftline.monitors.run.window_queue import Claim
 from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import REQUESTED
@@ -113,9 +118,7 @@ def read_context(
     with read_connection(job.engine) as connection:
         since = moment_before(window.start, max(windows_read(window), MOST_PAST) * window.length)
         annotations = annotations_between(connection, definition.name, since, window.end)
-        digest = with_scripts(captured.digest, definition, baseline, job.scripts_dir)
-        digest = with_command(digest, definition, job.commands_dir)
-        read = replace(captured, digest=with_annotations(digest, annotations, window))
+        read = replace(captured, digest=_digest(job, baseline, captured, annotations))
         identity = execution_id(definition, baseline.version, window, read.digest)
         earlier = find(connection, identity)
         if earlier is not None and _answers(earlier):
@@ -138,6 +141,36 @@ def read_context(
         f"readable; {read.labelled_count:,} with a label"
     )
     return context
+
+
+def _digest(
+    job: Job, baseline: Baseline, captured: WindowRead, annotations: Sequence[Annotation]
+) -> str:
+    """Digest the rows, the programs, and the annotations of the window if any of them is quiet.
+
+    What has changed asks another question.
+    """
+    definition = job.definition
+    names = [definition.preprocess, definition.postprocess, *scripts_named(definition.rules)]
+    names += scripts_listed(baseline) if definition.kind == QUALITY else ()
+    files = [partial(script_in, job.scripts_dir, name) for name in names if name is not None]
+    if definition.command is not None:
+        files.append(partial(program_in, job.commands_dir, definition.command[0]))
+    parts = [_content(file) for file in files]
+    own = of_window(annotations, job.window)
+    if any(one.is_quiet for one in own):
+        parts += sorted(f"\nmark {one.id}".encode() for one in own)
+    found = hashlib.blake2b(captured.digest.encode(), digest_size=16)
+    for part in parts:
+        found.update(part)
+    return found.hexdigest() if parts else captured.digest
+
+
+def _content(file: Callable[[], Path]) -> bytes:
+    try:
+        return file().read_bytes()
+    except (InputError, OSError):
+        return b"\0"  # Whoever runs it says what is wrong.
 
 
 def _answers(execution: Execution) -> bool:
