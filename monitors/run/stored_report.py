@@ -41,6 +41,11 @@ from driftline.stats.distances.units import UnitChange
 # Begin the keys of a column's numbers: the distance, the share of rows without a value, the mean.
 DISTANCE, MISSING, MEAN = "distance / ", "share missing / ", "mean / "
 ABSENT = "not in the data"
+# What capture counted, by the same name in the document.
+COUNTS = (
+    "late_count", "unparsed_count", "labelled_count", "unfit_label_count", "disputed_label_count",
+    "stray_label_count",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,9 @@ class StoredReport:
     late_count: int = 0
     unparsed_count: int = 0
     labelled_count: int = 0
+    unfit_label_count: int = 0
+    disputed_label_count: int = 0
+    stray_label_count: int = 0
     violations: tuple[Violation, ...] = ()
     expected_violations: tuple[Violation, ...] = ()
     expected_by: tuple[int | None, ...] = ()
@@ -290,8 +298,8 @@ def report_of(document: Mapping[str, Any]) -> StoredReport:
     for one in features:
         del one["ratio"]
     return StoredReport(
-        **{name: document[name] for name in ("cause", "late_count", "unparsed_count")},
-        labelled_count=document["labelled_count"],
+        **{name: document[name] for name in COUNTS},
+        cause=document["cause"],
         violations=tuple(map(_violation, document["violations"])),
         expected_violations=tuple(map(_violation, expected)),
         expected_by=tuple(one["mark"]["id"] for one in expected),
