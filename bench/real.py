@@ -272,7 +272,7 @@ def replayed(rows: pd.DataFrame, table: Table) -> dict[int, list[str]]:
         reference_until=(until + shift).to_pydatetime(),
     )  # fmt: skip
     return {
-        int((one.start - until - shift) / WEEK): [alarm.column for alarm in one.alarms]
+        int((one.window.start - until - shift) / WEEK): [alarm.feature_name for alarm in one.alarms]
         for one in found.alarms
     }
 

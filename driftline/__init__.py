@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from driftline.errors import DriftlineError as DriftlineError
     from driftline.errors import InputError as InputError
     from driftline.formats.source import Files as Files
+    from driftline.monitors.backtest.backtest import BacktestOptions as BacktestOptions
     from driftline.monitors.backtest.backtest import backtest as backtest
-    from driftline.monitors.backtest.options import BacktestOptions as BacktestOptions
     from driftline.monitors.backtest.outcome import Backtest as Backtest
     from driftline.monitors.check import check as check
     from driftline.monitors.check import check_all as check_all
@@ -51,8 +51,7 @@ _HOMES = {
     "driftline.capture.tap.tap": "Capture",
     "driftline.errors": "DriftlineError InputError",
     "driftline.formats.source": "Files",
-    "driftline.monitors.backtest.backtest": "backtest",
-    "driftline.monitors.backtest.options": "BacktestOptions",
+    "driftline.monitors.backtest.backtest": "backtest BacktestOptions",
     "driftline.monitors.backtest.outcome": "Backtest",
     "driftline.monitors.check": "check check_all",
     "driftline.monitors.distance": "distance distances",

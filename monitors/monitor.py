@@ -39,7 +39,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location, locate
 from driftline.formats.source import Source, open_source
 from driftline.monitors.check import opened_baseline
-from driftline.monitors.check_context import CheckContext, EarlierRows, Predictor
+from driftline.monitors.check_context import CheckContext, EarlierRows, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
@@ -158,6 +158,11 @@ class Monitor:
         """The kind of monitor, by its name."""
         return self._definition.kind
 
+    @property
+    def false_alarms_per_year(self) -> float:
+        """How many are accepted on data that do not change."""
+        return self._definition.false_alarms_per_year
+
     def check(self, window: object, *, time: object, until: object = None) -> Report:
         """Judge the next window, together with those before it, and keep what it shows.
 
@@ -190,11 +195,18 @@ class Monitor:
         known = self.baseline.signature
         source = open_source(window, signature=known.as_sent() if known.columns else None)
         self._warn_of_times(source, span)
+        return self.judge(span, source, lambda past: self._evaluate(source, span, past))
+
+    def judge(
+        self, span: Window, source: Source, evaluate: Callable[[PastWindows], Report]
+    ) -> Report:
+        """Judge a window by a function of the windows before it, and keep what it shows."""
         with self._lock:
             with self._engine.connect() as connection:
                 self._warn_of_overlaps(connection, span)
                 history = self._history(connection, span, source)
-            report = recognize_causes(self._evaluate(source, span, history), history.causes)
+            past = history.past(self._pooled(history, span), self._drift_tests)
+            report = recognize_causes(evaluate(past), history.causes)
             if report.row_count:  # As the service, which does not judge a window without rows.
                 with self._engine.begin() as connection:
                     self._keep(connection, span, history, report)
@@ -330,20 +342,23 @@ class Monitor:
             connection, self._definition, self.baseline, span, row_count=rows, annotations=()
         )
 
-    def _evaluate(self, source: Source, span: Window, history: WindowHistory) -> Report:
-        pooled = None
-        if history.pooled is not None:
-            tables = [
-                self._rows[one]
-                for one in sorted(self._rows, key=lambda one: one.start)
-                if one.length == span.length
-                and history.pooled.start <= one.start
-                and one.end <= span.start
-            ]
-            pooled = EarlierRows(
-                history.pooled.start,
-                lambda: (batch for table in tables for batch in table.to_batches()),
-            )
+    def _pooled(self, history: WindowHistory, span: Window) -> EarlierRows | None:
+        """Return the rows of earlier windows that are judged with a window's."""
+        if history.pooled is None:
+            return None
+        tables = [
+            self._rows[one]
+            for one in sorted(self._rows, key=lambda one: one.start)
+            if one.length == span.length
+            and history.pooled.start <= one.start
+            and one.end <= span.start
+        ]
+        return EarlierRows(
+            history.pooled.start,
+            lambda: (batch for table in tables for batch in table.to_batches()),
+        )
+
+    def _evaluate(self, source: Source, span: Window, past: PastWindows) -> Report:
         rows = Rows(
             source.batches, source.parts, row_count=source.row_count, facts=WindowFacts(span),
             time_column=self.baseline.signature.event_time,
@@ -357,7 +372,7 @@ class Monitor:
             rules=self.rules,
             reach=EVERYTHING,
             segments=self._definition.segments,
-            past=history.past(pooled, self._drift_tests),
+            past=past,
         )
         return self._definition.kind_value.evaluate(context)
 

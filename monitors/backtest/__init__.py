@@ -1,1 +1,1 @@
-"""Backtests: a monitor's rule on past data, compared with other rules."""
+"""Backtests: what a monitor would have said of past windows."""

@@ -1,48 +1,72 @@
-"""``driftline.backtest``: a monitor's drift test on past data, window by window."""
+"""``driftline.backtest``: past windows judged in order, as a monitor would have judged them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from os import PathLike, fspath
 from typing import Unpack
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.constraints import is_compared
-from driftline.baseline.engine import InProcess
-from driftline.baseline.gather import Meter, gather
 from driftline.baseline.schema import find_column
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import UNFIT, Window
+from driftline.baseline.times import EPOCH
+from driftline.capture.windows.window import Window, WindowRead
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
-from driftline.formats.parts import stream_parts
 from driftline.formats.source import Source, open_source
-from driftline.monitors.backtest.history import History, HistoryCounter
-from driftline.monitors.backtest.options import BacktestOptions
-from driftline.monitors.backtest.outcome import Backtest
-from driftline.monitors.backtest.replay import replay
-from driftline.monitors.backtest.spans import Spans, spans_of
-from driftline.monitors.day_test.day_test import DayTest
+from driftline.monitors.backtest.outcome import Backtest, Verdict
+from driftline.monitors.check_context import PastWindows
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift import reference_columns
-from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
-from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.external.source import UNLIMITED, Access
-from driftline.monitors.kinds.data_quality.day_checks import day_counter, day_test_of
-from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
-from driftline.monitors.kinds.data_quality.judgement import tolerance_of
-from driftline.monitors.kinds.data_quality.segments import segment_plan
-from driftline.monitors.run.captured_window import read_captured
+from driftline.monitors.kinds.command.kind import KIND as COMMAND
+from driftline.monitors.monitor import Monitor
+from driftline.monitors.report.report import Report
+from driftline.monitors.run.captured_window import evaluate_captured, read_captured
+from driftline.monitors.schedule import UTC_NAME, Schedule, due_windows
 from driftline.roles import Roles, UntimedRoleArguments
 from driftline.signature import Signature
 
-EVENT_TIME = "event_time"
+YEAR = timedelta(days=365.25)
+UNITS = {"m": (1, "minute"), "h": (1, "hour"), "d": (1, "day"), "w": (7, "day")}
+# More windows than a year has minutes: a date far off, or a length that was meant otherwise.
+MOST_WINDOWS = 600_000
+# Far from the ends of the calendar, where times of other zones cannot be told in UTC.
+FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+# A timetable that fires on 29 February alone has windows of four years.
+MICROSECOND, LONGEST = timedelta(microseconds=1), timedelta(days=4 * 366)
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOptions:
+    """What is asked of a backtest besides the data.
+
+    Parameters
+    ----------
+    start, end
+        Only windows within this half-open span, aware; None: all.
+    progress
+        Called with rows judged and rows in total (None when not known).
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+    progress: Callable[[int, int | None], None] | None = None
+
+    def __post_init__(self) -> None:
+        for what, value in (("from", self.start), ("to", self.end)):
+            if value is not None and value.tzinfo is None:
+                raise InputError(f"{what} {value} has no time zone; expected one such as UTC")
+            if value is not None and not FIRST <= value <= LAST:
+                raise InputError(f"{what} {value}; expected a time from 1900 to 2199")
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise InputError(f"from {self.start} to {self.end}; expected the end after the start")
 
 
 def backtest(
@@ -52,6 +76,7 @@ def backtest(
     timestamp: str,
     reference_until: datetime | None = None,
     window: str = "1d",
+    kind: str | None = None,
     false_alarms_per_year: float = 1.0,
     options: BacktestOptions | None = None,
     **roles: Unpack[UntimedRoleArguments],
@@ -61,7 +86,7 @@ def backtest(
     Parameters
     ----------
     data
-        Whatever `driftline.check` takes; read once, and twice more for a baseline.
+        Whatever `driftline.check` takes. The rows are held in memory.
     reference
         A baseline, or the folder of one; None: it is made of the data before ``reference_until``.
     timestamp
@@ -70,10 +95,12 @@ def backtest(
         Where the reference ends and the history begins, aware.
     window
         Length of a window, such as "1h", "1d" or "1w", or a timetable "cron(...)".
+    kind
+        Of the monitor; when missing, what the baseline is of.
     false_alarms_per_year
         How many violations a year are accepted on data that do not change.
     options
-        Span and tolerance.
+        The span.
     **roles
         ``label=``, ``prediction=``, ``id=``, ``exclude=`` and so on, as for `Baseline.fit`;
         for a baseline that is made here.
@@ -92,7 +119,8 @@ def backtest(
         reference,
         named,
         reference_until=reference_until,
-        spans=spans_of(window),
+        schedule=schedule_of(window),
+        kind=kind,
         false_alarms_per_year=false_alarms_per_year,
         options=options or BacktestOptions(),
     )
@@ -104,10 +132,10 @@ def backtest_roles(
     roles: Roles,
     *,
     reference_until: datetime | None,
-    spans: Spans,
-    false_alarms_per_year: float,
+    schedule: Schedule,
+    kind: str | None = None,
+    false_alarms_per_year: float = 1.0,
     options: BacktestOptions,
-    monitor: str = "",
 ) -> Backtest:
     """Judge past data as `backtest` does, with the roles as one value."""
     if roles.timestamp is None:
@@ -122,24 +150,39 @@ def backtest_roles(
         raise InputError(
             "backtest: a baseline and roles beside the timestamp; the baseline has its own roles"
         )
-    if reference is None:
-        assert reference_until is not None
+    if reference_until is not None:
         source = open_source(data)
         find_column(roles.timestamp, source.schema.names, what="timestamp")
         baseline = Baseline.of(_before(source, roles.timestamp, reference_until), roles)
         options = replace(options, start=max(reference_until, options.start or reference_until))
     else:
+        assert reference is not None
         baseline = (
             reference if isinstance(reference, Baseline) else Baseline.load(fspath(reference))
         )
-        source = open_source(data, signature=baseline.signature)
-        find_column(roles.timestamp, source.schema.names, what="timestamp")
-    budget = Budget(false_alarms_per_year, spans.windows_per_year)
-    day_test = day_test_of(baseline, spans.usual_length, budget)
-    counter = _counter(baseline, spans, options, roles.timestamp, day_test)
-    meter = Meter(options.progress, source.row_count)
-    history = gather(counter, source.parts(), InProcess(), meter.tell).result()
-    return _judged(monitor, baseline, spans, budget, options, history, day_test)
+    monitor = Monitor(
+        baseline, kind=kind, period=usual_length(schedule),
+        false_alarms_per_year=false_alarms_per_year,
+    )  # fmt: skip
+    source = open_source(data, signature=baseline.signature.as_sent())
+    find_column(roles.timestamp, source.schema.names, what="timestamp")
+    rows = pa.Table.from_batches(source.batches(), source.schema)
+    times, _ = coerce(rows.column(roles.timestamp).combine_chunks(), "timestamp")
+    undated = times.null_count
+    order = pc.sort_indices(times)[: len(times) - undated]  # Those without a time come last.
+    rows, times_us = rows.take(order), times.take(order).cast(pa.int64()).to_numpy()
+    if baseline.signature.get(roles.timestamp) is None:
+        rows = rows.drop_columns([roles.timestamp])
+    verdicts = []
+    for span in _spans(schedule, times_us, options):
+        ends = [(moment - EPOCH) // MICROSECOND for moment in (span.start, span.end)]
+        first, last = np.searchsorted(times_us, ends).tolist()
+        if last > first:
+            part = rows.slice(first, last - first)
+            verdicts.append(Verdict.of(span, monitor.check(part, time=span.start, until=span.end)))
+            if options.progress is not None:
+                options.progress(last, len(times_us))
+    return _outcome("", monitor, schedule, verdicts, undated)
 
 
 def backtest_captured(
@@ -149,97 +192,81 @@ def backtest_captured(
     signature: Signature | None,
     options: BacktestOptions,
     *,
-    spans: Spans | None = None,
+    schedule: Schedule | None = None,
     access: Access = UNLIMITED,
 ) -> Backtest:
-    """Judge a captured period as a monitor of data quality would have done, or with other windows.
+    """Judge a captured period as the monitor would have done, or with other windows.
 
-    `spans` replaces the monitor's timetable.
+    `schedule` replaces the monitor's timetable. Declared rules are left out: what they may read, a
+    scheduler's settings say.
     """
     name = f'monitor "{definition.name}"'
-    if not definition.kind_value.judges_columns or definition.compat:
-        kind = "compat" if definition.compat else f'kind "{definition.kind}"'
-        raise InputError(f'{name}: {kind}; a backtest replays "data-quality" without compat')
+    if definition.compat or definition.kind_value is COMMAND:
+        made = "compat" if definition.compat else "a command"
+        raise InputError(f"{name}: {made} judges its rows; a backtest replays the kinds' own tests")
     if definition.preprocess is not None:
         raise InputError(f"{name}: a script makes its rows; a backtest replays captured ones only")
     if options.start is None or options.end is None:
         raise InputError(f"{name}: no from or to; expected the captured period to replay")
-    cut = spans or Spans(schedule=definition.timetable)
-    window = Window(options.start, options.end)
-    read = read_captured(root, definition, window, signature, baseline, access)
-    plan = segment_plan(baseline, definition.segments)
-    budget = Budget(definition.false_alarms_per_year, cut.windows_per_year)
-    own = budget if plan is None else plan.whole(budget)
-    day_test = day_test_of(baseline, cut.usual_length, own)
-    counter = _counter(baseline, cut, options, EVENT_TIME, day_test, unfit=UNFIT)
-    meter = Meter(options.progress, read.row_count)
-    history = gather(counter, stream_parts(read.batches()), InProcess(), meter.tell).result()
-    return _judged(definition.name, baseline, cut, own, options, history, day_test)
-
-
-def _counter(
-    baseline: Baseline,
-    spans: Spans,
-    options: BacktestOptions,
-    time: str,
-    day_test: DayTest | None,
-    unfit: str | None = None,
-) -> partial[HistoryCounter]:
-    """Return a factory of history counters."""
-    return partial(
-        HistoryCounter, baseline.cells, spans, time, options.between_us, unfit,
-        day_counter(day_test, time),
+    schedule = schedule or definition.timetable
+    monitor = Monitor(
+        baseline, kind=definition.kind, period=usual_length(schedule),
+        false_alarms_per_year=definition.false_alarms_per_year, segments=definition.segments,
     )  # fmt: skip
+    asked = replace(
+        definition, rules=(), schedule=schedule.expression, time_zone=schedule.time_zone
+    )
+    verdicts = []
+    for span in due_windows(schedule, options.start, options.end):
+        read = read_captured(root, asked, span, signature, baseline, access)
+        if read.row_count:
+            source = Source(read.schema, read.batches, row_count=read.row_count)
+            evaluate = partial(_evaluated, asked, baseline, read)
+            report = monitor.judge(span, source, evaluate)
+            verdicts.append(Verdict.of(span, report))
+    return _outcome(definition.name, monitor, schedule, verdicts, 0)
 
 
-def _judged(
-    monitor: str,
-    baseline: Baseline,
-    spans: Spans,
-    budget: Budget,
-    options: BacktestOptions,
-    history: History,
-    day_test: DayTest | None,
+def _evaluated(
+    definition: MonitorDefinition, baseline: Baseline, read: WindowRead, past: PastWindows
+) -> Report:
+    return evaluate_captured(definition, baseline, read, predict=None, seed=0, past=past)
+
+
+def _outcome(
+    name: str, monitor: Monitor, schedule: Schedule, verdicts: list[Verdict], undated: int
 ) -> Backtest:
-    """Judge the counted windows, in order of time."""
-    if not len(history.starts):
-        undated = f" ({history.undated_count:,} rows have no time)" if history.undated_count else ""
-        raise InputError(f"no window has rows in the span that is asked for{undated}")
-    drift_test = drift_test_of(
-        baseline,
-        history.cells,
-        length=spans.usual_length,
-        budget=budget,
-        tolerance=options.tolerance,
-    )
-    if not drift_test.references:
-        raise InputError(
-            "none of the data's columns is judged by the baseline; expected one at least"
-        )
-    windows = _shortened(history, baseline, day_test)
-    verdicts = tuple(replay(drift_test, windows, day_test))
+    if not verdicts:
+        rows = f" ({undated:,} rows have no time)" if undated else ""
+        raise InputError(f"no window has rows in the span that is asked for{rows}")
     return Backtest(
-        monitor=monitor,
-        baseline_version=baseline.version,
-        window=spans.label,
-        false_alarms_per_year=budget.false_alarms_per_year,
-        columns=tuple(drift_test.references),
-        verdicts=verdicts,
-        undated_count=history.undated_count,
-        reference_dated=baseline.blocks is not None,
+        monitor=name,
+        kind=monitor.kind,
+        baseline_version=monitor.baseline.version,
+        window=schedule.expression,
+        false_alarms_per_year=monitor.false_alarms_per_year,
+        verdicts=tuple(verdicts),
+        undated_count=undated,
+        reference_dated=monitor.baseline.blocks is not None,
     )
 
 
-def _shortened(
-    history: History, baseline: Baseline, day_test: DayTest | None
-) -> Iterator[WindowCounts]:
-    """Return the windows as a monitor counts them, with long runs cut: they are no drift."""
-    known = baseline.profile.columns if baseline.profile else {}
-    references = reference_columns(baseline)
-    for start, window in zip(history.starts.tolist(), history.windows(day_test), strict=True):
-        keys = ((name, (start, name)) for name in window.cells)
-        runs = {name: history.runs[key] for name, key in keys if key in history.runs}
-        yield shortened_runs(window, runs, known, references)
+def _spans(schedule: Schedule, times_us: np.ndarray, options: BacktestOptions) -> Iterator[Window]:
+    """Return the windows of ascending times within the span that is asked for."""
+    if not len(times_us):
+        return
+    first, last = (EPOCH + int(one) * MICROSECOND for one in times_us[[0, -1]])
+    begin = schedule.fired_before(first) or first - LONGEST
+    end = options.end or last + LONGEST
+    for count, span in enumerate(due_windows(schedule, max(begin, options.start or begin), end)):
+        if span.start > last:
+            return
+        if count > MOST_WINDOWS:
+            raise InputError(
+                f"times from {first:%Y-%m-%d} to {last:%Y-%m-%d}: more than {MOST_WINDOWS:,} "
+                "windows; expected fewer: give a shorter span, or longer windows"
+            )
+        yield span
 
 
 def _before(source: Source, column: str, until: datetime) -> Source:
@@ -259,35 +286,28 @@ def _before(source: Source, column: str, until: datetime) -> Source:
     return Source(source.schema, rows, source.textual)
 
 
-def drift_test_of(
-    baseline: Baseline,
-    present: Iterable[str],
-    *,
-    length: timedelta,
-    budget: Budget,
-    tolerance: float | None = None,
-) -> DriftTest:
-    """Return the drift test of the columns in the data, for windows of a length.
+def schedule_of(window: str, time_zone: str = UTC_NAME) -> Schedule:
+    """Read a length such as ``1h``, ``30m``, ``1d`` or ``2w``, or a timetable.
 
-    `tolerance` replaces that of the constraints for every column.
+    Windows of a length start at multiples of it since 1970, UTC. `time_zone` is that of a cron
+    expression.
     """
-    known, there = reference_columns(baseline), set(present)
-    judged = [
-        column
-        for column in baseline.signature.columns
-        if column.name in known
-        and column.name in there
-        and is_compared(baseline.constraints, column)
-    ]
-    tolerances = {
-        one.name: tolerance_of(baseline.constraints, one) if tolerance is None else tolerance
-        for one in judged
-    }
-    return DriftTest(
-        {one.name: known[one.name] for one in judged},
-        baseline.blocks,
-        length,
-        budget,
-        tolerances,
-        SCALES,
-    )
+    if window.strip().casefold()[:4] == "cron":
+        return Schedule(window, time_zone)
+    if window.strip().casefold()[:4] == "rate":
+        return Schedule(window)
+    found = re.fullmatch(r"([1-9]\d{0,5})([mhdw])", window.strip())
+    if found is None:
+        raise InputError(f'window "{window}"; expected a length such as 30m, 1h, 1d or 1w')
+    times, unit = UNITS[found[2]]
+    count = int(found[1]) * times
+    return Schedule(f"rate({count} {unit}{'s' if count > 1 else ''})")
+
+
+def usual_length(schedule: Schedule) -> timedelta:
+    """Return the length of a timetable's window, or the mean length over a year."""
+    if not schedule.is_recurring:
+        raise InputError(
+            f'schedule "{schedule.expression}" cuts no windows; give their length, such as 1d'
+        )
+    return YEAR / schedule.windows_per_year

@@ -1,19 +1,55 @@
-"""The result of a backtest, as values, plain JSON, and lines of text."""
+"""The result of a backtest, as values and plain JSON."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from itertools import pairwise
 
-from driftline.monitors.backtest.replay import ALARM, Verdict
-from driftline.monitors.day_test.day_test import DayFinding
-from driftline.monitors.drift_test.detectability import UNDECIDABLE
-from driftline.monitors.drift_test.drift import ColumnDrift
-from driftline.monitors.drift_test.drift_test import INSUFFICIENT
-from driftline.monitors.kinds.data_quality.checks import day_words, drift_words
+from driftline.capture.windows.window import Window
+from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import INSUFFICIENT
+from driftline.monitors.results.violation import Violation
+
+# Of a window; the last, as `INSUFFICIENT`, is no pass.
+ALARM, QUIET, UNDECIDABLE = "alarm", "quiet", "undecidable"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The monitor's verdict on one window.
+
+    Parameters
+    ----------
+    window
+        Its span.
+    row_count
+        Rows in it.
+    state
+        "alarm", "quiet", or what is no pass: "insufficient_data", and "undecidable" where nothing
+        could have been a violation, whatever the values.
+    alarms
+        Its violations, as the monitor reports them.
+    unjudged
+        Columns or metrics that it did not judge.
+    """
+
+    window: Window
+    row_count: int
+    state: str
+    alarms: tuple[Violation, ...]
+    unjudged: frozenset[str]
+
+    @classmethod
+    def of(cls, window: Window, report: Report) -> Verdict:
+        """Read a window's report."""
+        state = ALARM if report.violations else QUIET
+        if not report.decided:
+            is_few = any(one.reason == INSUFFICIENT for one in report.unjudged)
+            state = INSUFFICIENT if is_few else UNDECIDABLE
+        unjudged = frozenset(one.name for one in report.unjudged)
+        return cls(window, report.row_count, state, tuple(report.violations), unjudged)
 
 
 @dataclass(frozen=True)
@@ -24,14 +60,14 @@ class Backtest:
     ----------
     monitor
         Its name, or "" when there is none.
+    kind
+        Of the monitor.
     baseline_version
         What was expected.
     window
         How time is cut, in words: "1d", or the timetable.
     false_alarms_per_year
         The budget: what is accepted on data that do not change.
-    columns
-        Those that are compared.
     verdicts
         One for each window that has rows, in order.
     undated_count
@@ -41,10 +77,10 @@ class Backtest:
     """
 
     monitor: str
+    kind: str
     baseline_version: str
     window: str
     false_alarms_per_year: float
-    columns: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     undated_count: int = 0
     reference_dated: bool = True
@@ -52,97 +88,61 @@ class Backtest:
     @property
     def alarms(self) -> tuple[Verdict, ...]:
         """The windows that would have alarmed."""
-        return tuple(verdict for verdict in self.verdicts if verdict.state == ALARM)
+        return tuple(one for one in self.verdicts if one.state == ALARM)
 
     @property
     def episode_count(self) -> int:
-        """Number of runs of consecutive alarming windows."""
-        alarming = [verdict.state == ALARM for verdict in self.verdicts]
-        starts = zip([False, *alarming], alarming, strict=False)
-        return sum(now and not before for before, now in starts)
+        """Runs of windows that alarm, one after the other."""
+        loud = [False, *(one.state == ALARM for one in self.verdicts)]
+        return sum(now and not before for before, now in pairwise(loud))
 
     @property
     def alarms_by_column(self) -> dict[str, int]:
-        """Number of windows in which each column alarms, most first."""
-        counts = Counter(alarm.column for verdict in self.alarms for alarm in verdict.alarms)
-        return dict(counts.most_common())
-
-    @property
-    def insufficient_count(self) -> int:
-        """Windows with too few rows to be judged."""
-        return sum(verdict.state == INSUFFICIENT for verdict in self.verdicts)
-
-    @property
-    def undecidable_count(self) -> int:
-        """Windows in which no column could alarm, because all vary too much."""
-        return sum(verdict.state == UNDECIDABLE for verdict in self.verdicts)
+        """In how many windows each column, or metric, alarms, most first."""
+        names = ({alarm.feature_name for alarm in one.alarms} for one in self.alarms)
+        return dict(Counter(name for found in names for name in sorted(found)).most_common())
 
     @property
     def unjudged(self) -> tuple[str, ...]:
-        """The columns that could alarm in no window."""
-        judged = frozenset[str]().union(*(verdict.judged for verdict in self.verdicts))
-        return tuple(name for name in self.columns if name not in judged)
+        """The columns or metrics that were judged in no window."""
+        found = [one.unjudged for one in self.verdicts]
+        return tuple(sorted(frozenset.intersection(*found))) if found else ()
 
     def as_dict(self) -> dict[str, object]:
         """Return plain JSON values."""
+        states = Counter(one.state for one in self.verdicts)
         return {
             "monitor": self.monitor,
+            "kind": self.kind,
             "baseline_version": self.baseline_version,
             "window": self.window,
             "false_alarms_per_year": self.false_alarms_per_year,
-            "columns": list(self.columns),
             "window_count": len(self.verdicts),
             "unjudged": list(self.unjudged),
             "alarm_count": len(self.alarms),
             "episode_count": self.episode_count,
             "alarms_by_column": self.alarms_by_column,
-            "insufficient_count": self.insufficient_count,
-            "undecidable_count": self.undecidable_count,
+            "insufficient_count": states[INSUFFICIENT],
+            "undecidable_count": states[UNDECIDABLE],
             "undated_count": self.undated_count,
             "reference_dated": self.reference_dated,
-            "windows": [_window(verdict) for verdict in self.verdicts],
+            "windows": [_window(one) for one in self.verdicts],
         }
-
-    def to_json(self) -> str:
-        """Write it as JSON."""
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
-
-
-def cause_of(alarm: ColumnDrift | DayFinding) -> str:
-    """Describe what has drifted, in the words of the monitor's violations."""
-    if isinstance(alarm, DayFinding):
-        return f"{alarm.column}: {day_words(alarm)}, since {alarm.since:%Y-%m-%d %H:%M} UTC"
-    return f"{alarm.column}: {drift_words(alarm)}"
 
 
 def _window(verdict: Verdict) -> Mapping[str, object]:
     return {
-        "start": _text(verdict.start),
-        "end": _text(verdict.end),
+        "start": verdict.window.start.isoformat(),
+        "end": verdict.window.end.isoformat(),
         "row_count": verdict.row_count,
         "state": verdict.state,
-        "strength": verdict.strength,
-        "alarms": [_alarm(alarm) for alarm in verdict.alarms],
+        "alarms": [
+            {
+                "column": one.feature_name,
+                "check": one.constraint_check_type,
+                "severity": one.severity,
+                "cause": f"{one.feature_name}: {one.cause or one.description}",
+            }
+            for one in verdict.alarms
+        ],
     }
-
-
-def _alarm(alarm: ColumnDrift | DayFinding) -> Mapping[str, object]:
-    head = {"column": alarm.column, "cause": cause_of(alarm)}
-    if isinstance(alarm, DayFinding):
-        return {**head, **alarm.to_dict()}
-    return {
-        **head,
-        "distance": alarm.distance,
-        "bound": alarm.bound,
-        "p_value": alarm.p_value,
-        "share_reference": alarm.share_reference,
-        "share_window": alarm.share_window,
-        "share_low": alarm.share_interval[0],
-        "share_high": alarm.share_interval[1],
-        "window_count": alarm.window_count,
-        "since": _text(alarm.since),
-    }
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

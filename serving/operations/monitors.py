@@ -22,9 +22,11 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import NEW_NORMAL, TEXT_MAX, Annotation
 from driftline.monitors.annotations.store import get_annotation, list_annotations
-from driftline.monitors.backtest.backtest import backtest_captured
-from driftline.monitors.backtest.options import BacktestOptions
-from driftline.monitors.backtest.spans import spans_of
+from driftline.monitors.backtest.backtest import (
+    BacktestOptions,
+    backtest_captured,
+    schedule_of,
+)
 from driftline.monitors.executions import (
     EndedExecution,
     Execution,
@@ -205,7 +207,6 @@ def backtest_monitor(
     start: From,
     end: To,
     window: Annotated[str | None, "Other windows than the monitor's: 1h or 1d."] = None,
-    tolerance: Annotated[float | None, "Another tolerance of all columns, such as 0.02."] = None,
 ) -> Json:
     """Judge a captured period as the monitor would have done; nothing is recorded."""
     context, definition = services.context, declared_monitor(services.context, name)
@@ -215,8 +216,8 @@ def backtest_monitor(
         definition,
         baselines.get(context.root, definition.baseline, definition.baseline_version),
         require_signature(context.engine, definition.endpoint) if is_captured else None,
-        BacktestOptions(start=start, end=end, tolerance=tolerance),
-        spans=None if window is None else spans_of(window, definition.time_zone),
+        BacktestOptions(start=start, end=end),
+        schedule=None if window is None else schedule_of(window, definition.time_zone),
         access=context.access,
     ).as_dict()
 

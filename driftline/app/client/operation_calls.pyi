@@ -260,7 +260,7 @@ class OperationCalls(ServerCalls):
     def progress(self, name: str) -> Json:
         """List the windows that are being judged, for two seconds at least, and what waits."""
 
-    def backtest_monitor(self, name: str, start: datetime, end: datetime, *, window: str | None = ..., tolerance: float | None = ...) -> Json:
+    def backtest_monitor(self, name: str, start: datetime, end: datetime, *, window: str | None = ...) -> Json:
         """Judge a captured period as the monitor would have done; nothing is recorded."""
 
     def marks(self, name: str, *, verdict: Literal['expected', 'harmful', 'new-normal'] | None = ..., limit: int | None = ...) -> list[Json]:

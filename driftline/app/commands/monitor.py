@@ -137,15 +137,15 @@ def backtest(
     window: Annotated[
         str | None, "--window", "Length of a window, 1h or 1d, or cron(…), rate(…)."
     ] = None,
-    tolerance: Annotated[float | None, "--tolerance", "Of all columns, such as 0.02."] = None,
+    kind: Annotated[str | None, "--kind", "With --data: of the monitor."] = None,
     *,
     roles: Roles,
 ) -> Answer:
     """Show what a monitor would have done, window by window; nothing is recorded.
 
-    Drift is replayed by the monitor's own rule; checks of types and declared rules are not. NAME
-    replays captured rows of --from to --to by the server. With --data a file of your own is
-    replayed here: --timestamp names its times, --baseline or --reference-until what is expected.
+    All of the kind's own checks are replayed; declared rules are not. NAME replays captured rows of
+    --from to --to by the server. With --data a file of your own is replayed here: --timestamp names
+    its times, --baseline or --reference-until what is expected.
     Ends with 1 when a window would have alarmed, with 3 when none could be judged.
 
     Example: driftline monitor backtest --data flights.parquet --timestamp time --reference-until
@@ -154,9 +154,11 @@ def backtest(
     since, until = moment(start, "--from"), moment(end, "--to")
     if data and name is None:
         # Heavy, and of no use to the other commands on monitors.
-        from driftline.monitors.backtest.backtest import backtest_roles
-        from driftline.monitors.backtest.options import BacktestOptions
-        from driftline.monitors.backtest.spans import spans_of
+        from driftline.monitors.backtest.backtest import (
+            BacktestOptions,
+            backtest_roles,
+            schedule_of,
+        )
 
         options.open_places(*data, baseline, config_file=client.config_file)
         with progress("reading") as advance:
@@ -165,10 +167,9 @@ def backtest(
                 baseline,
                 roles,
                 reference_until=moment(reference_until, "--reference-until"),
-                spans=spans_of(window or "1d", "UTC"),
-                false_alarms_per_year=1.0,
-                options=BacktestOptions(since, until, tolerance=tolerance, progress=advance),
-                monitor="",
+                schedule=schedule_of(window or "1d"),
+                kind=kind,
+                options=BacktestOptions(since, until, progress=advance),
             ).as_dict()
     elif name is None or data or baseline or reference_until or since is None or until is None:
         raise InputError(
@@ -176,9 +177,7 @@ def backtest(
             "--data with --timestamp and --baseline or --reference-until"
         )
     else:
-        found = client.backtest_monitor(
-            name, start=since, end=until, window=window, tolerance=tolerance
-        )
+        found = client.backtest_monitor(name, start=since, end=until, window=window)
     alarms = any(one["alarms"] for one in found["windows"])
     is_unjudged = found["window_count"] == found["insufficient_count"] + found["undecidable_count"]
     code = 1 if alarms else 3 if is_unjudged else 0
@@ -189,8 +188,8 @@ def _backtested(found: Mapping[str, Any], *, is_unjudged: bool) -> Iterator[str 
     windows = found["windows"]
     yield (
         f"{found['window_count']:,} windows of {found['window']} from "
-        f"{windows[0]['start'][:10]} to {windows[-1]['end'][:10]}, {len(found['columns']):,} "
-        f"columns, {found['false_alarms_per_year']:g} false alarms a year accepted"
+        f"{windows[0]['start'][:10]} to {windows[-1]['end'][:10]}, kind {found['kind']}, "
+        f"{found['false_alarms_per_year']:g} false alarms a year accepted"
     )
     yield from lines_of({told: found[key] for key, told in _TOLD.items() if found[key]})
     if not found["reference_dated"]:

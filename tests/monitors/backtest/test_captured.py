@@ -16,9 +16,11 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.backtest.backtest import backtest_captured
-from driftline.monitors.backtest.options import BacktestOptions
-from driftline.monitors.backtest.spans import spans_of
+from driftline.monitors.backtest.backtest import (
+    BacktestOptions,
+    backtest_captured,
+    schedule_of,
+)
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.window_context import Job
@@ -73,19 +75,16 @@ def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
     options = BacktestOptions(start=START, end=START + DAYS * DAY)
     found = backtest_captured(root, DEFINITION, reference, reference.signature, options)
 
-    assert [one.start for one in found.verdicts] == list(live)
+    assert [one.window.start for one in found.verdicts] == list(live)
     for verdict in found.verdicts:
-        report = live[verdict.start]
-        drifted = {
-            one["feature"]: (one["distance"], one["bound"], one["p_value"])
-            for one in report["features"]
-            if one["distance"] is not None and one["distance"] > one["bound"]
-        }
-        alarms = {one.column: (one.distance, one.bound, one.p_value) for one in verdict.alarms}
-        # What is not of its type is told as that, by the monitor, and as unfit rows here.
-        mistyped = {one["feature"] for one in report["features"] if "type" in one["note"]}
-        assert {name: one for name, one in alarms.items() if name not in mistyped} == drifted
-        assert mistyped <= alarms.keys()
+        report = live[verdict.window.start]
+        told = [
+            (one["feature_name"], one["constraint_check_type"], one["cause"])
+            for one in report["violations"]
+        ]
+        assert [
+            (one.feature_name, one.constraint_check_type, one.cause) for one in verdict.alarms
+        ] == told
         assert verdict.row_count == report["row_count"]
     assert [bool(one.alarms) for one in found.verdicts] == [False, False, False, True, True, True]
 
@@ -96,19 +95,20 @@ def test_other_windows_than_the_monitors_can_be_tried(
     options = BacktestOptions(start=START, end=START + DAYS * DAY)
 
     found = backtest_captured(
-        root, DEFINITION, reference, reference.signature, options, spans=spans_of("12h")
+        root, DEFINITION, reference, reference.signature, options, schedule=schedule_of("12h")
     )
 
     # 400 rows a day lie in its first seven hours.
-    assert [one.start for one in found.verdicts] == [START + day * DAY for day in range(DAYS)]
-    assert found.window == "12h"
+    assert [one.window.start for one in found.verdicts] == [
+        START + day * DAY for day in range(DAYS)
+    ]
+    assert found.window == "rate(12 hours)"
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"kind": "bias"}, 'kind "bias"; a backtest replays "data-quality"'),
-        ({"compat": True}, 'compat; a backtest replays "data-quality"'),
+        ({"compat": True}, "compat judges its rows"),
         ({"preprocess": "rows.py"}, "a script makes its rows"),
     ],
 )

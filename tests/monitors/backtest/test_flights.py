@@ -45,27 +45,27 @@ def found() -> Backtest:
 
 def test_each_day_is_a_window(found: Backtest) -> None:
     assert len(found.verdicts) == 91
-    assert found.verdicts[0].start == SPRING
-    assert found.insufficient_count == 0
+    assert found.verdicts[0].window.start == SPRING
+    assert found.as_dict()["insufficient_count"] == 0
 
 
 def test_the_change_of_unit_is_found_on_its_day_and_as_the_first_cause(found: Backtest) -> None:
-    by_day = {one.start: one for one in found.verdicts}
+    by_day = {one.window.start: one for one in found.verdicts}
 
-    assert by_day[KILOMETRES].alarms[0].column == "distance"
-    before = [one for one in found.verdicts if one.start is not None and one.start < KILOMETRES]
-    told = [drift for one in before for drift in one.alarms if drift.column == "distance"]
+    assert by_day[KILOMETRES].alarms[0].feature_name == "distance"
+    before = [one for one in found.verdicts if one.window.start < KILOMETRES]
+    told = [drift for one in before for drift in one.alarms if drift.feature_name == "distance"]
     assert {drift.predicate.phrase for drift in told} == {SAN_FRANCISCO}
 
 
 def test_before_the_change_few_days_alarm_and_for_reasons(found: Backtest) -> None:
-    early = [one for one in found.verdicts if one.start is not None and one.start < KILOMETRES]
+    early = [one for one in found.verdicts if one.window.start < KILOMETRES]
 
     assert len(early) == 72
     # In May the timetable itself changes: of its departures 12.9% are in an hour's last five
     # minutes (June 14.1%), of those from January to March 9.9%.
-    told = [(drift, one.start) for one in early for drift in one.alarms]
-    assert {drift.column for drift, _ in told} == {"minute", "distance"}
+    told = [(drift, one.window.start) for one in early for drift in one.alarms]
+    assert {drift.feature_name for drift, _ in told} == {"minute", "distance"}
     may = datetime(2013, 5, 1, tzinfo=UTC)
-    assert all(start >= may for drift, start in told if drift.column == "minute")
+    assert all(start >= may for drift, start in told if drift.feature_name == "minute")
     assert sum(bool(one.alarms) for one in early) < 8
