@@ -74,9 +74,9 @@ def find(
     `limited` those of limits.
     """
     places = reference.judged
-    alone = dict(zip(places, tested, strict=False))
+    alone = {**dict(zip(places, tested, strict=False)), **limited}
     found = [
-        _finding(reference, at, window[at], name, alone.get((at, name)), limited.get((at, name)))
+        _finding(reference, at, window[at], name, alone.get((at, name)))
         for at in range(len(window))
         for name in (*POST_TRAINING, *PRE_TRAINING)
         if name in window[at].measured
@@ -132,17 +132,29 @@ def limit_tests(
     tolerance = 0.0 if reference.plan.reference else TOLERANCE
     thresholds = {}
     for at, limits in enumerate(reference.limits):
-        for name in {*limits} & {*NAMES} & {*window[at].measured}:
-            value = window[at].measured[name].value
-            if value is not None and math.isfinite(limits[name]):
-                side, edge = _edge(name, value, limits[name])
+        for number, name in enumerate(NAMES):
+            value = window[at].measured.get(name, Measured(None)).value
+            limit = limits.get(name, math.inf)
+            if value is not None and math.isfinite(limit):
+                side, edge = _edge(name, value, limit)
                 edge += side * tolerance
                 edge = math.sqrt(edge) if name in QUADRATIC else edge
-                metric = at * len(NAMES) + NAMES.index(name)
-                thresholds[at, name] = Threshold(metric, edge, side)
+                thresholds[at, name] = Threshold(at * len(NAMES) + number, edge, side)
     listed = [*thresholds.values()]
     tested = judge_thresholds(shown.metrics, buckets, listed, level=level, reference=shown)
-    return dict(zip(thresholds, tested, strict=True))
+    return {
+        place: one
+        for place, one in zip(thresholds, tested, strict=True)
+        if one.state == "judged" and _is_reachable(one)
+    }
+
+
+def _is_reachable(one: Tested) -> bool:
+    """Whether a value beyond the bound of a limit is possible."""
+    if one.name in RATIOS:
+        return one.bound > 0.0
+    is_share = one.name in RATES and bool(RATES[one.name].words)
+    return not is_share or abs(one.bound) < 1.0
 
 
 def shown_result(
@@ -163,50 +175,36 @@ def shown_result(
 
 
 def _finding(
-    reference: BiasReference,
-    at: int,
-    window: WindowGroup,
-    name: str,
-    tested: Tested | None,
-    limited: Tested | None,
+    reference: BiasReference, at: int, window: WindowGroup, name: str, tested: Tested | None
 ) -> Finding:
     usual = reference.measured[at].get(name, Measured(None))
     limit = reference.limits[at].get(name)
-    result = shown_result(
-        reference.plan.groups[at], name, window, usual.value if limit is None else limit
-    )
-    if limit is not None:
+    is_limit, required = limit is not None, usual.value if limit is None else limit
+    result = shown_result(reference.plan.groups[at], name, window, required)
+    severity: Severity = "ticket"
+    if is_limit:
         result = replace(result, reference_low=None, reference_high=None)
-        return Finding(_by_limit(result, limit, limited, reference), at, is_limit=True)
-    if tested is None:
+        severity = "page" if reference.plan.reference else "ticket"
+    elif tested is None:
         return Finding(result, at)
-    if tested.state == "undefined":
+    if result.value is None or (tested is not None and tested.state == "undefined"):
         lack = usual.reason.removeprefix("no_").replace("_", " ")
         note = result.note or f"{REFERENCE_LACKS}{lack or 'such rows'}"
         # With a side it counts as not judged: nobody is to take it for a pass.
-        return Finding(replace(result, note=note, operator=ABOVE), at)
-    return Finding(_judged(result, tested), at)
-
-
-def _by_limit(
-    result: MetricResult, limit: float, tested: Tested | None, reference: BiasReference
-) -> MetricResult:
-    if result.value is None:
-        return replace(result, operator=ABOVE)
-    severity: Severity = "page" if reference.plan.reference else "ticket"
-    if result.name not in NAMES:  # Nothing tells how much it varies: Clarify's rule holds.
-        side, edge = _edge(result.name, result.value, limit)
+        result = replace(result, note=note, operator=ABOVE)
+    elif limit is not None and name not in NAMES:
+        # Nothing tells how much it varies: Clarify's rule holds.
+        side, edge = _edge(name, result.value, limit)
         is_beyond = side * (result.value - edge) > 0
-        return replace(
+        result = replace(
             result, bound=edge, operator=ABOVE if side > 0 else BELOW,
             severity=severity if is_beyond else None,
         )  # fmt: skip
-    is_share = result.name in RATES and bool(RATES[result.name].words)
-    most = 1.0 if is_share else math.inf
-    least = 0.0 if result.name in RATIOS else -most
-    if tested is None or tested.state != "judged" or not least < tested.bound < most:
-        return replace(result, note=NOT_TESTABLE)
-    return _judged(result, tested, severity)
+    elif tested is None or tested.state == "not_testable":
+        result = replace(result, note=NOT_TESTABLE)
+    else:
+        result = _judged(result, tested, severity)
+    return Finding(result, at, is_limit)
 
 
 def _edge(name: str, value: float, limit: float) -> tuple[int, float]:
@@ -219,8 +217,6 @@ def _edge(name: str, value: float, limit: float) -> tuple[int, float]:
 
 def _judged(result: MetricResult, tested: Tested, severity: Severity = "ticket") -> MetricResult:
     """Take the engine's verdict."""
-    if tested.state == "not_testable":
-        return replace(result, note=NOT_TESTABLE)
     assert result.reference is not None
     return replace(
         result,
