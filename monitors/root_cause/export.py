@@ -6,7 +6,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, time
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal, get_args
 
 import numpy as np
@@ -27,6 +29,7 @@ Form = Literal["csv", "parquet"]
 MEDIA_TYPES: dict[Form, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 # Where rows have no event id: their number in the data, from 0.
 ROW = "row"
+PIECE_BYTES = 1 << 20
 
 
 def form_of(path: str) -> Form:
@@ -108,23 +111,24 @@ def _free(name: str, taken: Sequence[str]) -> str:
 
 
 def written(batches: Iterator[pa.RecordBatch], form: Form) -> Iterator[bytes]:
-    """Write batches of one schema as a file, piece by piece."""
-    piece = _Piece()
-    sink = pa.PythonFile(piece, mode="w")
-    writer: pq.ParquetWriter | pacsv.CSVWriter | None = None
-    for batch in batches:
-        if form == "csv":
-            batch = without_formulas(_flat(batch))
-        if writer is None:
-            make = pq.ParquetWriter if form == "parquet" else pacsv.CSVWriter
-            writer = make(sink, batch.schema)
-        writer.write_batch(batch) if form == "parquet" else writer.write(batch)
-        if piece.held:
-            yield piece.take()
-    if writer is not None:
-        writer.close()
-    if piece.held:
-        yield piece.take()
+    """Write batches of one schema, at least one of them, as a file, piece by piece.
+
+    Parquet, which has its index at the end, goes over a temporary file.
+    """
+    if form == "csv":
+        for at, batch in enumerate(batches):
+            sink = pa.BufferOutputStream()
+            options = pacsv.WriteOptions(include_header=at == 0)
+            pacsv.write_csv(without_formulas(_flat(batch)), sink, options)
+            yield sink.getvalue().to_pybytes()
+        return
+    first = next(batches)
+    with TemporaryFile() as file:
+        with pq.ParquetWriter(file, first.schema) as writer:
+            for batch in chain([first], batches):
+                writer.write_batch(batch)
+        file.seek(0)
+        yield from iter(lambda: file.read(PIECE_BYTES), b"")
 
 
 def write_rows(batches: Iterator[pa.RecordBatch], form: Form, path: Path) -> int:
@@ -187,30 +191,3 @@ def _text(value: object) -> str:
     if isinstance(value, bytes):
         return value.hex()
     return value.isoformat() if isinstance(value, date | time) else str(value)
-
-
-class _Piece:
-    """A file that returns what was written since the last call."""
-
-    def __init__(self) -> None:
-        self.held = bytearray()
-        self._place = 0
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        self.held += data
-        self._place += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._place
-
-    def flush(self) -> None:
-        """Do nothing: the reader takes the content."""
-
-    def close(self) -> None:
-        self.closed = True
-
-    def take(self) -> bytes:
-        taken, self.held = bytes(self.held), bytearray()
-        return taken
