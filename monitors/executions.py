@@ -34,7 +34,6 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import Place, is_behind
 from driftline.errors import NotFoundError, UnavailableError
 from driftline.formats.location import locate
-from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.schedule import Schedule, windows_from
 from driftline.monitors.tables import definitions, executions
 
@@ -113,6 +112,9 @@ class Execution:
     page_count: int = 0
     # Metrics worse than the reference beyond chance, within their bounds; None: not counted.
     worse_count: int | None = None
+    # Rows with a label, and violations annotated as expected; None: not counted.
+    labelled_count: int | None = None
+    expected_count: int | None = None
     max_drift_ratio: float | None = (
         None  # Largest distance over its bound; None when no drift was judged.
     )
@@ -255,11 +257,6 @@ def record(
     A part of a window of the timetable that was judged leaves that one's datapoints alone.
     """
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
-    counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}
-    values |= {
-        "labelled_count": counts.get("labelled_rows"),
-        "expected_count": counts.get("expected_violations"),
-    }
     if progress is not None:
         progress.note(execution.exit_message)
         values |= {"log": progress.lines, "inputs": progress.inputs}

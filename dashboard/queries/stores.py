@@ -421,7 +421,7 @@ def _over_time(connection: Connection, view: views.KindView, asked: str | None) 
     drawn = histories(connection, line.runs, [(chosen.key, chosen)] if chosen else [])
     return replace(
         view, chosen=chosen, history=next(iter(drawn), None),
-        labels=label_history(connection, line.definition, line.runs),
+        labels=label_history(line.definition, line.runs),
         estimates=estimates(connection, line.runs, chosen),
     )  # fmt: skip
 

@@ -69,6 +69,7 @@ def describe(
     )
     if isinstance(outcome, str):
         return replace(failed, failure_reason=outcome)
+    uses_labels = definition.kind_value.uses_labels
     return replace(
         failed,
         status=_status(outcome),
@@ -78,6 +79,8 @@ def describe(
         violation_count=len(outcome.violations) if definition.compat else outcome.violation_count,
         page_count=outcome.page_count,
         worse_count=outcome.worse_count,
+        labelled_count=outcome.facts.labelled_count if uses_labels and outcome.facts else None,
+        expected_count=len(outcome.expected),
         max_drift_ratio=outcome.max_drift_ratio,
         cause=outcome.cause if outcome.decided else outcome.summary,
         folder=f"executions/{definition.name}/{window.stamp}/{identity}",

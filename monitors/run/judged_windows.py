@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Connection, Row, Select, func, literal, select
+from sqlalchemy import Connection, Select, func, literal, select
 
 from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
@@ -22,6 +22,7 @@ from driftline.monitors.executions import (
     WITHOUT_REPORT,
     Execution,
     WindowState,
+    select_executions,
     shown_state,
     state_of,
 )
@@ -37,11 +38,6 @@ LATER_SHOWN = 100
 STAMP = "%Y%m%dT%H%M%SZ"
 NEVER = datetime.fromtimestamp(0, UTC)
 NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
-_BRIEF = tuple(executions.c[name] for name in (
-    "id", "monitor", "window_start", "window_end", "status", "failure_reason", "row_count",
-    "request_count", "violation_count", "page_count", "worse_count", "max_drift_ratio",
-    "baseline_version", "labelled_count", "expected_count",
-))  # fmt: skip
 
 ReadRuns = Callable[[Select[Any]], list[Execution]]
 """Reads the executions that a query selects, of those that who asks may see."""
@@ -73,12 +69,15 @@ class WindowRun(Window):
     request_count: int = 0
     # Metrics worse than the reference beyond chance, within their bounds; None: not counted.
     worse_count: int | None = None
+    # Rows with a label, None: not counted; violations annotated as expected.
+    labelled_count: int | None = None
+    expected_count: int = 0
     # Of the window that is shown: time and text of each line.
     log: tuple[Mapping[str, str], ...] = ()
 
     @classmethod
-    def of(cls, run: Execution | Row[Any], **details: Any) -> Self:  # noqa: ANN401 - own fields
-        """Return the window of an execution, without what only one of them is read for."""
+    def of(cls, run: Execution) -> Self:
+        """Return the window of an execution."""
         return cls(
             start=run.window_start,
             end=run.window_end,
@@ -91,7 +90,14 @@ class WindowRun(Window):
             baseline_version=run.baseline_version,
             request_count=run.request_count,
             worse_count=run.worse_count,
-            **details,
+            labelled_count=run.labelled_count,
+            expected_count=run.expected_count or 0,
+            cause=run.cause or None,
+            folder=run.folder,
+            failure=run.failure_reason,
+            failure_type=run.failure_type,
+            failure_record=run.failure_record,
+            finished_at=run.finished_at,
         )
 
     @property
@@ -107,8 +113,8 @@ def judged(definition: MonitorDefinition) -> Select[Any]:
 
 def newest_windows(
     connection: Connection, monitors: Sequence[str], count: int = NEWEST_WINDOWS
-) -> dict[str, list[Row[Any]]]:
-    """Return the newest windows of monitors in brief, at least so many, the newest first."""
+) -> dict[str, list[Execution]]:
+    """Return the newest windows of monitors, at least so many, the newest first."""
     newer = executions.alias()
     # Where the last of them begins: each window before it is left alone in the index.
     last = (
@@ -121,29 +127,20 @@ def newest_windows(
     since = func.coalesce(last, literal(EPOCH, UtcDateTime)).label("since")
     begin = select(definitions.c.name, since).where(definitions.c.name.in_(monitors)).subquery()
     query = (
-        select(*_BRIEF)
+        select(*COLUMNS)
         .join(begin, executions.c.monitor == begin.c.name)
         .where(executions.c.is_current, executions.c.window_start >= begin.c.since)
         .order_by(*NEWEST_FIRST)
     )
-    found = defaultdict[str, list[Row[Any]]](list)
-    for row in connection.execute(query):
-        found[row.monitor].append(row)
+    found = defaultdict[str, list[Execution]](list)
+    for run in select_executions(connection, query):
+        found[run.monitor].append(run)
     return found
 
 
 def as_runs(definition: MonitorDefinition, rows: Sequence[Execution]) -> tuple[WindowRun, ...]:
     """Turn executions, newest first, into windows, oldest first."""
-    return one_a_start(definition, (WindowRun.of(one, **details_of(one)) for one in rows))
-
-
-def details_of(run: Execution) -> dict[str, Any]:
-    """Return the fields of a window that only one of a monitor's is read for."""
-    return {
-        "cause": run.cause or None, "folder": run.folder, "failure": run.failure_reason,
-        "failure_type": run.failure_type, "failure_record": run.failure_record,
-        "finished_at": run.finished_at,
-    }  # fmt: skip
+    return one_a_start(definition, map(WindowRun.of, rows))
 
 
 def one_a_start(

@@ -24,18 +24,14 @@ class MonitorLine:
     """One monitor with its windows, oldest first.
 
     ``are_newest``: its windows are the newest ones; else those around an older one, at most
-    ``window_count``. The first ``older_count`` were added for its standing. ``labelled`` counts the
-    newest judged window's labelled rows, and all its rows, for kinds that need labels.
-    ``overdue_since`` is when the next window should have been judged, if it was not. ``expected``
-    counts the violations annotated as expected, of the window that decides its standing.
+    ``window_count``. The first ``older_count`` were added for its standing. ``overdue_since`` is
+    when the next window should have been judged, if it was not.
     """
 
     definition: MonitorDefinition
     baseline_version: str
     runs: tuple[WindowRun, ...]
-    labelled: tuple[int, int] | None = None
     overdue_since: datetime | None = None
-    expected: int = 0
     are_newest: bool = True
     window_count: int = 0
     older_count: int = 0
@@ -73,6 +69,20 @@ class MonitorLine:
         judged = (run for run in reversed(self.runs) if run.state != "unlabelled")
         watched = islice(judged, self.definition.kind_value.watched_windows)
         return next((run for run in watched if run.state == "violations"), self.last)
+
+    @property
+    def labelled(self) -> tuple[int, int] | None:
+        """Labelled rows, and all rows, of the newest window with rows; None without labels."""
+        last = next((run for run in reversed(self.runs) if run.row_count), None)
+        uses_labels = self.definition.kind_value.uses_labels
+        if last is None or last.row_count is None or last.labelled_count is None or not uses_labels:
+            return None
+        return last.labelled_count, last.row_count
+
+    @property
+    def expected(self) -> int:
+        """Violations annotated as expected, of the window that decides its standing."""
+        return self.standing.expected_count if self.standing else 0
 
     @property
     def state(self) -> WindowState:

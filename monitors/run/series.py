@@ -124,20 +124,13 @@ def unjudged_reasons(
     return dict(connection.execute(query.group_by(table.note)).all())
 
 
-def label_history(
-    connection: Connection, definition: MonitorDefinition, runs: Sequence[WindowRun]
-) -> LabelHistory | None:
-    """Read how many rows of each window had a label; None for a kind that needs none."""
-    if not definition.kind_value.uses_labels:
-        return None
-    table = executions.c
-    query = select(table.id, table.labelled_count).where(
-        table.id.in_([run.execution for run in runs])
-    )
-    known = dict(connection.execute(query).all())
-    labelled = np.array([known.get(run.execution) for run in runs], dtype=np.float64)
+def label_history(definition: MonitorDefinition, runs: Sequence[WindowRun]) -> LabelHistory | None:
+    """Return how many rows of each window had a label; None for a kind that needs none."""
+    labelled = np.array([run.labelled_count for run in runs], dtype=np.float64)
     rows = np.array([run.row_count for run in runs], dtype=np.float64)
-    return None if np.isnan(labelled).all() else LabelHistory(rows=rows, labelled=labelled)
+    if not definition.kind_value.uses_labels or np.isnan(labelled).all():
+        return None
+    return LabelHistory(rows=rows, labelled=labelled)
 
 
 def estimates(

@@ -9,20 +9,17 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, select, union_all
 
-from driftline.alerts.metrics.identity import chunks
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, log_of, select_executions
+from driftline.monitors.executions import COLUMNS, Execution, log_of
 from driftline.monitors.run.judged_windows import (
     NEWEST_FIRST,
     WINDOWS_SHOWN,
     ReadRuns,
     WindowRun,
     as_runs,
-    details_of,
     judged,
     newest_windows,
-    one_a_start,
     second_of,
     windows_around,
 )
@@ -41,42 +38,14 @@ def standing_lines(
     """Return monitors with their newest windows; ``known`` are the states of all monitors."""
     newest = newest_windows(connection, [one.name for one in watched])
     late = {one.monitor: one.due_at for one in overdue(connection, now, known)}
-    lines = []
-    for definition in watched:
-        rows = newest[definition.name]
-        last = next((one for one in rows if one.row_count), None)
-        is_labelled = definition.kind_value.uses_labels and last is not None
-        labelled = last.labelled_count if last is not None and is_labelled else None
-        line = MonitorLine(
-            definition=definition,
-            baseline_version=definition.baseline_version or "",
-            runs=one_a_start(definition, map(WindowRun.of, rows)),
-            labelled=None if last is None or labelled is None else (labelled, last.row_count),
-            overdue_since=late.get(definition.name),
-        )
-        shown = line.standing and line.standing.execution
-        expected = next((one.expected_count for one in rows if one.id == shown), None)
-        lines.append(replace(line, expected=expected or 0))
-    return _with_details(connection, lines)
-
-
-def _with_details(connection: Connection, lines: Sequence[MonitorLine]) -> tuple[MonitorLine, ...]:
-    """Read the cause, the failure and the folder of the windows that decide how monitors stand."""
-    ids = {run.execution for one in lines for run in (one.last, one.standing) if run}
-    found = {
-        one.id: details_of(one)
-        for some in chunks(sorted(ids))
-        for one in select_executions(connection, select(*COLUMNS).where(executions.c.id.in_(some)))
-    }
     return tuple(
-        replace(
-            one,
-            runs=tuple(
-                replace(run, **found[run.execution]) if run.execution in found else run
-                for run in one.runs
-            ),
+        MonitorLine(
+            definition=one,
+            baseline_version=one.baseline_version or "",
+            runs=as_runs(one, newest[one.name]),
+            overdue_since=late.get(one.name),
         )
-        for one in lines
+        for one in watched
     )
 
 
