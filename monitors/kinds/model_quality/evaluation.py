@@ -31,17 +31,16 @@ from driftline.monitors.kinds.model_quality.expectation import (
 )
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
-    findable,
     judge_compat,
     judge_quality,
     reference_note,
-    window_length,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segment
-from driftline.monitors.kinds.model_quality.measures import Extras, deviations
+from driftline.monitors.kinds.model_quality.measures import Extras
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
+from driftline.monitors.kinds.model_quality.testing import findable, window_length
 from driftline.monitors.kinds.model_quality.unusable_answers import (
     judged_unusable,
     left_out,
@@ -90,11 +89,12 @@ def suggest(
         return {}  # Whoever asks for a check of quality is told what is wrong.
     if answers is None or not len(answers):
         return {}
-    measures = Extras(own=functions, costs=costs).measure(answers)
+    extras = Extras(own=functions, costs=costs)
+    measures = extras.measure(answers)
     names = [one.name for one in functions]
     if compat:
         measures = {name: one for name, one in measures.items() if is_sagemakers(name)}
-    spread = deviations(answers, SUGGEST_SEED)
+    spread = extras.deviations(answers, SUGGEST_SEED)
     return {
         QUALITY_STATISTICS: statistics_document(answers, measures, spread, names),
         QUALITY_CONSTRAINTS: constraint_document(
@@ -152,7 +152,7 @@ def evaluate(context: CheckContext) -> Report:
     unusable = [] if like_sagemaker else judged_unusable(context, expected, answers, every)
     estimates = estimate_window(context, expected, window, sample, found.results, length)
     own = [one.name for one in expected.extras.own if one.name in found.measures]
-    spread = {**deviations(answers, context.seed), **found.errors}
+    spread = expected.extras.deviations(answers, context.seed)
     spread = {name: value for name, value in spread.items() if name in found.measures}
     violations = describe_violations(
         answers, expected, found.results, spread, is_each_told=like_sagemaker,

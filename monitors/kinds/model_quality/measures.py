@@ -75,6 +75,23 @@ class Extras:
             found |= _mean_areas(answers)
         return found | measure_classes(answers, self.of_class)
 
+    def deviations(self, answers: Answers, seed: int) -> dict[str, float]:
+        """Return each metric's standard deviation over five random subsamples of 80% of the rows.
+
+        None below 200 rows, as in SageMaker; seeded, so that equal rows give equal numbers.
+        """
+        count = len(answers)
+        if count < DEVIATION_ROWS:
+            return {}
+        rng, kept = np.random.default_rng(seed), int(SUBSAMPLE_SHARE * count)
+        drawn = []
+        for _ in range(SUBSAMPLES):
+            rows = answers.take(np.sort(rng.permutation(count)[:kept]))
+            own = {one.name: one.measure(rows) for one in self.own}
+            drawn.append(measure_answers(rows) | own)
+        return {name: float(np.std([one[name].value for one in drawn], ddof=1))
+                for name in drawn[0]}  # fmt: skip
+
 
 def measure_answers(answers: Answers, costs: Costs | None = None) -> dict[str, Measure]:
     """Measure every metric of the answers' problem, and the mean cost by prices."""
@@ -95,22 +112,6 @@ def measure_answers(answers: Answers, costs: Costs | None = None) -> dict[str, M
     if answers.probability is not None and not sums.has_chances:
         found |= dict.fromkeys(SCORED, undefined(NO_PROBABILITIES))
     return found
-
-
-def deviations(answers: Answers, seed: int) -> dict[str, float]:
-    """Return each metric's standard deviation over five random subsamples of 80% of the rows.
-
-    None below 200 rows, as in SageMaker; seeded, so that equal rows give equal numbers.
-    """
-    count = len(answers)
-    if count < DEVIATION_ROWS:
-        return {}
-    rng, kept = np.random.default_rng(seed), int(SUBSAMPLE_SHARE * count)
-    drawn = [
-        measure_answers(answers.take(np.sort(rng.permutation(count)[:kept])))
-        for _ in range(SUBSAMPLES)
-    ]
-    return {name: float(np.std([one[name].value for one in drawn], ddof=1)) for name in drawn[0]}
 
 
 def measure_classes(answers: Answers, names: Sequence[str]) -> dict[str, Measure]:

@@ -99,12 +99,17 @@ def base_of(name: str) -> str:
     return ALIASES[name].base if name in ALIASES else name
 
 
+def aliased(name: str, value: float) -> float:
+    """Convert the displayed value of a base metric to that of one that says the same."""
+    return ALIASES[name].of(value) if name in ALIASES else value
+
+
 def tested_value(name: str, shown: float) -> float:
     """Convert a displayed value to the tested form of its base metric."""
     if name == "mse":
         return shown
     base = base_of(name)
-    value = ALIASES[name].of(shown) if name in ALIASES else shown
+    value = aliased(name, shown)
     return TESTED[base](value) if base in TESTED else value
 
 
