@@ -17,9 +17,8 @@ docs/why/attribution.md (own permutation for every row, fixed background).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -32,13 +31,11 @@ from driftline.monitors.check_context import Predictor
 BACKGROUND_ROWS = 10
 # Of a window: rows explained, and rows that the model is asked about for them, at most.
 WINDOW_ROWS, WINDOW_MODEL_ROWS = 1_000, 60_000
-# Rows that the model is asked about for what is drawn together.
-MODEL_ROWS = 150_000
+# Model rows of what is drawn together, between two reports of progress.
+PART_ROWS = 5_000
 # Values that it gets in one call: on their way to a worker they are there several times.
 CALL_VALUES = 100_000
-# So many, where progress is told between two calls.
-TOLD_ROWS = 5_000
-# Attributions are kept in single precision (3.4e38 at most), in which they are summed, too.
+# Attributions are kept in single precision (3.4e38 at most).
 LARGEST = 1e30
 
 Numbers = NDArray[np.float64]
@@ -61,7 +58,6 @@ def explain(
     predict: Predictor,
     *,
     seed: int,
-    max_rows: int = MODEL_ROWS,
     moved: Callable[[int, int | None], None] | None = None,
 ) -> Contributions:
     """Explain the model's answers to rows against the mean over background rows.
@@ -71,7 +67,7 @@ def explain(
     """
     whole = pa.concat_tables([rows, background.select(rows.column_names)]).combine_chunks()
     codes = _codes(whole)
-    call_rows = max(1, min(max_rows, CALL_VALUES // max(1, whole.num_columns)))
+    call_rows = max(1, CALL_VALUES // max(1, whole.num_columns))
     ends = np.concatenate(
         [ask(predict, whole.slice(at, call_rows)) for at in range(0, whole.num_rows, call_rows)]
     )
@@ -82,16 +78,16 @@ def explain(
         raise InputError(
             f"the model answered no number to {lacking} of {depth} background rows, to which the "
             "baseline's answered one and with which all others are compared; mend what the model "
-            "answers, or make the baseline again with it: that leaves such rows out, up to half"
+            "answers, or make the baseline again with it: that leaves such rows out"
         )
     random = np.random.default_rng(seed)
-    parts = []
-    part = max_rows if moved is None else min(max_rows, TOLD_ROWS)
-    for first, last in pairwise(_cuts(count, asked_rows(codes.shape[1], depth), part)):
+    parts, step = [], max(1, PART_ROWS // asked_rows(codes.shape[1], depth))
+    for first in range(0, count, step):
+        last = min(first + step, count)
         walks = _Walks.draw(codes, np.arange(first, last), count, depth, random)
         asked = [
-            ask(predict, _table(whole, walks, some))
-            for some in _slices(walks.asked_count, call_rows)
+            ask(predict, _table(whole, walks, slice(at, at + call_rows)))
+            for at in range(0, len(walks.walk), call_rows)
         ]
         parts.append(walks.contributions(np.concatenate([ends, *asked])))
         if moved is not None:
@@ -139,17 +135,6 @@ def ask(predict: Predictor, rows: pa.Table) -> Numbers:
     return found.reshape(rows.num_rows, -1)
 
 
-def _cuts(count: int, cost: int, limit: int) -> list[int]:
-    """Split rows into parts that one call can answer, or into single rows."""
-    step = max(1, limit // cost)
-    return [*range(0, count, step), count]
-
-
-def _slices(count: int, limit: int) -> Iterator[slice]:
-    for first in range(0, count, limit):
-        yield slice(first, min(first + limit, count))
-
-
 @dataclass(frozen=True, slots=True)
 class _Walks:
     """Walks from background rows to rows: W = 2 x pairs, forward ones, then backward ones."""
@@ -185,11 +170,6 @@ class _Walks:
         middle = np.where(done == total, row[:, None], first[:, None] + done - 1)
         index = np.column_stack([start, np.where(done == 0, start[:, None], middle)])
         return cls(row, start, rank, walk, place + 1, index)
-
-    @property
-    def asked_count(self) -> int:
-        """Number of model rows that these walks need."""
-        return len(self.walk)
 
     def contributions(self, answers: Numbers) -> Numbers:
         """Sum the differences along the walks by feature, shape (rows, K, M)."""
