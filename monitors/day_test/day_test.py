@@ -160,11 +160,6 @@ class DayTest:
     def _live_count(self) -> int:
         return sum(int(group.variation.is_live.sum()) for group in self.groups)
 
-    @property
-    def earlier_windows(self) -> int:
-        """Number of windows before one in the longest span."""
-        return self.scales[-1] - 1
-
     def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DayTestResult:
         """Judge the spans that end with a window; `past` as `DriftTest.judge` takes it."""
         findings: dict[str, DayFinding] = {}

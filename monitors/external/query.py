@@ -27,6 +27,8 @@ _FETCHED_ROWS = 10_000
 _DAY = timedelta(days=1)
 # Steps of SQLite's machine between two looks at the clock.
 _STEPS = 10_000
+# As SQLite and PostgreSQL call a statement that took too long.
+_INTERRUPTED, _CANCELLED = "interrupted", "57014"
 _FILE_TROUBLE = ("unable to open", "database is locked", "disk I/O error")
 _NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
 
@@ -34,11 +36,8 @@ _NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedEr
 class QueryRows:
     """Columns and rows of a running query; they can be read once."""
 
-    def __init__(
-        self, result: CursorResult[tuple[object, ...]], shown: str, deadline: float, too_long: str
-    ) -> None:
+    def __init__(self, result: CursorResult[tuple[object, ...]], shown: str) -> None:
         self._result, self._shown = result, shown
-        self._deadline, self._too_long = deadline, too_long
         self.names = list(result.keys())
 
     def first(self) -> tuple[object, ...]:
@@ -52,8 +51,6 @@ class QueryRows:
         places = [self.names.index(name) for name in columns]
         count = 0
         for rows in self._result.partitions(_FETCHED_ROWS):
-            if clock.monotonic() >= self._deadline:
-                raise InputError(self._too_long)
             count += len(rows)
             if count > MOST_ROWS:
                 raise InputError(
@@ -76,12 +73,7 @@ def running(
     refused.
     """
     shown = f"query on {connection}"
-    deadline = clock.monotonic() + timeout_s
-    too_long = (
-        f"{shown}: took longer than {timeout_s:g} s; expected less: shorten the window, "
-        "or give the column of times an index"
-    )
-    engine = _engine(url, connection, deadline)
+    engine = _engine(url, connection, timeout_s)
     try:
         with engine.connect() as session:
             if engine.dialect.name != "sqlite":
@@ -96,12 +88,18 @@ def running(
             }
             given = {name: _bound(bounds[name], zone, engine) for name in wanted}
             with session.execute(statement, given) as result:
-                yield QueryRows(result, shown, deadline, too_long)
+                yield QueryRows(result, shown)
     except (SQLAlchemyError, sqlite3.Error) as error:
-        if clock.monotonic() >= deadline or _is_timeout(error):
-            raise InputError(too_long) from None
         # Without what SQLAlchemy adds: the statement, and where to read about the error.
         told = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        if (
+            told == _INTERRUPTED
+            or getattr(getattr(error, "orig", None), "sqlstate", None) == _CANCELLED
+        ):
+            raise InputError(
+                f"{shown}: took longer than {timeout_s:g} s; expected less: shorten the window, "
+                "or give the column of times an index"
+            ) from None
         if not _is_away(error, told):
             raise InputError(f"{shown}: {told}") from None
         told = failure_sentence(engine, error).replace("[database] url", "[query] connections")
@@ -117,7 +115,7 @@ def counting(query: str, time: str | None) -> str:
     return f"SELECT count(*){newest} FROM (\n{inner}\n) AS counted"  # noqa: S608 - as it was declared.
 
 
-def _engine(url: str, connection: str, deadline: float) -> Engine:
+def _engine(url: str, connection: str, timeout_s: float) -> Engine:
     """Open a user's database to read; nothing is created, set or cached in it."""
     file = sqlite_file(url)
     if file is not None:
@@ -125,6 +123,7 @@ def _engine(url: str, connection: str, deadline: float) -> Engine:
         def connect() -> sqlite3.Connection:
             found = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
             found.execute("PRAGMA query_only = ON")
+            deadline = clock.monotonic() + timeout_s
             found.set_progress_handler(lambda: clock.monotonic() > deadline, _STEPS)
             return found
 
@@ -159,10 +158,6 @@ def _bound(moment: datetime, zone: str, engine: Engine) -> object:
     if engine.dialect.name == "sqlite":
         return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
     return moment
-
-
-def _is_timeout(error: Exception) -> bool:
-    return getattr(getattr(error, "orig", None), "sqlstate", None) == "57014"
 
 
 def _is_away(error: SQLAlchemyError | sqlite3.Error, told: str) -> bool:
