@@ -43,7 +43,7 @@ class ValueRuns:
     is_ordered
         False once parts overlapped; lengths mean nothing then.
     least_rows
-        Each time has so many rows or more; an archive does not keep it, and knows of one.
+        Each time has so many rows or more.
     """
 
     values: np.ndarray = field(default_factory=partial(np.empty, 0))
