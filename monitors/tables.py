@@ -134,7 +134,7 @@ results = Table(
     Column("is_violated", Boolean, nullable=False),
     # How many windows the value is of, this one the last; null: this one.
     Column("window_count", Integer),
-    # Why it was not judged; empty when it was, or is only shown.
+    # Of a column: why it was not judged; empty when it was.
     Column("note", FreeText, nullable=False, default=""),
     sqlite_with_rowid=False,
 )
