@@ -170,7 +170,7 @@ def _by_blocks(
     own, chance = _by_rows(len(theirs), len(reference)), _by_rows(size, BESIDE * size)
     ranks = np.empty(len(reference))
     for one in trials:
-        one.place(ranks)
+        ranks[one.held] = one.ranks
     laws = (
         variation_of_means(ranks, blocks),
         variation_of_estimates(others, np.full(len(others), chance)),
@@ -238,7 +238,7 @@ class _Trial:
     def __init__(
         self, model: object, held: NDArray[np.intp], reference: Features, window: Features
     ) -> None:
-        self._model, self._held = model, held
+        self._model, self.held = model, held
         self._reference, self._window = reference, window
         scores = self._scores(reference)
         self._sorted = np.sort(scores)
@@ -276,10 +276,6 @@ class _Trial:
             model.fit(fitted, is_window)
         return cls(model, np.flatnonzero(~ours), reference[~ours], window[~theirs])
 
-    def place(self, ranks: NDArray[np.float64]) -> None:
-        """Write the ranks of the reference's rows to their indices."""
-        ranks[self._held] = self.ranks
-
     def _scores(self, features: Features) -> NDArray[np.float64]:
         with on_one_thread():
             found = self._model.predict_proba(features)[:, 1]  # type: ignore[attr-defined] # Untyped.
@@ -296,7 +292,7 @@ class _Trial:
     ) -> tuple[tuple[str, float], ...]:
         """Permute one column after the other among all rows; return the loss of AUC."""
         some = _some(len(self._reference), len(self._window), random)
-        held, reference = self._held[some], self._reference[some]
+        held, reference = self.held[some], self._reference[some]
         whole = _Trial(self._model, held, reference, self._window).auc
         losses, rows = [], np.vstack([reference, self._window])
         for place, name in enumerate(names[:MEASURED_MAX]):

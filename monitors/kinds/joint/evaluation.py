@@ -20,7 +20,7 @@ from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.kind import OWN_METRICS, InapplicableKindError
 from driftline.monitors.kinds.joint.classifier import Domain
 from driftline.monitors.kinds.joint.correlation import PairChange
-from driftline.monitors.kinds.joint.judgement import SHARES, JointJudgement, judge_window
+from driftline.monitors.kinds.joint.judgement import JointJudgement, judge_window
 from driftline.monitors.kinds.joint.reading import JointReading, traits_of
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, TOO_VARIABLE, MetricPoint, MetricResult
@@ -76,10 +76,30 @@ def evaluate(context: CheckContext) -> Report:
         raise InputError(
             f"the data have none of the baseline's columns; expected {', '.join(sample.codes)}"
         )
+    known = Report(kind="joint", violations=(), row_count=rows, alpha=context.budget.per_window)
     if not rows:
-        return _report(context, 0, None, {})
+        return known
     found = judge_window(context, sample, reading)
-    return _report(context, rows, found, _details(sample, found, reading))
+    violations = joint_violations(found)
+    missing = sorted(set(sample.codes) - reading.seen)
+    details: dict[str, JsonValue] = {
+        "sampled_rows": {"reference": len(sample), "window": len(found.window)},
+        "reference_blocks": found.block_count,
+        "span_rows": {str(windows): rows for windows, rows in found.span_rows.items()},
+        "missing_columns": list[JsonValue](missing),
+        "domain_columns": {} if found.domain is None else dict(found.domain.columns),
+    }
+    if missing:
+        details["missing_note"] = missing_note(missing)
+    if sample.hours is None and violations:
+        details["times_note"] = ORDER_NOTE if found.block_count else TIMES_NOTE
+    return replace(
+        known,
+        violations=violations,
+        metrics=(*_pair_metrics(found), _domain_metric(found), *_derived_metrics(found)),
+        points=tuple(_points(found)),
+        details=details,
+    )
 
 
 def _sample_of(baseline: Baseline) -> RowSample:
@@ -90,23 +110,6 @@ def _sample_of(baseline: Baseline) -> RowSample:
             "make it again from the reference data (driftline baseline DATA -o FOLDER)"
         )
     return baseline.sample
-
-
-def _report(
-    context: CheckContext, rows: int, found: JointJudgement | None, details: dict[str, JsonValue]
-) -> Report:
-    metrics = [] if found is None else [
-        *_pair_metrics(found), _domain_metric(found), *_derived_metrics(found)
-    ]  # fmt: skip
-    return Report(
-        kind="joint",
-        violations=() if found is None else joint_violations(found),
-        row_count=rows,
-        metrics=tuple(metrics),
-        points=() if found is None else tuple(_points(found)),
-        alpha=context.budget.per_window,
-        details=details,
-    )
 
 
 def _pair_metrics(found: JointJudgement) -> Iterator[MetricResult]:
@@ -191,25 +194,6 @@ def _points(found: JointJudgement) -> Iterator[MetricPoint]:
     if found.derived.drifts:
         ratio = max(one.distance / one.bound for one in found.derived.drifts.values())
         yield MetricPoint(OWN_METRICS, "joint_share_ratio", ratio)
-
-
-def _details(
-    sample: RowSample, found: JointJudgement, reading: JointReading
-) -> dict[str, JsonValue]:
-    """Return the details of the numbers."""
-    domain, missing = found.domain, sorted(set(sample.codes) - reading.seen)
-    untimed = sample.hours is None and bool(joint_violations(found))
-    note = ORDER_NOTE if found.block_count else TIMES_NOTE
-    return {
-        **({"times_note": note} if untimed else {}),
-        "sampled_rows": {"reference": len(sample), "window": len(found.window)},
-        "reference_blocks": found.block_count,
-        "span_rows": {str(windows): rows for windows, rows in found.span_rows.items()},
-        "missing_columns": list[JsonValue](missing),
-        **({"missing_note": missing_note(missing)} if missing else {}),
-        "budget_shares": dict[str, JsonValue](SHARES),
-        "domain_columns": {} if domain is None else dict(domain.columns),
-    }
 
 
 def joint_violations(found: JointJudgement) -> tuple[Violation, ...]:
