@@ -191,19 +191,14 @@ def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     plain = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     if pa.types.is_floating(plain.type):
         plain = pc.if_else(pc.is_nan(plain), pa.scalar(None, plain.type), plain)
-    plain = encoded_values(plain)
+    if pa.types.is_nested(plain.type):  # Lists are compared as texts.
+        plain = coerce(plain, "string")[0]
+    plain = plain if pa.types.is_dictionary(plain.type) else plain.dictionary_encode()
     texts = [class_text(value) or None for value in plain.dictionary.to_pylist()]
     unified = pa.array(texts, pa.string()).dictionary_encode()
     # Two values of one text ("1" and 1.0 never meet in one array, but "True" and "true" may).
     codes = pc.take(unified.indices, plain.indices)
     return pa.DictionaryArray.from_arrays(codes, unified.dictionary)
-
-
-def encoded_values(plain: pa.Array) -> pa.DictionaryArray:
-    """Return the distinct values of an array; lists and objects as texts."""
-    if pa.types.is_nested(plain.type):
-        plain = coerce(plain, "string")[0]
-    return plain if pa.types.is_dictionary(plain.type) else plain.dictionary_encode()
 
 
 def outcome_classes(outcomes: Outcomes) -> tuple[str, ...]:

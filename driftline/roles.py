@@ -114,11 +114,6 @@ class Facet:
         """The facet as its rows are counted, which other groups of it share."""
         return replace(self, values=(), also=tuple(part.counted for part in self.also))
 
-    @property
-    def shown(self) -> str:
-        """The group in words: ``Female``, ``UK, FR``, ``above 40``."""
-        return f"above {self.threshold:g}" if self.threshold is not None else ", ".join(self.values)
-
 
 def _written(facet: Facet) -> str:
     column = _quoted(facet.column, '"=<>')

@@ -204,9 +204,7 @@ def measure_group(counts: Counts, *, stratified: bool = False) -> dict[str, Meas
     """Measure one group, shape (2, strata, 3, 3), and say why a metric has no value."""
     a, d = sides_of(counts)
     return {
-        name: Measured(None, _reason(name, a, d, counts))
-        if np.isnan(value)
-        else Measured(float(value))
+        name: Measured(None, _reason(name, a, d)) if np.isnan(value) else Measured(float(value))
         for name, value in measure(counts, stratified=stratified).items()
     }
 
@@ -278,7 +276,7 @@ def _disparity(counts: Numbers) -> Numbers:
     return np.where((whole.sum(axis=-2) > 0).all(axis=-1), found, np.nan)
 
 
-def _reason(name: str, a: Side, d: Side, counts: Counts) -> str:
+def _reason(name: str, a: Side, d: Side) -> str:
     """Return why a metric of one group has no value."""
     if not a.rows or not d.rows:
         return "no_rows_in_group" if a.rows else "no_rows_outside_group"
@@ -288,14 +286,7 @@ def _reason(name: str, a: Side, d: Side, counts: Counts) -> str:
         return RATES[name].nobody
     if name == "GE":
         return "all_false_negatives"
-    if not needed_rows(name, a) or not needed_rows(name, d):
-        lacking = "predictions" if name in LABEL_FREE else "labels"
-        if not name.startswith("CDD") or not needed_rows(name, a + d):
-            return f"no_{lacking}"
-    if name == "DI":
-        return "no_predicted_positives"
-    axis, which = (1, "observed") if name == "CDDL" else (0, "predicted")
-    rejected, accepted, _ = counts[:, :-1].sum(axis=(0, 1)).sum(axis=axis)
-    if not rejected + accepted:
-        return "no_labels" if name == "CDDL" else "no_predictions"
-    return f"no_{which}_{'positives' if rejected else 'negatives'}"
+    sides = (a + d,) if name.startswith("CDD") else (a, d)
+    if not all(needed_rows(name, side) for side in sides):
+        return "no_predictions" if name in LABEL_FREE else "no_labels"
+    return "no_predicted_positives" if name == "DI" else "not_both_classes_in_the_strata"
