@@ -157,7 +157,10 @@ def evaluate(context: CheckContext) -> Report:
     violations = describe_violations(
         answers, expected, found.results, spread, is_each_told=like_sagemaker,
         place=find_loss_segment(answers, table, expected.answers, context.baseline),
-        also=[*unusable, *pooled_violations(found.pooled, found.results)],
+        also=[
+            *((one.violation, one.evidence) for one in unusable if one.violation is not None),
+            *pooled_violations(found.pooled, found.results),
+        ],
     )  # fmt: skip
     left = left_out(context, expected, table, every, answers.unfit, only)
     return Report(

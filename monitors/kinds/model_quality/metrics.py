@@ -28,7 +28,7 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
     quantile_rows,
 )
 from driftline.monitors.kinds.model_quality.sums import ERROR_COLUMNS, REST, WEIGHT, QualitySums
-from driftline.monitors.kinds.model_quality.values import BETAS
+from driftline.monitors.kinds.model_quality.values import BETAS, CLASS_METRICS
 
 TOLERANCE, ERROR_TOLERANCE = 0.02, 0.05
 # A bound ten times as bad as the reference is none.
@@ -196,10 +196,12 @@ class QualityMetrics:
 
     def support(self, sums: Array) -> Array:
         """Return the rows that each metric rests on, (..., M)."""
-        found = self._number_support(sums) if self._is_number else self._class_support(sums)
+        at, rows = WEIGHT, sums[..., 0]
+        found = dict.fromkeys(self.names, rows)
+        if not self._is_number:
+            at = 4 * self.sums.class_count + REST - 1
+            rows, found = sums[..., : self.sums.class_count].sum(axis=-1), self._class_support(sums)
         # Weighted rows are worth as many as Kish counts (Survey Sampling, 1965).
-        at = WEIGHT if self._is_number else 4 * self.sums.class_count + REST - 1
-        rows = sums[..., 0] if self._is_number else sums[..., : self.sums.class_count].sum(axis=-1)
         worth = ratio(rows, sums[..., at])
         return np.stack(
             [np.nan_to_num(found[name] * worth) for name in self.names],
@@ -276,9 +278,6 @@ class QualityMetrics:
             found[name] = ratio(sums[..., at], rows)
         return found
 
-    def _number_support(self, sums: Array) -> dict[str, Array]:
-        return dict.fromkeys(self.names, sums[..., 0])
-
     def _parts(self, sums: Array) -> tuple[Array, Array, Array, Array]:
         count = self.sums.class_count
         label, said, hits, losses = (sums[..., at * count : (at + 1) * count] for at in range(4))
@@ -287,26 +286,31 @@ class QualityMetrics:
     def _of_classes(self, sums: Array) -> dict[str, Array]:
         label, said, hits, _ = self._parts(sums)
         rows, right = label.sum(axis=-1), hits.sum(axis=-1)
-        recall = ratio(hits, label)
+        recall, held = ratio(hits, label), label + said > 0
+        # Of each class, (..., C); F of beta 0 is precision.
+        each = {name: ratio(*_f_score(hits, label, said, beta))
+                for name, beta in {"precision": 0.0, **BETAS}.items()}  # fmt: skip
         found = {"accuracy": ratio(right, rows)}
         if self.sums.problem == "binary":
-            found |= {"recall": recall[..., 1], "precision": ratio(hits[..., 1], said[..., 1]),
-                      "true_negative_rate": recall[..., 0]}  # fmt: skip
-            for name, beta in BETAS.items():
-                over, under = _f_score(hits[..., 1], label[..., 1], said[..., 1], beta)
-                found[name] = ratio(over, under)
+            found |= {"recall": recall[..., 1], "true_negative_rate": recall[..., 0]}
+            found |= {name: one[..., 1] for name, one in each.items()}
             found["balanced_accuracy"] = recall.mean(axis=-1)
         else:
-            for name, beta in {"precision": 0.0, **BETAS}.items():
-                each = np.nan_to_num(ratio(*_f_score(hits, label, said, beta)))
-                found[f"weighted_{name}"] = ratio((label * each).sum(axis=-1), rows)
-            has_label, held = label > 0, label + said > 0
-            found["balanced_accuracy"] = _mean_over(recall, has_label)
+            for name, one in each.items():
+                weighted = (label * np.nan_to_num(one)).sum(axis=-1)
+                found[f"weighted_{name}"] = ratio(weighted, rows)
+            found["balanced_accuracy"] = _mean_over(recall, label > 0)
             found["accuracy_skill"] = ratio(rows - right, rows - label.max(axis=-1))
-            found["macro_precision"] = _mean_over(ratio(hits, said), held)
-            found["macro_recall"] = _mean_over(recall, held)
-            found["macro_f1"] = _mean_over(ratio(2.0 * hits, label + said), held)
-        return found | self._of_scores(sums) | self._of_single_classes(sums)
+            for name, one in {**each, "recall": recall}.items():
+                if name in CLASS_METRICS:
+                    found[f"macro_{name}"] = _mean_over(one, held)
+        found |= self._of_scores(sums)
+        for name, (at, metric) in self.class_names.items():
+            if metric != "auc":
+                found[name] = {**each, "recall": recall}[metric][..., at]
+            elif self.sums.targets > 1:
+                found[name] = self._areas(sums)[..., at]
+        return found
 
     def _of_scores(self, sums: Array) -> dict[str, Array]:
         """Return metrics of probabilities, and cost."""
@@ -343,20 +347,6 @@ class QualityMetrics:
         return ratio(
             (positives * below).sum(axis=-1), positives.sum(axis=-1) * negatives.sum(axis=-1)
         )
-
-    def _of_single_classes(self, sums: Array) -> dict[str, Array]:
-        label, said, hits, _ = self._parts(sums)
-        found = {}
-        for name, (at, metric) in self.class_names.items():
-            if metric == "auc":
-                if self.sums.targets > 1:
-                    found[name] = self._areas(sums)[..., at]
-                continue
-            beta = {"precision": 0.0, "recall": np.inf, "f1": 1.0}[metric]
-            one = hits[..., at], label[..., at], said[..., at]
-            over, under = _f_score(*one, beta) if np.isfinite(beta) else (one[0], one[1])
-            found[name] = ratio(over, under)
-        return found
 
     def _class_support(self, sums: Array) -> dict[str, Array]:
         label, said, hits, _ = self._parts(sums)

@@ -97,27 +97,12 @@ def quantile_rows(
 
 def widest_interval(names: Iterable[str]) -> str:
     """Return the coverage of the widest interval among some metrics; "" without any."""
-    return max((one for one in names if one.startswith(f"{WITHIN}[")), default="")
+    return max(filter(is_interval, names), default="")
 
 
-def same_coverages(violated: Sequence[MetricResult]) -> dict[str, list[MetricResult]]:
-    """Return for a violated coverage the others with the same cause.
-
-    An interval is too narrow because quantiles below a half are too high and those above too low.
-    Without a violated interval, quantiles on one side belong together.
-    """
-    left = sorted(
-        (one for one in violated if is_coverage(one.name)),
-        key=lambda one: (one.severity != "page", one.p_value or 0.0),
-    )
-    found: dict[str, list[MetricResult]] = {}
-    while left:
-        first = next((one for one in left if one.name.startswith(WITHIN)), left[0])
-        same = [one for one in left if _meaning(one, first) == _meaning(first, first)]
-        if len(same) > 1:
-            found[first.name] = [one for one in same if one is not first]
-        left = [one for one in left if one not in same]
-    return found
+def is_interval(name: str) -> bool:
+    """Whether a metric is the coverage of a central interval."""
+    return name.startswith(f"{WITHIN}[")
 
 
 def covers_less(violated: MetricResult, results: Iterable[str]) -> bool:
@@ -125,27 +110,13 @@ def covers_less(violated: MetricResult, results: Iterable[str]) -> bool:
 
     More coverage is mere caution; less breaks a promise.
     """
-    if not is_coverage(violated.name):
+    of = OF_LEVEL.fullmatch(violated.name)
+    if of is None or not is_coverage(violated.name):
         return False
-    if widest_interval(results) and not violated.name.startswith(WITHIN):
-        return False
-    return _direction(violated, is_end=True) == "narrow"
-
-
-def _meaning(one: MetricResult, beside: MetricResult) -> str:
-    """Return the meaning of a violated coverage, of an interval or of its ends."""
-    return _direction(one, is_end=beside.name.startswith(WITHIN))
-
-
-def _direction(one: MetricResult, *, is_end: bool) -> str:
-    of = OF_LEVEL.fullmatch(one.name)
-    assert of is not None  # It is a coverage.
-    is_fewer, level = one.operator == "LessThanThreshold", float(of[2])
-    if of[1] == WITHIN:
-        return "narrow" if is_fewer else "wide"
-    if not is_end:
-        return "low" if is_fewer else "high"
-    return "" if level == 0.5 else "narrow" if is_fewer == (level > 0.5) else "wide"
+    is_fewer, level = violated.operator == "LessThanThreshold", float(of[2])
+    if is_interval(violated.name):
+        return is_fewer
+    return not widest_interval(results) and level != 0.5 and is_fewer == (level > 0.5)
 
 
 def crossing_details(answers: Answers, columns: Sequence[str]) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from driftline.baseline.answers import Answers
 from driftline.formats.json.jackson import java_double
@@ -17,7 +17,8 @@ from driftline.monitors.kinds.model_quality.documents import GREATER, LESS, Cons
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     interval_words,
-    same_coverages,
+    is_coverage,
+    is_interval,
     width_of,
 )
 from driftline.monitors.kinds.model_quality.values import positive_share
@@ -27,7 +28,6 @@ from driftline.monitors.results.metric import (
     UNDEFINED,
     MetricResult,
 )
-from driftline.monitors.results.unusable import JudgedUnusable
 from driftline.monitors.results.violation import Violation, percent, share_blame
 from driftline.monitors.root_cause.segments import Named
 
@@ -45,6 +45,9 @@ GUESSING = {
     "accuracy_skill": "worse than always saying the most frequent class",
     "r2": "worse than always saying the mean",
 }
+# A violation, and its evidence in nats, as `share_blame` takes it.
+Evidence = tuple[Violation, float]
+LEAST_CHANCE = 1e-300
 # How the note of a window begins that is too small to be judged by itself; several may not be.
 TOO_SMALL = (INSUFFICIENT, TOO_VARIABLE, UNDEFINED)
 # Beside which metric a reader wants to see whether ranking still holds.
@@ -52,50 +55,27 @@ RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
 
 
-@dataclass(frozen=True, slots=True)
-class PooledViolation:
-    """A loss that several windows show together."""
-
-    violation: Violation
-    evidence: float  # In nats, as `share_blame` takes it.
-
-
 def pooled_violations(
     pooled: Sequence[Tested], results: Mapping[str, MetricResult]
-) -> list[PooledViolation]:
+) -> list[Evidence]:
     """Word losses that several windows show together, and the newest does not by itself."""
-    found: dict[str, PooledViolation] = {}
+    found: dict[str, Evidence] = {}
     for one in pooled:
         known = results.get(one.name)
         if known is None or known.violated:
             continue
         if known.note and not known.note.startswith(TOO_SMALL):
             continue
-        operator = LESS if one.value < one.reference else GREATER
-        low, high = ("" if math.isnan(end) else shown_number(end) for end in (one.low, one.high))
-        interval = f" (95% {low} to {high})" if low and high else ""
+        low, high = (None if math.isnan(end) else end for end in (one.low, one.high))
         words = (
-            f"{shown_number(one.value)}{interval} over the last {one.windows} windows where the "
+            f"{_interval(one.value, low, high)} over the last {one.windows} windows where the "
             f"reference has {shown_number(one.reference)}"
         )
-        description = (
-            f"Metric {one.name} with {java_double(one.value)} +/- {java_double(0.0)} was "
-            f"{operator} '{java_double(one.reference)}'"
+        operator, rows = LESS if one.value < one.reference else GREATER, round(one.support)
+        violation = _violation(
+            one.name, one.value, 0.0, operator, one.reference, row_count=rows, cause=words
         )
-        violation = Violation(
-            feature_name=one.name,
-            constraint_check_type=operator,
-            description=description,
-            severity="ticket",
-            row_count=round(one.support),
-            cause=words,
-            fields={
-                "constraint_check_type": operator,
-                "description": description,
-                "metric_name": one.name,
-            },
-        )
-        found[one.name] = PooledViolation(violation, -math.log(max(one.p_value, 1e-300)))
+        found[one.name] = violation, -math.log(max(one.p_value, LEAST_CHANCE))
     return list(found.values())
 
 
@@ -106,7 +86,7 @@ def describe_violations(
     spread: Mapping[str, float],
     *,
     place: Named,
-    also: Sequence[JudgedUnusable | PooledViolation] = (),
+    also: Sequence[Evidence] = (),
     is_each_told: bool = False,
 ) -> tuple[Violation, ...]:
     """Make a violation of each violated metric, pages and the strongest evidence first.
@@ -118,7 +98,7 @@ def describe_violations(
     broken = [one for one in violated if not any(one in same for same in also_told.values())]
     broken.sort(key=lambda result: (result.severity != "page", result.p_value or 0.0))
     context = _context(answers, expected, results, place) if broken else []
-    found = [(one.violation, one.evidence) for one in also if one.violation is not None]
+    found = [*also]
     for index, one in enumerate(broken):
         constraint = replace(expected.constraints[one.name], operator=one.operator)
         words = [_words(one, constraint, is_own=one.name in expected.own)]
@@ -130,40 +110,60 @@ def describe_violations(
             words.append(same_words(same))
         if index == 0:  # Once is enough.
             words += [text for name, text in context if name != one.name]
-        description = _description(one, constraint, spread)
-        violation = Violation(
-            feature_name=one.name,
-            constraint_check_type=constraint.operator,
-            description=description,
-            severity=one.severity or "ticket",
-            ratio=_ratio(one, constraint),
-            row_count=one.count,
-            cause="; ".join(words),
+        deviation = spread.get(one.name, math.nan)
+        violation = _violation(
+            one.name, one.value or 0.0, 0.0 if math.isnan(deviation) else deviation,
+            constraint.operator, constraint.threshold, row_count=one.count, cause="; ".join(words),
+        )  # fmt: skip
+        violation = replace(
+            violation, severity=one.severity or "ticket", ratio=_ratio(one, constraint),
             segment=place.segment,
-            fields={
-                "constraint_check_type": constraint.operator,
-                "description": description,
-                "metric_name": one.name,
-            },
-        )
-        found.append((violation, -math.log(max(one.p_value or 0.0, 1e-300))))
+        )  # fmt: skip
+        found.append((violation, -math.log(max(one.p_value or 0.0, LEAST_CHANCE))))
     return tuple(sorted(share_blame(found), key=lambda one: one.severity != "page"))
 
 
-def _description(one: MetricResult, constraint: Constraint, spread: Mapping[str, float]) -> str:
-    """Write SageMaker's sentence (model-monitor, section 4.3)."""
-    deviation = spread.get(one.name, math.nan)
-    shown = java_double(0.0 if math.isnan(deviation) else deviation)
-    value, threshold = java_double(one.value or 0.0), java_double(constraint.threshold)
-    return f"Metric {one.name} with {value} +/- {shown} was {constraint.operator} '{threshold}'"
+def _violation(
+    name: str,
+    value: float,
+    deviation: float,
+    operator: str,
+    threshold: float,
+    *,
+    row_count: int,
+    cause: str,
+) -> Violation:
+    """Make a ticket with SageMaker's sentence (model-monitor, section 4.3)."""
+    description = (
+        f"Metric {name} with {java_double(value)} +/- {java_double(deviation)} was "
+        f"{operator} '{java_double(threshold)}'"
+    )
+    return Violation(
+        feature_name=name,
+        constraint_check_type=operator,
+        description=description,
+        severity="ticket",
+        row_count=row_count,
+        cause=cause,
+        fields={
+            "constraint_check_type": operator,
+            "description": description,
+            "metric_name": name,
+        },
+    )
+
+
+def _interval(value: float, low: float | None, high: float | None) -> str:
+    text = shown_number(value)
+    if low is None or high is None:
+        return text
+    return f"{text} (95% {shown_number(low)} to {shown_number(high)})"
 
 
 def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
     assert one.value is not None  # It is violated.
-    text = shown_number(one.value)
-    if one.low is not None and one.high is not None:
-        text += f" (95% {shown_number(one.low)} to {shown_number(one.high)})"
-    elif one.unbounded:
+    text = _interval(one.value, one.low, one.high)
+    if one.unbounded:
         text += f" ({one.unbounded})"
     if one.value < 0 and one.name in GUESSING:
         return f"{text}, {GUESSING[one.name]}"
@@ -219,22 +219,18 @@ def _ratio(one: MetricResult, constraint: Constraint) -> float | None:
 
 
 def same_metrics(
-    violated: Sequence[MetricResult], own: Collection[str], prefix: str = ""
+    violated: Sequence[MetricResult], own: Collection[str]
 ) -> dict[str, list[MetricResult]]:
-    """Group violated metrics that say the same; a user's own threshold is always reported.
-
-    Names begin with the `prefix` of their class or step.
-    """
-    found = {}
-    for names in SAME:
-        wanted = [prefix + name for name in names if name not in own]
-        same = [one for name in wanted for one in violated if one.name == name]
-        same.sort(key=lambda one: one.severity != "page")
-        if len(same) > 1:
-            found[same[0].name] = same[1:]
-    if not prefix:
-        found |= same_coverages([one for one in violated if one.name not in own])
-    return found
+    """Group violated metrics that say the same; a user's own threshold is always reported."""
+    told = [one for one in violated if one.name not in own]
+    coverages = sorted(
+        (one for one in told if is_coverage(one.name)),
+        key=lambda one: (one.severity != "page", not is_interval(one.name), one.p_value or 0.0),
+    )
+    groups = [sorted((one for one in told if one.name in names),
+                     key=lambda one: (one.severity != "page", names.index(one.name)))
+              for names in SAME]  # fmt: skip
+    return {one[0].name: one[1:] for one in (*groups, coverages) if len(one) > 1}
 
 
 def same_words(same: Sequence[MetricResult]) -> str:

@@ -29,7 +29,7 @@ class Window:
 
 def read_window(context: CheckContext, expected: Expectation) -> Window:
     """Read the rows, their predictions, and those with a label."""
-    table, has_label = _rows(context, expected)
+    table, has_label = _rows(context)
     known = expected.answers.classes if expected.answers else ()
     is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
     if expected.problem == "binary" and not is_known:
@@ -45,7 +45,7 @@ def read_window(context: CheckContext, expected: Expectation) -> Window:
     return Window(table, has_label, read, answers, every)
 
 
-def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]:
+def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
     """Read the columns of outcomes and segments; also return whether there was a label column."""
     wanted = set(kept_columns(context.roles)) | {"event_time", context.roles.id_column, UNFIT}
     features = [one for one in context.baseline.signature.columns if one.role == "feature"]
