@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -14,7 +14,10 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.engine.pooling import WindowSums
+from driftline.monitors.engine.block_test import Tested, judge
+from driftline.monitors.engine.metric import Array
+from driftline.monitors.engine.pooling import DAY, WindowSums, judge_spans, smallest_p_value
+from driftline.monitors.engine.reference import Reference
 from driftline.monitors.rows import BatchMaker, Rows
 from driftline.monitors.rules.reach import NOTHING, Reach
 from driftline.monitors.rules.ruleset import RuleSet
@@ -108,3 +111,19 @@ class CheckContext:
         """Return a value that depends on the baseline and a key alone, cached between windows."""
         kept = self.past.drift_tests
         return make() if kept is None else kept.get(self.baseline.version, key, make)
+
+    def judge(
+        self, reference: Reference, buckets: Array, layout: str, *, length: timedelta = DAY
+    ) -> tuple[list[Tested], WindowSums | None]:
+        """Judge a window's sums, and the spans that end with it; also return what later ones need.
+
+        Rows of no known window are judged by themselves, as a window of a `length`. Nothing is
+        kept where nothing is remembered. `layout` names what the sums are of.
+        """
+        facts, past, level = self.rows.facts, self.past.sums, self.budget.per_window
+        if facts is None:
+            blocks = max(length / DAY, 1.0) if reference.days is not None else 1.0
+            return judge(reference, buckets, length=blocks, level=level), None
+        sums = WindowSums(facts.window.start, facts.window.end, buckets, layout)
+        tested = judge_spans(reference, sums, past, level=level)
+        return tested, None if past is None else replace(sums, p_value=smallest_p_value(tested))

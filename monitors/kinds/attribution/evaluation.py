@@ -18,15 +18,9 @@ from driftline.errors import InputError
 from driftline.formats.arrow_types import missing_of, unit_of
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.engine.block_test import Tested, judge
+from driftline.monitors.engine.block_test import Tested
 from driftline.monitors.engine.intervals import intervals
-from driftline.monitors.engine.pooling import (
-    DAY,
-    WindowSums,
-    block_length,
-    judge_spans,
-    smallest_p_value,
-)
+from driftline.monitors.engine.pooling import DAY, WindowSums, block_length
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.attribution.attributions import GIVEN, Attributions, unnamed_labels
@@ -172,17 +166,10 @@ def _judged(
         ("attribution", has_level, block_us), lambda: _reference(stored, block_us, has_level)
     )
     buckets = joined([one.window for one in outputs])
-    level, facts, past = context.budget.per_window, context.rows.facts, context.past.sums
-    if facts is None:
-        blocks = 1.0 if reference.days is None else max(length / DAY, 1.0)
-        tested = judge(reference, buckets, length=blocks, level=level)
-        return _with_tests(outputs, reference, tested), None
     parts = (stored.labels, stored.features, window.method, window.units, window.model)
     layout = f"attribution {blake2b(repr(parts).encode(), digest_size=8).hexdigest()}"
-    sums = WindowSums(facts.window.start, facts.window.end, buckets, layout)
-    tested = judge_spans(reference, sums, past, level=level)
-    kept = None if past is None else replace(sums, p_value=smallest_p_value(tested))
-    return _with_tests(outputs, reference, tested), kept
+    tested, sums = context.judge(reference, buckets, layout, length=length)
+    return _with_tests(outputs, reference, tested), sums
 
 
 def _reference(stored: Attributions, block_us: int, has_level: bool) -> Reference:

@@ -15,13 +15,12 @@ import numpy as np
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.engine.block_test import Tested, judge
+from driftline.monitors.engine.block_test import Tested
 from driftline.monitors.engine.metric import Array
 from driftline.monitors.engine.pooling import (
     DAY,
     WindowSums,
     block_length,
-    judge_spans,
     judged_spans,
     smallest_p_value,
 )
@@ -151,16 +150,12 @@ def _judge(
 
     Later windows do not get labels of groups whose labels are no fair sample.
     """
-    expected, facts, past = reference.sums, context.rows.facts, context.past.sums
-    level = context.budget.per_window
-    if expected is None:
+    if reference.sums is None:
         return [], None
-    if facts is None:
-        blocks = max((window.length or DAY) / DAY, 1.0) if expected.days is not None else 1.0
-        return judge(expected, buckets, length=blocks, level=level), None
-    sums = WindowSums(facts.window.start, facts.window.end, buckets, _layout(reference.plan))
-    tested = judge_spans(expected, sums, past, level=level)
-    if past is None:
+    length = window.length or DAY
+    layout = _layout(reference.plan)
+    tested, sums = context.judge(reference.sums, buckets, layout, length=length)
+    if sums is None:
         return tested, None
     places = itertools.cycle(reference.judged)
     fair = [one for (at, name), one in zip(places, tested, strict=False)

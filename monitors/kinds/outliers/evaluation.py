@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.engine.block_test import Tested, judge
+from driftline.monitors.engine.block_test import Tested
 from driftline.monitors.engine.metric import Array, Metric, MetricSet
 from driftline.monitors.engine.pooling import (
     DAY,
     WindowSums,
     block_length,
-    judge_spans,
     judged_spans,
-    smallest_p_value,
 )
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.engine.sums import add_up, groups_of_units, ratio, sums_by_day
@@ -172,16 +170,10 @@ def _judge(
     scorer: RowScorer, reading: OutlierReading, context: CheckContext
 ) -> tuple[list[Tested], WindowSums | None]:
     """Test a window's share, and that of the spans that end with it."""
-    facts, level = context.rows.facts, context.budget.per_window
+    facts = context.rows.facts
     block = block_length(DAY if facts is None else facts.window.length)
     reference = context.kept((METRIC, block), lambda: _reference_of(scorer, block))
-    buckets = _buckets(reading.odd, reading.repeats)
-    if facts is None:
-        return judge(reference, buckets, length=1.0, level=level), None
-    sums = WindowSums(facts.window.start, facts.window.end, buckets, METRIC)
-    past = context.past.sums
-    tested = judge_spans(reference, sums, past, level=level)
-    return tested, None if past is None else replace(sums, p_value=smallest_p_value(tested))
+    return context.judge(reference, _buckets(reading.odd, reading.repeats), METRIC)
 
 
 def _reference_of(scorer: RowScorer, block: timedelta) -> Reference:
