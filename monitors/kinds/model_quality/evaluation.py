@@ -182,7 +182,7 @@ def evaluate(context: CheckContext) -> Report:
             ),
         },
         points=(*_points(found.measures, spread), *estimates.points, *_part_points(found.parts)),
-        alpha=max(found.alpha.values(), default=0.0),
+        alpha=found.alpha,
         sums=found.sums,
         spans=found.spans,
         details={
@@ -251,9 +251,7 @@ def _details(
         "rows_without_answer": every.unanswered,
         "unfit_labels": answers.unfit,
         **left,
-        "alpha": dict(judged.alpha),
         "own_thresholds": list[JsonValue](sorted(expected.own)),
-        "needed": dict(judged.needed),
     }
     if not expected.constraints:
         found["reference_note"] = "no row of the reference has a label and a prediction of use"

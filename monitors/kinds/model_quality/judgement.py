@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from driftline.baseline.answers import Answers
@@ -55,9 +55,7 @@ class QualityJudgement:
 
     measures: Mapping[str, Measure]
     results: Mapping[str, MetricResult]
-    alpha: Mapping[str, float] = field(default_factory=dict)  # The p-value of a violation, by name.
-    # By metric that is too small to judge: rows there are, and rows it takes.
-    needed: Mapping[str, str] = field(default_factory=dict)
+    alpha: float = 0.0  # The p-value of a violation; 0 where nothing is judged.
     # Metrics beyond their bounds that are not judged, since their labels are no fair sample.
     withheld: tuple[str, ...] = ()
     pooled: tuple[Tested, ...] = ()  # Violations of several windows together.
@@ -89,8 +87,6 @@ def judge_quality(
         if name not in measures:
             note = f"{UNDEFINED}{UNKNOWN}"
             results[name] = MetricResult(name, operator=constraint.operator, note=note)
-    few = {name for name, one in results.items() if one.note == INSUFFICIENT}
-    need = f"{MIN_ROWS} labelled rows with an answer; there are {_worth(answers):.0f}"
     own = {one.name for one in expected.extras.own}
     tested = [one.tested for name, one in window.numbers.items() if name not in own]
     judged = sum(one.state == "judged" for one in (*tested, *window.written.values()))
@@ -98,8 +94,7 @@ def judge_quality(
     return QualityJudgement(
         measures,
         results,
-        {name: level for name, one in results.items() if one.judged},
-        dict.fromkeys(few, need),
+        level if any(one.judged for one in results.values()) else 0.0,
         withheld,
         window.pooled,
         window.sums,

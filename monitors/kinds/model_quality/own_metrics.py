@@ -73,7 +73,7 @@ class OwnMetric:
         """Measure some rows."""
         if self.function is None or not len(answers):
             return undefined(self.why or NO_ROWS)
-        call = MetricCall(self.function, answers, self.discreet)
+        call = MetricCall(self.function, self.discreet, answers)
         if call.lacks_scores:
             return undefined(f"{self.name} takes scores, and the answers have none")
         if call.lacks_weights:
@@ -202,36 +202,23 @@ class FailedError(Exception):
 class MetricCall:
     """Calls a function on some rows, with the arguments that its parameters request."""
 
-    def __init__(self, function: Function, answers: Answers, discreet: bool) -> None:
+    def __init__(self, function: Function, discreet: bool, *parts: Answers) -> None:
         self._function, self._discreet = function, discreet
-        self._columns: list[NDArray[np.generic]] = [*_columns(answers)]
+        columns = zip(*map(_columns, parts), strict=True)
+        self._columns: list[NDArray[np.generic]] = [np.concatenate(one) for one in columns]
         self._named: dict[str, Numbers | None] = {}
-        names = _parameters(function)
-        scores, is_second = _scores(answers), len(names) > 1 and names[1] in SCORES
+        names, scores = _parameters(function), _joined([_scores(one) for one in parts])
+        is_second = len(names) > 1 and names[1] in SCORES
         self.lacks_scores = is_second and scores is None
         if is_second and scores is not None:
             self._columns[1] = scores
         elif asked := [one for one in SCORES if one in names]:
             self._named[asked[0]] = scores
         takes = [one for one in WEIGHTS if one in names]
-        weight = None if relative_weights(answers.weight) is None else answers.weight
-        self.lacks_weights = weight is not None and not takes
-        if weight is not None and takes:
+        weight = _joined([one.weight for one in parts])
+        self.lacks_weights = relative_weights(weight) is not None and not takes
+        if relative_weights(weight) is not None and takes:
             self._named[takes[0]] = weight
-
-    def with_rows(self, other: MetricCall) -> MetricCall:
-        """Return a call of these rows and another one's after them."""
-        joined = object.__new__(MetricCall)
-        joined.__dict__.update(self.__dict__)
-        pairs = zip(self._columns, other._columns, strict=True)
-        joined._columns = [np.concatenate(pair) for pair in pairs]
-        joined._named = {
-            name: None
-            if one is None or (more := other._named.get(name)) is None
-            else np.concatenate([one, more])
-            for name, one in self._named.items()
-        }
-        return joined
 
     def __call__(self, rows: NDArray[np.bool_] | slice) -> float:
         """Return the metric of some rows; the function gets copies that it may change."""
@@ -250,6 +237,12 @@ class MetricCall:
         except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
             raise FailedError(defect(error, discreet=self._discreet)) from error
         raise FailedError(f"it returned {shown}; expected a number")
+
+
+def _joined(parts: Sequence[Numbers | None]) -> Numbers | None:
+    """Put the columns of all parts behind one another; None where one has none."""
+    found = [one for one in parts if one is not None]
+    return np.concatenate(found) if len(found) == len(parts) else None
 
 
 def _parameters(function: Function) -> list[str]:

@@ -54,11 +54,9 @@ class OwnSums:
     ) -> None:
         assert metric.function is not None  # It has measured the window.
         block = _blocks(reference, block_us)
-        self._call = MetricCall(metric.function, window, metric.discreet)
         known = 0 if reference is None else len(reference)
-        if reference is not None:
-            call = MetricCall(metric.function, reference, metric.discreet)
-            self._call = call.with_rows(self._call)
+        parts = (window,) if reference is None else (reference, window)
+        self._call = MetricCall(metric.function, metric.discreet, *parts)
         self._group = np.concatenate([_even_groups(known), _even_groups(len(window)) + GROUPS])
         self._block = np.concatenate([block, np.full(len(window), -1)]).astype(np.intp)
         self._values: dict[bytes, float] = {}
