@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
+from driftline.monitors.engine.jackknife import jackknife
 from driftline.monitors.engine.metric import Array, Metric, MetricSet
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.kinds.model_quality.own_metrics import FailedError, MetricCall, OwnMetric
@@ -78,11 +79,13 @@ class OwnSums:
             left = measure(total - buckets)[:, 0]
             if np.isnan(left).any():
                 return f"{where}without some it fails"
-            value = float(measure(total)[0])
+            value, rows = float(measure(total)[0]), jackknife(self.reference.metrics, buckets)
             bias = (GROUPS - 1) * (float(left.mean()) - value)
-            error = math.sqrt(float(((left - left.mean()) ** 2).sum()) * (GROUPS - 1) / GROUPS)
+            error = math.sqrt(float(rows.variance[0] / self.reference.metrics.support(total)[0]))
             if abs(bias) > max(GROWTH * abs(value), 4.0 * error):
                 return f"{where}the value grows with their number; return a mean, not a sum"
+            if 0 < rows.degrees[0] < GROUPS / 4:
+                return f"{where}a few of them make most of its variance"
         return ""
 
     def _each(self, function: Callable[[NDArray[np.bool_]], float]) -> Callable[[Array], Array]:

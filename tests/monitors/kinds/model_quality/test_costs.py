@@ -48,7 +48,7 @@ def test_the_cost_is_the_sum_of_the_matrix_times_its_prices() -> None:
     assert found.value == pytest.approx(wanted, abs=1e-12)
 
 
-@pytest.mark.parametrize("rows", [50, 300])
+@pytest.mark.parametrize("rows", [50, pytest.param(300, marks=pytest.mark.full)])
 def test_the_interval_of_a_cost_holds_as_often_as_it_says(rows: int) -> None:
     # Of 300 windows 90% is 4 standard deviations low.
     share = np.array([0.85, 0.1, 0.02, 0.03])  # tn, fp, fn, tp.

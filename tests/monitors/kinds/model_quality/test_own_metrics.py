@@ -213,6 +213,30 @@ def test_a_function_that_fails_says_so_and_harms_no_other(reference: dl.Baseline
     assert [of(found)[one.name] for one in plain.metrics] == [*plain.metrics]
 
 
+def test_a_sum_a_maximum_and_what_needs_every_row_are_not_judged(reference: dl.Baseline) -> None:
+    def total(labels: np.ndarray, predictions: np.ndarray) -> float:
+        return float(labels.sum())
+
+    def largest(labels: np.ndarray, predictions: np.ndarray, scores: np.ndarray) -> float:
+        return float(scores.max())
+
+    def whole(labels: np.ndarray, predictions: np.ndarray) -> float:
+        if len(labels) not in (25_200, 2_100):
+            raise ValueError("all of them")
+        return float(labels.mean())
+
+    found = of(check(reference, [total, largest, whole, profit]))
+
+    why = {name: found[name].unbounded.partition(": ")[2] for name in ("total", "largest", "whole")}
+    assert why == {
+        "total": "the value grows with their number; return a mean, not a sum",
+        "largest": "a few of them make most of its variance",
+        "whole": "without some it fails",
+    }
+    assert not any(found[name].judged for name in why)
+    assert found["profit"].judged
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
