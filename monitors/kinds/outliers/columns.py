@@ -31,7 +31,7 @@ Codes = NDArray[np.integer]
 LEVEL_AXES = 16
 # Beyond the reference's range tails fall by this power of the distance from the median, as those of
 # Student's law of so many degrees of freedom.
-POWER = 4.0
+POWER = 3.0
 # What a value beyond the range can add at most, in nats: infinite ones stay comparable.
 FARTHEST = 1e4
 LARGEST = np.finfo(np.float64).max

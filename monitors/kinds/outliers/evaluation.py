@@ -90,7 +90,7 @@ class OutlierReading:
         self.seen.update(found.with_values)
         odd = np.flatnonzero(found.is_odd)
         odd = odd[np.argsort(-found.scores[odd], kind="stable")][:EXPLAINED_ROWS]
-        why = [found.explain(row) for row in odd.tolist()]
+        why = found.explain(odd)
         self.columns.update(column for _, column in why)
         pointers = row_pointers(batch, odd[:WORST_ROWS], len(self.odd))
         worst = zip(pointers, odd.tolist(), why, strict=False)

@@ -40,7 +40,7 @@ OUTLIER_SCORE = 4.0
 # Or from where at most so many rows of the reference's sample lie, if that is less.
 SAMPLE_OUTLIERS = 10
 # Of what is odd by chance, the part that single columns have; the rest, all of them together.
-ALONE = 0.3
+ALONE = 0.1
 # Fewer rows of a reference do not tell what is odd.
 LEAST_ROWS = 100
 NEIGHBOURS = 12
@@ -48,8 +48,8 @@ NEIGHBOURS = 12
 MOST_POINTS = 2_000
 # Differences below a tenth of a standard deviation are none: equal rows are spread by so much.
 RESOLUTION = 0.1
-# Rows that follow each other may be of one session: a stretch is whole in its half.
-STRETCHES = 50
+# Rows that follow each other may be of one session: a stretch is whole in its part of the sample.
+STRETCHES, FOLDS = 52, 4
 # A number has two tails, of which ranks in the middle of a cell or beyond all may halve each.
 LOOKS = 4
 # The share of a sample that shows how its tail falls, and the fewest rows that do.
@@ -143,27 +143,37 @@ class ScoredRows:
             if code < one.cells.size - 2
         ]
 
-    def explain(self, row: int) -> tuple[str, str]:
-        """Return why a row is unusual, and the column that makes it so most; "" for none.
+    def explain(self, rows: Codes) -> list[tuple[str, str]]:
+        """Return why rows are unusual, and the column that makes each so most; "" for none.
 
         Words name cells of the reference, never a value.
         """
-        terms, columns = self.terms[:, row], self.scorer.columns
-        order = np.argsort(-terms, kind="stable")[:NAMED]
-        least = max(LEAST_TERM, terms[order[0]] * LEAST_PART)
-        named = [at for at in order.tolist() if terms[at] >= least]
-        words = [self.scorer.terms[at].words[self.codes[at, row]] for at in named]
-        column = columns[named[0]] if named else ""
+        farthest, found = self._farthest(rows), []
+        for row, apart in zip(rows.tolist(), farthest, strict=True):
+            terms, columns = self.terms[:, row], self.scorer.columns
+            order = np.argsort(-terms, kind="stable")[:NAMED]
+            least = max(LEAST_TERM, terms[order[0]] * LEAST_PART)
+            named = [at for at in order.tolist() if terms[at] >= least]
+            words = [self.scorer.terms[at].words[self.codes[at, row]] for at in named]
+            column = columns[named[0]] if named else ""
+            if self.together[row] > max(self.alone[row], 0.0):
+                column = columns[apart]
+                words.insert(0, APART.format(column))
+            found.append(("; ".join(words), column))
+        return found
+
+    def _farthest(self, rows: Codes) -> list[int]:
+        """Return the column in which each row lies farthest from its neighbours' mean."""
         joint = self.scorer.joint
-        if joint is not None and self.together[row] > max(self.alone[row], 0.0):
-            # The one in which the row lies farthest from its neighbours' mean.
-            point = self.points[row]
-            near = joint.model.kneighbors(point[None], return_distance=False)[0]
-            squares = np.cumsum((point - joint.points[near].mean(axis=0)) ** 2)
-            ends = np.cumsum([one.axes for one in self.scorer.terms])
-            column = columns[int(np.argmax(np.diff(np.append(0.0, squares)[ends], prepend=0.0)))]
-            words.insert(0, APART.format(column))
-        return "; ".join(words), column
+        if joint is None or not len(rows):
+            return [0] * len(rows)
+        points = self.points[rows]
+        near = joint.model.kneighbors(points, return_distance=False)
+        squares = np.cumsum((points - joint.points[near].mean(axis=1)) ** 2, axis=1)
+        ends = np.cumsum([one.axes for one in self.scorer.terms])
+        upto = np.hstack([np.zeros((len(rows), 1)), squares])[:, ends]
+        farthest: list[int] = np.argmax(np.diff(upto, axis=1, prepend=0.0), axis=1).tolist()
+        return farthest
 
 
 def repeats(codes: Codes) -> Flags:
@@ -245,23 +255,25 @@ def _all_near(near: Sequence[Flags], codes: Codes) -> Flags:
 def _fit_joint(points: Numbers, is_near: Flags) -> tuple[Joint, Numbers]:
     """Fit on a sample; return also how rare its own rows are, in nats, shape (rows,).
 
-    Each half of the sample is measured by the other.
+    Each quarter of the sample is measured by the others.
     """
     # A heavy package that only this kind needs.
     from sklearn.neighbors import LocalOutlierFactor
 
     random = np.random.default_rng(0)
+    # As many points in each model: factors grow with them.
+    size = min(MOST_POINTS, len(points) * (FOLDS - 1) // FOLDS)
 
     def fit(rows: Numbers) -> tuple[Any, Numbers]:
-        few = rows[random.permutation(len(rows))[:MOST_POINTS]]
+        few = rows[random.permutation(len(rows))[:size]]
         few = few + random.normal(scale=RESOLUTION, size=few.shape)
         with on_one_thread():
             return LocalOutlierFactor(min(NEIGHBOURS, len(few) - 1), novelty=True).fit(few), few
 
-    is_odd = np.arange(len(points)) * STRETCHES // len(points) % 2 == 1
+    fold = np.arange(len(points)) * STRETCHES // len(points) % FOLDS
     factors = np.zeros(len(points))
-    for half in (is_odd, ~is_odd):
-        factors[~half] = _factors(fit(points[half])[0], points[~half])
+    for one in range(FOLDS):
+        factors[fold == one] = _factors(fit(points[fold != one])[0], points[fold == one])
     factors[~is_near] = 0.0
     model, few = fit(points)
     known = np.sort(factors)

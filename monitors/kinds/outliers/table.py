@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 
+import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.store import Baseline
@@ -63,7 +64,9 @@ def score_table(scorer: RowScorer, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return score, verdict and reason of each row; InputError without any known column."""
     scorer.require(batch.schema.names)
     found = scorer.score(batch)
-    is_odd = found.is_odd.tolist()
-    reasons = [found.explain(row)[0] if odd else "" for row, odd in enumerate(is_odd)]
-    columns = [pa.array(found.scores), pa.array(is_odd), pa.array(reasons, pa.string())]
+    odd = np.flatnonzero(found.is_odd)
+    reasons = [""] * batch.num_rows
+    for row, (words, _) in zip(odd.tolist(), found.explain(odd), strict=True):
+        reasons[row] = words
+    columns = [pa.array(found.scores), pa.array(found.is_odd), pa.array(reasons, pa.string())]
     return pa.RecordBatch.from_arrays(columns, schema=SCORE_COLUMNS)
