@@ -70,6 +70,8 @@ STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.parquet", "version.json"
 COUNTS, SAMPLE, LABELLED = "counts.parquet", "sample.parquet", "labelled.parquet"
 ATTRIBUTIONS = "attributions.arrow"
+# The files that only driftline writes.
+OWN_FILES = PROFILE, COUNTS, SAMPLE, LABELLED, ATTRIBUTIONS
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -309,7 +311,7 @@ class Baseline:
     @cached_property
     def _documents(self) -> dict[str, bytes]:
         """The folder's files by name; the same baseline gives the same bytes."""
-        found = {SIGNATURE: self.signature.to_json().encode()}
+        found: dict[str, bytes] = {}
         if self.constraints.features or not self.documents:
             found[CONSTRAINTS] = self.constraints.to_json().encode()
         if self.statistics is not None:
@@ -324,7 +326,10 @@ class Baseline:
                 found[name] = rows.to_bytes()
         if self.attributions is not None:
             found[ATTRIBUTIONS] = to_ipc(self.attributions)
-        return {**found, **{name: text.encode() for name, text in self.documents.items()}}
+        found |= {name: text.encode() for name, text in self.documents.items()}
+        signature = {**json.loads(self.signature.to_json()), "files": sorted(found)}
+        text = json.dumps(signature, indent=2, ensure_ascii=False) + "\n"
+        return {SIGNATURE: text.encode(), **found}
 
     @cached_property
     def version(self) -> str:
@@ -386,20 +391,14 @@ def _read(
     for name, other in ((STATISTICS, QUALITY_STATISTICS), (CONSTRAINTS, QUALITY_CONSTRAINTS)):
         if name in found and is_of_quality(found[name]):
             found[other] = found.pop(name)
-    if PROFILE in found and SIGNATURE not in found:
-        raise InputError(
-            f"{place.shown}: {PROFILE} without {SIGNATURE}, which is written last: saving this "
-            "baseline was cut off; make it again"
-        )
-    if CONSTRAINTS in parts and not found.keys() & {CONSTRAINTS, *OTHER_DOCUMENTS}:
-        raise NotFoundError(f"{place.shown}: no {CONSTRAINTS} in it; expected a baseline folder")
 
     def parsed(name: str, parse: Callable[[bytes], T]) -> T | None:
         return parsed_file(place, name, parse, found[name]) if name in found else None
 
+    signature = parsed(SIGNATURE, Signature.from_json)
+    _require_files(place, found, parts)
     constraints = parsed(CONSTRAINTS, Constraints.from_json) or Constraints.from_json(NONE)
     statistics = parsed(STATISTICS, Statistics.from_json)
-    signature = parsed(SIGNATURE, Signature.from_json)
     if signature is None:
         signature = signature_from_constraints(constraints, statistics)
     profile = parsed(PROFILE, Profile.from_bytes)
@@ -409,8 +408,6 @@ def _read(
     elif profile is None and statistics is not None:
         profile = profile_from_statistics(statistics, signature)
     cells = _cells(profile)
-    if PROFILE not in found:  # Whose cells they are of.
-        found.pop(COUNTS, None)
     counts = parsed(COUNTS, lambda data: counts_from_table(from_parquet(data), cells))
     blocks, derived, segments = counts or (None, None, None)
     baseline = Baseline(
@@ -433,6 +430,28 @@ def _read(
     )
     vars(baseline)["size_bytes"] = sum(map(len, found.values()))
     return baseline
+
+
+def _require_files(place: Location, found: Mapping[str, bytes], parts: Sequence[str]) -> None:
+    """Refuse a folder that lacks a file of its baseline; SageMaker's folders list none."""
+    if SIGNATURE not in found:
+        if own := next((name for name in OWN_FILES if name in found), None):
+            raise InputError(
+                f"{place.shown}: {own} without {SIGNATURE}, which is written last: saving this "
+                "baseline was cut off; make it again"
+            )
+    elif (listed := json.loads(found[SIGNATURE]).get("files")) is None:
+        raise InputError(
+            f"{place.shown}/{SIGNATURE}: it does not list the baseline's files; make the baseline "
+            "again"
+        )
+    elif lost := [name for name in listed if name in parts and name not in found]:
+        raise InputError(
+            f"{place.shown}: {', '.join(lost)} of this baseline is missing; take it from a backup, "
+            "or make the baseline again"
+        )
+    if CONSTRAINTS in parts and not found.keys() & {CONSTRAINTS, *OTHER_DOCUMENTS}:
+        raise NotFoundError(f"{place.shown}: no {CONSTRAINTS} in it; expected a baseline folder")
 
 
 def _cells(profile: Profile | None) -> dict[str, Cells]:

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,12 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.store import (
-    Baseline,
-    get,
-    put,
-    versions,
-)
+from driftline.baseline.store import OUTLINE, Baseline, get, put, versions
 from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location
 from tests.servers.commands import talking
@@ -200,8 +196,8 @@ def test_a_folder_that_sagemaker_wrote_gives_cells_and_counts(sagemaker):
 
 def test_a_saved_folder_without_our_own_files_works_like_sagemakers(fitted, tmp_path):
     fitted.save(tmp_path)
-    (tmp_path / "profile.parquet").unlink()
-    (tmp_path / "signature.json").unlink()
+    for name in ("profile.parquet", "counts.parquet", "sample.parquet", "signature.json"):
+        (tmp_path / name).unlink()
 
     found = Baseline.load(tmp_path)
 
@@ -241,6 +237,54 @@ def test_a_broken_file_is_named(sagemaker, name, content):
 
     assert name.split(".")[0] in str(failed.value)
     assert "\n" not in str(failed.value)
+
+
+FILES = (
+    "constraints.json", "counts.parquet", "labelled.parquet", "model-quality/constraints.json",
+    "model-quality/statistics.json", "profile.parquet", "sample.parquet", "statistics.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_that_lost_a_file_is_refused(fitted, tmp_path, name):
+    whole = replace(fitted, labelled=fitted.rows)
+    version = put(str(tmp_path), "flights", whole, lambda: START)
+    folder = tmp_path / "baselines" / "flights" / version
+    names = {str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file()}
+    (folder / name).unlink()
+
+    with pytest.raises(InputError, match=rf"{name} of this baseline is missing; take it from a b"):
+        get(str(tmp_path), "flights")
+
+    assert names - {"signature.json", "version.json"} == {*FILES}
+
+
+def test_parts_are_read_where_others_are_lost(fitted, tmp_path):
+    version = put(str(tmp_path), "flights", fitted, lambda: START)
+    (tmp_path / "baselines" / "flights" / version / "profile.parquet").unlink()
+
+    outline = get(str(tmp_path), "flights", parts=OUTLINE)
+
+    assert outline.signature == fitted.signature
+
+
+@pytest.mark.parametrize("name", ["profile", "counts", "sample"])
+def test_a_folder_without_its_signature_is_refused(fitted, tmp_path, name):
+    fitted.save(tmp_path)
+    for other in {"profile", "counts", "sample"} - {name}:
+        (tmp_path / f"{other}.parquet").unlink()
+    (tmp_path / "signature.json").unlink()
+
+    with pytest.raises(InputError, match=f"{name}.parquet without signature.json"):
+        Baseline.load(tmp_path)
+
+
+def test_a_signature_that_lists_no_files_is_refused(fitted, tmp_path):
+    fitted.save(tmp_path)
+    (tmp_path / "signature.json").write_text(fitted.signature.to_json())
+
+    with pytest.raises(InputError, match="it does not list the baseline's files; make"):
+        Baseline.load(tmp_path)
 
 
 def test_a_folder_without_constraints_is_no_baseline(tmp_path):

@@ -53,8 +53,9 @@ def test_data_as_before_pass(files: Path) -> None:
     assert "no violations" in text
 
 
-def test_a_baseline_of_before_is_told_apart_from_wrong_data(files: Path) -> None:
-    (files / "b" / "sample.parquet").unlink()
+def test_a_baseline_without_a_sample_is_told_apart_from_wrong_data(files: Path) -> None:
+    fitted = ["baseline", str(files / "reference.csv"), "--sample", "none"]
+    CliRunner().invoke(build(), [*fitted, "-o", str(files / "b")])
 
     arguments = ["check", str(files / "same.csv"), "--baseline", str(files / "b")]
     done = CliRunner().invoke(build(), [*arguments, "--kind", "joint"])
