@@ -25,7 +25,7 @@ from driftline.monitors.kinds.bias.evaluation import suggest
 from driftline.monitors.kinds.bias.flip_test import flips_of
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import Finding, WindowGroup, shown_result
-from driftline.monitors.kinds.bias.metrics import POST_TRAINING, PRE_TRAINING, Measured
+from driftline.monitors.kinds.bias.metrics import POST_TRAINING, PRE_TRAINING, GroupMetric
 from driftline.monitors.kinds.bias.plan import Plan, plan_of
 from driftline.monitors.kinds.bias.reference import ROUNDING, measured_of
 from driftline.monitors.kinds.bias.report import (
@@ -58,7 +58,7 @@ def evaluate(context: CheckContext) -> Report:
     is_merged = context.rows.facts is not None
     flips = flips_of(plan, counted.near, plan.roles, like_clarify=True)
     known: Sequence[ClarifyGroup | None] = reference_groups(plan) or [None] * len(flips)
-    suggested: Sequence[Mapping[str, Measured]] = [{}] * len(flips)
+    suggested: Sequence[Mapping[str, GroupMetric]] = [{}] * len(flips)
     if plan.outcomes is not None:
         usual = flips_of(plan, plan.outcomes.neighbours, plan.outcomes.roles)
         suggested = measured_of(plan, plan.reference, usual)
@@ -94,7 +94,7 @@ def evaluate(context: CheckContext) -> Report:
 
 
 def _required(
-    plan: Plan, group: Group, reference: ClarifyGroup | None, suggested: Mapping[str, Measured]
+    plan: Plan, group: Group, reference: ClarifyGroup | None, suggested: Mapping[str, GroupMetric]
 ) -> dict[str, float | None]:
     """Return the document's edited values, else the reference's as Clarify computes them.
 
@@ -115,7 +115,7 @@ def _finding(
     at: int, group: Group, name: str, window: ClarifyGroup, required: float | None
 ) -> Finding:
     """Hold one metric against the allowed range, as far from 0 as the baseline on either side."""
-    measured = window.measured | {name: window.measured.get(name, Measured(None, NO_STRATA))}
+    measured = window.measured | {name: window.measured.get(name, GroupMetric(None, NO_STRATA))}
     shown = WindowGroup(window.counts, measured)
     result, value = shown_result(group, name, shown, required), measured[name].value
     if value is None and required is not None:  # Told as not computed, for it is to be held to.

@@ -23,7 +23,7 @@ from driftline.monitors.kinds.bias.metrics import (
     MISSING,
     POST_TRAINING,
     RATES,
-    Measured,
+    GroupMetric,
     Numbers,
     Rate,
     Side,
@@ -43,10 +43,10 @@ class ClarifyGroup:
     """One group as Clarify counts and measures it."""
 
     counts: Counts
-    measured: dict[str, Measured]
+    measured: dict[str, GroupMetric]
 
     @classmethod
-    def of(cls, counts: Counts, plan: Plan, flip: Measured | None) -> ClarifyGroup:
+    def of(cls, counts: Counts, plan: Plan, flip: GroupMetric | None) -> ClarifyGroup:
         """Measure one counted group; `flip` is its flip test."""
         found = clarify_metrics(counts, stratified=plan.is_stratified)
         if flip is not None and found["DPPL"].reason == NONE_PREDICTED:
@@ -85,14 +85,14 @@ def clarify_counts(group: Group, own: FacetCounts, *, is_merged: bool = False) -
     return counts
 
 
-def clarify_metrics(pair: Counts, *, stratified: bool) -> dict[str, Measured]:
+def clarify_metrics(pair: Counts, *, stratified: bool) -> dict[str, GroupMetric]:
     """Measure one group as smclarify does: 0 / 0 is 0, and x / 0 infinite."""
     found = measure_group(pair, stratified=stratified)
     a, d = sides_of(pair)
     if not a.rows or not d.rows:
         return found
     if (a + d).predicted:
-        found["DI"] = Measured(_over(_over(d.p1, d.predicted), _over(a.p1, a.predicted)))
+        found["DI"] = GroupMetric(_over(_over(d.p1, d.predicted), _over(a.p1, a.predicted)))
         found["DPPL"] = _difference(RATES["DPPL"], a, d)
     if (a + d).labelled:
         found["DPL"] = _difference(RATES["DPL"], a, d)
@@ -100,16 +100,18 @@ def clarify_metrics(pair: Counts, *, stratified: bool) -> dict[str, Measured]:
     if a.judged and d.judged:
         found |= {name: _difference(rate, a, d) for name, rate in RATES.items()}
     if (a + d).p0 and not (a + d).p1:
-        found |= {name: Measured(None, NONE_PREDICTED) for name in POST_TRAINING if name in found}
+        found |= {
+            name: GroupMetric(None, NONE_PREDICTED) for name in POST_TRAINING if name in found
+        }
     return found
 
 
-def _of_common_classes(a: Side, d: Side) -> dict[str, Measured]:
+def _of_common_classes(a: Side, d: Side) -> dict[str, GroupMetric]:
     """Compare labels without classes that one side lacks, as smclarify does."""
     shares = [np.array([side.y0, side.y1]) / max(float(side.labelled), 1.0) for side in (a, d)]
     common = (shares[0] > 0) & (shares[1] > 0)
     values = divergences(shares[0][common], shares[1][common])
-    return {name: Measured(float(value)) for name, value in values.items()}
+    return {name: GroupMetric(float(value)) for name, value in values.items()}
 
 
 def _over(count: Numbers | float, rows: Numbers | float) -> float:
@@ -117,8 +119,8 @@ def _over(count: Numbers | float, rows: Numbers | float) -> float:
     return count / rows if rows else math.copysign(math.inf, count) if count else 0.0
 
 
-def _difference(rate: Rate, a: Side, d: Side) -> Measured:
+def _difference(rate: Rate, a: Side, d: Side) -> GroupMetric:
     first, second = (
         _over(rate.over(side), rate.under(side)) for side in ((a, d) if rate.sign > 0 else (d, a))
     )
-    return Measured(0.0 if math.isinf(first) and first == second else first - second)
+    return GroupMetric(0.0 if math.isinf(first) and first == second else first - second)

@@ -17,7 +17,7 @@ from typing import Any
 
 from driftline.errors import InputError
 from driftline.monitors.kinds.bias.groups import Group, group_of_text, label_of_text
-from driftline.monitors.kinds.bias.metrics import POST_TRAINING, PRE_TRAINING, Measured
+from driftline.monitors.kinds.bias.metrics import POST_TRAINING, PRE_TRAINING, GroupMetric
 from driftline.monitors.results.metric import finite
 
 PRE, POST = "pre_training_bias_metrics", "post_training_bias_metrics"
@@ -46,7 +46,7 @@ class Requirements:
 
 
 def analysis(
-    groups: Sequence[tuple[Group, Mapping[str, Measured]]],
+    groups: Sequence[tuple[Group, Mapping[str, GroupMetric]]],
     *,
     label: str,
     positive: str,
@@ -118,7 +118,7 @@ def violation_fields(group: Group, name: str, value: float, required: float) -> 
     }
 
 
-def _entry(name: str, words: str, measured: Measured) -> dict[str, object]:
+def _entry(name: str, words: str, measured: GroupMetric) -> dict[str, object]:
     found: dict[str, object] = {"name": name, "description": words}
     value = finite(measured.value)
     found["value"] = value

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.monitors.kinds.bias.counts import facet_codes, predicted_signs, read_numbers
-from driftline.monitors.kinds.bias.metrics import MISSING, Measured
+from driftline.monitors.kinds.bias.metrics import MISSING, GroupMetric
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.roles import Roles
 
@@ -42,7 +42,7 @@ def flip(
     group: Marks,
     *,
     like_clarify: bool = False,
-) -> Measured:
+) -> GroupMetric:
     """Compare a group with others, each a mask over N rows.
 
     `features` have shape (N, M), `answers` (N,): 0 negative, 1 positive, 2 missing. Rows without a
@@ -56,7 +56,7 @@ def flip(
     a, d = (np.flatnonzero(side & known) for side in (others, group))
     if not len(a) or not len(d):
         reason = "no_rows_in_group" if len(a) else "no_rows_outside_group"
-        return Measured(None, reason if (answers < MISSING).any() else "no_predictions")
+        return GroupMetric(None, reason if (answers < MISSING).any() else "no_predictions")
     if not like_clarify:
         random = np.random.default_rng(0)
         a, d = (
@@ -68,28 +68,28 @@ def flip(
     model = KNeighborsClassifier(NEIGHBOURS if len(a) >= FEW_OTHERS else 1)
     by_others = model.fit(features[a], answers[a]).predict(features[d])
     gain = float((by_others - answers[d]).mean())
-    return Measured(0.0 - gain if like_clarify else gain)
+    return GroupMetric(0.0 - gain if like_clarify else gain)
 
 
 def flips_of(
     plan: Plan, table: pa.Table | None, roles: Roles, *, like_clarify: bool = False
-) -> list[Measured | None]:
+) -> list[GroupMetric | None]:
     """Run the flip test for each group of a plan; None where none is asked or possible.
 
     A limit in analysis.json that cannot be evaluated gets a reason in place of a value.
     """
     if plan.features and plan.not_numeric:
         named = ", ".join(f'"{name}"' for name in plan.not_numeric[:NAMED])
-        return [Measured(None, f"{NOT_NUMERIC}: {named}")] * len(plan.groups)
+        return [GroupMetric(None, f"{NOT_NUMERIC}: {named}")] * len(plan.groups)
     if table is None or not plan.tries_flips:
         asked = ((plan.required(group) or {}).get("FT") for group in plan.groups)
-        return [None if one is None else Measured(None, NEEDS_DATA) for one in asked]
+        return [None if one is None else GroupMetric(None, NEEDS_DATA) for one in asked]
     if missing := [name for name in plan.features if name not in table.column_names]:
         reason = f'the data has no feature "{missing[0]}"' if len(table) else "no_rows"
-        return [Measured(None, reason)] * len(plan.groups)
+        return [GroupMetric(None, reason)] * len(plan.groups)
     features = np.column_stack([read_numbers(table, name) for name in plan.features])
     answers = predicted_signs(table, roles)
-    found: list[Measured | None] = []
+    found: list[GroupMetric | None] = []
     for group in plan.groups:
         values, cell = facet_codes(table, group.counted, plan.reference[group.counted].values)
         inside = np.array([*(one in group.values for one in values), False])[cell]
@@ -98,6 +98,6 @@ def flips_of(
     return found
 
 
-def with_flip(measured: dict[str, Measured], flip: Measured | None) -> dict[str, Measured]:
+def with_flip(measured: dict[str, GroupMetric], flip: GroupMetric | None) -> dict[str, GroupMetric]:
     """Add the flip test, where it was run."""
     return measured if flip is None else measured | {"FT": flip}

@@ -19,7 +19,7 @@ from driftline.monitors.kinds.bias.metrics import (
     POST_TRAINING,
     PRE_TRAINING,
     RATES,
-    Measured,
+    GroupMetric,
     needed_rows,
     sides_of,
 )
@@ -46,7 +46,7 @@ class WindowGroup:
     """What a window has of one group."""
 
     pair: NDArray[np.int64]  # The others and the group, shape (2, strata + 1, 3, 3).
-    measured: Mapping[str, Measured]
+    measured: Mapping[str, GroupMetric]
     # 95% intervals by metric, of the window and of the reference: two ends each.
     limits: Mapping[str, Sequence[float]] = field(default_factory=dict)
     unfair: str = ""  # How labelled rows differ from all others; "" where labels are fair.
@@ -133,7 +133,7 @@ def limit_tests(
     thresholds = {}
     for at, limits in enumerate(reference.limits):
         for number, name in enumerate(NAMES):
-            value = window[at].measured.get(name, Measured(None)).value
+            value = window[at].measured.get(name, GroupMetric(None)).value
             limit = limits.get(name, math.inf)
             if value is not None and math.isfinite(limit):
                 side, edge = _edge(name, value, limit)
@@ -177,7 +177,7 @@ def shown_result(
 def _finding(
     reference: BiasReference, at: int, window: WindowGroup, name: str, tested: Tested | None
 ) -> Finding:
-    usual = reference.measured[at].get(name, Measured(None))
+    usual = reference.measured[at].get(name, GroupMetric(None))
     limit = reference.limits[at].get(name)
     is_limit, required = limit is not None, usual.value if limit is None else limit
     result = shown_result(reference.plan.groups[at], name, window, required)

@@ -35,8 +35,8 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One metric: its value, which may be infinite, or why it has none."""
+class GroupMetric:
+    """One metric of a group: its value, which may be infinite, or why it has none."""
 
     value: float | None
     reason: str = ""
@@ -200,11 +200,13 @@ def measure(counts: Counts, *, stratified: bool = False) -> dict[str, Numbers]:
     }
 
 
-def measure_group(counts: Counts, *, stratified: bool = False) -> dict[str, Measured]:
+def measure_group(counts: Counts, *, stratified: bool = False) -> dict[str, GroupMetric]:
     """Measure one group, shape (2, strata, 3, 3), and say why a metric has no value."""
     a, d = sides_of(counts)
     return {
-        name: Measured(None, _reason(name, a, d)) if np.isnan(value) else Measured(float(value))
+        name: GroupMetric(None, _reason(name, a, d))
+        if np.isnan(value)
+        else GroupMetric(float(value))
         for name, value in measure(counts, stratified=stratified).items()
     }
 

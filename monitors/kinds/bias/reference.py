@@ -16,7 +16,7 @@ from driftline.monitors.kinds.bias.clarify import reference_groups
 from driftline.monitors.kinds.bias.counts import FacetCounts
 from driftline.monitors.kinds.bias.flip_test import flips_of, with_flip
 from driftline.monitors.kinds.bias.groups import Group
-from driftline.monitors.kinds.bias.metrics import MISSING, POST_TRAINING, Measured, measure_group
+from driftline.monitors.kinds.bias.metrics import MISSING, POST_TRAINING, GroupMetric, measure_group
 from driftline.monitors.kinds.bias.plan import Plan, reference_blocks, unusable_of
 from driftline.monitors.kinds.bias.sums import Place, bias_metrics, bucket_sums, shown_reference
 from driftline.monitors.results.unusable import Unusable
@@ -39,7 +39,7 @@ class BiasReference:
     plan: Plan
     limits: Sequence[Limits]  # Metrics with a limit in analysis.json.
     # The reference's metrics; empty where only analysis.json is known.
-    measured: Sequence[Mapping[str, Measured]]
+    measured: Sequence[Mapping[str, GroupMetric]]
     # Of the metrics that are compared with the reference, by place; None where there are none.
     judged: Sequence[Place] = ()
     sums: Reference | None = None
@@ -81,8 +81,8 @@ def learn(plan: Plan, length: timedelta) -> BiasReference:
 
 
 def measured_of(
-    plan: Plan, counts: Mapping[Facet, FacetCounts], flips: Sequence[Measured | None]
-) -> list[dict[str, Measured]]:
+    plan: Plan, counts: Mapping[Facet, FacetCounts], flips: Sequence[GroupMetric | None]
+) -> list[dict[str, GroupMetric]]:
     """Measure each counted group, with its flip test; of the metrics, those asked for."""
     found, asked = [], plan.metrics
     for group, flip in zip(plan.groups, flips, strict=True):
@@ -100,7 +100,7 @@ def _limits_of_document(plan: Plan, group: Group) -> Limits:
 
 
 def _judged(
-    plan: Plan, group: Group, measured: Mapping[str, Measured], limits: Limits
+    plan: Plan, group: Group, measured: Mapping[str, GroupMetric], limits: Limits
 ) -> list[str]:
     """Return the metrics of a group that are compared with the reference."""
     if plan.is_mirror(group):
@@ -114,7 +114,7 @@ def _judged(
 
 
 def _set_limits(
-    plan: Plan, measured: Sequence[Mapping[str, Measured]]
+    plan: Plan, measured: Sequence[Mapping[str, GroupMetric]]
 ) -> Sequence[dict[str, float]]:
     """Return each group's limits: values of analysis.json that nobody suggested.
 
@@ -132,10 +132,10 @@ def _set_limits(
     return limits
 
 
-def _differing(limits: Limits, measured: Mapping[str, Measured]) -> dict[str, float]:
+def _differing(limits: Limits, measured: Mapping[str, GroupMetric]) -> dict[str, float]:
     """Keep the limits that are others than the reference's values, which may be undefined."""
 
-    def differs(asked: float, own: Measured | None) -> bool:
+    def differs(asked: float, own: GroupMetric | None) -> bool:
         if own is None or own.value is None:
             return own is not None
         return not isclose(asked, own.value, rel_tol=ROUNDING, abs_tol=ROUNDING)

@@ -20,7 +20,7 @@ from driftline.monitors.kinds.bias.metrics import (
     POST_TRAINING,
     PRE_TRAINING,
     RATES,
-    Measured,
+    GroupMetric,
     Rate,
     Side,
     sides_of,
@@ -54,7 +54,7 @@ MOVED_ALONE = 2 / 3
 Counts = NDArray[np.int64]
 
 
-def document_of(plan: Plan, measured: Sequence[Mapping[str, Measured]]) -> str:
+def document_of(plan: Plan, measured: Sequence[Mapping[str, GroupMetric]]) -> str:
     """Write analysis.json of each group's metrics."""
     roles, metrics = plan.roles, plan.metrics
     stages = [

@@ -20,7 +20,7 @@ from driftline.monitors.kinds.bias.metrics import (
     MISSING,
     POST_TRAINING,
     PRE_TRAINING,
-    Measured,
+    GroupMetric,
     divergences,
     measure,
     measure_group,
@@ -129,7 +129,7 @@ def test_the_values_of_a_real_run_are_clarifys() -> None:
     }  # fmt: skip
 
     assert told.pop("TE") == math.inf  # Clarify's division by nothing.
-    assert found["TE"] == Measured(None, "no_false_positives")
+    assert found["TE"] == GroupMetric(None, "no_false_positives")
     assert len(told) == 7
     assert {name: found[name].value for name in told} == pytest.approx(told, abs=1e-12)
 
@@ -201,7 +201,7 @@ def test_what_is_not_defined_is_said_to_be_so(name: str) -> None:
 
     for metric, wanted in wanted_values.items():
         if isinstance(wanted, str):
-            assert plain[metric] == Measured(None, wanted)
+            assert plain[metric] == GroupMetric(None, wanted)
         else:
             assert plain[metric].value == pytest.approx(wanted, abs=1e-5)
 
