@@ -42,7 +42,13 @@ from driftline.monitors.kinds.bias.reference import (
     learn,
     measured_of,
 )
-from driftline.monitors.kinds.bias.report import details_of, document_of, points_of, violations_of
+from driftline.monitors.kinds.bias.report import (
+    details_of,
+    document_of,
+    new_groups,
+    points_of,
+    violations_of,
+)
 from driftline.monitors.kinds.bias.sums import (
     NAMES,
     bucket_sums,
@@ -102,7 +108,11 @@ def evaluate(context: CheckContext) -> Report:
         violations=violations,
         row_count=window.rows,
         labelled_count=labelled_count(window.counts),
-        metrics=(*(one.result for one in alone), *(one.result for one in unusable)),
+        metrics=(
+            *(one.result for one in alone),
+            *new_groups(plan, window),
+            *(one.result for one in unusable),
+        ),
         files={ANALYSIS: document_of(plan, [group.measured for group in groups])},
         points=points_of(alone, plan, violations),
         alpha=level / max(sum(one.result.judged for one in alone), 1),

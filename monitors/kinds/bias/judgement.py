@@ -39,6 +39,8 @@ from driftline.monitors.results.violation import Severity
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 # Even a group in which nobody, or everybody, is positive would be no violation.
 NOT_TESTABLE = f"{TOO_VARIABLE}a longer window or reference would do"
+# Of a ratio without a denominator: the difference beside it is judged.
+OTHERS_HAVE_NONE = f"{UNDEFINED}no other row is positive"
 
 
 @dataclass(frozen=True)
@@ -181,26 +183,30 @@ def _finding(
     limit = reference.limits[at].get(name)
     is_limit, required = limit is not None, usual.value if limit is None else limit
     result = shown_result(reference.plan.groups[at], name, window, required)
+    if not is_limit and (at, name) not in reference.judged:
+        return Finding(result, at)
     severity: Severity = "ticket"
     if is_limit:
         result = replace(result, reference_low=None, reference_high=None)
         severity = "page" if reference.plan.reference else "ticket"
-    elif tested is None:
-        return Finding(result, at)
-    if result.value is None or (tested is not None and tested.state == "undefined"):
-        lack = usual.reason.removeprefix("no_").replace("_", " ")
-        note = result.note or f"{REFERENCE_LACKS}{lack or 'such rows'}"
-        # With a side it counts as not judged: nobody is to take it for a pass.
-        result = replace(result, note=note, operator=ABOVE)
+    # With a side, one without a verdict counts as not judged: nobody is to take it for a pass.
+    value = result.value
+    if value is None:
+        result = replace(result, operator=ABOVE)
+    elif required is None:
+        lack = usual.reason.removeprefix("no_").replace("_", " ") or "value of it"
+        result = replace(result, note=f"{REFERENCE_LACKS}{lack}", operator=ABOVE)
+    elif math.isinf(value) and name in NAMES:
+        result = replace(result, note=OTHERS_HAVE_NONE, operator=ABOVE)
     elif limit is not None and name not in NAMES:
         # Nothing tells how much it varies: Clarify's rule holds.
-        side, edge = _edge(name, result.value, limit)
-        is_beyond = side * (result.value - edge) > 0
+        side, edge = _edge(name, value, limit)
+        is_beyond = side * (value - edge) > 0
         result = replace(
             result, bound=edge, operator=ABOVE if side > 0 else BELOW,
             severity=severity if is_beyond else None,
         )  # fmt: skip
-    elif tested is None or tested.state == "not_testable":
+    elif tested is None or tested.state != "judged":
         result = replace(result, note=NOT_TESTABLE)
     else:
         result = _judged(result, tested, severity)

@@ -16,16 +16,21 @@ from driftline.monitors.kinds.bias.clarify import reference_groups
 from driftline.monitors.kinds.bias.counts import FacetCounts
 from driftline.monitors.kinds.bias.flip_test import flips_of, with_flip
 from driftline.monitors.kinds.bias.groups import Group
-from driftline.monitors.kinds.bias.metrics import MISSING, POST_TRAINING, GroupMetric, measure_group
+from driftline.monitors.kinds.bias.metrics import (
+    LABEL_FREE,
+    MISSING,
+    PRE_TRAINING,
+    GroupMetric,
+    measure_group,
+)
 from driftline.monitors.kinds.bias.plan import Plan, reference_blocks, unusable_of
 from driftline.monitors.kinds.bias.sums import Place, bias_metrics, bucket_sums, shown_reference
 from driftline.monitors.results.unusable import Unusable
 from driftline.roles import Facet
 
-# Judged unless somebody sets limits; all other metrics are shown.
-JUDGED = ("DPPL", "DI", "RD", "SD")
-# Of labels alone, before there is a model, what DPPL is of its answers.
-JUDGED_LABELS = ("DPL",)
+# Judged unless somebody sets limits; all other metrics are shown. DPL finds a group whose labels
+# all turn negative, of which RD says nothing: without positives there is no recall.
+JUDGED = ("DPPL", "DI", "DPL", "RD", "SD")
 # A value of the document that differs by more than rounding was set by somebody.
 ROUNDING = 1e-9
 
@@ -40,8 +45,9 @@ class BiasReference:
     limits: Sequence[Limits]  # Metrics with a limit in analysis.json.
     # The reference's metrics; empty where only analysis.json is known.
     measured: Sequence[Mapping[str, GroupMetric]]
-    # Of the metrics that are compared with the reference, by place; None where there are none.
+    # The metrics that are compared with the reference, which may lack a value of them.
     judged: Sequence[Place] = ()
+    # Of these, by place; None where there are none, or only analysis.json is known.
     sums: Reference | None = None
     shown: Reference | None = None  # Of all metrics NAMES of all groups.
     answered: Sequence[NDArray[np.int64]] = ()  # All rows, then each block's, (3, 3).
@@ -53,8 +59,12 @@ def learn(plan: Plan, length: timedelta) -> BiasReference:
     """Learn a plan's reference for windows whose blocks have a length."""
     outcomes = plan.outcomes
     if outcomes is None:
-        required = [_limits_of_document(plan, group) for group in plan.groups]
-        return BiasReference(plan, required, [{}] * len(required))
+        documented = [_documented(plan, group) for group in plan.groups]
+        written = [_without_none(own) for own in documented]
+        lacking = [
+            (at, name) for at, own in enumerate(documented) for name in own if own[name] is None
+        ]
+        return BiasReference(plan, written, [{}] * len(written), lacking)
     flips = flips_of(plan, outcomes.neighbours, outcomes.roles)
     measured = measured_of(plan, plan.reference, flips)
     limits = _set_limits(plan, measured)
@@ -92,11 +102,14 @@ def measured_of(
     return found
 
 
-def _limits_of_document(plan: Plan, group: Group) -> Limits:
+def _documented(plan: Plan, group: Group) -> dict[str, float | None]:
     """Return the values of analysis.json of what is judged."""
     required = plan.required(group) or {}
-    names = JUDGED if set(POST_TRAINING) & set(required) else JUDGED_LABELS
-    return {name: one for name, one in required.items() if name in names and one is not None}
+    return {name: required[name] for name in JUDGED if name in required}
+
+
+def _without_none(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: one for name, one in values.items() if one is not None}
 
 
 def _judged(
@@ -105,12 +118,14 @@ def _judged(
     """Return the metrics of a group that are compared with the reference."""
     if plan.is_mirror(group):
         return []
-    required, answered = plan.required(group), plan.reference[group.counted].answered
+    required, roles = plan.required(group), plan.roles
     return [
         name
-        for name in (JUDGED if answered[..., :MISSING].any() else JUDGED_LABELS)
+        for name in JUDGED
         if name in measured and name not in limits and (required is None or name in required)
-    ]
+        and (roles.has_predictions or name in PRE_TRAINING)
+        and (roles.label is not None or name in LABEL_FREE)
+    ]  # fmt: skip
 
 
 def _set_limits(
@@ -120,10 +135,7 @@ def _set_limits(
 
     A baseline made with --compat suggests the reference's values as Clarify computes them.
     """
-    limits = [
-        {name: one for name, one in (plan.required(group) or {}).items() if one is not None}
-        for group in plan.groups
-    ]
+    limits = [_without_none(plan.required(group) or {}) for group in plan.groups]
     if any(limits):
         limits = [_differing(*both) for both in zip(limits, measured, strict=True)]
     if any(limits):

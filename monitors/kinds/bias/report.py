@@ -13,7 +13,7 @@ from driftline.baseline.positive import positive_note
 from driftline.monitors.kinds.bias.counts import BETWEEN
 from driftline.monitors.kinds.bias.documents import CHECK, POST, PRE, analysis, violation_fields
 from driftline.monitors.kinds.bias.groups import Group
-from driftline.monitors.kinds.bias.judgement import Finding
+from driftline.monitors.kinds.bias.judgement import ABOVE, Finding
 from driftline.monitors.kinds.bias.kind import NAMESPACE
 from driftline.monitors.kinds.bias.metrics import (
     MISSING,
@@ -28,7 +28,13 @@ from driftline.monitors.kinds.bias.metrics import (
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.monitors.kinds.bias.window import CountedWindow
 from driftline.monitors.report.datapoints import UNQUOTED
-from driftline.monitors.results.metric import UNCOVERED, MetricPoint, MetricResult, neutral_of
+from driftline.monitors.results.metric import (
+    REFERENCE_LACKS,
+    UNCOVERED,
+    MetricPoint,
+    MetricResult,
+    neutral_of,
+)
 from driftline.monitors.results.unusable import JudgedUnusable
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.contributors import Target, find_contributing_rows
@@ -41,9 +47,6 @@ BY_DOCUMENT = (
 )
 # New values of a facet that are told by name.
 NAMED_VALUES = 20
-NEW_GROUPS = "not judged: the reference has no rows of"
-# New values of a facet that a sentence names.
-NAMED = 4
 # With fewer of its rows of known values a facet counts as not judged.
 LEAST_KNOWN = 0.01
 # Below it all evidence is the same.
@@ -72,7 +75,6 @@ def document_of(plan: Plan, measured: Sequence[Mapping[str, GroupMetric]]) -> st
 def details_of(plan: Plan, window: CountedWindow, pairs: Sequence[Counts]) -> dict[str, JsonValue]:
     """Return missing and new values, rows by group, and what could not be used or judged."""
     facets: list[JsonValue] = []
-    named: list[str] = []
     for facet in plan.counted:
         own, new = window.counts[facet], new_values(plan, window, facet)
         missing = int(own.sizes[-1])
@@ -84,9 +86,6 @@ def details_of(plan: Plan, window: CountedWindow, pairs: Sequence[Counts]) -> di
                 "new_values": dict([*new.items()][:NAMED_VALUES]),
             }
         )
-        if not any(part.intervals or part.threshold is not None for part in facet.parts):
-            named += [f"{facet.name} = {one} ({plural(rows, 'row')})" for one, rows in new.items()]
-    more = f" and {len(named) - NAMED:,} more" * (len(named) > NAMED)
     uncovered = "; ".join(uncovered_parts(plan, window))
     return {
         "label": plan.label,
@@ -95,10 +94,24 @@ def details_of(plan: Plan, window: CountedWindow, pairs: Sequence[Counts]) -> di
         "reference": "" if plan.outcomes is not None else BY_DOCUMENT,
         "facets": facets,
         "groups": [group_details(*both) for both in zip(plan.groups, pairs, strict=True)],
-        **({"new_groups_note": f"{NEW_GROUPS} {', '.join(named[:NAMED])}{more}; beside other "
-            "groups they count as others"} if named else {}),
         **({UNCOVERED: uncovered} if uncovered else {}),
-    }  # fmt: skip
+    }
+
+
+def new_groups(plan: Plan, window: CountedWindow) -> list[MetricResult]:
+    """Return groups that the reference never had, none of whose metrics can be judged.
+
+    They are values of a facet whose values are all groups; beside other groups they count as
+    others.
+    """
+    name = "DPPL" if plan.roles.has_predictions else "DPL"
+    return [
+        MetricResult(name, facet=facet.name, facet_value=value, count=rows, operator=ABOVE,
+                     note=f"{REFERENCE_LACKS}rows in group")
+        for facet in plan.counted
+        if not any(one.values or one.intervals or one.threshold is not None for one in facet.parts)
+        for value, rows in [*new_values(plan, window, facet).items()][:NAMED_VALUES]
+    ]  # fmt: skip
 
 
 def new_values(plan: Plan, window: CountedWindow, facet: Facet) -> dict[str, int]:
