@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
@@ -15,28 +16,38 @@ LIMIT_BYTES = 64 << 20
 class BaselineCache:
     """The most recently used baselines; safe to use from several threads.
 
-    The last one stays however large it is, because the next window needs it again.
+    The last one stays however large it is, because the next window needs it again. A baseline whose
+    files have changed since, because rows were erased from its sample, is read again.
     """
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str, str | None], Baseline] = OrderedDict()
+        # With what its files were when it was read.
+        self._kept: OrderedDict[tuple[object, ...], tuple[store.FileState, Baseline]] = (
+            OrderedDict()
+        )
 
-    def get(self, root: str, name: str, version: str | None = None) -> Baseline:
-        """Return a baseline as `store.get` does; versions are content digests, so never stale."""
-        key = root, name, version or store.newest(root, name)
+    def get(
+        self, root: str, name: str, version: str | None = None,
+        parts: Sequence[str] = store.DOCUMENTS,
+    ) -> Baseline:  # fmt: skip
+        """Return a baseline as `store.get` does."""
+        version = version or store.newest(root, name)
+        key, state = (root, name, version, parts), store.file_state(root, name, version)
         with self._lock:
-            if key in self._kept:
+            known = self._kept.get(key)
+            if known is not None and known[0] == state:
                 self._kept.move_to_end(key)
-                return self._kept[key]
+                return known[1]
         # Two threads may load the same one: that costs time, and nothing else.
-        found = store.get(*key)
+        found = store.get(root, name, version, parts)
         with self._lock:
-            self._kept[key] = found
+            self._kept[key] = state, found
+            self._kept.move_to_end(key)
             while len(self._kept) > 1 and self._size_bytes() > self._limit_bytes:
                 self._kept.popitem(last=False)
         return found
 
     def _size_bytes(self) -> int:
-        return sum(one.size_bytes for one in self._kept.values())
+        return sum(one.size_bytes for _, one in self._kept.values())

@@ -89,6 +89,8 @@ OUTLINE = (CONSTRAINTS, SIGNATURE, SAMPLE, LABELLED, *OTHER_DOCUMENTS)
 NONE = '{"version": 0.0, "features": []}'
 T = TypeVar("T")
 Sample = Literal["rows", "none"]
+# Name, size and time of change of files.
+FileState = tuple[tuple[str, int, int], ...]
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"  # As all names of resources: interface, section 4.
 
 
@@ -248,6 +250,11 @@ class Baseline:
         )  # fmt: skip
         statistics = Statistics.from_profile(fitted.profile)
         return cls(statistics=statistics, **vars(fitted))
+
+    @property
+    def sampled_count(self) -> int:
+        """Number of rows kept; erasure, which leaves the version as it is, makes it less."""
+        return sum(len(one.table) for one in (self.rows, self.labelled) if one is not None)
 
     @property
     def outcomes(self) -> Outcomes | None:
@@ -563,6 +570,12 @@ def get(
     found = _read(_home(root, name) / chosen, parts, columns)
     vars(found)["version"] = chosen  # Another driftline may have written other bytes.
     return found
+
+
+def file_state(root: str, name: str, version: str | None) -> FileState:
+    """Return what tells whether a version's files are those of before; erasure changes one."""
+    files = (_home(root, name) / (version or "")).listing(allow_not_found=True)
+    return tuple(sorted((one.base_name, one.size, one.mtime_ns) for one in files))
 
 
 def erase_rows(root: str, endpoint: str, times_us: Collection[int]) -> int:

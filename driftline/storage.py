@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from driftline.errors import InputError, NotFoundError, UnavailableError
-from driftline.validation import nearest
+from driftline.validation import nearest, require_unicode
 
 if TYPE_CHECKING:
     from pyarrow import fs
@@ -133,6 +133,8 @@ def open_uri(where: str) -> tuple[fs.FileSystem, str]:
     import pyarrow as pa
     from pyarrow import fs
 
+    if not where.isascii():  # Of a file whose name is no UTF-8, Python has half a character.
+        require_unicode(where, "path")
     if "://" not in where and not where.startswith("file:"):
         return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
     if (file := own_object(where)) is not None:

@@ -110,7 +110,7 @@ class CheckContext:
     def kept(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
         """Return a value that depends on the baseline and a key alone, cached between windows."""
         kept = self.past.drift_tests
-        return make() if kept is None else kept.get(self.baseline.version, key, make)
+        return make() if kept is None else kept.get(self.baseline, key, make)
 
     def judge(
         self, reference: Reference, buckets: Array, layout: str, *, length: timedelta = DAY

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from driftline.access.principal import CURRENT
 from driftline.baseline import store
+from driftline.baseline.cache import BaselineCache
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
@@ -54,13 +55,12 @@ TRAFFIC_S, TRAFFIC_SHOWN = 4.0, timedelta(days=14)
 CAPTURE_FRESH_S = 10.0
 """Counting a capture table reads all of it, so a count serves for so long."""
 
-BASELINES_KEPT, COLUMNS_KEPT = 8, 64
+COLUMNS_KEPT = 64
 IDS = ("event_id", "event_time", "inference_id", "row_index")
 IDS_SHOWN = 2
 UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
 """What reading a damaged or absent store raises."""
 
-Read = TypeVar("Read")
 Shown = TypeVar("Shown", bound=views.WindowView)
 Pointed = tuple[Violation, Condition]
 """A violation and the condition that its rows meet."""
@@ -74,17 +74,13 @@ class Storage:
         access: Access = UNLIMITED,
     ) -> None:  # fmt: skip
         self.root, self._signature_of, self._access = root, signature_of, access
-        # By name and version, which never change. Pages of many columns need few of all summaries.
-        self.baseline = self._kept(BASELINES_KEPT, partial(store.get, root))
-        self.outline = self._kept(BASELINES_KEPT, partial(store.get, root, parts=store.OUTLINE))
-        self.column = self._kept(COLUMNS_KEPT, self._column)
+        # By name and version; "" is the newest. Pages of many columns need few of all summaries.
+        baselines = BaselineCache()
+        self.baseline = partial(baselines.get, root)
+        self.outline = partial(baselines.get, root, parts=store.OUTLINE)
+        self._columns = lru_cache(COLUMNS_KEPT)(self._column)
         self._stats: dict[str, tuple[float, EndpointReport]] = {}
         self._away_since: datetime | None = None
-
-    def _kept(self, most: int, read: Callable[..., Read]) -> Callable[..., Read]:
-        """Keep what is read of versions of baselines; "" is the newest, which others become."""
-        kept = lru_cache(most)(read)
-        return lambda name, version, *of: kept(name, version or store.newest(self.root, name), *of)
 
     def require(self, engine: Engine, now: datetime) -> None:
         """Refuse to say anything of a storage root that has gone; says when that was noticed."""
@@ -118,8 +114,11 @@ class Storage:
         except UNREADABLE:
             return ""
 
+    def column(self, name: str, version: str, column: str) -> ColumnProfile | None:
+        """Return the summary of a column, without its sketch."""
+        return self._columns(name, version or store.newest(self.root, name) or "", column)
+
     def _column(self, name: str, version: str, column: str) -> ColumnProfile | None:
-        """Load the summary of a column, without its sketch."""
         parts = (store.SIGNATURE, store.PROFILE)
         found = store.get(self.root, name, version, parts, [column]).profile
         # Without a profile of ours, the statistics may stand for it.

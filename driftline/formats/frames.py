@@ -225,11 +225,11 @@ class PandasRows:
             if series.dtype == object:
                 _refuse_odd(name, series)
                 whole[index] = plain_array(_taken(series))
-                field = pa.field(str(name), whole[index].type)
+                field = pa.field(as_text(str(name)), whole[index].type)
             else:
                 found = _taken(series.iloc[:0]).type
                 kind = pa.float64() if _is_beyond(found, series) else found
-                field = plain_field(pa.field(str(name), kind))
+                field = plain_field(pa.field(as_text(str(name)), kind))
             fields.append(as_fitted(field, None, "nan") if _has_nan(field, series) else field)
         return cls(frame, whole, pa.schema(fields))
 

@@ -11,21 +11,28 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+from driftline.baseline.store import Baseline
+
 T = TypeVar("T")
 
 
 class DriftTestCache:
-    """Tests of the `size` last used baselines, up to `each` of one; thread-safe."""
+    """Tests of the `size` last used baselines, up to `each` of one; thread-safe.
+
+    Those of a baseline from which rows were erased since are dropped.
+    """
 
     def __init__(self, size: int = 32, each: int = 256) -> None:
         self._size, self._each = size, each
         self._lock = threading.Lock()
-        self._baselines: OrderedDict[Hashable, OrderedDict[Hashable, Any]] = OrderedDict()
+        # By version: how many sampled rows the baseline had, and its tests.
+        self._baselines: OrderedDict[str, tuple[int, OrderedDict[Hashable, Any]]] = OrderedDict()
 
-    def get(self, version: Hashable, key: Hashable, make: Callable[[], T]) -> T:
-        """Return a test of a baseline's version, made if missing; the key is its other inputs."""
+    def get(self, baseline: Baseline, key: Hashable, make: Callable[[], T]) -> T:
+        """Return a test of a baseline, made if missing; the key is its other inputs."""
+        version = baseline.version
         with self._lock:
-            tests = self._baselines.get(version, OrderedDict())
+            tests = self._tests_of(baseline)
             if key in tests:
                 self._baselines.move_to_end(version)
                 tests.move_to_end(key)
@@ -34,7 +41,8 @@ class DriftTestCache:
         # Two threads may make the same one: that costs time, and nothing else.
         test = make()
         with self._lock:
-            tests = self._baselines.setdefault(version, OrderedDict())
+            tests = self._tests_of(baseline)
+            self._baselines[version] = baseline.sampled_count, tests
             self._baselines.move_to_end(version)
             tests[key] = test
             while len(tests) > self._each:
@@ -42,3 +50,7 @@ class DriftTestCache:
             while len(self._baselines) > self._size:
                 self._baselines.popitem(last=False)
         return test
+
+    def _tests_of(self, baseline: Baseline) -> OrderedDict[Hashable, Any]:
+        count, tests = self._baselines.get(baseline.version, (0, OrderedDict()))
+        return tests if count == baseline.sampled_count else OrderedDict()

@@ -88,3 +88,18 @@ def test_captured_text_that_looks_like_numbers_stays_text_where_the_reference_ha
     (batch,) = open_source(tmp_path / "capture.jsonl", signature=known).batches()
 
     assert batch.to_pydict() == {"zip": ["01234"], "n": [5]}
+
+
+def test_half_of_a_surrogate_pair_is_replaced_in_texts_and_names() -> None:
+    frame = pd.DataFrame({"x": ["a", "\ud800b"] * 40}, dtype=object)
+    frame.columns = pd.Index(["x\ud800"], dtype=object)
+
+    found = Baseline.fit(frame)
+
+    assert found.profile is not None
+    assert found.profile.columns["x?"].levels.values.to_pylist() == ["a", "?b"]
+
+
+def test_a_file_whose_name_is_no_unicode_is_named_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"path: half of a surrogate pair in .*\\ud800"):
+        Baseline.fit(tmp_path / "rows\ud800.csv")

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from driftline.baseline import sample
+from driftline.baseline.cache import BaselineCache
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.sample import RowKeeper, RowSampler
 from driftline.baseline.store import Baseline, erase_rows, get, put
 from driftline.errors import InputError
 from driftline.monitors.check import check
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 
 EVERY = np.arange(100.0)
 CELLS = {
@@ -185,3 +187,27 @@ def test_erased_rows_leave_the_samples_of_versions_made_of_an_endpoint(tmp_path)
     assert get(root, "own").version == version
     assert kept.table["x"].to_pylist() == [float(at) for at in range(600) if at not in (3, 40)]
     assert len(get(root, "other").rows.table) == 600  # type: ignore[union-attr]  # It keeps rows.
+
+
+def test_erased_rows_leave_memory_at_the_next_use(tmp_path) -> None:
+    root, times = str(tmp_path), np.arange(600) * 3_600_000_000
+    table = pa.table({"x": np.arange(600.0), "at": pa.array(times, pa.timestamp("us", "UTC"))})
+    put(
+        root,
+        "own",
+        Baseline.fit(table, timestamp="at"),
+        lambda: datetime.now(UTC),
+        {"endpoint": "flights"},
+    )
+    baselines, tests = BaselineCache(), DriftTestCache()
+    before = baselines.get(root, "own")
+    first = tests.get(before, "rows", lambda: before.rows)
+
+    is_kept = baselines.get(root, "own") is before
+    erase_rows(root, "flights", [times[3]])
+    after = baselines.get(root, "own")
+
+    assert is_kept
+    assert after.sampled_count == 599
+    assert tests.get(before, "rows", lambda: None) is first
+    assert tests.get(after, "rows", lambda: after.rows) is after.rows

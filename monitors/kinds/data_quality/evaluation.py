@@ -359,8 +359,8 @@ def _keeper(context: CheckContext) -> Keeper | None:
     drift_tests, first = context.past.drift_tests, context.past.first_windows
     if drift_tests is None:
         return None
-    version, learnt = context.baseline.version, () if first is None else first.identity
-    return lambda facts, make: drift_tests.get(version, (learnt, facts), make)
+    baseline, learnt = context.baseline, () if first is None else first.identity
+    return lambda facts, make: drift_tests.get(baseline, (learnt, facts), make)
 
 
 @dataclass(slots=True)
