@@ -36,7 +36,6 @@ CHECKS: Mapping[str, str] = {
     DRIFT_CHECK: "drift",
     BASELINE_FIT_CHECK: "baseline does not fit",
     "categorical_values_check": "unknown values",
-    "codes_check": "codes exchanged",
     "completeness_check": "missing values",
     "constant_check": "no longer varies",
     "copied_day_check": "values of the day before",

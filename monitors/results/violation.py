@@ -191,7 +191,6 @@ class Fault:
     kind: str  # Such as ``columns_exchanged``.
     text: str  # What it says, for the sentence of the violation.
     columns: tuple[str, ...] = ()  # All that have a part in it, where these are several.
-    values: tuple[str, ...] = ()  # Values of rows that the text quotes.
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return plain JSON values in a fixed order."""
@@ -302,7 +301,6 @@ class Violation:
     def plain_cause(self) -> str:
         """The cause without values of rows, for those who may not read them."""
         own = () if self.segment is None else self.segment.texts
-        own = own if self.fault is None else (*own, *self.fault.values)
         return hide_values(self.cause, (*self.values, *own, *_texts_of(self.predicate)))
 
     def __repr__(self) -> str:

@@ -134,7 +134,7 @@ FLIGHTS: dict[str, tuple[Change, str]] = {
     "a code renamed": (changed("carrier", lambda x: x.replace("UA", "UAL")), "carrier baseline_drift page, carrier categorical_values page"),
     "small letters": (changed("carrier", lambda x: x.str.lower()), "carrier baseline_drift page, carrier categorical_values page"),
     "a space behind a code": (changed("carrier", lambda x: x.replace("UA", "UA ")), "carrier baseline_drift page, carrier categorical_values page"),
-    "codes renumbered": (changed("origin", lambda x: x.map({"EWR": "JFK", "JFK": "LGA", "LGA": "EWR"})), "origin baseline_drift page"),
+    "codes renumbered": (changed("origin", lambda x: x.map({"EWR": "JFK", "JFK": "LGA", "LGA": "EWR"})), "origin baseline_drift ticket"),
     "texts cut": (changed("dest", lambda x: x.str[:2]), "dest baseline_drift page"),
     # Times.
     "a default of times": (put("built", pd.Timestamp("1900-01-01"), 0.1), "built baseline_drift ticket"),

@@ -6,7 +6,7 @@ No test is needed, since the reference has none of these numbers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +18,30 @@ from driftline.monitors.kinds.data_quality.rule_outcomes import judged_rules
 from driftline.monitors.results.violation import Draft, Fault, percent, plural
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.conversion import unit_of_new
+from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.rules.ruleset import RuleSet
 
+# Checks that tell that a column's values are others altogether.
+OTHER_VALUES = frozenset({"constant_check", "data_type_check", "unit_change_check"})
 # Rows of another unit that a violation needs, and their share of the window's.
 UNIT_ROWS, UNIT_SHARE = 20, 0.01
 
 
 def converted_numbers_drafts(
-    window: Mapping[str, ColumnProfile], context: CheckContext, passed_over: Collection[str]
+    window: Mapping[str, ColumnProfile], context: CheckContext, others: Iterable[Draft]
 ) -> list[Draft]:
-    """Return a draft for each column with new numbers in another unit, counted in a reading."""
+    """Return a draft for each column with new numbers in another unit, counted in a reading.
+
+    Columns whose values are others altogether by another draft, or in another unit, have none.
+    """
     baseline = context.baseline
     if baseline.profile is None:
         return []
     known, drafts = baseline.profile.columns, []
-    for name in sorted(known.keys() - {*passed_over}):
+    explained = {one.feature for one in others if _has_other_values(one)}
+    for name in sorted(known.keys() - explained):
+        if not baseline.constraints.config(name).evaluate_constraints:
+            continue
         own, usual = window.get(name), known[name]
         if own is None or not (own.is_number and usual.is_number):
             continue
@@ -40,6 +49,12 @@ def converted_numbers_drafts(
         if unit is not None:
             drafts.append(_draft(name, new, own.numbers, usual.numbers, context, unit))
     return drafts
+
+
+def _has_other_values(draft: Draft) -> bool:
+    """Whether a draft says that a column's whole distribution has changed, or its unit."""
+    is_explained = draft.fault is not None and draft.fault.kind in (UNIT_KIND, EXCHANGED)
+    return is_explained or draft.unit is not None or draft.check in OTHER_VALUES
 
 
 def in_another_unit(

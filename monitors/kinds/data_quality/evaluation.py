@@ -40,7 +40,7 @@ from driftline.monitors.kinds.data_quality.baseline_fit import (
     without_unknown_variation,
 )
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
-from driftline.monitors.kinds.data_quality.codes_check import is_fault_beside
+from driftline.monitors.kinds.data_quality.converted_numbers_check import converted_numbers_drafts
 from driftline.monitors.kinds.data_quality.day_checks import (
     day_counter,
     day_details,
@@ -69,14 +69,14 @@ from driftline.monitors.kinds.data_quality.judgement import (
     judge,
     without_later_times,
 )
+from driftline.monitors.kinds.data_quality.lost_hours_check import (
+    HourCounter,
+    lost_hours_drafts,
+)
 from driftline.monitors.kinds.data_quality.range_checks import (
     Implausible,
     Sampler,
     find_implausible,
-)
-from driftline.monitors.kinds.data_quality.row_faults import (
-    HourCounter,
-    find_row_faults,
 )
 from driftline.monitors.kinds.data_quality.rule_outcomes import (
     declared_rules,
@@ -100,7 +100,6 @@ from driftline.monitors.results.violation import (
     Draft,
     Fault,
     FeatureResult,
-    Segment,
     SegmentResult,
     Violation,
 )
@@ -161,7 +160,7 @@ def evaluate(context: CheckContext) -> Report:
         counts=counts,
         past=context.past.counts,
     )
-    shown = partial(_fault_context, context, references, sample, counts, judgement.drifts)
+    shown = partial(_fault_context, context, references, sample, judgement.drifts)
     faults = recognised_faults(shown([one.feature for one in judgement.drafts]))
     judgement = name_units(with_faults(judgement, faults), sample, known)
     judgement = without_unknown_variation(judgement, first)
@@ -171,8 +170,7 @@ def evaluate(context: CheckContext) -> Report:
     outcomes = judged_rules(context, rules)
     drafts = (*judgement.drafts, *row_faults, *signs, *outcome_drafts(outcomes))
     judged = replace(judgement, drafts=drafts)
-    is_beside = partial(_is_beside, shown)
-    violations = find_violations(judged, context, references, counts, is_beside=is_beside)
+    violations = find_violations(judged, context, references, counts, shown)
     verdicts = _judged_segments(context, signature, plan, reading)
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
@@ -541,12 +539,6 @@ def _units_of(
     return next(filter(None, found), [])
 
 
-def _is_beside(
-    shown: Callable[[Sequence[str]], FaultContext], name: str, fault: Fault, segment: Segment
-) -> bool:
-    return is_fault_beside(shown([name]), name, fault, segment)
-
-
 def _with_row_faults(
     judgement: Judgement,
     reading: WindowReading,
@@ -556,7 +548,16 @@ def _with_row_faults(
     shown: Callable[[Sequence[str]], FaultContext],
 ) -> tuple[Judgement, tuple[Draft, ...]]:
     """Find faults of rows, and what they mean for violations of their columns."""
-    found = find_row_faults(reading.hours, reading.profile.columns, context, judgement, shown)
+    facts = context.rows.facts
+    found: list[Draft] = []
+    if context.baseline.constraints.monitoring_config.evaluate_constraints:
+        found = lost_hours_drafts(
+            reading.hours.hours,
+            context.baseline.blocks,
+            facts.window if facts else None,
+            context.budget.per_window,
+        )
+        found += converted_numbers_drafts(reading.profile.columns, context, judgement.drafts)
     derived = _derived_drafts(context, reading, counts, judgement, budget)
     kinds: dict[str, Fault] = {}
     for one in derived:
@@ -575,7 +576,6 @@ def _fault_context(
     context: CheckContext,
     references: Mapping[str, ReferenceColumn],
     sample: pa.Table,
-    counts: WindowCounts,
     drifts: Mapping[str, ColumnDrift],
     violated: Sequence[str],
 ) -> FaultContext:
@@ -588,5 +588,4 @@ def _fault_context(
         sample,
         baseline.sample,
         {name: max(one.design_effect, 1.0) for name, one in drifts.items()},
-        counts,
     )

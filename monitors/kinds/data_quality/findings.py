@@ -23,15 +23,15 @@ from driftline.monitors.results.violation import (
     Draft,
     Fault,
     Onset,
-    Segment,
     Severity,
     Violation,
 )
 from driftline.monitors.root_cause.callers import is_caller
 from driftline.monitors.root_cause.contributors import ContributingRows, Target
-from driftline.monitors.root_cause.faults.codes import KIND as CODES_EXCHANGED
+from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
+from driftline.monitors.root_cause.faults.exchanged import are_exchanged_beside
 from driftline.monitors.root_cause.search import began_before, is_unheard_of, search
 
 # Columns whose values are not judged, but their gaps are.
@@ -57,13 +57,12 @@ def find_violations(
     judgement: Judgement,
     context: CheckContext,
     references: Mapping[str, ReferenceColumn],
-    counts: WindowCounts | None = None,
-    *,
-    is_beside: Callable[[str, Fault, Segment], bool],
+    counts: WindowCounts,
+    shown: Callable[[Sequence[str]], FaultContext],
 ) -> tuple[Violation, ...]:
     """Find the rows behind each draft, in one pass, and describe them.
 
-    ``is_beside``: whether values were exchanged beside a segment, too.
+    ``shown`` returns the context of fault recognisers for some columns.
     """
     renamed = {one.column for one in judgement.drifts.values() if is_renamed(one)}
     mixed_up = _mixed_up(judgement.drafts)
@@ -72,7 +71,7 @@ def find_violations(
             draft,
             without_place(contributors)
             if draft.feature in renamed
-            or _is_everywhere(draft, contributors, is_beside)
+            or _is_everywhere(draft, contributors, shown)
             or _is_placed_by(contributors, mixed_up - {draft.feature})
             else contributors,
             references,
@@ -96,14 +95,9 @@ def without_place(contributors: ContributingRows | None) -> ContributingRows | N
 
 
 def _mixed_up(drafts: Sequence[Draft]) -> set[str]:
-    """Return the columns whose values replace others, or are another column's."""
-    faults = [(one.feature, one.fault) for one in drafts if one.fault is not None]
-    return {
-        name
-        for feature, fault in faults
-        if fault.kind in (CODES_EXCHANGED, EXCHANGED)
-        for name in (feature, *fault.columns)
-    }
+    """Return the columns that hold another column's values."""
+    faults = [one.fault for one in drafts if one.fault is not None]
+    return {name for fault in faults if fault.kind == EXCHANGED for name in fault.columns}
 
 
 def _is_placed_by(contributors: ContributingRows | None, mixed_up: Collection[str]) -> bool:
@@ -115,25 +109,21 @@ def _is_placed_by(contributors: ContributingRows | None, mixed_up: Collection[st
 def _is_everywhere(
     draft: Draft,
     contributors: ContributingRows | None,
-    is_beside: Callable[[str, Fault, Segment], bool],
+    shown: Callable[[Sequence[str]], FaultContext],
 ) -> bool:
     """Whether values were exchanged beyond the segment that gained most by it.
 
     Losses and gains of values cancel out by segment, though all rows are at fault.
     """
     segment = None if contributors is None else contributors.segment
-    if (
-        segment is None
-        or draft.fault is None
-        or draft.fault.kind not in (CODES_EXCHANGED, EXCHANGED)
-    ):
+    if segment is None or draft.fault is None or draft.fault.kind != EXCHANGED:
         return False
     change = segment.change
     if change is None or change.before_elsewhere is None or not change.is_all:
         return True
     if abs(change.now_elsewhere - change.before_elsewhere) > ELSEWHERE:
         return True
-    return is_beside(draft.feature, draft.fault, segment)
+    return are_exchanged_beside(shown([draft.feature]), draft.fault.columns, segment)
 
 
 def rows_behind(
@@ -271,13 +261,7 @@ def _fault(draft: Draft) -> Fault | None:
 def _cause(draft: Draft, contributors: ContributingRows | None, onset: Onset | None) -> str:
     parts = [draft.what]
     op = draft.predicate.op if draft.predicate else None
-    is_told = op == "in" and draft.fault is not None and draft.fault.text == draft.what
-    if (
-        contributors is not None
-        and op in ("not_in", "in", "rule")
-        and contributors.values
-        and not is_told
-    ):
+    if contributors is not None and op in ("not_in", "in", "rule") and contributors.values:
         # What was always empty has no levels that could be new.
         has_known = getattr(draft.predicate, "values", ())
         is_alone = op == "not_in" and len(contributors.values) == 1 and has_known
@@ -309,7 +293,7 @@ def _severity(
 ) -> Severity:
     if draft.severity is not None:
         return draft.severity
-    if draft.check in ALWAYS_PAGES or (draft.fault and draft.fault.kind == CODES_EXCHANGED):
+    if draft.check in ALWAYS_PAGES:
         return "page"
     # There are rows enough to judge the column, or to know that so many gaps are no chance.
     is_judged = draft.feature in judgement.drifts or (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,6 @@ from driftline.baseline.sample import RowSample
 from driftline.baseline.texts import shortened
 from driftline.formats.coercion import coerce, is_missing
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.window_counts import WindowCounts
 
 # Fewer values than this look like anything.
 MIN_VALUES = 30
@@ -35,17 +34,12 @@ class FaultContext:
     sample: RowSample | None = None  # Rows of the reference by cell; None in older baselines.
     # By column: how many times more than independent rows it varies, from 1.
     effects: Mapping[str, float] = field(default_factory=dict)
-    counts: WindowCounts | None = None
     _places: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def all_cells(self) -> dict[str, Cells]:
         """The cells of all columns of the reference."""
         return {name: one.cells for name, one in self.references.items()}
-
-    def of_rows(self, rows: pa.Table, sample: RowSample) -> FaultContext:
-        """Return the same of some rows of the window and of the reference."""
-        return replace(self, rows=rows, sample=sample, _places={})
 
     def cells(self, name: str) -> Cells:
         """Return the cells of a column."""

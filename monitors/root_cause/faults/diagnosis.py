@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from driftline.monitors.results.violation import Fault
-from driftline.monitors.root_cause.faults.codes import exchanged_codes
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import converted
 from driftline.monitors.root_cause.faults.default_value import default_value
@@ -18,7 +17,6 @@ Recogniser = Callable[[FaultContext], Iterator[tuple[str, Fault]]]
 RECOGNISERS: tuple[Recogniser, ...] = (
     exchanged,
     converted,
-    exchanged_codes,
     default_value,
 )
 

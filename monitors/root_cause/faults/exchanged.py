@@ -13,8 +13,9 @@ import pyarrow as pa
 from driftline.baseline.blocks import BlockCounts, seasoned
 from driftline.baseline.cells import Cells
 from driftline.baseline.texts import counted_texts
-from driftline.monitors.results.violation import Fault
+from driftline.monitors.results.violation import Fault, Segment
 from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
+from driftline.monitors.root_cause.segment_counts import reference_rows
 
 KIND = "columns_exchanged"
 # More columns are not laid beside each other.
@@ -77,25 +78,32 @@ def exchanged_order(
     return next(fault for _, fault in _pair(one, other, VALUES))
 
 
-def is_exchanged_in(part: FaultContext, pair: Sequence[str]) -> bool:
-    """Whether two columns look exchanged in a part of the rows, too."""
-    codes = {} if part.sample is None else part.sample.codes
-    if not {*pair} <= set(part.rows.column_names) & set(codes):
+def are_exchanged_beside(context: FaultContext, pair: Sequence[str], segment: Segment) -> bool:
+    """Whether two columns look exchanged beside a segment, too.
+
+    Values from another column may all lie where they came from.
+    """
+    masks = [reference_rows(one, context.all_cells, context.sample) for one in segment.predicates]
+    known = [one for one in masks if one is not None]
+    if context.sample is None or len(known) < len(masks):
         return False
-    usual = {
-        name: replace(
-            part.references[name],
-            counts=np.bincount(codes[name], minlength=size).astype(np.float64),
-        )
-        for name, size in ((name, part.cells(name).size) for name in pair)
-    }
-    part = replace(part, references={**part.references, **usual})
+    inside = [one.mask(context.rows).to_numpy(zero_copy_only=False) for one in segment.predicates]
+    rows = context.rows.filter(pa.array(~np.logical_and.reduce(inside)))
+    sample = context.sample.take(np.flatnonzero(~np.logical_and.reduce(known)))
+    if not {*pair} <= {*rows.column_names} & {*sample.codes}:
+        return False
+    references = dict(context.references)
+    for name in pair:
+        counts = np.bincount(sample.codes[name], minlength=context.cells(name).size)
+        references[name] = replace(references[name], counts=counts.astype(np.float64))
+    part = replace(context, rows=rows, sample=sample, references=references, _places={})
     values = {name: _Values.of(part, name) for name in pair}
     apart = {name: _distance(part, values[name], name) for name in pair}
     one, other = pair
-    if _fit_each_other(part, values, apart, (one, other)):
-        return True
-    return _turned_over(part, one, other) > LEAST_NATS
+    return (
+        _fit_each_other(part, values, apart, (one, other))
+        or _turned_over(part, one, other) > LEAST_NATS
+    )
 
 
 def _fit_each_other(
