@@ -194,7 +194,7 @@ class Baseline:
             documents as SageMaker's, types by each value's text: the data is read once more.
         predict, metrics, costs
             Asks the model, for "attribution", such as ``model.predict``; what model quality
-            measures besides, as `check` takes them (docs/monitors.md).
+            measures besides, as `check` takes them (docs/model-quality.md).
         sample
             "none" keeps no row of the data: then nothing can be judged by rows, such as model
             quality, bias, joint drift and outliers.

@@ -136,7 +136,7 @@ def check(
         What the data must keep to besides (docs/rules.md): a list of objects and expressions such
         as ``"arrival >= departure"``, or a file; functions over a table, or ``"FILE.py:FUNCTION"``.
     metrics, costs
-        What model quality (which they imply) judges besides (docs/monitors.md): functions
+        What model quality (which they imply) judges besides (docs/model-quality.md): functions
         ``f(labels, predictions)``; ``cost`` by prices of answers, ``{"fp": 1, "fn": 10}``.
     segments, preprocess, postprocess
         Columns judged value by value, SageMaker's scripts (docs/scripts-and-segments.md).

@@ -1,4 +1,4 @@
-"""The kind of docs/monitors.md, installed as a package: it does all that the built-in kinds do."""
+"""The kind of docs/your-own-monitor.md as a package: it does all that the built-in kinds do."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from driftline.serving.provisioning.definitions import definition_of
 from driftline.serving.resources.resources import parse_resources
 from tests.monitors.conftest import DAY, START, Append, weather
 
-PAGE = Path(__file__).parents[2] / "docs" / "monitors.md"
+PAGE = Path(__file__).parents[2] / "docs" / "your-own-monitor.md"
 NAME = "flights-acme-repeats"
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The page's two files, as pip installs them."""
-    section = PAGE.read_text().split("## Your own\n")[1]
+    section = PAGE.read_text().split("## A package in Python\n")[1]
     blocks = dict(re.findall(r"^```(text|python)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
     project = tomllib.loads(blocks["text"])["project"]
     place = tmp_path / "site"

@@ -104,7 +104,7 @@ def plugins() -> Answer:
     ]
     if not rows:
         typer.echo(
-            "no plug-ins are installed; to write one: docs/monitors.md, docs/distances.md, "
+            "no plug-ins are installed; to write one: docs/your-own-monitor.md, docs/distances.md, "
             "docs/rules.md, docs/models.md",
             err=True,
         )

@@ -55,7 +55,7 @@ def backfill(
     """Run the windows of a past span that were not run on the current definition and baseline.
 
     Oldest first, and only those that the schedule has passed. Stop it and start it again as you
-    like. Alarms page for none of these windows (docs/monitors.md). Ends with 1 when a window has
+    like. Alarms page for none of these windows (docs/schedules.md). Ends with 1 when a window has
     violations, else with 3 when one failed or none could be judged.
 
     Example: driftline monitor backfill flights-data-quality --from 2026-10-01 --to 2026-11-01

@@ -142,7 +142,7 @@ class Replay:
     def _is_evaluated(self) -> bool:
         """Whether every alarm has seen the newest window that decided something.
 
-        A window of which nothing could be judged has no datapoint of violations (docs/drift.md).
+        A window that could not be judged has no datapoint of violations (docs/data-quality.md).
         """
         for alarm in self.client.list("Alarm"):
             monitor = alarm["spec"]["dimensions"]["MonitoringSchedule"]
