@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+
+from driftline.stats.roots import first_beyond
 
 Numbers = NDArray[np.float64]
 
@@ -39,48 +40,31 @@ SURPRISE = 0.05
 # Knots of an unknown variance's law, between the quantiles that matter at one in a million.
 LAW_KNOTS = 120
 LAW_ENDS = (1e-11, 1.0 - 1e-6)
-BISECTIONS = 50
+# A distance is sought up to so many standard errors, and to this part of one.
+FARTHEST, EXACT = 1e6, 1e-11
 
 
 @dataclass(frozen=True, slots=True)
 class BlockVariation:
-    """How much a number, or several at once, differs between blocks.
+    """How much a number differs between blocks.
 
     Parameters
     ----------
     variance
-        Of the blocks' own values, beyond chance; any shape. Below 0 where blocks happen to differ
-        by less than their rows explain.
+        Of the blocks' own values, beyond chance. Below 0 where blocks happen to differ by less than
+        their rows explain.
     chance
-        Of a usual block's value by its rows alone, of the same shape.
+        Of a usual block's value by its rows alone.
     blocks
         How many it was learnt from; 0 when nothing is known: rows count as independent.
-    beside
-        How many blocks' length the mean rests on that a window is compared with; as many as it
-        was learnt from when missing.
     """
 
-    variance: Numbers | float = 0.0
-    chance: Numbers | float = 0.0
+    variance: float = 0.0
+    chance: float = 0.0
     blocks: int = 0
-    beside: float | None = None
 
-    @property
-    def added(self) -> Numbers:
-        """Variance of a window against the mean of the blocks, rows' errors left out.
-
-        References
-        ----------
-        Hahn, Technometrics 12, 1970 (a new block beside B old ones).
-        """
-        return np.maximum(self.variance, 0.0) * self._new_block
-
-    @property
-    def _new_block(self) -> float:
-        return 1.0 + 1.0 / (self.beside or self.blocks) if self.blocks else 1.0
-
-    def tail(self, distance: float, known: float) -> float:
-        """Return the chance that a window lies so far, or farther, to one side without a change.
+    def nats(self, distance: Numbers | float, known: float) -> Numbers:
+        """Return -ln of the chance that a window lies so far to one side without a change.
 
         The rows' part is that of the window's own rows, `known`; what its block shares is unknown,
         as far as so many blocks leave it: the chance is the mean over all variances that they do.
@@ -90,118 +74,44 @@ class BlockVariation:
         Parameters
         ----------
         distance
-            Of the window's value from the mean of the blocks; above 0 for a chance below a half.
+            Of the window's value from the mean of the blocks, any shape; below 0 as 0.
         known
-            Variance of their difference by rows alone.
+            Variance of their difference by rows alone; above 0 unless blocks differ.
 
         References
         ----------
         Tsui and Weerahandi, Journal of the American Statistical Association 84, 1989 (generalised
-        p-values); Viechtbauer, Statistics in Medicine 26, 2007 (the law of Cochran's Q).
+        p-values); Viechtbauer, Statistics in Medicine 26, 2007 (the law of Cochran's Q); Hahn,
+        Technometrics 12, 1970 (a new block beside old ones).
         """
         variances, weights = self._law()
         with np.errstate(divide="ignore", invalid="ignore"):
-            return _tail(distance, np.sqrt(known + variances), weights)
+            z = np.maximum(distance, 0.0)[..., None] / np.sqrt(known + variances)
+        tails = special.log_ndtr(-np.nan_to_num(z, posinf=np.inf))
+        return np.asarray(-special.logsumexp(tails, b=weights, axis=-1))
 
-    def nats(self, distance: float, known: float, scale: float = 0.0) -> float:
-        """Return -ln of `tail`, however small, for means of rows that have heavy tails.
-
-        Parameters
-        ----------
-        distance, known
-            As of `tail`.
-        scale
-            Of the rows' tails over the number of rows, 0 for normal ones: the rows' part of the
-            variance counts as ``known + scale * distance``, the exponent of Bernstein's inequality.
-
-        References
-        ----------
-        As of `tail`; Bernstein's inequality under his condition on moments (Boucheron, Lugosi and
-        Massart, Concentration Inequalities, 2013, theorem 2.10).
-        """
-        if distance <= 0:
-            return -math.log(0.5)
-        variances, weights = self._law()
-        errors = np.sqrt(known + scale * distance + variances)
-        return -float(special.logsumexp(special.log_ndtr(-distance / errors), b=weights))
-
-    def reach(self, chance: float, known: float, scale: float = 0.0) -> float:
-        """Return the distance at which `tail` is this chance, below a half.
-
-        With a `scale` as of `nats` the one at which that is as surprising.
-
-        References
-        ----------
-        As of `nats`.
-        """
-        variances, weights = self._law()
-        z = float(-special.ndtri(chance))
-        lead = z * z * scale / 2.0
-        low = lead + math.sqrt(lead**2 + z * z * (known + float(variances.min())))
-        if not self.blocks or not math.isfinite(low):
-            return low
-        tiny = float(np.finfo(np.float64).tiny)
-        high = max(low, math.sqrt(known + float(variances.max())), tiny)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            while _tail(high, np.sqrt(known + scale * high + variances), weights) > chance:
-                high *= 2.0
-            for _ in range(BISECTIONS):  # Of the logarithm: the law reaches over many magnitudes.
-                middle = math.sqrt(max(low, tiny)) * math.sqrt(high)
-                errors = np.sqrt(known + scale * middle + variances)
-                is_low = _tail(middle, errors, weights) > chance
-                low, high = (middle, high) if is_low else (low, middle)
-        return high
+    def reach(self, chance: float, known: float) -> float:
+        """Return the distance at which the chance is this, below a half; arguments as of `nats`."""
+        start, unit = np.zeros(1), np.sqrt(known + self._law()[0].max(keepdims=True))
+        wanted = -math.log(chance)
+        far = first_beyond(
+            lambda part: self.nats(part * unit, known) - wanted, start, start + FARTHEST,
+            error=EXACT,
+        )  # fmt: skip
+        return float((far * unit)[0])
 
     def _law(self) -> tuple[Numbers, Numbers]:
         """Return variances that what blocks share may add, and how likely each is."""
         if not self.blocks:
             return np.zeros(1), np.ones(1)
-        chance = float(self.chance)
-        whole = max(float(self.variance) + chance, 0.0)
-        variances, weights = _law_of_blocks(whole, chance, self.blocks)
-        return variances * self._new_block, weights
-
-    def degrees(self, known: Numbers | float) -> Numbers:
-        """Return the degrees of freedom of ``known + added``, at least 2; infinite without blocks.
-
-        Parameters
-        ----------
-        known
-            Variance that is known exactly, such as that of the rows.
-
-        References
-        ----------
-        Satterthwaite, Biometrics Bulletin 2, 1946.
-        """
-        if not self.blocks:
-            return np.full(np.shape(known), np.inf)
-        guessed = (1 + 1 / self.blocks) * (np.asarray(self.variance) + self.chance)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(guessed > 0, (known + self.added) / guessed, np.inf)
-        return np.asarray(np.maximum(2.0, (self.blocks - 1) * ratio**2))
-
-
-def _tail(distance: float, errors: Numbers, weights: Numbers) -> float:
-    """Return the normal law's chance beyond a distance, the mean over standard errors."""
-    z = distance / errors if distance else np.zeros(len(errors))
-    return float(weights @ special.ndtr(-z))
-
-
-@lru_cache(maxsize=256)
-def _law_of_variance(freedom: float) -> tuple[Numbers, Numbers]:
-    """Return how many times its estimate a variance may be, freedom / chi-squared, and weights."""
-    low, high = special.gammaincinv(freedom / 2.0, LAW_ENDS) * 2.0
-    logs = np.linspace(math.log(max(low, np.finfo(np.float64).tiny)), math.log(high), LAW_KNOTS)
-    density = (freedom / 2.0) * logs - np.exp(logs) / 2.0
-    weights = np.exp(density - density.max())
-    return freedom / np.exp(logs), weights / weights.sum()
-
-
-@lru_cache(maxsize=1024)
-def _law_of_blocks(whole: float, chance: float, blocks: int) -> tuple[Numbers, Numbers]:
-    """Return the variances beyond chance of blocks whose own variance was `whole`, and weights."""
-    factors, weights = _law_of_variance(blocks - 1.0)
-    return np.maximum(whole * factors - chance, 0.0), weights
+        freedom = self.blocks - 1.0
+        low, high = special.gammaincinv(freedom / 2.0, LAW_ENDS) * 2.0
+        logs = np.linspace(math.log(max(low, np.finfo(np.float64).tiny)), math.log(high), LAW_KNOTS)
+        density = (freedom / 2.0) * logs - np.exp(logs) / 2.0
+        weights = np.exp(density - density.max())
+        whole = max(self.variance + self.chance, 0.0) * freedom / np.exp(logs)
+        variances = np.maximum(whole - self.chance, 0.0) * (1.0 + 1.0 / self.blocks)
+        return variances, weights / weights.sum()
 
 
 NO_BLOCKS = BlockVariation()
@@ -385,71 +295,43 @@ def variation_of_estimates(
     return BlockVariation(max(float(usual * excess), worst), float(usual), blocks)
 
 
-@dataclass(frozen=True, slots=True)
-class MeanVariation:
-    """What rows of one block share, for means of rows, in units of the variance of one row.
+def laws_of_means(
+    sums: Numbers, counts: Numbers, of_rows: Numbers, variance: Numbers | float = 1.0
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Return two variances of a mean less the reference's, and the second one's degrees of freedom.
 
-    Parameters
-    ----------
-    bound
-        Of a block's mean beyond what its rows explain, from above; any shape.
-    tail
-        Factor, at least 1, of the same shape, by which a variance must grow for the reference's
-        most surprising block not to surprise.
-    estimate
-        The same variance, no bound.
-    """
-
-    bound: Numbers | float = 0.0
-    tail: Numbers | float = 1.0
-    estimate: BlockVariation = NO_BLOCKS
-
-    def between(self, reference_rows: Numbers | float, window_rows: Numbers | float) -> Numbers:
-        """Return a bound of the variance of window mean less reference mean."""
-        shared = BlockVariation(self.bound, blocks=self.estimate.blocks).added
-        return np.asarray(self.tail * (_of_rows(reference_rows, window_rows) + shared))
-
-    def student(
-        self, reference_rows: Numbers | float, window_rows: Numbers | float
-    ) -> tuple[Numbers, Numbers]:
-        """Return the estimate of that variance, and its degrees of freedom; no blocks, no end.
-
-        A variance of few blocks comes out far too small now and then, bound or not: at one in a
-        million Student's law for the estimate asks for more than the normal one for the bound.
-        """
-        rows = _of_rows(reference_rows, window_rows)
-        return rows + self.estimate.added, self.estimate.degrees(rows)
-
-
-def variation_of_sums(
-    sums: Numbers, counts: Numbers, variance: Numbers | float = 1.0
-) -> MeanVariation:
-    """Return how much means of blocks differ, from the blocks' sums.
+    The first is an upper bound for the normal law, large enough for the reference's most surprising
+    block not to surprise; the second an estimate for Student's. A variance of few blocks comes out
+    far too small now and then, bound or not: at one in a million Student's law for the estimate
+    asks for more than the normal one for the bound.
 
     Parameters
     ----------
     sums, counts
-        Of values with mean 0 in each block, and how many they are, shape (B, ...).
+        Of values with mean 0 in each block, and how many they are, shape (B, M); with fewer than
+        three blocks rows count as independent.
+    of_rows
+        The variance of the difference by rows alone, (M,), in units of one row's.
     variance
         Of one row.
 
     References
     ----------
     docs/reference/statistics.md, "Design effect": E[sum^2 / rows] is 1 + (rows - 1) x shared.
+    Satterthwaite, Biometrics Bulletin 2, 1946; Hahn, Technometrics 12, 1970.
     """
     blocks = len(sums)
     if blocks < MINIMUM_BLOCKS:
-        return MeanVariation(np.zeros(np.shape(sums)[1:]))
-    counts = np.maximum(np.broadcast_to(counts, np.shape(sums)), 1.0)
+        return of_rows, of_rows, np.full(of_rows.shape, np.inf)
+    counts = np.maximum(counts, 1.0)
     squares = sums**2 / counts / np.maximum(variance, np.finfo(np.float64).tiny)
     usual = np.maximum(counts.mean(axis=0) - 1.0, 0.5)
-    mean_square = squares.mean(axis=0)
+    mean_square, new_block = squares.mean(axis=0), 1.0 + 1.0 / blocks
     bound = np.maximum(mean_square * upper_factor(blocks) - 1.0, 0.0) / usual
-    estimate = np.maximum(mean_square * blocks / (blocks - 1) - 1.0, 0.0) / usual
     surprise = np.where(counts >= WORST_ROWS, squares / (1.0 + (counts - 1.0) * bound), 0.0)
     tail = np.maximum(1.0, surprise.max(axis=0) / (2.0 * math.log(4.0 * squares.size)))
-    return MeanVariation(bound, np.asarray(tail), BlockVariation(estimate, 0.0, blocks))
-
-
-def _of_rows(reference_rows: Numbers | float, window_rows: Numbers | float) -> Numbers:
-    return np.asarray(1.0 / np.maximum(window_rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0))
+    shared = np.maximum(mean_square * blocks / (blocks - 1) - 1.0, 0.0) / usual * new_block
+    whole = of_rows + shared
+    with np.errstate(divide="ignore"):
+        degrees = np.maximum(2.0, (blocks - 1) * (whole / shared) ** 2)
+    return tail * (of_rows + bound * new_block), whole, degrees

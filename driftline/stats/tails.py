@@ -1,4 +1,4 @@
-"""How heavy the tails of rows are, whose means are compared far out: Bernstein's scale."""
+"""Means of rows with heavy tails, far out: Bernstein's scale of tails, and his inequality."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Numbers = NDArray[np.float64]
 
@@ -46,3 +47,38 @@ def tail_scale(values: Numbers) -> float:
         ratio = 2.0 * float(power.sum()) / math.factorial(moment) / variance
         scale = max(scale, ratio ** (1.0 / (moment - 2)))
     return largest * scale
+
+
+def bernstein_nats(distance: float, variance: float, scale: float) -> float:
+    """Return -ln of the chance that a mean lies so far to one side, however small.
+
+    The variance counts as ``variance + scale * distance``, the exponent of Bernstein's inequality.
+
+    Parameters
+    ----------
+    distance
+        From what is expected; below 0 as 0.
+    variance
+        Of the mean.
+    scale
+        Of the rows' tails over the number of rows, 0 for normal ones.
+
+    References
+    ----------
+    Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 2.10.
+    """
+    distance = max(distance, 0.0)
+    error = math.sqrt(variance + scale * distance)
+    return -float(special.log_ndtr(-distance / error if distance else 0.0))
+
+
+def bernstein_reach(chance: float, variance: float, scale: float) -> float:
+    """Return the distance that has this chance, below a half; arguments as of `bernstein_nats`.
+
+    References
+    ----------
+    As of `bernstein_nats`.
+    """
+    z = float(-special.ndtri(chance))
+    lead = z * z * scale / 2.0
+    return lead + math.sqrt(lead**2 + z * z * variance)

@@ -175,7 +175,7 @@ def _by_blocks(
         variation_of_means(ranks, blocks),
         variation_of_estimates(others, np.full(len(others), chance)),
     )
-    nats = min(law.nats(distance, own) for law in laws)
+    nats = min(float(law.nats(distance, own)) for law in laws)
     bound = centre + max(law.reach(alpha, own) for law in laws)
     bound = bound if bound < NEARLY_ONE else 1.0
     return _domain(names, trials, random, usual, bound, nats, alpha, len(others), len(theirs))

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from driftline.monitors.kinds.joint.scores import Matrix, Score
-from driftline.stats.blocks import NO_BLOCKS, MeanVariation, Numbers, variation_of_sums
+from driftline.stats.blocks import Numbers, laws_of_means
 from driftline.stats.intervals import Z95
-from driftline.stats.tails import tail_scale
+from driftline.stats.tails import bernstein_nats, bernstein_reach, tail_scale
 
 # A correlation may change by so much: less has no meaning for anybody.
 TOLERANCE = 0.05
@@ -150,13 +150,13 @@ def judge_pairs(
     if not len(first):
         return []
     rho, now = known.rho[first, second], found.rho[first, second]
-    dependence = _dependence(reference, known, blocks, first, second)
-    rows = known.rows[first, second], found.rows[first, second]
+    sums, counts = _block_sums(reference, known, blocks, first, second)
+    rows = 1.0 / known.rows[first, second] + 1.0 / found.rows[first, second]
+    bound, estimate, freedom = laws_of_means(sums, counts, rows, known.variance[first, second])
     of_row = np.maximum(
         known.variance[first, second], np.minimum(found.variance[first, second], 4.0)
     )
-    variance = dependence.between(*rows) * of_row
-    estimate, freedom = dependence.student(*rows)
+    variance = bound * of_row
     last = (newest.rho[first, second], newest.rows[first, second]) if newest else None
     side, begin, distance = _beyond(rho, now, last)
     # Within the tolerance nothing is evidence; then the clearest difference is shown first.
@@ -171,9 +171,9 @@ def judge_pairs(
         # By a bound of the variance, and by its estimate with Student's law: both must agree.
         error, degrees = math.sqrt(estimate[at] * of_row[at]), freedom[at]
         chance = max(special.stdtr(degrees, -distance[at] / error), LEAST_CHANCE)
-        nats = NO_BLOCKS.nats(float(distance[at]), float(variance[at]), scale)
+        nats = bernstein_nats(float(distance[at]), float(variance[at]), scale)
         nats = min(nats, -math.log(chance))
-        reach = NO_BLOCKS.reach(math.exp(-needed), float(variance[at]), scale)
+        reach = bernstein_reach(math.exp(-needed), float(variance[at]), scale)
         reach = max(reach, -error * special.stdtrit(degrees, math.exp(-needed)))
         now_z = _fisher(now[at])
         error = Z95 * math.sqrt(float(found.variance[pair]) / max(found.rows[pair], 4))
@@ -230,17 +230,15 @@ def _judged(
     return first, second
 
 
-def _dependence(
+def _block_sums(
     scores: Matrix,
     known: Pairs,
     blocks: NDArray[np.int64],
     first: NDArray[np.intp],
     second: NDArray[np.intp],
-) -> MeanVariation:
-    """Estimate the between-block variance of each pair's correlation."""
+) -> tuple[Numbers, Numbers]:
+    """Return each block's sums of the pairs' influences, and its rows that hold both: (B, P)."""
     count = int(blocks.max(initial=-1)) + 1
-    if not count:
-        return MeanVariation(np.zeros(len(first)))
     rho = known.rho[first, second]
     units = np.sqrt(known.scales * known.scales.T)[first, second]
     left, right = known.scales[first, second], known.scales[second, first]
@@ -256,7 +254,7 @@ def _dependence(
         )
         rows[block] = (held.T @ held)[first, second]
     sums /= 1.0 - np.minimum(np.abs(rho), NEARLY_ONE) ** 2
-    return variation_of_sums(sums, rows, known.variance[first, second])
+    return sums, rows
 
 
 def _scale(pair: tuple[int, int], *sides: tuple[Matrix, Pairs]) -> float:

@@ -13,9 +13,9 @@ from scipy import special, stats
 from driftline.stats.blocks import (
     NO_BLOCKS,
     BlockVariation,
+    laws_of_means,
     variation_of_estimates,
     variation_of_means,
-    variation_of_sums,
 )
 
 
@@ -33,11 +33,11 @@ def test_independent_rows_share_little_and_blocks_that_differ_share_much() -> No
 
 
 def test_rows_that_count_as_independent_have_the_normal_law() -> None:
-    alone = variation_of_sums(np.zeros((1, 2)), np.ones((1, 2)))
+    of_rows = np.full(2, 0.03)
 
-    variance, freedom = alone.student(100.0, 50.0)
+    bound, variance, freedom = laws_of_means(np.zeros((1, 2)), np.ones((1, 2)), of_rows)
 
-    assert variance == pytest.approx(0.03)
+    assert bound.tolist() == variance.tolist() == of_rows.tolist()
     assert np.isinf(freedom).all()
 
 
@@ -52,13 +52,14 @@ def test_all_estimators_find_the_same_variance_between_blocks(spread: float) -> 
     shares = hits / size
     usual = shares.mean() * (1 - shares.mean()) / size
     by_estimates = variation_of_estimates(shares, np.full(blocks, usual))
-    by_sums = variation_of_sums(hits - size * shares.mean(), np.full(blocks, size), usual * size)
+    sums, counts = (hits - size * shares.mean())[:, None], np.full((blocks, 1), size)
+    by_sums = laws_of_means(sums, counts, np.zeros(1), usual * size)[1] / (1.0 + 1.0 / blocks)
     by_means = variation_of_means(values, np.repeat(np.arange(blocks), size))
 
     truth = (spread / 2) ** 2
     for found in (
         float(by_estimates.variance),
-        float(by_sums.estimate.variance) * usual * size,
+        float(by_sums[0]) * usual * size,
         float(by_means.variance),
     ):
         # Of 400 blocks chance moves each by 0.07 of the usual variance; one is an upper bound.
@@ -71,16 +72,16 @@ def test_without_rows_part_it_is_students_prediction_and_without_blocks_the_norm
         known = BlockVariation(4.0, 0.0, blocks)
         error = 2.0 * math.sqrt(1.0 + 1.0 / blocks)
 
-        assert known.tail(3.0, 0.0) == pytest.approx(stats.t.sf(3.0 / error, blocks - 1), rel=1e-4)
+        chance = stats.t.sf(3.0 / error, blocks - 1)
+        assert np.exp(-known.nats(3.0, 0.0)) == pytest.approx(chance, rel=1e-4)
         assert known.reach(1e-5, 0.0) == pytest.approx(
             stats.t.isf(1e-5, blocks - 1) * error, rel=1e-4
         )
-    assert NO_BLOCKS.tail(3.0, 4.0) == pytest.approx(stats.norm.sf(1.5))
+    assert np.exp(-NO_BLOCKS.nats(3.0, 4.0)) == pytest.approx(stats.norm.sf(1.5))
     assert NO_BLOCKS.reach(1e-5, 4.0) == pytest.approx(stats.norm.isf(1e-5) * 2.0)
     # Many blocks that differ by chance alone are as good as none.
-    assert BlockVariation(0.0, 1.0, 10_000).tail(6.0, 4.0) == pytest.approx(
-        stats.norm.sf(3.0), rel=0.02
-    )
+    many = BlockVariation(0.0, 1.0, 10_000)
+    assert np.exp(-many.nats(6.0, 4.0)) == pytest.approx(stats.norm.sf(3.0), rel=0.02)
 
 
 def test_few_blocks_are_those_of_drawn_ones() -> None:
@@ -91,8 +92,9 @@ def test_few_blocks_are_those_of_drawn_ones() -> None:
 
     for distance in (2.0, 4.0, 8.0):
         drawn = special.ndtr(-distance / np.sqrt(0.3 + variances)).mean()
-        assert found.tail(distance, 0.3) == pytest.approx(drawn, rel=0.03)
-        assert found.reach(found.tail(distance, 0.3), 0.3) == pytest.approx(distance, rel=1e-6)
+        chance = np.exp(-found.nats(distance, 0.3))
+        assert chance == pytest.approx(drawn, rel=0.03)
+        assert found.reach(chance, 0.3) == pytest.approx(distance, rel=1e-6)
 
 
 @example(variance=0.0, blocks=2, known=[1.0, 2.0])  # A law of many magnitudes.
@@ -104,7 +106,7 @@ def test_few_blocks_are_those_of_drawn_ones() -> None:
 def test_more_rows_never_make_less_certain(variance, blocks, known) -> None:
     found, (few, many) = BlockVariation(variance, 1.0, blocks), sorted(known)[::-1]
 
-    assert found.tail(3.0, many) <= found.tail(3.0, few)
+    assert found.nats(3.0, many) >= found.nats(3.0, few)
     assert found.reach(1e-4, many) <= found.reach(1e-4, few) * (1 + 1e-9)
 
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from driftline.stats.blocks import NO_BLOCKS
-from driftline.stats.tails import tail_scale
+from driftline.stats.tails import bernstein_nats, bernstein_reach, tail_scale
 
 
 def test_the_tails_scale_is_that_of_their_law() -> None:
@@ -34,9 +33,11 @@ def test_bernsteins_bound_holds_for_means_of_rows_with_heavy_tails() -> None:
     scale = tail_scale(rows) / 300
 
     for nats in (3.0, 9.0, 16.0):
-        reach = NO_BLOCKS.reach(np.exp(-nats), 1.0 / 300, scale)
+        reach = bernstein_reach(np.exp(-nats), 1.0 / 300, scale)
         true = -stats.gamma.logsf(300 * (1.0 + reach), 300)
 
         assert true > nats
+        assert bernstein_nats(reach, 1.0 / 300, scale) == pytest.approx(nats)
         # Without the tails' scale it would be too sure.
-        assert -stats.gamma.logsf(300 * (1 + NO_BLOCKS.reach(np.exp(-nats), 1 / 300)), 300) < nats
+        plain = bernstein_reach(np.exp(-nats), 1.0 / 300, 0.0)
+        assert -stats.gamma.logsf(300 * (1.0 + plain), 300) < nats
