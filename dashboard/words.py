@@ -17,7 +17,7 @@ STATES = {
     "worse": ("◇", "Worse", "soft"),
     "failed": ("✕", "Failed", "failed"),
     "insufficient": ("?", "Too little data", "none"),
-    "partly": ("◔", "Drift not judged", "none"),
+    "partly": ("◔", "Partly judged", "none"),
     "stopped": ("■", "Stopped", "none"),
     "empty": ("∅", "No data", "none"),
     "unlabelled": ("◐", "Waiting for labels", "none"),
@@ -209,11 +209,6 @@ def delivery_words(status: str) -> str:
 def short_reason(text: str) -> str:
     """Return CloudWatch's sentence without its title, names of alarms in place of their ARNs."""
     return _ARN.sub("", _TITLE.sub(lambda found: found[1].upper(), text))
-
-
-def worse_words(count: int) -> str:
-    """Write how many metrics of a window are worse, though it has no violation."""
-    return f"{plural(count, 'metric')} worse {WITHIN_BOUND}"
 
 
 def limit_words(operator: str, threshold: float | None) -> str:

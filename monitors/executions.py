@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 from sqlalchemy import (
     Connection,
@@ -56,12 +56,17 @@ Status = Literal[
 
 
 WindowState = Literal[
-    "ok", "violations", "failed", "stopped", "unlabelled", "insufficient", "empty", "waiting"
-]
-"""``unlabelled``: no label has come yet; ``waiting``: before the first window."""
+    "ok", "partly", "worse", "violations", "failed", "stopped", "unlabelled", "insufficient",
+    "empty", "waiting",
+]  # fmt: skip
+"""``partly``: not all could be judged; ``worse``: a metric is worse than the reference beyond
+chance, within its bound; ``unlabelled``: no label has come yet; ``waiting``: before the first
+window."""
 
+JUDGED_STATES = ("ok", "partly", "worse", "violations")
 STATES: Mapping[str, WindowState] = {
-    FAILED: "failed", EMPTY: "empty", STOPPED: "stopped", INSUFFICIENT: "insufficient"
+    VIOLATED: "violations", FAILED: "failed", EMPTY: "empty", STOPPED: "stopped",
+    INSUFFICIENT: "insufficient",
 }  # fmt: skip
 
 NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
@@ -110,14 +115,17 @@ class Execution:
     request_count: int = 0
     violation_count: int = 0
     page_count: int = 0
-    # Metrics worse than the reference beyond chance, within their bounds; None: not counted.
-    worse_count: int | None = None
+    # Metrics worse than the reference beyond chance, within their bounds.
+    worse_count: int = 0
+    unjudged_count: int = 0  # Columns or metrics that could not be judged.
     # Rows with a label, and violations annotated as expected; None: not counted.
     labelled_count: int | None = None
     expected_count: int | None = None
     max_drift_ratio: float | None = (
         None  # Largest distance over its bound; None when no drift was judged.
     )
+    # The result in one line: what was found, and how much could not be judged; empty without one.
+    headline: str = ""
     cause: str = ""  # Empty without violations.
     folder: str = ""  # Of its documents, relative to the storage root; empty when there are none.
     started_at: datetime
@@ -129,24 +137,13 @@ class Execution:
         return Window(self.window_start, self.window_end)
 
     @property
-    def exit_message(self) -> str:
-        """How the run ended, in SageMaker's words where it has some; without the reason."""
-        if self.status not in (COMPLETED, VIOLATED):
-            return self.status
-        count = "no" if self.status == COMPLETED else self.violation_count
-        return f"{self.status}: Job completed successfully with {count} violations."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndedExecution(Execution):
-    """One run as it is shown: also how it ended."""
-
-    exit_message: str = field()
-
-    @classmethod
-    def of(cls, run: Execution, **more: Any) -> Self:  # noqa: ANN401 - fields of a subclass
-        """Return a run as it is shown."""
-        return cls(**asdict(run), exit_message=run.exit_message, **more)
+    def state(self) -> WindowState:
+        """The state of its window in a word: what could not be judged is no pass."""
+        if self.status in UNJUDGED and (self.failure_reason or "").startswith(NO_LABELS):
+            return "unlabelled"
+        if self.status != COMPLETED:
+            return STATES[self.status]
+        return "worse" if self.worse_count else "partly" if self.unjudged_count else "ok"
 
 
 # Without what was told, for later windows, and what is read of one execution at a time.
@@ -258,7 +255,7 @@ def record(
     """
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
     if progress is not None:
-        progress.note(execution.exit_message)
+        progress.note(execution.status)
         values |= {"log": progress.lines, "inputs": progress.inputs}
     try:
         with engine.begin() as connection:
@@ -298,18 +295,6 @@ def _is_part(connection: Connection, execution: Execution, timetable: Schedule) 
     if whole is None or whole.start != window.start or whole == window:
         return False
     return current(connection, execution.monitor, whole) is not None
-
-
-def state_of(status: str, failure_reason: str | None, violation_count: int) -> WindowState:
-    """Return the state of a window in a word."""
-    if status in UNJUDGED and (failure_reason or "").startswith(NO_LABELS):
-        return "unlabelled"
-    return STATES.get(status, "violations" if violation_count else "ok")
-
-
-def shown_state(state: str, worse_count: int | None) -> str:
-    """Return a window's displayed state: "worse" between "ok" and "violations"."""
-    return "worse" if state == "ok" and worse_count else state
 
 
 def set_aside_open(connection: Connection, monitor: str, now: datetime) -> int:

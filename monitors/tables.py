@@ -92,12 +92,15 @@ executions = Table(
     Column("request_count", BigCount, nullable=False),
     Column("violation_count", Integer, nullable=False),
     Column("page_count", Integer, nullable=False),
-    # Metrics worse than the reference beyond chance, within their bounds; null: not counted.
-    Column("worse_count", Integer),
+    # Metrics worse than the reference beyond chance, within their bounds.
+    Column("worse_count", Integer, nullable=False, default=0),
+    # Columns or metrics that could not be judged.
+    Column("unjudged_count", Integer, nullable=False, default=0),
     # Rows with a label, and violations that were annotated as expected; null: not counted.
     Column("labelled_count", BigCount),
     Column("expected_count", Integer),
     Column("max_drift_ratio", Float),
+    Column("headline", FreeText, nullable=False, default=""),
     Column("cause", FreeText),
     # What was read, by versions and digests; lines of how it went, without any value of a row.
     Column("inputs", JSON(none_as_null=True)),

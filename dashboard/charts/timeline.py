@@ -21,11 +21,14 @@ LOOKS = {
     "none": ("line-ew", canvas.GREY, 7),
     "failed": ("x", canvas.GREY, 8),
     "ok": ("circle-open", canvas.GREY, 7),
+    "partly": ("circle-open-dot", canvas.GREY, 7),
     "worse": ("diamond-open", canvas.SOFT, 8),
     "soft": ("diamond", canvas.SOFT, 9),
     "alarm": ("triangle-up", canvas.HARD, 10),
 }
 """Symbol, colour and size of a window by how it stands, the worst last: it is drawn on top."""
+
+QUIET = ("ok", "partly")
 
 MAP_ROW_PX = 18
 BOUND = 1.0
@@ -48,8 +51,8 @@ def timeline_figure(
     """
     measured = [run for run in runs if run.ratio is not None]
     points = [
-        _points([run for run in measured if _look(run) == look], look)
-        for look in ("ok", "worse", "soft", "alarm")
+        _points([run for run in measured if _look(run) in looks], looks[0])
+        for looks in (QUIET, ("worse",), ("soft",), ("alarm",))
     ]
     failed = [canvas.middle(run) for run in runs if run.state == "failed"]
     floor = [canvas.FLOOR] * len(failed)
@@ -87,11 +90,7 @@ def _points(runs: Sequence[WindowRun], look: str) -> canvas.Figure:
 
 def _story(run: WindowRun) -> list[str]:
     story = [f"<b>{say.span(run)}</b>"]
-    if run.failure:
-        story.append(canvas.short(run.failure, 80))
-    else:
-        many = say.plural(run.violation_count, "violation")
-        story.append(f"{say.count(run.row_count)} rows, {many}")
+    story.append(canvas.short(run.failure or run.headline, 80))
     if run.ratio is not None:
         story.append(f"drift {say.number(run.ratio)} × its bound")
     if run.cause:
@@ -123,7 +122,7 @@ def health_figure(lines: Sequence[MonitorLine], marks: Sequence[Mark] = ()) -> c
             shapes.append(canvas.rectangle(canvas.FAINT, x0=x0, x1=x1, y0=row - 0.3, y1=row + 0.3))
         for look, (symbol, colour, size) in LOOKS.items():
             runs = [run for run in line.runs if _look(run) == look]
-            size = 3 if look == "ok" and len(line.runs) > canvas.MANY_WINDOWS else size
+            size = 3 if look in QUIET and len(line.runs) > canvas.MANY_WINDOWS else size
             traces.append(
                 canvas.markers(
                     [canvas.middle(run) for run in runs], [row] * len(runs), symbol, colour, size,
@@ -168,18 +167,13 @@ def mark_words(one: Mark) -> str:
 
 def _look(run: WindowRun) -> str:
     """Return the status of a window: a key of `LOOKS`."""
-    tone = "worse" if run.shown_state == "worse" else say.window_tone(run.state, run.hard_count)
-    return tone if tone in LOOKS else "none"
+    looks = run.state, say.window_tone(run.state, run.hard_count)
+    return next((one for one in looks if one in LOOKS), "none")
 
 
 def _health_story(line: MonitorLine, run: WindowRun) -> str:
-    words = [f"<b>{canvas.safe(line.name)}</b>", say.span(run), say.STATES[run.shown_state][1]]
-    if run.violation_count:
-        words.append(say.plural(run.violation_count, "violation"))
-    if run.shown_state == "worse":
-        words.append(say.worse_words(run.worse_count or 0))
-    if run.cause or run.failure:
-        words.append(canvas.short(run.failure or run.cause or "", 80))
+    words = [f"<b>{canvas.safe(line.name)}</b>", say.span(run), say.STATES[run.state][1]]
+    words += [canvas.short(one, 80) for one in (run.headline, run.failure or run.cause) if one]
     return "<br>".join(words)
 
 

@@ -85,6 +85,7 @@ def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Sect
         ui.glyph("◆", "soft-text", windows.SEASONAL),
         ui.glyph("◇", "soft-text", f"worse {say.WITHIN_BOUND}"),
         ui.glyph("○", "faint", "none"),
+        ui.glyph("◔", "faint", "none, partly judged"),
         ui.glyph("✕", "faint", "failed"),
         ui.glyph("–", "faint", "not judged"),
         ui.swatch("span", "older windows, or none" if newest else "no windows"),
@@ -102,11 +103,12 @@ def _monitors(view: EndpointView) -> html.Section:
     if not view.line.monitors:
         return _set_up(view, "Monitors", "data-quality")
     keys = {"alarm": "violation", "soft": windows.SEASONAL, "soft low": f"worse {say.WITHIN_BOUND}",
-            "ok": "none", "failed": "failed", "none": "not judged"}  # fmt: skip
+            "ok": "none", "failed": "failed", "none": "not judged",
+            "none low": "partly judged"}  # fmt: skip
     signs = ui.legend(*map(ui.swatch, keys, keys.values()))
 
     def state(line: MonitorLine) -> ui.Cell:
-        chip = ui.state_chip(line.found_state)
+        chip = ui.state_chip(line.state)
         if line.overdue_since is None:
             return chip
         words = f"◷ overdue, due {say.age(line.overdue_since, view.now)}"
@@ -161,16 +163,7 @@ def _top_cause(line: MonitorLine) -> ui.Cell:
     run = line.standing
     if run is None:
         return "waiting for its first window"
-    kept = say.worse_words(run.worse_count) if run.worse_count else "no violations"
-    if line.found_state == "partly":
-        kept += "; the drift of no column was judged"
-    if run.violation_count:  # Causes are kept of the newest window only.
-        kept = say.plural(run.violation_count, "violation")
-    if line.state == "insufficient":
-        kept = "nothing could be judged"
-    if line.expected:
-        kept = f"{say.plural(line.expected, 'expected violation')}, no others"
-    return ui.clipped(run.failure or run.cause or kept)
+    return ui.clipped(run.failure or run.cause or run.headline)
 
 
 def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:

@@ -13,7 +13,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.queries import jobs as queries
-from driftline.monitors.executions import WITHOUT_REPORT, Execution, shown_state, state_of
+from driftline.monitors.executions import WITHOUT_REPORT, Execution
 
 POLL_MS = "2000"
 """How often a page asks again while something runs or waits."""
@@ -79,7 +79,7 @@ def _runs(view: queries.JobsView) -> html.Section:
         "Runs",
         view.jobs,
         {
-            "State": lambda one: ui.state_chip(_state(one)),
+            "State": lambda one: ui.state_chip(one.state),
             "Monitor": lambda one: _monitor(one.monitor),
             "Window": lambda one: html.A(say.span(one.window), href=job_link(one.id)),
             "Started": lambda one: ui.when(one.started_at, view.now),
@@ -95,14 +95,8 @@ def _runs(view: queries.JobsView) -> html.Section:
     )
 
 
-def _state(one: Execution) -> str:
-    state = state_of(one.status, one.failure_reason, one.violation_count)
-    return shown_state(state, one.worse_count)
-
-
 def _outcome(one: Execution) -> ui.Cell:
-    fine = say.worse_words(one.worse_count) if one.worse_count else "no violations"
-    said = one.failure_reason or one.cause or fine * one.is_current
+    said = one.failure_reason or one.cause or one.headline
     told: ui.Cell = ui.clipped(said) if said else ""
     told = html.Div([html.Code(one.failure_type), " ", told]) if one.failure_type else told
     return told if one.is_current else ui.over(told, "replaced by a newer run")
@@ -141,7 +135,7 @@ def _newest(line: queries.ScheduleLine) -> ui.Cell:
     if line.newest is None:
         return ui.state_chip("waiting", small=True)
     way = html.A(say.span(line.newest), href=job_link(line.newest.execution))
-    return ui.stack(ui.state_chip(line.newest.shown_state, small=True), way)
+    return ui.stack(ui.state_chip(line.newest.state, small=True), way)
 
 
 def _next(line: queries.ScheduleLine, now: datetime) -> ui.Cell:
@@ -197,7 +191,7 @@ def job_page(view: queries.JobView) -> html.Div:
         "Other runs of this window",
         view.others,
         {
-            "State": lambda one: ui.state_chip(_state(one)),
+            "State": lambda one: ui.state_chip(one.state),
             "Started": lambda one: html.A(ui.when(one.started_at, view.now), href=job_link(one.id)),
             "Outcome": _outcome,
         },
@@ -215,18 +209,13 @@ def job_page(view: queries.JobView) -> html.Div:
 
 
 def _verdict(job: Execution) -> html.Div:
-    state = _state(job)
-    words = {
-        "failed": "The run failed: the window is not judged",
-        "violations": say.plural(job.violation_count, "violation"),
-        "ok": "No violations",
-        "worse": f"No violations; {say.worse_words(job.worse_count or 0)}",
-    }.get(state, say.STATES[state][1])
+    word = "The run failed: the window is not judged" if job.state == "failed" else ""
+    words = word or job.headline or say.STATES[job.state][1]
     said = job.failure_reason or job.cause
     causes = [say.sentence(said)] if said else []
     causes += ["A newer run of this window has replaced it."] * (not job.is_current)
     return ui.verdict_box(
-        say.STATES[state][2],
+        say.STATES[job.state][2],
         html.H2(words),
         *(html.P(one, className="cause") for one in causes),
         windows.failure_facts(job.failure_type, job.failure_record),

@@ -57,24 +57,6 @@ def kind_panels(view: KindView, run: WindowRun, choose: metric_list.Choose) -> l
     return [verdict_of(view, run), panels[0], over_time(view, run), *panels[1:]]
 
 
-def verdict(view: KindView, run: WindowRun) -> str:
-    """Return the state of the window in one sentence."""
-    where = windows.place_words(run)
-    if unjudged := windows.unjudged_words(run):
-        return unjudged
-    if run.violation_count:
-        return f"{plural(run.violation_count, 'violation')} ({where})"
-    if expected := windows.expected_words(view):
-        return f"{expected}, no others ({where})"
-    if view.report is None:
-        return f"No violation, but this window's documents have been deleted ({where})"
-    judged = sum(one.judged and one.value is not None for one in view.found.metrics)
-    if run.state == "insufficient":
-        return f"Nothing could be judged ({where})"
-    count = f": {plural(judged, 'metric')} judged" if judged else ""
-    return f"No violations{count} ({where})"
-
-
 def verdict_of(view: KindView, run: WindowRun) -> html.Div:
     """Show the status of the window, its gravest causes, and what is known of its labels."""
     near = _within_bound(view)
@@ -95,8 +77,8 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
     if run.state == "unlabelled":
         causes += map(sentence, re.findall(f"{CANNOT_ESTIMATE}.*", run.failure or ""))
         labels.append(html.P(["It is judged when they come: ", html.Code("driftline truth load")]))
-    words, shown = verdict(view, run), (_titled(view, one) for one in causes if one)
-    return windows.verdict_panel(view, run, words, shown, *labels, is_soft=bool(near))
+    shown = (_titled(view, one) for one in causes if one)
+    return windows.verdict_panel(view, run, shown, *labels)
 
 
 def _titled(view: KindView, text: str) -> str:

@@ -57,25 +57,6 @@ def page(view: views.MonitorView) -> html.Div:
     return windows.monitor_page(view, parts, {"Arrived late": late, "Not readable": unparsed})
 
 
-def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
-    """Return the state of the window in one sentence."""
-    where = windows.place_words(run)
-    if unjudged := windows.unjudged_words(run):
-        return unjudged
-    if run.state == "insufficient":
-        return f"Too few rows to judge any feature, so the window has not passed ({where})"
-    if run.violation_count:
-        return f"{violations_text(view, run)} ({where})"
-    if run.state == "ok" and (expected := windows.expected_words(view)):
-        return f"{expected}, no others ({say.span(run)})"
-    if not view.features:
-        return f"No violation, but this window's documents have been deleted ({where})"
-    judged = {one.feature for one in view.features if one.judged}
-    whole = len(judged | {one.name for one in unjudged_columns(view.features)})
-    of = f"{len(judged):,} of " * (len(judged) < whole) + say.plural(whole, "feature")
-    return f"No violations: {of} judged ({where})"
-
-
 def verdict_of(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     """Show the status of the window, and its causes."""
     causes: list[str | Sequence[ui.Cell]] = [view.cause] if view.cause else []
@@ -87,7 +68,7 @@ def verdict_of(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     if unjudged and unjudged not in view.cause:
         causes.append(f"{unjudged[0].upper()}{unjudged[1:]}.")
     causes += _known_causes(view)
-    return windows.verdict_panel(view, run, verdict(view, run), causes)
+    return windows.verdict_panel(view, run, causes)
 
 
 def _known_causes(view: views.MonitorView) -> list[Sequence[ui.Cell]]:
@@ -112,9 +93,8 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     monitor = view.monitor
     summary = windows.counts_words(monitor.runs) + windows.newest_words(monitor)
     summary += f"; shown: {say.span(run)}, "
-    is_judged = run.state in ("ok", "violations")
     word = say.mid_sentence(say.STATES[run.state][1])
-    summary += say.plural(run.violation_count, "violation") if is_judged else word
+    summary += say.plural(run.violation_count, "violation") if run.violation_count else word
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),

@@ -58,14 +58,15 @@ def word_of_monitors(
         return "Nothing is monitored yet", "none"
     if states["waiting"] == len(monitors):
         return "No window has been judged yet", "none"
-    if not states["ok"]:
+    judged = states["ok"] + states["partly"] + states["worse"]
+    if not judged:
         return "No monitor could judge its newest window", "none"
-    if blind := len(monitors) - states["ok"] - states["waiting"]:
+    if blind := len(monitors) - judged - states["waiting"]:
         return f"{blind:,} of {len(monitors):,} monitors could not judge the newest window", "none"
-    if partly := sum(monitor.shown_state == "partly" for monitor in monitors):
+    if partly := states["partly"]:
         words = say.plural(partly, "monitor")
-        return f"No violations; {words} could not judge the drift of any column", "none"
-    if worse := sum(monitor.shown_state == "worse" for monitor in monitors):
+        return f"No violations; {words} could not judge everything", "none"
+    if worse := states["worse"]:
         words = say.plural(worse, "monitor finds", "monitors find")
         return f"No violations; {words} metrics worse {say.WITHIN_BOUND}", "soft"
     return "Nothing is wrong now", "ok"
@@ -191,7 +192,7 @@ def _cell(kind: str, now: datetime, line: views.EndpointLine) -> ui.Cell:
         since = f", {say.age(last.finished_at, now)}"
     words = f"{sign} {word}{since}"
     href = monitor_link(worst.name, window=last.stamp if last else None)
-    cause = last and (last.failure or last.cause)
+    cause = last and (last.failure or last.cause or last.headline)
     title = f"{worst.name}: {cause}" if cause else worst.name
     return html.A(words, href=href, className=f"chip {tone}", title=title)
 

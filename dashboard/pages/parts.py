@@ -430,16 +430,16 @@ def bullet(distance: float | None, bound: float | None, method: str = "") -> htm
     return html.Div(parts, className="share", title=title)
 
 
-HEIGHTS = {"alarm": 100, "soft": 67, "worse": 50, "failed": 20}
+HEIGHTS = {"alarm": 100, "soft": 67, "worse": 50, "partly": 17, "failed": 20}
 """Of the marks of windows in a strip by state or tone, in percent; of all others a third."""
 
 
 def strip(monitor: MonitorLine) -> html.Span:
     """Draw the newest windows of a monitor as small marks, oldest first; links were too many."""
     runs = monitor.runs[-STRIP_WINDOWS:]
-    states = Counter(say.STATES[run.shown_state][1] for run in runs)
+    states = Counter(say.STATES[run.state][1] for run in runs)
     words = ", ".join(f"{say.plural(many, 'window')} {word}" for word, many in states.most_common())
-    looks = [(one.shown_state, say.window_tone(one.shown_state, one.hard_count)) for one in runs]
+    looks = [(one.state, say.window_tone(one.state, one.hard_count)) for one in runs]
     marks = [(tone, HEIGHTS.get(state, HEIGHTS.get(tone, 34))) for state, tone in looks]
     return _picture(marks, words or "no window yet")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -25,6 +26,7 @@ from driftline.dashboard.pages.forms import act_button, act_form, ask_form, choi
 from driftline.dashboard.queries import views
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
+from driftline.monitors.executions import JUDGED_STATES
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.metric_words import check_words, title_of
 from driftline.monitors.run.series import LabelHistory, MetricHistory
@@ -132,20 +134,16 @@ def log_list(lines: Sequence[Mapping[str, str]]) -> html.Ul:
     return html.Ul([html.Li([ui.faint(f"{at:%H:%M:%S}"), " ", text]) for at, text in told])
 
 
-def place_words(run: views.WindowRun) -> str:
-    """Return which window it is, and how many rows it has, for a verdict."""
-    rows = f", {say.plural(run.row_count, 'row')}" if run.row_count else ""
-    return f"{say.span(run)}{rows}"
-
-
 def counts_words(runs: Sequence[views.WindowRun]) -> str:
     """Count the windows that were judged, those that were not, and those with violations."""
-    broken = sum(run.state == "violations" for run in runs)
-    judged = broken + sum(run.state == "ok" for run in runs)
-    rest = f", {len(runs) - judged:,} not judged" if judged < len(runs) else ""
-    worse = sum(run.shown_state == "worse" for run in runs)
-    more = f", {worse:,} worse {say.WITHIN_BOUND}" * bool(worse)
-    return f"{say.plural(judged, 'window')} judged{rest}, {broken or 'none'} with violations{more}"
+    states = Counter[str](run.state for run in runs)
+    judged = sum(states[one] for one in JUDGED_STATES)
+    words = [f"{say.plural(judged, 'window')} judged"]
+    words += [f"{states['partly']:,} of them in part"] * bool(states["partly"])
+    words += [f"{len(runs) - judged:,} not judged"] * (judged < len(runs))
+    words.append(f"{states['violations'] or 'none'} with violations")
+    words += [f"{states['worse']:,} worse {say.WITHIN_BOUND}"] * bool(states["worse"])
+    return ", ".join(words)
 
 
 def newest_words(monitor: views.MonitorLine) -> str:
@@ -155,32 +153,32 @@ def newest_words(monitor: views.MonitorLine) -> str:
     return f"; {parts[not monitor.are_newest]}" * (every > shown)
 
 
-def unjudged_words(run: views.WindowRun) -> str:
-    """Return why nothing of a window was judged, for a verdict; empty where something was."""
+def verdict(view: views.WindowView, run: views.WindowRun) -> str:
+    """Return how a window stands in one sentence, as notebooks and commands do."""
     words = {
         "failed": "The run failed: this window is not judged",
         "stopped": f"Not judged: {run.failure or 'the run was stopped'}",
         "empty": "No data: no request fell into this window",
         "unlabelled": "Waiting for labels: no ground truth has arrived yet",
     }
-    return f"{words[run.state]} ({say.span(run)})" if run.state in words else ""
+    said = words.get(run.state) or run.headline
+    if view.report is None and run.state not in words:
+        said = f"{say.STATES[run.state][1]}, but this window's documents have been deleted"
+    return f"{said} ({say.span(run)})"
 
 
 def verdict_panel(
-    view: views.WindowView, run: views.WindowRun, words: str,
+    view: views.WindowView, run: views.WindowRun,
     causes: Iterable[str | Sequence[ui.Cell]],
-    *more: ui.Cell | None, is_soft: bool = False,
+    *more: ui.Cell | None,
 ) -> html.Div:  # fmt: skip
-    """Show how a window stands: why its run failed, its causes, and what its numbers leave out.
-
-    ``is_soft``: it is not simply well, although it has no violation.
-    """
+    """Show how a window stands: why its run failed, its causes, and what its numbers leave out."""
     tone, failed = say.window_tone(run.state, run.hard_count), run.state == "failed"
     said = say.sentence(run.failure or "No reason was recorded; the log of the scheduler has it.")
     causes, notes = list(causes), (*view.found.notes, *view.notes)
     return ui.verdict_box(
-        "soft" if is_soft and tone == "ok" else tone,
-        html.H2(words),
+        tone,
+        html.H2(verdict(view, run)),
         html.P(said, className="cause") if failed else None,
         failure_facts(run.failure_type, run.failure_record) if failed else None,
         *(html.P(one, className="cause") for one in causes),
@@ -289,7 +287,7 @@ def picker(view: views.WindowView, link: Link) -> list[ui.Cell]:
     def choice_of(one: views.WindowRun) -> html.A:
         many = one.violation_count
         broken = html.Span(f"{many}", className="number") if many else None
-        words = (html.Span(say.span(one)), broken, ui.state_chip(one.shown_state, small=True))
+        words = (html.Span(say.span(one)), broken, ui.state_chip(one.state, small=True))
         way = html.A(ui.there(words), href=link(one))
         return ui.marked(way, aria_current="page") if one.stamp == run.stamp else way
 
@@ -440,12 +438,6 @@ def annotation_panel(view: views.WindowView, run: views.WindowRun) -> html.Secti
     form = act_form("mark", fields, "Annotate", given)
     parts += [form, html.P(MEANING, className="note")]
     return ui.panel("Annotations", parts, name="marks")
-
-
-def expected_words(view: views.WindowView) -> str:
-    """Count what was expected in a sentence's part; empty when nothing was."""
-    expected = view.found.expected_violations
-    return say.plural(len(expected), "expected violation") if expected else ""
 
 
 def _annotation(one: Annotation, view: views.WindowView) -> html.Div:

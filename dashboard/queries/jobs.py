@@ -40,8 +40,8 @@ SIZE = 100
 WAITING_SHOWN = 20
 STATUSES = {
     "failed": kept.FAILED, "violations": kept.VIOLATED, "worse": kept.COMPLETED,
-    "ok": kept.COMPLETED, "insufficient": kept.INSUFFICIENT, "empty": kept.EMPTY,
-    "stopped": kept.STOPPED,
+    "partly": kept.COMPLETED, "ok": kept.COMPLETED, "insufficient": kept.INSUFFICIENT,
+    "empty": kept.EMPTY, "stopped": kept.STOPPED,
 }  # fmt: skip
 """What the list can be narrowed to, by the words of the pages."""
 
@@ -126,8 +126,10 @@ def _with_runs(connection: Connection, view: JobsView) -> JobsView:
     names = connection.scalars(select(table.monitor).distinct()) if low else ()
     chosen += [table.monitor.in_([one for one in names if low in one.casefold()])] if low else []
     chosen += [table.status == STATUSES.get(view.state, view.state)] if view.state else []
-    if view.state in ("ok", "worse"):  # Older runs did not count what is worse.
-        chosen.append((func.coalesce(table.worse_count, 0) > 0) == (view.state == "worse"))
+    if view.state in ("ok", "partly", "worse"):
+        chosen.append((table.worse_count > 0) == (view.state == "worse"))
+    if view.state in ("ok", "partly"):
+        chosen.append((table.unjudged_count > 0) == (view.state == "partly"))
     total = connection.scalar(select(func.count()).select_from(executions).where(*chosen)) or 0
     number = page_within(view.number, total, SIZE)
     query = (

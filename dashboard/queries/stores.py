@@ -33,7 +33,7 @@ from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between, list_annotations
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import get_execution, select_executions
+from driftline.monitors.executions import JUDGED_STATES, get_execution, select_executions
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.results.shown import choose_metric
 from driftline.monitors.run.drift_map import drift_map
@@ -310,7 +310,7 @@ class Stores:
                 continue
             view = views.MonitorView(**read)
             found.append(replace(view, features=view.found.judged_features))
-        ranked = [(views.RANKS[run.shown_state], -run.hard_count, one) for one in found
+        ranked = [(views.RANKS[run.state], -run.hard_count, one) for one in found
                   if (run := one.run)]  # fmt: skip
         return tuple(one for *_, one in sorted(ranked, key=lambda entry: entry[:2]))
 
@@ -396,7 +396,7 @@ class Stores:
 
 def _chosen(others: Sequence[views.MonitorLine], address: Address) -> views.MonitorLine | None:
     """Return the monitor of a tab: unasked one that has judged, before one whose runs failed."""
-    judges = {one.name for one in others for run in one.runs if run.state in ("ok", "violations")}
+    judges = {one.name for one in others for run in one.runs if run.state in JUDGED_STATES}
     ranked = sorted(others, key=lambda one: one.name not in judges)
     found = next((one for one in ranked if address.monitor in ("", one.name)), None)
     if found is None and address.monitor and address.tab in ("drift", *fleet.TAB_KINDS):

@@ -79,10 +79,12 @@ def describe(
         violation_count=len(outcome.violations) if definition.compat else outcome.violation_count,
         page_count=outcome.page_count,
         worse_count=outcome.worse_count,
+        unjudged_count=len(outcome.unjudged),
         labelled_count=outcome.facts.labelled_count if uses_labels and outcome.facts else None,
         expected_count=len(outcome.expected),
         max_drift_ratio=outcome.max_drift_ratio,
-        cause=outcome.cause if outcome.decided else outcome.summary,
+        headline=outcome.headline if outcome.decided else outcome.summary,
+        cause=outcome.cause,
         folder=f"executions/{definition.name}/{window.stamp}/{identity}",
     )
 

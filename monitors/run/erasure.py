@@ -162,7 +162,7 @@ def _clear(engine: Engine, root: str, runs: Sequence[_Run], folders: Collection[
 
 
 def _has_words(run: _Run) -> bool:
-    return run.cause not in ("", ERASED, None) or (
+    return any(text not in ("", ERASED, None) for text in (run.cause, run.headline)) or (
         run.failure_reason is not None
         and not run.failure_reason.startswith((*PLAIN_REASONS, ERASED))
     )
@@ -189,7 +189,8 @@ def _clear_rows(connection: Connection, runs: Sequence[_Run], folders: Collectio
         # Smallest and largest value of a column.
         ends = results.c.execution.in_(some), results.c.key.startswith(MEAN)
         connection.execute(delete(results).where(*ends))
-        connection.execute(update(executions).where(chosen, table.cause != "").values(cause=ERASED))
+        for text in (table.cause, table.headline):
+            connection.execute(update(executions).where(chosen, text != "").values({text: ERASED}))
         connection.execute(
             update(executions)
             .where(

@@ -289,6 +289,7 @@ def _without_erased(published: Execution, context: RunContext) -> Execution:
     return replace(
         published,
         folder="",
+        headline=ERASED if published.headline else "",
         cause=ERASED if published.cause else "",
         failure_reason=ERASED if published.failure_reason else None,
     )

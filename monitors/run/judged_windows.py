@@ -23,8 +23,6 @@ from driftline.monitors.executions import (
     Execution,
     WindowState,
     select_executions,
-    shown_state,
-    state_of,
 )
 from driftline.monitors.tables import definitions, executions
 
@@ -67,8 +65,7 @@ class WindowRun(Window):
     folder: str = ""
     baseline_version: str = ""
     request_count: int = 0
-    # Metrics worse than the reference beyond chance, within their bounds; None: not counted.
-    worse_count: int | None = None
+    headline: str = ""
     # Rows with a label, None: not counted; violations annotated as expected.
     labelled_count: int | None = None
     expected_count: int = 0
@@ -82,14 +79,14 @@ class WindowRun(Window):
             start=run.window_start,
             end=run.window_end,
             execution=run.id,
-            state=state_of(run.status, run.failure_reason, run.violation_count),
+            state=run.state,
             row_count=None if run.status in WITHOUT_REPORT else run.row_count,
             violation_count=run.violation_count,
             hard_count=run.page_count,
             ratio=run.max_drift_ratio,
             baseline_version=run.baseline_version,
             request_count=run.request_count,
-            worse_count=run.worse_count,
+            headline=run.headline,
             labelled_count=run.labelled_count,
             expected_count=run.expected_count or 0,
             cause=run.cause or None,
@@ -99,11 +96,6 @@ class WindowRun(Window):
             failure_record=run.failure_record,
             finished_at=run.finished_at,
         )
-
-    @property
-    def shown_state(self) -> str:
-        """The state as pages name it."""
-        return shown_state(self.state, self.worse_count)
 
 
 def judged(definition: MonitorDefinition) -> Select[Any]:

@@ -24,8 +24,8 @@ class MonitorLine:
     """One monitor with its windows, oldest first.
 
     ``are_newest``: its windows are the newest ones; else those around an older one, at most
-    ``window_count``. The first ``older_count`` were added for its standing. ``overdue_since`` is
-    when the next window should have been judged, if it was not.
+    ``window_count``. ``overdue_since`` is when the next window should have been judged, if it was
+    not.
     """
 
     definition: MonitorDefinition
@@ -34,7 +34,6 @@ class MonitorLine:
     overdue_since: datetime | None = None
     are_newest: bool = True
     window_count: int = 0
-    older_count: int = 0
     # Windows that are being judged now, where one monitor is shown.
     begun: tuple[RunState, ...] = ()
 
@@ -97,14 +96,5 @@ class MonitorLine:
     @property
     def shown_state(self) -> str:
         """The state as a page names it: "overdue", unless it is worse."""
-        found = self.found_state
-        return "overdue" if self.overdue_since and RANKS[found] > RANKS["overdue"] else found
-
-    @property
-    def found_state(self) -> str:
-        """The same, overdue or not; "partly" where no drift was judged in any window."""
-        found = self.standing.shown_state if self.standing else "waiting"
-        is_blind = self.definition.kind_value.judges_columns and not any(
-            run.ratio is not None for run in self.runs[self.older_count :]
-        )
-        return "partly" if found == "ok" and is_blind else found
+        is_late = self.overdue_since and RANKS[self.state] > RANKS["overdue"]
+        return "overdue" if is_late else self.state

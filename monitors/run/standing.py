@@ -69,10 +69,7 @@ def with_older_windows(
     for row in read(found):
         rows[row.monitor].append(row)
     added = {one.name: as_runs(one.definition, rows[one.name]) for one in lines}
-    return tuple(
-        replace(one, runs=added[one.name] + one.runs, older_count=len(added[one.name]))
-        for one in lines
-    )
+    return tuple(replace(one, runs=added[one.name] + one.runs) for one in lines)
 
 
 class NoWindowError(NotFoundError):

@@ -18,7 +18,6 @@ from driftline.monitors.executions import (
     COMPLETED,
     STOPPED,
     VIOLATED,
-    EndedExecution,
     Execution,
     execution_of,
     list_executions,
@@ -307,7 +306,7 @@ def _execution_summary(wire: Wire, one: Execution, definition_name: str | None =
     without a verdict has not passed.
     """
     is_known = one.status in (COMPLETED, VIOLATED, STOPPED)
-    reason = one.failure_reason or one.cause or one.status
+    reason = one.failure_reason or one.headline or one.status
     name = f"model-monitoring-{one.window_end.astimezone(UTC):%Y%m%d%H%M}-{uuid.UUID(one.id).hex}"
     return {
         "MonitoringScheduleName": one.monitor,
@@ -326,7 +325,7 @@ def _execution_summary(wire: Wire, one: Execution, definition_name: str | None =
 async def executed(wire: Wire, name: str) -> tuple[DescribedProcessingJob, Answer]:
     """Return the processing job that a run is, and what such a job has besides."""
     run = uuid.UUID(name.rpartition("-")[2])
-    one: EndedExecution = await wire.ask(execution, execution_id=str(run))
+    one: Execution = await wire.ask(execution, execution_id=str(run))
     monitor = await declared(wire, "monitors", one.monitor)
     output = None if monitor is None else monitor["spec"]["output"]
     root, summary = wire.services.context.root, _execution_summary(wire, one)
@@ -342,12 +341,20 @@ async def executed(wire: Wire, name: str) -> tuple[DescribedProcessingJob, Answe
         environment={},
         processing_job_status=COMPLETED if status == VIOLATED else status,
         failure_reason=summary["FailureReason"],
-        exit_message=None if status == "Failed" else one.exit_message,
+        exit_message=None if status == "Failed" else _exit_message(one),
         creation_time=one.started_at,
         processing_start_time=one.started_at,
         processing_end_time=one.finished_at,
     )
     return job, {"MonitoringScheduleArn": arn_of(wire, _SCHEDULE, one.monitor)}
+
+
+def _exit_message(one: Execution) -> str:
+    """Say how a run ended in SageMaker's words, which clients read the count of."""
+    if one.status == STOPPED:
+        return one.status
+    count = "no" if one.status == COMPLETED else one.violation_count
+    return f"{one.status}: Job completed successfully with {count} violations."
 
 
 def _channel(name: str, place: str, path: str) -> Channel:

@@ -28,7 +28,6 @@ from driftline.monitors.backtest.backtest import (
     schedule_of,
 )
 from driftline.monitors.executions import (
-    EndedExecution,
     Execution,
     Status,
     get_execution,
@@ -85,7 +84,7 @@ Author = Annotated[
 class Backfilled:
     """What was run of a span, and what is left of it."""
 
-    items: Sequence[EndedExecution]
+    items: Sequence[Execution]
     already_run: int
     left_to_schedule: int
     left: int
@@ -101,9 +100,7 @@ class Progress:
 
 
 @operation("POST /monitors/{name}/run", role="operator", command="monitor run")
-def run_monitor(
-    services: Services, name: Name, start: Start = None, end: End = None
-) -> EndedExecution:
+def run_monitor(services: Services, name: Name, start: Start = None, end: End = None) -> Execution:
     """Run a monitor on one window now; running the same rows again changes nothing.
 
     Without a window it is the last whole one of its schedule. Rows that wait in the spool (10 s at
@@ -114,7 +111,7 @@ def run_monitor(
     context, definition = services.context, declared_monitor(services.context, name)
     window = _span(start, end) or last_window(definition, context.now())
     load_labels(context.root, definition, window.start, context.lease_clock)
-    return EndedExecution.of(run(services.job(definition, window)))
+    return run(services.job(definition, window))
 
 
 @operation("POST /monitors/{name}/backfill", role="operator")
@@ -140,9 +137,8 @@ def backfill_monitor(
                 break
     left = missed.windows[len(ran) :]
     return Backfilled(
-        [*map(EndedExecution.of, ran)], missed.ran_count, missed.live_count, len(left),
-        left[0].start if left else None,
-    )  # fmt: skip
+        ran, missed.ran_count, missed.live_count, len(left), left[0].start if left else None
+    )
 
 
 @operation("POST /monitors/{name}/queue", role="operator")
@@ -324,8 +320,7 @@ ExecutionId = Annotated[str, "The execution's id."]
 
 @operation(
     "GET /monitors/{name}/executions", role="viewer", command="monitor executions",
-    columns="window=window_start status rows=row_count violations=violation_count execution=id "
-    "cause reason=failure_reason",
+    columns="window=window_start status headline cause reason=failure_reason execution=id",
 )  # fmt: skip
 def executions(
     connection: Connection,
@@ -334,7 +329,7 @@ def executions(
     status: Annotated[Sequence[Status], "Only those in these statuses."] = (),
     start: Start = None,
     end: End = None,
-) -> Page[EndedExecution]:
+) -> Page[Execution]:
     """List the executions of a monitor, newest window first; windows that begin in a span.
 
     Example: driftline monitor executions flights-data-quality --limit 5
@@ -343,13 +338,13 @@ def executions(
         connection, known_monitor(connection, name), statuses=status, start=start, end=end,
         after=page.after(datetime, datetime, str), limit=page.count,
     )  # fmt: skip
-    return page.of(found, lambda one: (one.window_start, one.started_at, one.id), EndedExecution.of)
+    return page.of(found, lambda one: (one.window_start, one.started_at, one.id))
 
 
 @operation("GET /executions/{execution_id}", role="viewer")
-def execution(connection: Connection, execution_id: ExecutionId) -> EndedExecution:
+def execution(connection: Connection, execution_id: ExecutionId) -> Execution:
     """Return one execution."""
-    return EndedExecution.of(get_execution(connection, execution_id))
+    return get_execution(connection, execution_id)
 
 
 @operation(

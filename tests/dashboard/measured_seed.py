@@ -190,7 +190,8 @@ def _run(
             "status": "Completed" if report.passed else "CompletedWithViolations",
             "failure_reason": None, "row_count": report.row_count, "request_count": 400,
             "violation_count": len(report.violations), "page_count": report.page_count,
-            "worse_count": report.worse_count,
+            "worse_count": report.worse_count, "unjudged_count": len(report.unjudged),
+            "headline": report.headline,
             "folder": folder, "cause": report.cause,
         }  # fmt: skip
     counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}

@@ -34,9 +34,8 @@ _TOLD = {
 
 
 def _ran(found: Mapping[str, Any], _asked: object) -> Answer:
-    counts = f"{found['row_count']:,} rows, {found['violation_count']:,} violations"
     hint = _NO_DATA if found["status"] == "NoData" else None
-    parts = filter(None, (counts, found["failure_reason"], found["cause"], hint))
+    parts = filter(None, (found["headline"], found["failure_reason"], found["cause"], hint))
     window = f"{text_of(found['window_start'])} to {text_of(found['window_end'])}"
     line = f"{found['status']}: {window}: {'; '.join(parts)}"
     return Answer(found, [line], code=_ENDINGS.get(found["status"], 3))
@@ -80,11 +79,12 @@ def backfill(
         "left_to_schedule": answer["left_to_schedule"],
         "executions": ran,
     }
-    notable = [one for one in ran if one["status"] not in ("Completed", "NoData")]
+    quiet = ("Completed", "NoData")
+    notable = [one for one in ran if one["status"] not in quiet or one["unjudged_count"]]
     is_undecided = bool(counts) and not counts["Completed"]
     is_undecided |= bool(counts["Failed"] or counts["Stopped"])
     code = 1 if counts["CompletedWithViolations"] else 3 if is_undecided else 0
-    columns = "window_start status violations=violation_count cause reason=failure_reason"
+    columns = "window_start status headline cause reason=failure_reason"
     return Answer(found, lines_of({**found, "executions": notable}, columns), code=code)
 
 

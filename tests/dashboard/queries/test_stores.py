@@ -18,6 +18,7 @@ from driftline.dashboard.address import parse
 from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
+from driftline.dashboard.pages import windows
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from driftline.monitors.executions import get_execution
@@ -118,8 +119,8 @@ def test_a_report_that_was_erased_leaves_the_verdict(seeded):
     assert view.features == ()
     assert "EDV" in view.cause
     assert "EDV" in str(monitor_page.page(view))
-    said = monitor_page.verdict(view, replace(view.run, violation_count=0))
-    assert said.startswith("No violation, but this window's documents have been deleted (")
+    said = windows.verdict(view, view.run)
+    assert said.startswith("Violations, but this window's documents have been deleted (")
 
 
 def test_captured_rows_are_not_shown_for_those_that_a_script_made(stores, seeded):
@@ -192,14 +193,16 @@ def test_where_no_monitor_could_judge_nothing_is_said_to_be_right(stores, state)
 
 def test_a_window_of_too_few_rows_is_not_said_to_hold_no_violations(stores, seeded):
     view = stores.monitor(seeded.monitor, None, None)
-    run = replace(view.run, state="insufficient", violation_count=0)
+    line = "12 rows; nothing could be judged: too few rows"
+    run = replace(view.run, state="insufficient", violation_count=0, headline=line)
     unjudged = Feature("carrier", "string", note="insufficient_data")
     few = replace(view, run=run, features=(unjudged,), feature=unjudged, rows=None)
 
     page = str(monitor_page.page(few))
 
+    assert f"{line} (" in page
     assert "0 of 1 feature judged" in page
-    assert "no violation" not in page
+    assert "judged, no violation" not in page
     assert "This window was not judged." in page
 
 

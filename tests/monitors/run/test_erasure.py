@@ -194,7 +194,7 @@ def test_windows_that_were_judged_together_with_an_erased_row_are_cleared_too(
                 "window_start": START + first * DAY, "window_end": START + end * DAY,
                 "is_current": True, "violation_count": 1, "max_drift_ratio": None, "folder": "",
                 "cause": PLACE, "started_at": NOW, "finished_at": NOW,
-                "worse_count": None,
+                "worse_count": 0, "unjudged_count": 0,
             }  # fmt: skip
             connection.execute(executions.insert().values(found))
 

@@ -96,6 +96,7 @@ def test_a_window_that_is_as_the_reference_completes(
     assert execution.status == "Completed"
     assert (execution.row_count, execution.request_count) == (400, 400)
     assert execution.failure_reason is None
+    assert (execution.headline, execution.state) == ("400 rows, no violations", "ok")
     folder = Path(root) / execution.folder
     assert folder.parts[-3:-1] == ("daily", "20240101T000000Z")
     assert sorted(file.name for file in folder.iterdir()) == [
@@ -395,6 +396,7 @@ def test_a_window_with_too_little_data_is_no_pass(
 
     assert execution.status == "InsufficientData"
     assert (execution.row_count, execution.violation_count) == (12, 0)
+    assert execution.headline.startswith("12 rows; nothing could be judged: ")
     assert value(engine, "insufficient") == [1.0]
     assert value(engine, "rows") == [12.0]
     # Zero would be a verdict.

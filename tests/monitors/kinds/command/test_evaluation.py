@@ -244,7 +244,7 @@ def test_metrics_are_stored_under_the_monitor_whatever_they_say(
     ]
     view = Stores(engine, root, lambda: START + DAY).measured("own", None, None)
     assert view.history is not None and view.history.value.tolist() == [3.0]
-    assert "No violations (" in str(page(view))
+    assert "rows, no violations (" in str(page(view))
 
 
 @pytest.mark.first(3)
