@@ -49,12 +49,18 @@ class Place(BaseModel):
             raise ValueError("expected path or query, one of them")
         if bool(self.query) != bool(self.connection):
             raise ValueError("expected query and connection together, or none of them")
-        if self.query:
-            if not _SELECT.match(self.query) or ";" in self.query.rstrip().removesuffix(";"):
-                raise ValueError("query; expected a single SELECT, without another statement")
-            if unknown := sorted({*_BOUND.findall(self.query)} - {*BOUNDS}):
-                raise ValueError(f"query with :{unknown[0]}; expected only :start and :end")
         return self
+
+    @field_validator("query")
+    @classmethod
+    def _check_query(cls, query: str) -> str:
+        if not _SELECT.match(query):
+            raise ValueError(f'"{query.strip()[:60]}" is no SELECT; expected one')
+        if ";" in query.rstrip().removesuffix(";"):
+            raise ValueError('a ";" within it, as between two statements; expected one SELECT')
+        if unknown := sorted({*_BOUND.findall(query)} - {*BOUNDS}):
+            raise ValueError(f"with :{unknown[0]}; expected only :start and :end")
+        return query
 
     def __str__(self) -> str:
         return self.path or f"query on {self.connection}"

@@ -59,19 +59,10 @@ def _columns(text: str) -> tuple[str, ...]:
         raise InputError(
             f"condition of {len(text):,} characters; expected {MAX_CHARACTERS:,} at most"
         )
-    found = _parsed(text)
-    if found.get("error"):
-        said = " ".join(found["error_message"].split())
-        raise InputError(
-            f'condition "{text}": not readable ({said}); expected SQL such as '
-            '"arrival >= departure"; texts stand in single quotes, names with other signs in '
-            "double quotes"
-        )
-    nodes = [one["node"] for one in found["statements"]]
-    if len(nodes) != 1 or nodes[0]["type"] != "SELECT_NODE" or len(nodes[0]["select_list"]) != 1:
-        raise InputError(f'condition "{text}": expected one condition such as "age >= 0"')
+    # Alone, its brackets close each other; in brackets, it is one expression and no more.
+    _parsed(text, f"SELECT {text}")
     columns: dict[str, None] = {}
-    for part in _parts(nodes[0]["select_list"]):
+    for part in _parts(_parsed(text, f"SELECT (\n{text}\n)")):
         if (wrong := REFUSED.get(part["class"])) is not None:
             raise InputError(f'condition "{text}": {wrong}')
         if part["class"] == "COLUMN_REF":
@@ -89,21 +80,27 @@ def _columns(text: str) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: str, query: str) -> dict[str, Any]:
+    """Return the syntax tree of a query with a condition; InputError where it is none."""
     import duckdb  # A heavy import that only a rule needs.
 
     try:
         with duckdb.connect(":memory:", config=dict(SETTINGS)) as connection:
-            row = connection.execute(
-                "SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT (\n{text}\n) FROM data"]
-            ).fetchone()
+            row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchone()
+        assert row is not None, "a query of constants has a row"
+        found = dict(json.loads(row[0]))
+        said = found.get("error_message", "")
     except (duckdb.Error, UnicodeError) as error:
-        return {"error": True, "error_message": str(error)}
-    assert row is not None, "a query of constants has a row"
-    try:
-        return dict(json.loads(row[0]))
+        said = str(error)
     except RecursionError:
-        return {"error": True, "error_message": "too deep"}
+        said = "too deep"
+    if said:
+        raise InputError(
+            f'condition "{text}": not readable ({" ".join(said.split())}); expected SQL such as '
+            '"arrival >= departure"; texts stand in single quotes, names with other signs in '
+            "double quotes"
+        )
+    return found
 
 
 def _parts(tree: object) -> Iterator[dict[str, Any]]:
@@ -131,5 +128,8 @@ def require_query(text: str) -> None:
         statements = duckdb.extract_statements(text)
     except (duckdb.Error, UnicodeError) as error:
         raise InputError(f"query: {str(error).strip().partition(chr(10))[0]}") from error
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise InputError(f'query "{text[:60]}": expected one such as "{EXAMPLE}"')
+    if len(statements) > 1:
+        count = len(statements)
+        raise InputError(f'query "{text[:60]}": {count} statements; expected one SELECT')
+    if not statements or statements[0].type != duckdb.StatementType.SELECT:
+        raise InputError(f'query "{text[:60]}": no SELECT; expected one such as "{EXAMPLE}"')

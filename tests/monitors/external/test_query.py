@@ -91,10 +91,16 @@ def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("DELETE FROM t WHERE a > :start AND a < :end", "expected a single SELECT"),
-        ("SELECT 1 WHERE a > :start AND a < :end; DROP TABLE t", "expected a single SELECT"),
+        (
+            "DELETE FROM t WHERE a > :start AND a < :end",
+            'source.query: "DELETE FROM t WHERE a > :start AND a < :end" is no SELECT',
+        ),
+        (
+            "SELECT 1; SELECT 2",
+            'source.query: a ";" within it, as between two statements; expected one SELECT',
+        ),
         ("SELECT * FROM t", "query without :start; expected rows of one window"),
-        ("SELECT :start, :end, :other", "query with :other; expected only :start and :end"),
+        ("SELECT :start, :end, :other", "query: with :other; expected only :start and :end"),
     ],
 )
 def test_what_is_no_select_of_a_window_is_refused_when_it_is_declared(
