@@ -48,9 +48,9 @@ from driftline.monitors.kinds.catalog import asked_kind, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS
 from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
-from driftline.monitors.rules.declaration import in_brief
 from driftline.monitors.rules.reach import EVERYTHING, scripts_named
 from driftline.monitors.rules.reading import read_rules
+from driftline.monitors.rules.rule import in_brief
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.causes import recognize_causes, store_causes
 from driftline.monitors.run.described import execution_id

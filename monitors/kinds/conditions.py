@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +14,10 @@ from driftline.errors import InputError
 from driftline.monitors.kinds.data_quality.derived_checks import DERIVED, DerivedCondition
 from driftline.monitors.kinds.outliers.condition import OUTLIER, OutlierCondition
 from driftline.monitors.kinds.outliers.scorer import row_scorer
-from driftline.monitors.rules.checks import NamesCheck, NumberCheck
+from driftline.monitors.rules.catalog import make_check
+from driftline.monitors.rules.checks import WholeCheck
 from driftline.monitors.rules.judging import find_rows
-from driftline.monitors.rules.outcome import RowKeys, RuleCondition
+from driftline.monitors.rules.outcome import RuleCondition
 from driftline.monitors.rules.ruleset import RuleSet
 
 
@@ -33,28 +33,24 @@ def read_condition(found: Mapping[str, Any]) -> Condition:
     if found.get("op") != "rule":
         return Predicate.from_dict(found)
     (rule,) = RuleSet.of([found.get("rule")], where="violation").rules
-    check = rule.check(datetime.now(UTC))
-    if isinstance(check, NumberCheck | NamesCheck):
+    check = make_check(rule)
+    if isinstance(check, WholeCheck):
         raise InputError("the rule has no rows behind it")
-    compared = tuple(str(one) for one in _listed(found, "compared"))
-    columns = tuple(dict.fromkeys((*compared, *check.needed)))
-    return RuleCondition(
-        str(found.get("column", "")), check.broken, RowKeys(columns),
-        rule=rule.declaration.found, columns=columns, compared=compared,
-    )  # fmt: skip
+    columns = tuple(dict.fromkeys((*_listed(found, "compared"), *check.needed)))
+    return RuleCondition(str(found.get("column", "")), check.broken, rule.declared, columns)
 
 
-def _listed(found: Mapping[str, Any], key: str) -> Sequence[object]:
-    held = found.get(key, ())
-    if not isinstance(held, list | tuple):
-        raise InputError(f"violation: {key} is {held!r}; expected a list")
-    return held
+def _listed(found: Mapping[str, Any], key: str) -> list[str]:
+    listed = found.get(key, ())
+    if not isinstance(listed, list | tuple):
+        raise InputError(f"violation: {key} is {listed!r}; expected a list")
+    return [str(one) for one in listed]
 
 
 def with_rows(condition: Condition, batches: Callable[[], Iterable[pa.RecordBatch]]) -> Condition:
     """Return a condition that can mark rows: of a rule, with those of these rows that break it."""
-    if isinstance(condition, RuleCondition) and isinstance(condition.breaks, RowKeys):
-        return find_rows(condition, lambda _columns: batches(), datetime.now(UTC))
+    if isinstance(condition, RuleCondition):
+        return find_rows(condition, lambda _columns: batches())
     return condition
 
 

@@ -16,8 +16,8 @@ from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.monitors.rules.checks import require_truth, rows_where
 from driftline.monitors.rules.condition import SqlCondition
-from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.rules.prepared import PreparedColumns
+from driftline.monitors.rules.rule import nearest
 from driftline.monitors.rules.session import Session
 from driftline.signature import Column, Signature
 

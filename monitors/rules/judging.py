@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from itertools import chain
 from typing import TypeAlias
 
@@ -16,49 +16,25 @@ from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import DriftlineError, InputError
 from driftline.formats.arrow_types import ARROW_TYPES
-from driftline.monitors.rules.catalog import Check
+from driftline.monitors.rules.catalog import make_check
 from driftline.monitors.rules.checks import (
-    NOTHING_JUDGED,
-    NamesCheck,
-    NumberCheck,
     QueryCheck,
     RowCheck,
+    WholeCheck,
     require_truth,
-    row_tally,
     view_of,
 )
-from driftline.monitors.rules.outcome import Outcome, RowKeys, RuleCondition, Tally
+from driftline.monitors.rules.outcome import Outcome, RuleCondition
 from driftline.monitors.rules.own_functions import FunctionCheck
 from driftline.monitors.rules.prepared import PreparedColumns
 from driftline.monitors.rules.reach import defect
-from driftline.monitors.rules.ruleset import Rule, RuleSet, unknown_column
+from driftline.monitors.rules.rule import Rule
+from driftline.monitors.rules.ruleset import RuleSet, unknown_column
 from driftline.monitors.rules.session import QueryError, Session
 from driftline.signature import ColumnType, Signature
 
 # Reads some columns of all rows, or all; several times, in the same order.
 Reader: TypeAlias = Callable[[Sequence[str] | None], Iterable[pa.RecordBatch]]
-Bools: TypeAlias = np.ndarray
-# What a window's violations are called when no column is.
-WHOLE = {
-    "row_count": "Row count",
-    "duplicate_rows": "Duplicate rows",
-    "columns_exist": "Columns",
-    "column_order": "Column order",
-}
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-QUERY_SHOWN = 80  # Characters of a query that name a rule without a name.
-
-
-@dataclass(slots=True)
-class _Asked:
-    """One rule while it is judged."""
-
-    rule: Rule
-    check: Check
-    absent: tuple[str, ...] = ()
-    tally: Tally = NOTHING_JUDGED
-    marks: Bools | None = None  # The rows at fault, shape (rows,).
-    compared: tuple[str, ...] = ()  # The columns that tell these from others.
 
 
 def judge(
@@ -79,108 +55,94 @@ def judge(
     InputError
         When a rule names an unknown column, cannot be read, or needs too much time or memory.
     """
-    asked = [_Asked(rule, rule.check(as_of)) for rule in rules.rules]
-    if asked and not _judge_rows(asked, read, types or {}, known):
-        for one in asked:  # Without rows nothing is wrong with any, but there may be too few.
-            if isinstance(one.check, NumberCheck) and one.rule.declaration.check == "row_count":
-                one.tally = one.check.judge([0])
-    _find_rows([one for one in asked if one.tally.is_broken], read)
-    return tuple(Outcome(one.rule, one.tally, _feature(one), one.absent) for one in asked)
+    outcomes = tuple(Outcome(rule, make_check(replace(rule, as_of=as_of))) for rule in rules.rules)
+    if outcomes:
+        _judge_all(outcomes, read, types or {}, known)
+    return outcomes
 
 
-def find_rows(condition: RuleCondition, read: Reader, as_of: datetime) -> RuleCondition:
+def find_rows(condition: RuleCondition, read: Reader) -> RuleCondition:
     """Return the condition of a document, with which it marks the rows at fault among these."""
     (rule,) = RuleSet.of([condition.rule], where="violation").rules
-    one = _Asked(rule, rule.check(as_of), compared=condition.compared)
-    if isinstance(one.check, RowCheck) and one.check.ignore is not None:
-        one.check, one.compared = replace(one.check, columns=condition.compared), ()
-    if not isinstance(one.check, NumberCheck | NamesCheck):
-        one.check = replace(one.check, mostly=1.0)
-    if _judge_rows([one], read, {}, ()):
-        _find_rows([one], read)
-    found = one.tally.condition
-    return replace(condition, breaks=RowKeys(condition.columns) if found is None else found.breaks)
+    check = replace(make_check(rule), mostly=1.0)
+    if isinstance(check, RowCheck) and check.ignore is not None:
+        names = tuple(name for name in condition.columns if name not in check.ignore)
+        check = replace(check, columns=names)
+    outcome = Outcome(rule, check)
+    _judge_all([outcome], read, {}, (), condition.columns)
+    return condition if outcome.condition is None else outcome.condition
 
 
 def try_out(rules: RuleSet, signature: Signature) -> None:
     """Run the SQL of rules on a row without values; InputError says what is wrong with one."""
-    if not rules:
-        return
     types = {one.name: one.type for one in signature.columns}
-    captured = pa.schema(zip(ROW_IDS, (pa.string(), pa.int64(), *_TIME_AND_ID), strict=True))
+    captured = zip(ROW_IDS, (pa.string(), pa.int64(), *_TIME_AND_ID), strict=True)
     own = [(name, ARROW_TYPES[kind]) for name, kind in types.items() if name not in ROW_IDS]
     schema = pa.schema([*captured, *own])
     row = pa.RecordBatch.from_arrays([pa.nulls(1, one.type) for one in schema], schema=schema)
-    asked = [_Asked(rule, rule.check(EPOCH)) for rule in rules.rules]
-    asked = [one for one in asked if not (isinstance(one.check, RowCheck) and one.check.own)]
-    for one in asked:
+    checks = ((rule, make_check(rule)) for rule in rules.rules)
+    # What is in another table is not known yet.
+    outcomes = [Outcome(*one) for one in checks if one[0].check != "foreign_key"]
+    for one in outcomes:
         _require_known(one, schema.names, ())
-    _ask_all(asked, row, [row], PreparedColumns(types))
+    _ask_all(outcomes, row, [row], PreparedColumns(types))
 
 
 _TIME_AND_ID = (ARROW_TYPES["timestamp"], pa.string())
 
 
-def _judge_rows(
-    asked: Sequence[_Asked], read: Reader, types: Mapping[str, ColumnType], known: Iterable[str]
-) -> bool:
-    """Judge each rule; return whether there are any rows."""
-    batches = iter(read(_columns_of(asked)))
+def _judge_all(
+    outcomes: Sequence[Outcome],
+    read: Reader,
+    types: Mapping[str, ColumnType],
+    known: Iterable[str],
+    compared: Sequence[str] = (),
+) -> None:
+    """Judge each rule; without rows nothing is wrong with any, but there may be too few."""
+    batches = iter(read(_columns_of(outcomes)))
     first = next((batch for batch in batches if batch.num_rows), None)
     if first is None:
-        return False
-    for one in asked:
+        for one in outcomes:
+            if isinstance(one.check, WholeCheck) and one.rule.check == "row_count":
+                one.tally = one.check.judge([0])
+        return
+    for one in outcomes:
         _require_known(one, first.schema.names, known)
     rows: Iterable[pa.RecordBatch] = chain([first], batches)
-    table = None
-    if any(isinstance(one.check, FunctionCheck) for one in asked):
+    if any(isinstance(one.check, FunctionCheck) for one in outcomes):
         rows = list(rows)
-        table = _table(rows)
-    _ask_all(asked, first, rows, PreparedColumns(types))
-    for one in asked:
+    _ask_all(outcomes, first, rows, PreparedColumns(types))
+    for one in outcomes:
         with _defects(one.rule):
-            if isinstance(one.check, NamesCheck):
+            if isinstance(one.check, WholeCheck) and not one.check.aggregates:
                 one.tally = one.check.judge(first.schema.names)
-            elif isinstance(one.check, FunctionCheck) and not one.absent and table is not None:
-                _call(one, one.check, table)
-    return True
+            elif isinstance(one.check, FunctionCheck) and not one.absent:
+                one.tally, one.marks = one.check.judge(_table(rows))
+    _find_rows(outcomes, read, compared)
 
 
-def _columns_of(asked: Sequence[_Asked]) -> list[str] | None:
+def _columns_of(outcomes: Sequence[Outcome]) -> list[str] | None:
     """Return the columns to read; None for all, also of rules on whole rows."""
-    if any(_is_of_all(one.check) for one in asked):
+    if any(one.check.is_of_all or _ignored(one) is not None for one in outcomes):
         return None
-    names = dict.fromkeys(name for one in asked for name in one.check.needed)
+    names = dict.fromkeys(name for one in outcomes for name in one.check.needed)
     return [*names, *(name for name in (*ROW_IDS, UNFIT) if name not in names)]
 
 
-def _is_of_all(check: Check) -> bool:
-    is_of_rows = isinstance(check, RowCheck) and (check.ignore is not None or check.is_ordered)
-    return is_of_rows or isinstance(check, QueryCheck | NamesCheck | FunctionCheck)
+def _ignored(outcome: Outcome) -> tuple[str, ...] | None:
+    return outcome.check.ignore if isinstance(outcome.check, RowCheck) else None
 
 
-def _require_known(one: _Asked, names: Sequence[str], known: Iterable[str]) -> None:
+def _require_known(one: Outcome, names: Sequence[str], known: Iterable[str]) -> None:
     """Note which columns the data lack; InputError where the reference lacks them, too."""
     one.absent = tuple(name for name in one.check.needed if name not in names)
-    ignored = one.check.ignore or () if isinstance(one.check, RowCheck) else ()
     columns = {*names, *known}
-    if wrong := [name for name in (*one.absent, *ignored) if name not in columns]:
-        raise unknown_column(one.rule, wrong[0], columns)
+    for name in (*one.absent, *(_ignored(one) or ())):
+        if name not in columns:
+            raise unknown_column(one.rule, name, columns)
 
 
-def _call(one: _Asked, check: FunctionCheck, table: pa.Table) -> None:
-    """Judge a rule by its function."""
-    verdict = check.judge(table)
-    if isinstance(verdict, str):
-        count, words = table.num_rows, f"{verdict}."
-        one.tally = Tally(count, 0, bool(verdict), verdict, words, concerns_rows=False)
-        return
-    good = np.asarray(verdict.fill_null(fill_value=True))
-    one.marks, judged = ~good, len(verdict) - verdict.null_count
-    one.tally = row_tally(check, judged, int(np.count_nonzero(one.marks)))
-
-
-def _table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+def _table(batches: Iterable[pa.RecordBatch]) -> pa.Table:
     tables = [pa.Table.from_batches([batch]) for batch in batches]
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
@@ -189,22 +151,22 @@ def _table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
 
 
 def _ask_all(
-    asked: Sequence[_Asked],
+    outcomes: Sequence[Outcome],
     first: pa.RecordBatch,
     batches: Iterable[pa.RecordBatch],
     prepared: PreparedColumns,
 ) -> None:
     """Run the SQL of all rules over one reading of the rows."""
-    queries: list[tuple[_Asked, str]] = []
+    queries: list[tuple[Outcome, str]] = []
     view = ""
-    for one in asked:
+    for one in outcomes:
         with _defects(one.rule):
             if isinstance(one.check, RowCheck):
                 one.check = one.check.resolved(first)
             if isinstance(one.check, QueryCheck) and not view:
                 view = view_of(prepared, [name for name in first.schema.names if name != UNFIT])
-            if not one.absent and isinstance(one.check, RowCheck | NumberCheck | QueryCheck):
-                queries.append((one, one.check.query(prepared)))
+            if not one.absent and (query := one.check.query(prepared)):
+                queries.append((one, query))
     if not queries:
         return
     with Session() as session:
@@ -215,64 +177,50 @@ def _ask_all(
 
 
 def _ask(
-    session: Session, one: _Asked, query: str, prepared: PreparedColumns, row_count: int
+    session: Session, one: Outcome, query: str, prepared: PreparedColumns, row_count: int
 ) -> None:
     """Ask for the counts of a rule, and for its rows where it is broken."""
-    check = one.check
-    assert isinstance(check, RowCheck | NumberCheck | QueryCheck), "it has a query"
-    if not isinstance(check, QueryCheck):
-        for condition in check.every_condition:
-            require_truth(session, condition, prepared)
+    for condition in one.check.every_condition:
+        require_truth(session, condition, prepared)
     answer = session.ask(query)
-    one.tally, one.marks = check.tally(answer, row_count), answer.marks
-    if one.tally.is_broken and isinstance(check, RowCheck):
-        one.marks = session.ask(check.row_query(prepared)).marks
+    one.tally, one.marks = one.check.tally(answer, row_count), answer.marks
+    if one.tally.is_broken and isinstance(one.check, RowCheck):
+        one.marks = session.ask(one.check.row_query(prepared)).marks
 
 
-def _find_rows(asked: Sequence[_Asked], read: Reader) -> None:
-    """Give broken rules the condition that finds their rows, in another reading of the rows."""
-    broken = [one for one in asked if one.marks is not None and one.marks.any()]
-    if not broken:
-        return
+def _find_rows(outcomes: Sequence[Outcome], read: Reader, compared: Sequence[str]) -> None:
+    """Give broken rules the condition that finds their rows, in another reading of the rows.
+
+    ``compared``: the columns that tell rows apart, where that is known.
+    """
+    broken = [one for one in outcomes if one.tally.is_broken and _has_any(one.marks)]
     keys: list[list[np.ndarray]] = [[] for _ in broken]
     at = 0
-    for batch in read(_columns_of(broken)):
+    for batch in read(_columns_of(broken)) if broken else ():
         for one, found in zip(broken, keys, strict=True):
             assert one.marks is not None, "only such are looked for"
-            if not one.compared:
-                one.compared = _compared(one.check, batch)
+            if one.condition is None:
+                one.condition = _condition(one, compared, batch)
             marked = one.marks[at : at + batch.num_rows]
             if marked.any():
-                found.append(np.unique(RowKeys(one.compared).of(batch)[marked]))
+                found.append(np.unique(one.condition.hashes(batch)[marked]))
         at += batch.num_rows
     for one, found in zip(broken, keys, strict=True):
-        marks = RowKeys(one.compared, np.unique(np.concatenate(found)))
-        one.tally = replace(one.tally, condition=_condition(one, marks))
+        assert one.condition is not None, "its rows were read"
+        one.condition = replace(one.condition, keys=np.unique(np.concatenate(found)))
 
 
-def _compared(check: Check, batch: pa.RecordBatch) -> tuple[str, ...]:
-    """Return the columns that tell the rows at fault from others."""
-    if isinstance(check, RowCheck) and not check.is_ordered:
-        return check.needed
-    names = (name for name in batch.schema.names if name != UNFIT)
-    return tuple(dict.fromkeys((*check.needed, *names)))
+def _has_any(marks: np.ndarray | None) -> bool:
+    return marks is not None and bool(marks.any())
 
 
-def _condition(one: _Asked, marks: RowKeys) -> RuleCondition:
+def _condition(one: Outcome, compared: Sequence[str], batch: pa.RecordBatch) -> RuleCondition:
+    """Return the condition of a rule's rows; of a rule that looks at all columns, all tell them."""
     check = one.check
-    assert isinstance(check, RowCheck | QueryCheck | FunctionCheck), "it has marks"
-    compared = marks.columns if _is_of_all(check) else ()
-    if isinstance(check, RowCheck) and check.ignore is not None:
-        compared = check.columns
-    columns = () if isinstance(check, RowCheck) and check.ignore is not None else check.needed
-    return RuleCondition(
-        column=next(iter(columns), ""),
-        phrase=check.broken,
-        breaks=marks,
-        rule=dict(one.rule.declaration.found),
-        columns=marks.columns,
-        compared=compared,
-    )
+    names = (name for name in batch.schema.names if name != UNFIT and check.is_of_all)
+    columns = tuple(compared) or tuple(dict.fromkeys((*check.needed, *names)))
+    column = "" if _ignored(one) is not None else next(iter(check.columns), "")
+    return RuleCondition(column, check.broken, one.rule.declared, columns)
 
 
 @contextmanager
@@ -281,7 +229,7 @@ def _defects(rule: Rule) -> Iterator[None]:
 
     Errors of a file or store that may answer later are passed on.
     """
-    shown, is_discreet = rule.declaration.shown, rule.declaration.reach.discreet
+    shown, is_discreet = rule.shown, rule.reach.discreet
     try:
         yield
     except QueryError as error:  # What it says may quote a row.
@@ -297,17 +245,3 @@ def _defects(rule: Rule) -> Iterator[None]:
             f"{shown} cannot be judged ({defect(error, discreet=is_discreet)}); fix the rule, or "
             "the check"
         ) from error
-
-
-def _feature(one: _Asked) -> str:
-    """Return what a violation of the rule is of."""
-    rule, check = one.rule, one.check
-    name = rule.declaration.check
-    if name in WHOLE:
-        return WHOLE[name]
-    if name == "sql" and not rule.name:  # What tells it from another one.
-        query = " ".join(str(rule.declaration.get("query")).split())
-        half = QUERY_SHOWN // 2
-        return query if len(query) <= QUERY_SHOWN else f"{query[:half]}…{query[1 - half :]}"
-    columns = check.columns if isinstance(check, RowCheck | NumberCheck) else check.needed
-    return ", ".join(columns) if columns else rule.name or name

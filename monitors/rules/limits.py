@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from driftline.baseline.predicate import number_text
@@ -23,6 +23,7 @@ class Limits:
     most: Limit | None = None
     above: Limit | None = None
     below: Limit | None = None
+    are_counts: bool = False
 
     @property
     def _signs(self) -> Mapping[str, Limit]:
@@ -46,28 +47,29 @@ class Limits:
     def wanted(self) -> str:
         """Describe the bounds: ``0 to 120``, ``at least 0``, ``above 0``."""
         if self.least is not None and self.most is not None:
-            return f"{_shown(self.least)} to {_shown(self.most)}"
-        named = (
-            ("at least", self.least), ("above", self.above), ("at most", self.most),
-            ("below", self.below),
-        )  # fmt: skip
-        return " and ".join(f"{word} {_shown(one)}" for word, one in named if one is not None)
+            low, high = self._shown(self.least), self._shown(self.most)
+            return low if low == high and self.are_counts else f"{low} to {high}"
+        words = ("at least", "at most", "above", "below")
+        return " and ".join(self._worded(words))
 
     @property
     def broken(self) -> str:
         """Return what is out of bounds."""
-        named = (
-            ("below", self.least), ("not above", self.above), ("above", self.most),
-            ("not below", self.below),
-        )  # fmt: skip
-        return " or ".join(f"{word} {_shown(one)}" for word, one in named if one is not None)
+        words = ("below", "above", "not above", "not below")
+        return " or ".join(self._worded(words))
+
+    def _worded(self, words: Sequence[str]) -> list[str]:
+        limits = (self.least, self.most, self.above, self.below)
+        found = zip(words, limits, strict=True)
+        return [f"{word} {self._shown(one)}" for word, one in found if one is not None]
+
+    def _shown(self, limit: Limit) -> str:
+        if isinstance(limit, str):
+            return limit
+        return f"{limit:,}" if self.are_counts else number_text(limit)
 
 
 def _sql(limit: Limit) -> str:
     if isinstance(limit, str):
         return f"TIMESTAMP '{limit}'"
     return f"{limit!r}::DOUBLE" if isinstance(limit, float) else repr(limit)
-
-
-def _shown(limit: Limit) -> str:
-    return limit if isinstance(limit, str) else number_text(limit)

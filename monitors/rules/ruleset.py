@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
 
 from driftline.errors import InputError
-from driftline.monitors.rules.declaration import Declaration, in_brief, nearest
+from driftline.monitors.rules.catalog import make_check
 from driftline.monitors.rules.reach import FUNCTION, Reach
-
-if TYPE_CHECKING:
-    from driftline.monitors.rules.catalog import Check
+from driftline.monitors.rules.rule import Rule, in_brief, nearest
 
 MAX_RULES = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule."""
-
-    declaration: Declaration
-    # Over a table, in place of a declared check; from Python only.
-    function: Callable[..., object] | None = field(default=None, compare=False)
-
-    @property
-    def name(self) -> str:
-        """The rule's own name; empty when it has none."""
-        return str(self.declaration.get("name") or "")
-
-    def check(self, as_of: datetime) -> Check:
-        """Make the check; ``as_of`` is the moment that freshness is measured at."""
-        # A heavy import that only a rule needs.
-        from driftline.monitors.rules.catalog import make_check, table_function
-
-        if self.function is not None:
-            return table_function(self.declaration, self.function)
-        return make_check(replace(self.declaration, as_of=as_of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +29,7 @@ class RuleSet:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the rules name, each once."""
-        checks = (rule.check(datetime.now(UTC)) for rule in self.rules)
+        checks = map(make_check, self.rules)
         return tuple(dict.fromkeys(name for check in checks for name in check.needed))
 
     @classmethod
@@ -92,7 +67,7 @@ class RuleSet:
         """Return both; the same rule stands once, and a later one replaces one of its name."""
         kept: dict[str, Rule] = {}
         for rule in (*self.rules, *other.rules):
-            plain = json.dumps(rule.declaration.found, sort_keys=True, default=str)
+            plain = json.dumps(rule.declared, sort_keys=True, default=str)
             # Functions may have one name, as all lambdas have.
             own = plain if rule.function is None else f"function {id(rule.function)}"
             kept[f"name {rule.name}" if rule.name else own] = rule
@@ -100,16 +75,11 @@ class RuleSet:
 
     def within(self, reach: Reach) -> RuleSet:
         """Return the same rules with what they may read and run."""
-        return RuleSet(
-            tuple(
-                replace(rule, declaration=replace(rule.declaration, reach=reach))
-                for rule in self.rules
-            )
-        )
+        return RuleSet(tuple(replace(rule, reach=reach) for rule in self.rules))
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return the declarations as plain JSON values."""
-        return [dict(rule.declaration.found) for rule in self.rules]
+        return [dict(rule.declared) for rule in self.rules]
 
 
 def require_columns(rules: RuleSet, columns: Collection[str]) -> None:
@@ -123,7 +93,7 @@ def require_columns(rules: RuleSet, columns: Collection[str]) -> None:
 def unknown_column(rule: Rule, name: str, columns: Collection[str]) -> InputError:
     """Return the error of a rule on a column that is not there."""
     return InputError(
-        f'{rule.declaration.shown}: no column "{name}"{nearest(name, columns)}; '
+        f'{rule.shown}: no column "{name}"{nearest(name, columns)}; '
         f"expected one of {_names(columns)}"
     )
 
@@ -136,7 +106,7 @@ def _table_rule(found: object, where: str) -> Rule:
             f'{where}: {_cut(found)}; expected a function over a table, or "FILE.py:FUNCTION"'
         )
     name = getattr(found, "__name__", type(found).__name__)
-    return Rule(Declaration({"check": name}), found)
+    return Rule({"check": name}, found)
 
 
 def _rule(found: object, where: str) -> Rule:
@@ -150,12 +120,12 @@ def _rule(found: object, where: str) -> Rule:
         )
     if "check" not in found:
         raise InputError(f'{where}: no check; expected one such as "unique"')
-    rule = Rule(Declaration({key: _plain(value) for key, value in found.items()}))
+    rule = Rule({key: _plain(value) for key, value in found.items()})
     try:
         if "name" in found:
-            rule.declaration.text("name")
-        rule.declaration.severity()
-        rule.check(datetime.now(UTC))
+            rule.text("name")
+        _ = rule.severity
+        make_check(rule)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     return rule

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import select
-import shutil
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -72,34 +67,27 @@ class Answer:
 class Session:
     """A process that holds rows and answers queries over them, one at a time."""
 
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._rest = b""
-        self._row_count = 0
-
     def __enter__(self) -> Self:
         """Start the process."""
-        folder = tempfile.mkdtemp(prefix="driftline-rules-")
-        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        self._file = Path(folder) / "rows.arrow"
-        limits = Limits(memory_bytes=MEMORY_BYTES, file_bytes=SPILL_BYTES)
-        self._process = self._stack.enter_context(
-            started(module_argv(CHILD), limits, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        )
-        self._send({**SETTINGS, "temp_directory": str(Path(folder) / "spill")})
+        self._row_count = 0
+        with ExitStack() as stack:
+            folder = tempfile.TemporaryDirectory(prefix="driftline-rules-")
+            self._folder = Path(stack.enter_context(folder))
+            limits = Limits(memory_bytes=MEMORY_BYTES, file_bytes=SPILL_BYTES)
+            ours, theirs = Pipe()
+            with theirs:
+                fd = theirs.fileno()
+                child = started([*module_argv(CHILD), str(fd)], limits, pass_fds=[fd])
+                stack.enter_context(child)
+            self._pipe = stack.enter_context(ours)
+            settings = {**SETTINGS, "temp_directory": str(self._folder / "spill")}
+            ours.send_bytes(json.dumps(settings).encode())
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """End the process, and remove the rows."""
-        with self._stack:
-            for pipe in (self._process.stdin, self._process.stdout):
-                with suppress(BrokenPipeError):  # It died, with what was still to be sent.
-                    _pipe(pipe).close()
+        self._stack.close()
 
     def open(self, batches: Iterable[pa.RecordBatch], *, view: str = "") -> int:
         """Take rows, all of one schema, in place of those before; return how many there are.
@@ -107,9 +95,9 @@ class Session:
         A query finds them as `ROWS`.
         ``view``: SELECT that queries find as ``data``. The first batch may have no rows.
         """
-        writer, row_count = None, 0
+        writer, row_count, path = None, 0, self._folder / "rows.arrow"
         try:
-            with self._file.open("wb") as file:
+            with path.open("wb") as file:
                 for batch in batches:
                     numbers = np.arange(row_count, row_count + batch.num_rows)
                     numbered = batch.append_column(ROW, pa.array(numbers))
@@ -123,66 +111,31 @@ class Session:
             if error.filename or error.errno is None:  # Of the rows' own file or store.
                 raise
             raise UnavailableError(
-                f"rows cannot be kept in {self._file.parent} ({error.strerror}); make room there, "
+                f"rows cannot be kept in {self._folder} ({error.strerror}); make room there, "
                 "or set TMPDIR to a folder that has it"
             ) from error
         self._row_count = row_count
-        self._send({"path": str(self._file), "view": view})
-        self._receive()
+        self._ask({"path": str(path), "view": view})
         return row_count
 
     def ask(self, query: str) -> Answer:
         """Run one query; QueryError when it fails, InputError when it needs too much."""
-        self._send({"query": query, "most": MOST_COUNTED})
-        found, marks = self._receive()
-        if "refused" in found:
-            raise InputError(found["refused"])
+        found, marks = self._ask({"query": query, "most": MOST_COUNTED})
         if "failed" in found:
             raise QueryError(found["failed"], found["kind"])
         named = np.frombuffer(marks, np.bool_) if found["is_marked"] else None
         return Answer(found["count"], found["first"], named, found["types"])
 
-    def _send(self, request: dict[str, Any]) -> None:
-        pipe = _pipe(self._process.stdin)
+    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Return an answer; InputError when it takes too long, or the process has ended."""
         try:
-            pipe.write(json.dumps(request).encode("ascii") + b"\n")
-            pipe.flush()
-        except OSError:
-            raise self._ended() from None
-
-    def _receive(self) -> tuple[dict[str, Any], bytes]:
-        """Return the next answer; InputError when it takes too long, or the process has ended."""
-        end = time.monotonic() + TIMEOUT_S + self._row_count / ROWS_A_SECOND
-        parts, size, found = [self._rest], len(self._rest), None
-        length = None
-        while length is None or size < length:
-            part = self._read(end)
-            parts.append(part)
-            size += len(part)
-            if length is None and b"\n" in part:
-                head, _, rest = b"".join(parts).partition(b"\n")
-                found = json.loads(head)
-                parts, size, length = [rest], len(rest), found["marks"]
-        assert found is not None, "a line was read"
-        return found, b"".join(parts)
-
-    def _read(self, end: float) -> bytes:
-        file = _pipe(self._process.stdout).fileno()
-        ready, _, _ = select.select([file], [], [], max(end - time.monotonic(), 0.0))
-        if not ready:
-            raise InputError(f"query took longer than {TIMEOUT_S:g} s; make it simpler")
-        part = os.read(file, 1 << 20)
-        if not part:
-            raise self._ended()
-        return part
-
-    def _ended(self) -> InputError:
-        return InputError(
-            f"query ended its process, which has {SETTINGS['memory_limit']} of memory; "
-            "make it simpler"
-        )
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None, "the process was started with pipes"
-    return pipe
+            self._pipe.send_bytes(json.dumps(request).encode())
+            if not self._pipe.poll(TIMEOUT_S + self._row_count / ROWS_A_SECOND):
+                raise InputError(f"query took longer than {TIMEOUT_S:g} s; make it simpler")
+            head, _, marks = self._pipe.recv_bytes().partition(b"\n")
+        except (OSError, EOFError):
+            raise InputError(
+                f"query ended its process, which has {SETTINGS['memory_limit']} of memory; "
+                "make it simpler"
+            ) from None
+        return json.loads(head), marks

@@ -1,112 +1,107 @@
 """The process that runs the SQL of rules, with limits; it is killed when a query takes too long.
 
 DuckDB checks for interrupts only between pieces of work, and its memory limit does not cover a
-single value or the result. Each line of standard input is a request; each answer is one line of
-JSON, and then a byte per row where the query names rows.
+single value or the result. An answer is one line of JSON, and then a byte per row where the query
+names rows.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 BATCH_ROWS = 65_536
 # As DuckDB's errors begin, before they say what of.
 KIND = re.compile(r"[A-Z][A-Za-z -]{1,40} Error(?=:)")
-NO_MEMORY = "Out of Memory Error"
-ROWS, ROW = "_rows", "_row"
-TOO_LARGE = {"refused": "query needs more memory than the 2GB that it has; make it simpler"}
+ROW = "_row"
+Reply = tuple[dict[str, Any], bytes]
 
 
 def main() -> None:
     """Answer requests until there are no more."""
-    # Nothing that a library prints may be taken for an answer.
-    with os.fdopen(os.dup(1), "wb") as out:
-        os.dup2(2, 1)
-        settings = json.loads(sys.stdin.buffer.readline())
+    with Connection(int(sys.argv[1])) as pipe, suppress(EOFError):
+        settings = json.loads(pipe.recv_bytes())
         with duckdb.connect(":memory:", config=settings) as connection:
             connection.execute("SET lock_configuration = true")
             row_count = 0
-            for line in sys.stdin.buffer:
-                request, marks = json.loads(line), b""
+            while True:
+                request = json.loads(pipe.recv_bytes())
+                answer: dict[str, Any] = {}
+                marks = b""
                 if "path" in request:
-                    row_count = _open(connection, request)
-                    answer: dict[str, Any] = {}
+                    row_count = _open(connection, **request)
                 else:
-                    answer, marks = _answered(connection, request, row_count)
-                answer["marks"] = len(marks)
-                out.write(json.dumps(answer, default=str).encode("ascii") + b"\n" + marks)
-                out.flush()
+                    answer, marks = _answered(connection, row_count, **request)
+                pipe.send_bytes(json.dumps(answer, default=str).encode() + b"\n" + marks)
 
 
-def _open(connection: duckdb.DuckDBPyConnection, request: dict[str, Any]) -> int:
+def _open(connection: duckdb.DuckDBPyConnection, path: str, view: str) -> int:
     """Take rows from a file, which stay where they are: DuckDB reads them by its mapping."""
-    rows = pa.ipc.open_stream(pa.memory_map(request["path"])).read_all()
+    rows = pa.ipc.open_stream(pa.memory_map(path)).read_all()
     connection.execute("DROP VIEW IF EXISTS data")
-    connection.register(ROWS, rows)
-    if request["view"]:
-        connection.execute(f"CREATE VIEW data AS {request['view']}")
+    connection.register("_rows", rows)
+    if view:
+        connection.execute(f"CREATE VIEW data AS {view}")
     return int(rows.num_rows)
 
 
 def _answered(
-    connection: duckdb.DuckDBPyConnection, request: dict[str, Any], row_count: int
-) -> tuple[dict[str, Any], bytes]:
+    connection: duckdb.DuckDBPyConnection, row_count: int, query: str, most: int
+) -> Reply:
     try:
-        return _run(connection, request, row_count)
-    except MemoryError:
-        return TOO_LARGE, b""
+        return _run(connection, row_count, query, most)
     # Arrow passes a reader's errors on; Python knows no time after 9999.
-    except (duckdb.Error, OSError, ValueError, OverflowError) as error:
+    except (duckdb.Error, MemoryError, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
+            return _failed("query needs more memory than the 2GB that it has; make it simpler")
         kind = KIND.match(str(error))
-        if kind is not None and kind[0] == NO_MEMORY:
-            return TOO_LARGE, b""
-        named = type(error).__name__ if kind is None else kind[0]
         said = " ".join(str(error).partition("\n\nLINE ")[0].split())
-        return {"failed": said, "kind": named}, b""
+        return _failed(said, type(error).__name__ if kind is None else kind[0])
 
 
-def _run(
-    connection: duckdb.DuckDBPyConnection, request: dict[str, Any], row_count: int
-) -> tuple[dict[str, Any], bytes]:
+def _failed(said: str, kind: str = "") -> Reply:
+    """Return an error; one without a kind quotes no row."""
+    return {"failed": said, "kind": kind or said}, b""
+
+
+def _run(connection: duckdb.DuckDBPyConnection, row_count: int, query: str, most: int) -> Reply:
     """Return the first row of a result, how many it has, and a mark for each row that it names."""
-    relation = connection.sql(request["query"])
-    answer: dict[str, Any] = {"types": [str(one) for one in relation.types], "first": None}
-    positions = [at for at, one in enumerate(relation.columns) if one.lower() == ROW]
-    if len(positions) > 1:
-        times = f'query: it gives "{ROW}" {len(positions)} times'
-        return {
-            "refused": f"{times}; expected it once, as in SELECT a.* of a join, or not at all"
-        }, b""
-    marks, count = np.zeros(row_count if positions else 0, np.bool_), 0
+    relation = connection.sql(query)
+    first, count, types = None, 0, [str(one) for one in relation.types]
+    named = [at for at, one in enumerate(relation.columns) if one.lower() == ROW]
+    if len(named) > 1:
+        return _failed(
+            f'query: it gives "{ROW}" {len(named)} times; expected it once, as in SELECT a.* of a '
+            "join, or not at all"
+        )
+    marks = np.zeros(row_count if named else 0, np.bool_)
     for batch in relation.to_arrow_reader(BATCH_ROWS):
-        if not positions and not count and batch.num_rows:
-            answer["first"] = [column[0].as_py() for column in batch.columns]
+        if not named and not count and batch.num_rows:
+            first = [column[0].as_py() for column in batch.columns]
         count += batch.num_rows
-        if positions:
-            numbers = batch.column(positions[0]).drop_null()
-            if not _are_rows(numbers, row_count):
-                return {
-                    "refused": f'query: its "{ROW}" holds no numbers of rows; leave it as it is'
-                }, b""
+        if named:
+            numbers = batch.column(named[0]).drop_null()
+            if not pa.types.is_integer(numbers.type) or not _within(numbers, row_count):
+                return _failed(f'query: its "{ROW}" holds no numbers of rows; leave it as it is')
             marks[numbers.to_numpy()] = True
-        elif count > request["most"]:
+        elif count > most:
             break
-    return {**answer, "count": count, "is_marked": bool(positions)}, marks.tobytes()
+    answer = {"types": types, "first": first, "count": count, "is_marked": bool(named)}
+    return answer, marks.tobytes()
 
 
-def _are_rows(numbers: pa.Array, row_count: int) -> bool:
-    if not pa.types.is_integer(numbers.type):
-        return False
-    found = numbers.to_numpy()
-    return not len(found) or bool(found.min() >= 0 and found.max() < row_count)
+def _within(numbers: pa.Array, row_count: int) -> bool:
+    ends = pc.min_max(numbers).as_py()
+    return not len(numbers) or (ends["min"] >= 0 and ends["max"] < row_count)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from driftline.formats.coercion import coerce
 from driftline.formats.source import open_source
 from driftline.monitors.kinds.model_quality.costs import COST, EXPECTED, Costs
 from driftline.monitors.results.violation import plural
-from driftline.monitors.rules.declaration import nearest
+from driftline.monitors.rules.rule import nearest
 from driftline.monitors.run.captured_window import labels_of
 
 Numbers = NDArray[np.float64]

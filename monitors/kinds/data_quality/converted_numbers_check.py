@@ -94,7 +94,7 @@ def _draft(
         check="unit_change_check",
         description=f"Numbers that the reference never had: {what}.",
         what=what,
-        predicate=outcome.tally.condition,
+        predicate=outcome.condition,
         share_reference=0.0,
         share=share,
         fault=Fault(UNIT_KIND, f"looks like {unit}"),

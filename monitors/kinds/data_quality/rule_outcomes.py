@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.results.violation import JsonValue
+from driftline.monitors.rules.judging import judge
 from driftline.monitors.rules.outcome import Outcome
 from driftline.monitors.rules.reach import NOTHING
 from driftline.monitors.rules.reading import rules_of
@@ -41,9 +42,6 @@ def judged_rules(context: CheckContext, rules: RuleSet) -> tuple[Outcome, ...]:
     """
     if not rules:
         return ()
-    # A heavy import that only a rule needs.
-    from driftline.monitors.rules.judging import judge
-
     baseline, facts = context.baseline, context.rows.facts
     outcomes = judge(
         rules,
@@ -71,7 +69,7 @@ def rule_details(outcomes: Sequence[Outcome]) -> Mapping[str, JsonValue]:
     """Return each declared rule with its counts; empty without rules."""
     found: list[JsonValue] = [
         {
-            "rule": dict(outcome.rule.declaration.found),
+            "rule": dict(outcome.rule.declared),
             "feature_name": outcome.feature,
             "passed": outcome.passed,
             "judged_count": outcome.tally.judged_count,

@@ -43,9 +43,9 @@ def sign_drafts(
     """
     explained = {one.feature for one in judgement.drafts if one.check in EXPLAINING}
     declared = {
-        rule.declaration.get("column")
+        rule.declared.get("column")
         for rule in rules.rules
-        if rule.declaration.check == CHECK and rule.declaration.get("where") is None
+        if rule.check == CHECK and rule.declared.get("where") is None
     }
     names = [
         name

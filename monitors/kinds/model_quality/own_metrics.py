@@ -23,7 +23,6 @@ from driftline.monitors.kinds.model_quality.values import (
     relative_weights,
     undefined,
 )
-from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.rules.reach import (
     EVERYTHING,
     FUNCTION,
@@ -32,6 +31,7 @@ from driftline.monitors.rules.reach import (
     load_function,
     printing_aside,
 )
+from driftline.monitors.rules.rule import nearest
 
 GROUP = "driftline.metrics"
 # By name: functions that need no package of one's own.

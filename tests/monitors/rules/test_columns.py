@@ -50,8 +50,8 @@ def draft(rule: object, rows: pd.DataFrame = ROWS) -> Draft | None:
 
 
 def at_fault(found: Outcome, rows: pd.DataFrame = ROWS) -> list[int]:
-    assert found.tally.condition is not None
-    mask = found.tally.condition.mask(pa.Table.from_pandas(rows, preserve_index=False))
+    assert found.condition is not None
+    mask = found.condition.mask(pa.Table.from_pandas(rows, preserve_index=False))
     return np.flatnonzero(mask.to_numpy(zero_copy_only=False)).tolist()
 
 

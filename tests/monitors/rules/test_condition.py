@@ -65,7 +65,7 @@ def outcomes() -> dict[str, tuple[int, list[int]]]:
     found = judge(RuleSet.of(list(CONDITIONS)), lambda _columns: [BATCH], NOW)
     counts = {}
     for text, one in zip(CONDITIONS, found, strict=True):
-        mask = None if one.tally.condition is None else one.tally.condition.mask(BATCH)
+        mask = None if one.condition is None else one.condition.mask(BATCH)
         rows = [] if mask is None else np.flatnonzero(mask.to_numpy(zero_copy_only=False)).tolist()
         counts[text] = (one.tally.judged_count, rows)
     return counts

@@ -227,8 +227,6 @@ def test_repeated_values_are_those_of_pandas(seed: int) -> None:
         alike = some.duplicated(columns, keep=False)
         assert found.tally.judged_count == len(some)
         assert found.tally.broken_count == alike.sum()
-        if found.tally.condition is not None:
-            marked = np.flatnonzero(
-                found.tally.condition.mask(batch).to_numpy(zero_copy_only=False)
-            )
+        if found.condition is not None:
+            marked = np.flatnonzero(found.condition.mask(batch).to_numpy(zero_copy_only=False))
             assert marked.tolist() == some.index[alike].tolist()
