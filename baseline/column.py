@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.distinct import DistinctCount, LevelCounts
-from driftline.baseline.frequent import (
-    FrequentValue,
-    NumberCounts,
-    frequent_numbers,
-    frequent_texts,
-)
+from driftline.baseline.distinct import DistinctCount, LevelCounts, NumberCounts
 from driftline.baseline.moments import Moments
-from driftline.baseline.quantiles import Quantile, quantiles
 from driftline.baseline.schema import InferredType, inferred_type
 from driftline.baseline.sketch import QuantileSketch
-from driftline.baseline.texts import TextSummary, counted_texts, shortened
+from driftline.baseline.texts import counted_texts, shortened
 from driftline.baseline.times import TimeSummary
 from driftline.baseline.value_runs import TimeOrder, ValueRuns
 from driftline.baseline.vectors import VectorSummary
@@ -33,10 +26,11 @@ from driftline.stats.day_scores import StepScores
 
 # Below this float64 tells every whole number from all others.
 EXACT_WHOLE = 2.0**53
+# Longer texts than 2^8 characters are counted in bins of at most 1/128 of their length.
+LENGTH_BITS = 8
 COUNTERS = (
     "row_count",
     "missing_count",
-    "nan_count",
     "inf_count",
     "unfit_count",
     "integral_count",
@@ -53,8 +47,8 @@ class ColumnProfile:
         As in the signature.
     row_count
         Rows seen; `missing` of them hold no value (null, NaN, empty text).
-    nan_count, inf_count
-        NaN are among the missing; infinite values are present, but in no moment and no sketch.
+    inf_count
+        Infinite values are present, but in no moment and no sketch.
     unfit_count
         Values that did not fit the type; they are present.
     integral_count
@@ -67,8 +61,8 @@ class ColumnProfile:
         Counts of text and boolean values; of a text beyond a kilobyte the start and a digest.
     distinct
         Number of distinct values; for text only once the levels are not exact.
-    texts
-        Lengths and shapes of texts, once the levels do not tell them; see `text`.
+    lengths
+        Lengths of texts in characters, rounded down to eight binary digits: exact below 256.
     times
         Where the times lie.
     vectors
@@ -85,7 +79,6 @@ class ColumnProfile:
     type: ColumnType
     row_count: int = 0
     missing_count: int = 0
-    nan_count: int = 0
     inf_count: int = 0
     unfit_count: int = 0
     integral_count: int = 0
@@ -94,7 +87,7 @@ class ColumnProfile:
     numbers: NumberCounts = field(default_factory=NumberCounts)
     levels: LevelCounts = field(default_factory=LevelCounts)
     distinct: DistinctCount = field(default_factory=DistinctCount)
-    texts: TextSummary | None = None
+    lengths: NumberCounts = field(default_factory=NumberCounts)
     times: TimeSummary = field(default_factory=TimeSummary)
     vectors: VectorSummary = field(default_factory=VectorSummary)
     runs: ValueRuns = field(default_factory=ValueRuns)
@@ -137,23 +130,21 @@ class ColumnProfile:
             return len(self.levels.values)
         return self.distinct.value
 
-    @property
-    def text(self) -> TextSummary | None:
-        """Lengths and shapes of texts; None for other types or where unknown."""
-        if self.type != "string" or (self.texts is None and not self.levels.is_exact):
-            return None
-        return self.texts or TextSummary.of(self.levels.values, self.levels.counts)
+    def frequent(self, limit: int) -> list[str]:
+        """List the most frequent values as text, equal counts in order; of times and decimals none.
 
-    def quantiles(self, shares: Sequence[float]) -> tuple[Quantile, ...]:
-        """Return the quantiles at these shares (0 to 1), with their error."""
-        return quantiles(self.sketch, self.moments, shares)
-
-    def frequent(self, limit: int = 10) -> tuple[FrequentValue, ...]:
-        """List the most frequent values with the bounds of their counts; none of times."""
-        if self.is_number:
-            found = frequent_numbers(self.numbers, self.sketch, limit)
-            return tuple(map(_of_several, found)) if self.type == "int64" else found
-        return frequent_texts(self.levels, limit)
+        Of many whole numbers only those that are certain to occur more often than the sketch's
+        error.
+        """
+        if self.type != "int64":
+            return [value for value, _ in self.levels.ranked()[:limit]]
+        values, counts, error = self.numbers.values, self.numbers.counts, 0.0
+        if not self.numbers.is_complete:
+            values, counts = self.sketch.weighted()
+            # A weight is the difference of two ranks.
+            error = 2.0 * self.sketch.rank_error * self.sketch.count
+        order = np.argsort(-counts, kind="stable")[:limit]
+        return [f"{value:.0f}" for value in values[order[counts[order] > error]]]
 
     def update(
         self,
@@ -206,7 +197,6 @@ class ColumnProfile:
         if self.cells is not None:
             self._count_cells(self.cells.count_sorted(ordered, len(values), unfit))
         if high - low < len(numbers):
-            self.nan_count += len(numbers) - known
             self.inf_count += known - (high - low)
             numbers, ordered = numbers[np.isfinite(numbers)], ordered[low:high]
         self.integral_count += len(numbers) if whole else _whole_count(numbers)
@@ -239,18 +229,14 @@ class ColumnProfile:
         self._add_texts(texts, counts)
 
     def _add_texts(self, texts: pa.Array, counts: np.ndarray) -> None:
-        """Add counted texts to the levels, and to their substitutes once they overflow."""
+        """Add counted texts to the levels, and to the distinct count once these overflow."""
         kept = shortened(texts)
-        before, was_exact = (self.levels.values, self.levels.counts), self.levels.is_exact
+        before, was_exact = self.levels.values, self.levels.is_exact
         self.levels.update(kept, counts)
-        if was_exact and self.texts is None and (kept is not texts or not self.levels.is_exact):
-            # Until now the levels told all of this; from now on they do not.
-            self.texts = TextSummary.of(*before)
-        if self.texts is not None:
-            self.texts.update(texts, counts)
+        self.lengths.add(_rounded_lengths(texts), counts)
         if not self.levels.is_exact:
             if was_exact:
-                self.distinct.update(hash_texts(before[0]))
+                self.distinct.update(hash_texts(before))
             self.distinct.update(hash_texts(kept))
 
     def merge(self, other: ColumnProfile) -> ColumnProfile:
@@ -273,7 +259,7 @@ class ColumnProfile:
             numbers=self.numbers.merge(other.numbers),
             levels=levels,
             distinct=self._distinct(levels).merge(other._distinct(levels)),
-            texts=self._merged_texts(other, levels),
+            lengths=self.lengths.merge(other.lengths),
             times=self.times.merge(other.times),
             vectors=self.vectors.merge(other.vectors),
             runs=self.runs.merge(other.runs),
@@ -289,18 +275,12 @@ class ColumnProfile:
         found.update(hash_texts(self.levels.values))
         return found
 
-    def _merged_texts(self, other: ColumnProfile, merged: LevelCounts) -> TextSummary | None:
-        """Return the text summary of both; None while the merged levels are exact."""
-        if self.texts is None and other.texts is None and merged.is_exact:
-            return None
-        mine, others = self.text, other.text
-        return None if mine is None or others is None else mine.merge(others)
-
-
-def _of_several(found: FrequentValue) -> FrequentValue:
-    """Describe a large integer that shares its float64 with others."""
-    return replace(found, lower=1) if abs(float(found.value)) >= EXACT_WHOLE else found
-
 
 def _whole_count(numbers: np.ndarray) -> int:
     return int(np.count_nonzero(np.floor(numbers) == numbers))
+
+
+def _rounded_lengths(texts: pa.Array) -> np.ndarray:
+    lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False).astype(np.float64)
+    fractions, exponents = np.frexp(lengths)
+    return np.asarray(np.ldexp(np.floor(np.ldexp(fractions, LENGTH_BITS)), exponents - LENGTH_BITS))

@@ -32,7 +32,6 @@ from driftline.formats.hashing import hash_texts
 if TYPE_CHECKING:
     from driftline.baseline.cells import Cells
     from driftline.baseline.profile import Profile
-    from driftline.baseline.vectors import VectorSummary
 
 Numbers = NDArray[np.float64]
 
@@ -227,10 +226,9 @@ def derivations(profile: Profile, columns: Mapping[str, Cells]) -> tuple[Traits,
     for name in columns:
         column = profile.columns[name]
         if column.vectors.count:
-            usual = _usual_length(column.vectors)
+            usual = column.vectors.usual_length
             if usual > 1:
-                deviations = column.vectors.dimensions.deviations[:usual]
-                found.append(Projection.of(name, usual, deviations))
+                found.append(Projection.of(name, usual, column.vectors.deviations[:usual]))
         elif column.type == "string" and column.present_count:
             levels = columns[name].levels
             held = dict(column.levels.ranked())
@@ -265,15 +263,6 @@ def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
 def _numbers(array: pa.Array) -> Numbers:
     plain, _ = coerce(array, "double")
     return np.asarray(plain.to_numpy(zero_copy_only=False), np.float64)
-
-
-def _usual_length(vectors: VectorSummary) -> int:
-    """Return the most frequent length, among the counted positions where lengths differ."""
-    if vectors.lengths.minimum == vectors.lengths.maximum:
-        return vectors.lengths.maximum
-    # So many lists end at each position.
-    ends = -np.diff(vectors.dimensions.counts, append=0)
-    return int(np.argmax(ends)) + 1 if len(ends) else 0
 
 
 def _floats(array: pa.Array) -> NDArray[np.float32]:

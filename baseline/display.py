@@ -133,15 +133,15 @@ def _numbers(one: ColumnProfile) -> tuple[str, ...]:
     """Return quantiles and mean of a column of numbers, "" for others."""
     if not one.is_number or not one.moments.count:
         return ("",) * (len(QUANTILES) + 1)
-    found = [quantile.value for quantile in one.quantiles(QUANTILES)]
+    found = one.sketch.quantiles(np.asarray(QUANTILES)).tolist()
     return tuple(map(number_words, (*found, one.moments.average)))
 
 
 def _frequent(one: ColumnProfile) -> str:
     if one.is_number or one.type == "timestamp":
         return ""
-    shown = []
-    for found in one.frequent(FREQUENT):
-        value = str(found.value)
-        shown.append(value if len(value) <= LEVEL_LENGTH else f"{value[: LEVEL_LENGTH - 1]}…")
+    shown = (
+        value if len(value) <= LEVEL_LENGTH else f"{value[: LEVEL_LENGTH - 1]}…"
+        for value in one.frequent(FREQUENT)
+    )
     return escape(", ".join(shown))

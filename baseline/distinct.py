@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.lengths import no_counts
-
 DISTINCT_CAP = 4096
 LEVEL_CAP = 5000
+NUMBER_CAP = 1024
+no_counts = partial(np.empty, 0, np.int64)
 
 
 @dataclass(slots=True, eq=False)
@@ -88,14 +88,11 @@ class LevelCounts:
         Distinct texts and how often each occurred, shape (values,).
     error
         By how much a count may be too small; 0 when all values are here.
-    cap
-        Most values kept, when it is not 5,000.
     """
 
     values: pa.Array = field(default_factory=partial(pa.array, (), pa.string()))
     counts: np.ndarray = field(default_factory=no_counts)
     error: int = 0
-    cap: int | None = field(default=None, kw_only=True)
 
     @property
     def is_exact(self) -> bool:
@@ -110,9 +107,9 @@ class LevelCounts:
         known = self.counts.copy()
         known[at.drop_null().to_numpy()] += counts[~is_new]
         fresh, others = values.filter(pa.array(is_new)), counts[is_new]
-        cap = self.cap or LEVEL_CAP
-        if len(known) + len(others) > cap:
-            cut = int(np.partition(np.concatenate([known, others]), -(cap + 1))[-(cap + 1)])
+        if len(known) + len(others) > LEVEL_CAP:
+            at_cap = -(LEVEL_CAP + 1)
+            cut = int(np.partition(np.concatenate([known, others]), at_cap)[at_cap])
             self.error += cut
             known, others = known - cut, others - cut
             self.values, fresh = (
@@ -126,8 +123,7 @@ class LevelCounts:
 
     def merge(self, other: LevelCounts) -> LevelCounts:
         """Return the counts over both; neither input changes."""
-        error = self.error + other.error
-        merged = LevelCounts(self.values, self.counts, error, cap=self.cap)
+        merged = LevelCounts(self.values, self.counts, self.error + other.error)
         merged.update(other.values, other.counts)
         return merged
 
@@ -135,3 +131,53 @@ class LevelCounts:
         """Return values with counts, most frequent first, equal counts by name."""
         pairs = zip(self.values.to_pylist(), self.counts.tolist(), strict=True)
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
+
+@dataclass(slots=True, eq=False)
+class NumberCounts:
+    """Counts of numbers (ascending float64, int64) while at most 1,024 differ; beyond that, none.
+
+    Whether they are kept depends on the numbers alone, so merging is exactly associative and
+    commutative.
+    """
+
+    values: np.ndarray = field(default_factory=partial(np.empty, 0))
+    counts: np.ndarray = field(default_factory=no_counts)
+    is_complete: bool = field(default=True, kw_only=True)
+
+    def update(self, numbers: np.ndarray) -> None:
+        """Add ascending finite float64 numbers, until too many differ."""
+        if not self.is_complete or not len(numbers):
+            return
+        starts = np.concatenate([[0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1])
+        if len(starts) > NUMBER_CAP:
+            self.drop()
+            return
+        self.add(numbers[starts] + 0.0, np.diff(np.append(starts, len(numbers))))
+
+    def merge(self, other: NumberCounts) -> NumberCounts:
+        """Return the counts over both; neither input changes."""
+        if not (self.is_complete and other.is_complete):
+            return NumberCounts(is_complete=False)
+        merged = NumberCounts(self.values, self.counts)
+        merged.add(other.values, other.counts)
+        return merged
+
+    def add(self, values: np.ndarray, counts: np.ndarray) -> None:
+        """Add finite float64 numbers and their counts, unless too many differ."""
+        if not self.is_complete:
+            return
+        if np.array_equal(values, self.values):
+            self.counts = self.counts + counts
+            return
+        both = np.concatenate([self.values, values])
+        self.values, inverse = np.unique(both, return_inverse=True)
+        often = np.concatenate([self.counts, counts])
+        self.counts = np.bincount(inverse, often).astype(np.int64)
+        if len(self.values) > NUMBER_CAP:
+            self.drop()
+
+    def drop(self) -> None:
+        """Stop counting, because too many differ."""
+        self.values, self.counts = np.empty(0), no_counts()
+        self.is_complete = False

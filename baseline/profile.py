@@ -17,7 +17,7 @@ from driftline.baseline.value_runs import TimeOrder
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-PROFILE_FORMAT = 10
+PROFILE_FORMAT = 11
 KEY = b"driftline.profile"
 
 
@@ -85,7 +85,7 @@ class Profile:
         """Return one profile of the rows of all, such as of a day's hours.
 
         Counts are exactly those of one profile of all rows, whatever the parts and their order;
-        quantiles and frequent values are so within the error that they state.
+        quantiles are so within the sketch's error.
         """
         found = list(profiles)
         if not found:

@@ -94,8 +94,7 @@ def choose_segments(
                 f'segment "{name}": a column of type {column.type}; expected text, truth values '
                 "or whole numbers"
             )
-        values = [one.value for one in column.frequent(LEVEL_LIMIT)]
-        levels = [one if isinstance(one, str) else f"{one:.0f}" for one in values]
+        levels = column.frequent(LEVEL_LIMIT)
         found.append(SegmentColumn(name, column.type, tuple(one for one in levels if one)))
     return tuple(found)
 

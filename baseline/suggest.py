@@ -6,11 +6,13 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from driftline.baseline.cells import LEVEL_COUNT
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints, MonitoringConfig
 from driftline.baseline.profile import Profile
+from driftline.baseline.texts import KEPT_CHARACTERS
 
 # A closed list of values is only suggested when few of them occurred just once (Deequ's rule for
 # categorical ranges) and there are no more than a profile counts one by one: else new ones must be
@@ -64,8 +66,8 @@ def _is_non_negative(column: ColumnProfile) -> bool:
 
 def _is_closed(column: ColumnProfile) -> bool:
     levels = column.levels
-    if column.texts is not None:  # Some are kept shortened: other tools would never find them.
-        return False
     if not levels.is_exact or not 0 < len(levels.values) <= LEVEL_COUNT:
         return False
+    if pc.max(pc.utf8_length(levels.values)).as_py() > KEPT_CHARACTERS:
+        return False  # Some may be kept shortened: other tools would never find them.
     return int(np.sum(levels.counts == 1)) <= SINGLE_SHARE * len(levels.values)

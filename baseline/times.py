@@ -1,4 +1,4 @@
-"""Times of a column: first, last, and the longest gap."""
+"""Times of a column, as the intervals that hold any."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from driftline.baseline.lengths import no_counts
+from driftline.baseline.distinct import no_counts
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -19,26 +19,6 @@ WIDTHS_US = (
 )  # fmt: skip
 STRETCH_CAP = 4096
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """The longest interval without a time."""
-
-    # start_us, end_us: The times on its two ends, in microseconds since 1970-01-01T00:00Z.
-    start_us: int
-    end_us: int
-    resolution_us: int  # A gap shorter than this may have been overlooked.
-
-    @property
-    def length(self) -> timedelta:
-        """Its duration."""
-        return timedelta(microseconds=self.end_us - self.start_us)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether no longer gap can have been overlooked."""
-        return self.end_us - self.start_us >= self.resolution_us - 1
 
 
 @dataclass(slots=True, eq=False)
@@ -67,28 +47,10 @@ class TimeSummary:
         return int(self.counts.sum())
 
     @property
-    def minimum(self) -> datetime | None:
-        """The first time; None without any, or outside of the calendar."""
-        return _moment(int(self.first[0])) if len(self.first) else None
-
-    @property
-    def maximum(self) -> datetime | None:
-        """The last time; None without any, or outside of the calendar."""
-        return _moment(int(self.last[-1])) if len(self.last) else None
-
-    @property
     def span(self) -> timedelta:
         """Duration from the first time to the last; 0 without any."""
         found = int(self.last[-1]) - int(self.first[0]) if len(self.first) else 0
         return timedelta(microseconds=found)
-
-    @property
-    def gap(self) -> Gap | None:
-        """The longest interval without a time; None with fewer than two."""
-        if len(self.first) < 2:
-            return None
-        at = int(np.argmax(self.first[1:].astype(np.float64) - self.last[:-1]))
-        return Gap(int(self.last[at]), int(self.first[at + 1]), self.width_us)
 
     def update(self, times_us: np.ndarray) -> None:
         """Add times, int64, shape (times,), in any order."""
@@ -142,10 +104,3 @@ class TimeSummary:
 def run_starts(keys: np.ndarray) -> np.ndarray:
     """Return where each run of equal keys starts; NaN equals nothing."""
     return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
-
-
-def _moment(time_us: int) -> datetime | None:
-    try:
-        return EPOCH + timedelta(microseconds=time_us)
-    except OverflowError:
-        return None

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.baseline.blocks import HOUR_US, event_times
-from driftline.baseline.lengths import no_counts
+from driftline.baseline.distinct import no_counts
 from driftline.baseline.times import run_starts
 
 # So many values are kept, those with the longest runs: more than a column has atoms.

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.quantiles import rank_error
 from driftline.baseline.schema import column_type
 from driftline.baseline.texts import counted_texts, shortened
 from driftline.errors import InputError, UndecidedError
@@ -248,4 +247,4 @@ def numbers_of(column: ColumnProfile) -> Numbers:
     points, place = np.unique(np.concatenate([values, ends]), return_inverse=True)
     rows = np.zeros(points.size)
     np.add.at(rows, place, np.concatenate([weights, [0.0, 0.0]]))
-    return Numbers(points, rows, rank_error(column.sketch))
+    return Numbers(points, rows, column.sketch.rank_error)

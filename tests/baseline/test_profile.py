@@ -49,7 +49,6 @@ def counters(profile):
         name: (
             column.row_count,
             column.missing_count,
-            column.nan_count,
             column.inf_count,
             column.unfit_count,
             column.integral_count,
@@ -113,7 +112,7 @@ def test_null_nan_inf_blank_and_unfit_are_five_different_things():
     )
 
     n, k, c = (profile.columns[name] for name in "nkc")
-    assert (n.missing_count, n.nan_count, n.inf_count, n.unfit_count) == (2, 1, 1, 0)
+    assert (n.missing_count, n.inf_count, n.unfit_count) == (2, 1, 0)
     assert (n.moments.count, n.integral_count) == (2, 1)
     assert (k.present_count, k.missing_count, k.unfit_count) == (3, 2, 2)
     assert (c.present_count, c.missing_count, c.distinct_count) == (3, 2, 2)

@@ -29,20 +29,17 @@ def test_lists_are_summed_up_as_one_by_one(values):
 
     known = [value for value in values if value is not None]
     assert found.count == len(known)
-    assert found.lengths.total == sum(map(len, known))
-    assert found.odd_count == sum(len(value) - len(finite(value)) for value in known)
-    assert found.zero_count == sum(bool(value) and not any(finite(value)) for value in known)
-    norms = sorted(math.sqrt(sum(x * x for x in finite(value))) for value in known)
-    assert np.sort(found.norm_sketch.levels[0]) == pytest.approx(norms)
-    for place in range(len(found.dimensions)):
+    assert (found.shortest, found.longest) == (
+        min(map(len, known), default=0),
+        max(map(len, known), default=0),
+    )
+    for place in range(len(found.counts)):
         column = [value[place : place + 1] for value in known]
         column = [x for part in column for x in finite(part)]
-        assert found.dimensions.counts[place] == len(column)
+        assert found.counts[place] == len(column)
         if column:
-            assert found.dimensions.averages[place] == pytest.approx(np.mean(column), abs=1e-9)
-            assert found.dimensions.deviations[place] == pytest.approx(np.std(column), abs=1e-6)
-            assert found.dimensions.minima[place] == min(column)
-            assert found.dimensions.maxima[place] == max(column)
+            assert found.averages[place] == pytest.approx(np.mean(column), abs=1e-9)
+            assert found.deviations[place] == pytest.approx(np.std(column), abs=1e-6)
 
 
 @given(lists, lists)
@@ -50,18 +47,14 @@ def test_merged_halves_equal_the_whole_in_either_order(first, second):
     a, b, whole = summary_of(first), summary_of(second), summary_of(first + second)
 
     for merged in (a.merge(b), b.merge(a)):
-        assert (merged.count, merged.odd_count, merged.zero_count) == (
-            whole.count,
-            whole.odd_count,
-            whole.zero_count,
-        )
-        assert merged.lengths.counts.tolist() == whole.lengths.counts.tolist()
-        assert merged.dimensions.counts.tolist() == whole.dimensions.counts.tolist()
-        assert merged.dimensions.averages == pytest.approx(whole.dimensions.averages, abs=1e-9)
-        assert merged.dimensions.squares == pytest.approx(whole.dimensions.squares, abs=1e-3)
+        assert merged.count == whole.count
+        assert (merged.shortest, merged.longest) == (whole.shortest, whole.longest)
+        assert merged.counts.tolist() == whole.counts.tolist()
+        assert merged.averages == pytest.approx(whole.averages, abs=1e-9)
+        assert merged.squares == pytest.approx(whole.squares, abs=1e-3)
 
 
-def test_embeddings_are_summed_up_by_dimension():
+def test_embeddings_are_summed_up_by_position():
     block = np.random.default_rng(4).normal(size=(5_000, 768)).astype(np.float32)
     found = VectorSummary()
     for part in np.array_split(block, 3):
@@ -69,11 +62,9 @@ def test_embeddings_are_summed_up_by_dimension():
         found.update(pa.FixedSizeListArray.from_arrays(flat, 768).cast(pa.list_(pa.float64())))
 
     exact = block.astype(float)
-    assert len(found.dimensions) == 768
-    assert found.dimensions.averages == pytest.approx(exact.mean(axis=0), abs=1e-12)
-    assert found.dimensions.deviations == pytest.approx(exact.std(axis=0), rel=1e-9)
-    assert found.norms.mean == pytest.approx(np.linalg.norm(exact, axis=1).mean())
-    assert (found.lengths.minimum, found.lengths.maximum, found.odd_count) == (768, 768, 0)
+    assert found.averages == pytest.approx(exact.mean(axis=0), abs=1e-12)
+    assert found.deviations == pytest.approx(exact.std(axis=0), rel=1e-9)
+    assert (found.shortest, found.longest, found.usual_length) == (768, 768, 768)
 
 
 def test_short_lists_are_written_out_and_long_ones_told_apart():

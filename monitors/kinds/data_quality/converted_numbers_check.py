@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.frequent import NumberCounts
+from driftline.baseline.distinct import NumberCounts
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.data_quality.rule_outcomes import judged_rules
 from driftline.monitors.results.violation import Draft, Fault, percent, plural

@@ -388,7 +388,7 @@ def _reach(reference: ReferenceColumn, profile: ColumnProfile | None, days: floa
     span = (cells.maximum or 0.0) - (cells.minimum or 0.0)
     if days is None or days < SEASON_DAYS or profile is None or profile.sketch.count == 0:
         return FAR_RANGES * span
-    low, high = (one.value for one in profile.quantiles(TAILS))
+    low, high = profile.sketch.quantiles(np.asarray(TAILS)).tolist()
     has_tails = span > TAIL_RANGES * (high - low)
     return (FAR_RANGES if has_tails else FAR_RANGES_OF_YEAR) * span
 

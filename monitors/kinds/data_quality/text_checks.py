@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.distinct import NumberCounts
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.texts import shortened
 from driftline.monitors.drift_test.drift import ColumnDrift
@@ -117,15 +118,11 @@ def _frequent(own: ColumnProfile, known: ColumnProfile, cells: Cells, most: int)
 
 def _by_length(own: ColumnProfile, known: ColumnProfile) -> _Moved | None:
     """Return the texts up to a length, or beyond it, whose share has grown most."""
-    sides = [one.text.lengths if one.text else None for one in (known, own)]
-    if sides[0] is None or sides[1] is None:
+    sides = known.lengths, own.lengths
+    if not all(len(one.values) for one in sides):
         return None
-    lengths = np.unique(np.concatenate([one.lengths for one in sides if one is not None]))
-    below = [
-        np.cumsum(_at(lengths, one.lengths, one.counts)) / max(one.count, 1)
-        for one in sides
-        if one is not None
-    ]
+    lengths = np.union1d(*(one.values for one in sides))
+    below = [np.cumsum(_at(lengths, one)) / one.counts.sum() for one in sides]
     gap = below[1] - below[0]
     at = int(np.argmax(np.abs(gap)))
     usual, share = float(below[0][at]), float(below[1][at])
@@ -136,9 +133,9 @@ def _by_length(own: ColumnProfile, known: ColumnProfile) -> _Moved | None:
     return _Moved(predicate, usual, share, LENGTH_TOLERANCE, len(lengths), usual)
 
 
-def _at(lengths: np.ndarray, own: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _at(lengths: np.ndarray, own: NumberCounts) -> np.ndarray:
     found = np.zeros(len(lengths), np.int64)
-    found[np.searchsorted(lengths, own)] = counts
+    found[np.searchsorted(lengths, own.values)] = own.counts
     return found
 
 

@@ -17,7 +17,6 @@ from driftline.baseline.cells import Cells, edges_passed
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.profile import Profile
-from driftline.baseline.quantiles import rank_error
 from driftline.baseline.store import Baseline
 from driftline.monitors.distance import numbers_of
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
@@ -152,7 +151,7 @@ def _as_window(before: Baseline, after: Profile) -> tuple[Profile, float]:
             found, type=empty.type, cells=empty.cells, cell_counts=counts
         )
         if found.is_number and not found.numbers.is_complete:
-            error = max(error, rank_error(found.sketch))
+            error = max(error, found.sketch.rank_error)
     return window, error
 
 

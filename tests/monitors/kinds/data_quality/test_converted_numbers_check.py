@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.baseline.frequent import NumberCounts
+from driftline.baseline.distinct import NumberCounts
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 from driftline.monitors.kinds.data_quality.converted_numbers_check import in_another_unit
