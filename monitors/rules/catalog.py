@@ -40,7 +40,7 @@ COMMON = ("check", "name", "severity")
 OF_ROWS = (*COMMON, "mostly", "nulls", "where")
 OF_COLUMN = (*COMMON, "column", "where")
 OF_FUNCTION = (*COMMON, "mostly")
-LIMITS = ("min", "max", "above", "below")
+LIMITS = {"min": ">=", "above": ">", "max": "<=", "below": "<"}
 # Each gives a number of finite values, exact to the last digits.
 STATISTICS = {"mean": "favg", "sum": "fsum", "std": "stddev_samp"}
 # Clocks differ: a time so little ahead is now.
@@ -96,7 +96,8 @@ def _as_template(sql: str) -> str:
 
 def _limits(rule: Rule, *, are_counts: bool = False) -> Limits:
     """Read bounds: numbers or times, or whole numbers that are not negative."""
-    read, keys = (rule.count, LIMITS[:2]) if are_counts else (rule.limit, LIMITS)
+    read = rule.count if are_counts else rule.limit
+    keys = ("min", "max") if are_counts else LIMITS
     limits = {key: bound for key in keys if (bound := read(key)) is not None}
     if not limits:
         words = "min, max or both" if are_counts else "min, max, above or below"
@@ -106,12 +107,10 @@ def _limits(rule: Rule, *, are_counts: bool = False) -> Limits:
             raise InputError(f"{rule.shown}: {pair[0]} and {pair[1]}; expected one of the two")
     if len({isinstance(one, str) for one in limits.values()}) > 1:
         raise InputError(f"{rule.shown}: a number and a time as bounds; expected one kind")
-    low = limits.get("min", limits.get("above"))
-    high = limits.get("max", limits.get("below"))
-    if low is not None and high is not None and low > high:  # type: ignore[operator] # One kind.
-        raise InputError(f"{rule.shown}: from {low} to {high}; expected the smaller bound first")
-    least, most, above, below = map(limits.get, LIMITS)
-    return Limits(least, most, above, below, are_counts)
+    low, *rest = limits.values()
+    if rest and low > rest[0]:  # type: ignore[operator] # Of one kind.
+        raise InputError(f"{rule.shown}: from {low} to {rest[0]}; expected the smaller bound first")
+    return Limits({LIMITS[key]: one for key, one in limits.items()}, are_counts)
 
 
 def _number_limits(rule: Rule) -> Limits:

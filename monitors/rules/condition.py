@@ -7,7 +7,6 @@ query inside, so that it can look at nothing but its row.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +17,10 @@ from driftline.monitors.rules.session import SETTINGS
 MAX_CHARACTERS = 2000  # What is longer is a program, and belongs into a function.
 MAX_QUERY_CHARACTERS = 10_000
 EXAMPLE = "SELECT * FROM data WHERE price < 0"
+PARTS = """
+    SELECT key, value FROM json_tree(json_serialize_sql(?::VARCHAR))
+    WHERE key IN ('class', 'column_names', 'error_message') ORDER BY id
+"""
 # Parts of DuckDB's syntax tree that look beyond one row, or stand for what nobody gives.
 REFUSED = {
     "SUBQUERY": "a query inside; a rule by sql can have one",
@@ -60,14 +63,14 @@ def _columns(text: str) -> tuple[str, ...]:
             f"condition of {len(text):,} characters; expected {MAX_CHARACTERS:,} at most"
         )
     # Alone, its brackets close each other; in brackets, it is one expression and no more.
-    _parsed(text, f"SELECT {text}")
+    _tree(text, f"SELECT {text}")
     columns: dict[str, None] = {}
-    for part in _parts(_parsed(text, f"SELECT (\n{text}\n)")):
-        if (wrong := REFUSED.get(part["class"])) is not None:
-            raise InputError(f'condition "{text}": {wrong}')
-        if part["class"] == "COLUMN_REF":
-            name = ".".join(part["column_names"])
-            if len(part["column_names"]) > 1:
+    for key, value in _tree(text, f"SELECT (\n{text}\n)"):
+        if key == "class" and value in REFUSED:
+            raise InputError(f'condition "{text}": {REFUSED[value]}')
+        if key == "column_names":
+            name = ".".join(value)
+            if len(value) > 1:
                 raise InputError(
                     f'condition "{text}": no column {name}; a name with a dot stands in double '
                     f'quotes, "{name}"'
@@ -80,40 +83,26 @@ def _columns(text: str) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _parsed(text: str, query: str) -> dict[str, Any]:
-    """Return the syntax tree of a query with a condition; InputError where it is none."""
+def _tree(text: str, query: str) -> list[tuple[str, Any]]:
+    """Return the kinds of parts and the columns of a query with a condition, as they stand in it.
+
+    InputError where it cannot be read.
+    """
     import duckdb  # A heavy import that only a rule needs.
 
     try:
         with duckdb.connect(":memory:", config=dict(SETTINGS)) as connection:
-            row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchone()
-        assert row is not None, "a query of constants has a row"
-        found = dict(json.loads(row[0]))
-        said = found.get("error_message", "")
+            rows = connection.execute(PARTS, [query]).fetchall()
     except (duckdb.Error, UnicodeError) as error:
-        said = str(error)
-    except RecursionError:
-        said = "too deep"
-    if said:
+        rows = [("error_message", json.dumps(str(error)))]
+    found = [(key, json.loads(value)) for key, value in rows]
+    if found and found[0][0] == "error_message":
         raise InputError(
-            f'condition "{text}": not readable ({" ".join(said.split())}); expected SQL such as '
-            '"arrival >= departure"; texts stand in single quotes, names with other signs in '
-            "double quotes"
+            f'condition "{text}": not readable ({" ".join(found[0][1].split())}); expected SQL '
+            'such as "arrival >= departure"; texts stand in single quotes, names with other signs '
+            "in double quotes"
         )
     return found
-
-
-def _parts(tree: object) -> Iterator[dict[str, Any]]:
-    """Return all parts of a syntax tree that are of a class, in the order of the text."""
-    left = [tree]
-    while left:
-        part = left.pop()
-        if isinstance(part, dict):
-            if "class" in part:
-                yield part
-            left += reversed(part.values())
-        elif isinstance(part, list):
-            left += reversed(part)
 
 
 def require_query(text: str) -> None:

@@ -3,65 +3,56 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from driftline.baseline.predicate import number_text
 
 Limit = float | int | str
-COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+COMPARE = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
+# What a value must be, and what it is beyond each.
+WORDS = {
+    ">=": ("at least", "below"), ">": ("above", "not above"),
+    "<=": ("at most", "above"), "<": ("below", "not below"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds: `least` and `most` are inclusive, `above` and `below` exclusive.
+    """Bounds by their sign of comparison: numbers, or ISO 8601 texts for times."""
 
-    Numbers, or ISO 8601 texts for times.
-    """
-
-    least: Limit | None = None
-    most: Limit | None = None
-    above: Limit | None = None
-    below: Limit | None = None
+    signs: Mapping[str, Limit]
     are_counts: bool = False
-
-    @property
-    def _signs(self) -> Mapping[str, Limit]:
-        signs = {">=": self.least, "<=": self.most, ">": self.above, "<": self.below}
-        return {sign: limit for sign, limit in signs.items() if limit is not None}
 
     @property
     def are_times(self) -> bool:
         """Whether the bounds are times."""
-        return any(isinstance(one, str) for one in self._signs.values())
+        return any(isinstance(one, str) for one in self.signs.values())
 
     def sql(self, value: str) -> str:
         """Return the comparison of a value in SQL."""
-        return " AND ".join(f"{value} {sign} {_sql(one)}" for sign, one in self._signs.items())
+        return " AND ".join(f"{value} {sign} {_sql(one)}" for sign, one in self.signs.items())
 
     def hold(self, value: float) -> bool:
         """Whether a number is within the bounds."""
-        return all(COMPARE[sign](value, one) for sign, one in self._signs.items())
+        return all(COMPARE[sign](value, one) for sign, one in self.signs.items())
 
     @property
     def wanted(self) -> str:
         """Describe the bounds: ``0 to 120``, ``at least 0``, ``above 0``."""
-        if self.least is not None and self.most is not None:
-            low, high = self._shown(self.least), self._shown(self.most)
+        if self.signs.keys() == {">=", "<="}:
+            low, high = map(self._shown, self.signs.values())
             return low if low == high and self.are_counts else f"{low} to {high}"
-        words = ("at least", "at most", "above", "below")
-        return " and ".join(self._worded(words))
+        return self._worded(" and ", 0)
 
     @property
     def broken(self) -> str:
         """Return what is out of bounds."""
-        words = ("below", "above", "not above", "not below")
-        return " or ".join(self._worded(words))
+        return self._worded(" or ", 1)
 
-    def _worded(self, words: Sequence[str]) -> list[str]:
-        limits = (self.least, self.most, self.above, self.below)
-        found = zip(words, limits, strict=True)
-        return [f"{word} {self._shown(one)}" for word, one in found if one is not None]
+    def _worded(self, conjunction: str, index: int) -> str:
+        found = (f"{WORDS[sign][index]} {self._shown(one)}" for sign, one in self.signs.items())
+        return conjunction.join(found)
 
     def _shown(self, limit: Limit) -> str:
         if isinstance(limit, str):
