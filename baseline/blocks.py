@@ -146,7 +146,7 @@ class BlockCounter:
             name: np.zeros((len(hours), size), np.int32) for name, size in self._sizes.items()
         }
         for part in parts:
-            kept = part.hours >= hours[0]
+            kept = np.isin(part.hours, hours)
             at = np.searchsorted(hours, part.hours[kept])
             for name, total in summed.items():
                 total[at] += part.counts[name][kept]

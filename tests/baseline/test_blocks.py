@@ -27,6 +27,10 @@ def test_counts_do_not_depend_on_how_the_rows_came(rows, parts):
     assert whole.counts["x"].sum() == len(rows)
 
 
+def test_parts_without_rows_merge_to_none():
+    assert not len(BlockCounter({"x": 3}).merge(BlockCounter({"x": 3})).result().hours)
+
+
 @given(rows)
 def test_each_row_is_in_the_hour_of_its_time(rows):
     found = counted(rows)
