@@ -108,9 +108,13 @@ class CheckContext:
         object.__setattr__(self, "rows", replace(self.rows, numbers=numbers))
 
     def kept(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
-        """Return a value that depends on the baseline and a key alone, cached between windows."""
-        kept = self.past.drift_tests
-        return make() if kept is None else kept.get(self.baseline, key, make)
+        """Return a value cached between windows.
+
+        It may depend on the baseline, a monitor's first windows and the key.
+        """
+        kept, first = self.past.drift_tests, self.past.first_windows
+        learnt = () if first is None else first.identity
+        return make() if kept is None else kept.get(self.baseline, (learnt, *key), make)
 
     def judge(
         self, reference: Reference, buckets: Array, layout: str, *, length: timedelta = DAY

@@ -31,6 +31,8 @@ class DayCounter:
 
     def update(self, batch: pa.RecordBatch, order: TimeOrder) -> None:
         """Add rows, given their order in time; those without a time are left out."""
+        if not self.cells:
+            return
         present = set(batch.schema.names)
         codes = {}
         for name, cells in self.cells.items():

@@ -20,8 +20,8 @@ from driftline.formats.coercion import is_missing
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.kind import InapplicableKindError
-from driftline.monitors.kinds.data_quality.evaluation import OTHER_COLUMNS
 from driftline.monitors.kinds.data_quality.findings import rows_behind, violation_of
+from driftline.monitors.kinds.data_quality.window_reading import OTHER_COLUMNS
 from driftline.monitors.report.comparison import lay_beside
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Draft, FeatureResult, Violation

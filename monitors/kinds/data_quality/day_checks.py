@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -10,7 +10,6 @@ from driftline.baseline.constraints import is_compared
 from driftline.baseline.reference_days import known_steps, teaches_days
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext, PastWindows
-from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.day_test.day_test import DayTest, DayTestResult, day_scales
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
@@ -38,13 +37,6 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
     }
     steps = known_steps(baseline.profile)
     return DayTest(references, blocks, steps, length, budget, day_scales(length))
-
-
-def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], DayCounter] | None:
-    """Return a factory of day counters; None where days are not judged."""
-    if test is None or time_column is None or not test.groups:
-        return None
-    return partial(DayCounter.start, time_column, test.cells)
 
 
 def windows_before(past: PastWindows) -> Sequence[WindowCounts]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,11 @@ from driftline.baseline.derived_columns import (
     OrderedRows,
     derived_codes,
 )
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
-from driftline.monitors.drift_test.drift_test import DriftTest
+from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
+from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK, Draft, Severity, percent
 
@@ -136,10 +137,8 @@ class DerivedCondition:
         return cls(column, found["level"], found["time"])
 
 
-def derived_references(known: DerivedCounts | None) -> dict[str, ReferenceColumn]:
+def derived_references(known: DerivedCounts) -> dict[str, ReferenceColumn]:
     """Return the reference's counts by derived column."""
-    if known is None:
-        return {}
     return {
         one.name: ReferenceColumn(one.cells, known.counts[one.name].astype(np.float64))
         for one in known.columns
@@ -196,15 +195,35 @@ def _shares(counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts[:-2] / max(counts[:-2].sum(), 1.0))
 
 
-def derived_test(
-    known: DerivedCounts, length: timedelta | None, budget: Budget, scales: tuple[int, ...]
-) -> DriftTest:
-    """Return the share test of derived columns."""
-    part = replace(budget, false_alarms_per_year=PART * budget.false_alarms_per_year)
-    return DriftTest(derived_references(known), known.blocks, length, part, scales=scales)
-
-
 def derived_drafts(
+    context: CheckContext,
+    counts: WindowCounts,
+    judgement: Judgement,
+    budget: Budget,
+    time: str | None,
+) -> list[Draft]:
+    """Judge derived columns; the judgement tells which columns have stronger findings.
+
+    ``counts`` are the window's, ``time`` the column with its rows' times.
+    """
+    baseline, past = context.baseline, context.past
+    known, length = baseline.derived, context.rows.length
+    if known is None:
+        return []
+    references, first = derived_references(known), past.first_windows
+    scales = (1,) if past.counts is None else SCALES
+    part = replace(budget, false_alarms_per_year=PART * budget.false_alarms_per_year)
+
+    def share_test() -> DriftTest:
+        blocks = known.blocks if first is None else first.blocks(references)
+        return DriftTest(references, blocks, length, part, scales=scales)
+
+    test = context.kept((DERIVED, length, budget, scales), share_test)
+    drifts = test.judge(counts, past.counts or (), all_bounds=False).drifts
+    return _strongest(find_derived(known, drifts), judgement, baseline.constraints, time)
+
+
+def _strongest(
     found: Iterable[DerivedFinding],
     judgement: Judgement,
     constraints: Constraints,

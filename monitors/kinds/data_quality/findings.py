@@ -58,12 +58,9 @@ def find_violations(
     context: CheckContext,
     references: Mapping[str, ReferenceColumn],
     counts: WindowCounts,
-    shown: Callable[[Sequence[str]], FaultContext],
+    faults: FaultContext,
 ) -> tuple[Violation, ...]:
-    """Find the rows behind each draft, in one pass, and describe them.
-
-    ``shown`` returns the context of fault recognisers for some columns.
-    """
+    """Find the rows behind each draft, in one pass, and describe them."""
     renamed = {one.column for one in judgement.drifts.values() if is_renamed(one)}
     mixed_up = _mixed_up(judgement.drafts)
     found = [
@@ -71,7 +68,7 @@ def find_violations(
             draft,
             without_place(contributors)
             if draft.feature in renamed
-            or _is_everywhere(draft, contributors, shown)
+            or _is_everywhere(draft, contributors, faults)
             or _is_placed_by(contributors, mixed_up - {draft.feature})
             else contributors,
             references,
@@ -109,7 +106,7 @@ def _is_placed_by(contributors: ContributingRows | None, mixed_up: Collection[st
 def _is_everywhere(
     draft: Draft,
     contributors: ContributingRows | None,
-    shown: Callable[[Sequence[str]], FaultContext],
+    faults: FaultContext,
 ) -> bool:
     """Whether values were exchanged beyond the segment that gained most by it.
 
@@ -123,7 +120,7 @@ def _is_everywhere(
         return True
     if abs(change.now_elsewhere - change.before_elsewhere) > ELSEWHERE:
         return True
-    return are_exchanged_beside(shown([draft.feature]), draft.fault.columns, segment)
+    return are_exchanged_beside(faults, draft.fault.columns, segment)
 
 
 def rows_behind(

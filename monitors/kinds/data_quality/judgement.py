@@ -66,7 +66,7 @@ from driftline.signature import Column, Signature
 EXTRA_COLUMNS = "Extra columns"
 
 # Gives a rule by what it rests on besides references and blocks, made when it is not there.
-Keeper = Callable[[Hashable, Callable[[], DriftTest]], DriftTest]
+Keeper = Callable[[tuple[Hashable, ...], Callable[[], DriftTest]], DriftTest]
 
 TEXTS = ("string", "bool")
 

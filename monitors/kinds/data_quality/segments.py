@@ -25,18 +25,19 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.kinds.data_quality.feature_results import feature_results
 from driftline.monitors.kinds.data_quality.findings import search_rows, target_of, word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
 from driftline.monitors.report.comparison import share_of
 from driftline.monitors.results.violation import (
     DRIFT_CHECK,
     Draft,
-    FeatureResult,
     Segment,
     SegmentResult,
     Violation,
 )
 from driftline.monitors.root_cause.contributors import ContributingRows, Target
+from driftline.signature import Signature
 from driftline.validation import nearest
 
 # What the rows as a whole keep of the budget.
@@ -287,8 +288,9 @@ def _name(column: str, level: str, predicate: Predicate) -> str:
     return f"{column} {EMPTY if predicate.op == 'null' else OTHER}"
 
 
-def segment_result(verdict: SegmentVerdict, results: Sequence[FeatureResult]) -> SegmentResult:
-    """Build one line of the table of segments."""
+def segment_result(verdict: SegmentVerdict, signature: Signature) -> SegmentResult:
+    """Build one line of the table of segments, with its own lines of features."""
+    results = feature_results(signature, verdict.profile, verdict.judgement, {})
     lines = tuple(result for result in results if result.feature != verdict.column)
     return SegmentResult(
         name=verdict.name,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.blocks import seasoned
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
@@ -33,14 +33,15 @@ def sign_drafts(
     window: Profile,
     judgement: Judgement,
     rules: RuleSet,
-    seasonal: Collection[str],
 ) -> list[Draft]:
     """Report observed signs that more numbers break than chance may bring.
 
     A rule on a column's sign holds in place of what was observed, also a looser one. A sign is no
     news where values lie outside the range anyway, as after a change of unit; it is a ticket for
-    ``seasonal`` columns, which a season may yet bring below 0.
+    slow columns of a reference that has not seen all seasons: one may yet bring them below 0.
     """
+    blocks = context.baseline.blocks
+    seasonal = (frozenset() if blocks is None else blocks.spanning(0)) - seasoned(blocks)
     explained = {one.feature for one in judgement.drafts if one.check in EXPLAINING}
     declared = {
         rule.declared.get("column")

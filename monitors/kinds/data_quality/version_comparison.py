@@ -21,8 +21,7 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.distance import numbers_of
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
-from driftline.monitors.kinds.data_quality.effect_size import with_extents
-from driftline.monitors.kinds.data_quality.evaluation import feature_result
+from driftline.monitors.kinds.data_quality.feature_results import feature_results
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge, without_later_times
 from driftline.monitors.report.comparison import Comparison, lay_beside
 from driftline.monitors.results.violation import FeatureResult, plural
@@ -113,11 +112,7 @@ def compare_versions(before: Baseline, after: Baseline) -> VersionComparison:
     judgement = replace(
         judgement, notes={**judgement.notes, **dict.fromkeys(retyped, TYPE_CHANGED)}
     )
-    results = with_extents(
-        [feature_result(column, window, judgement) for column in before.signature.columns],
-        before.profile.columns,
-        window.columns,
-    )
+    results = feature_results(before.signature, window, judgement, before.profile.columns)
     found = [_compared(one, before, after, judgement) for one in results]
     found.sort(key=lambda one: (not one.changes, -(one.result.ratio or 0.0)))
     return VersionComparison((rows[0], rows[1]), tuple(found), new, window, references, judgement)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,10 @@ class FaultContext:
     # By column: how many times more than independent rows it varies, from 1.
     effects: Mapping[str, float] = field(default_factory=dict)
     _places: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def of(self, violated: Iterable[str]) -> FaultContext:
+        """Return the same with other violated columns, the largest contribution first."""
+        return replace(self, violated=tuple(dict.fromkeys(violated))[:VIOLATED_MAX])
 
     @property
     def all_cells(self) -> dict[str, Cells]:
