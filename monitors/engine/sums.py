@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.formats.hashing import hash_integers
 from driftline.monitors.engine.metric import Array
+from driftline.stats.blocks import NO_TIME
 
 # A variance of 127 degrees of freedom: a bound at 1e-4 lies 3% farther out than with a known one.
 GROUPS = 128
@@ -33,9 +36,9 @@ def groups_of_units(units: NDArray[np.int64]) -> Groups:
     return (hash_integers(units) % np.uint64(GROUPS)).astype(np.intp)
 
 
-def add_up(columns: Array, group: Groups) -> Array:
-    """Add rows (N, K) up by group: (GROUPS, K)."""
-    return np.stack([np.bincount(group, column, GROUPS) for column in columns.T], axis=-1)
+def add_up(columns: Array, index: NDArray[np.integer], size: int = GROUPS) -> Array:
+    """Add rows (N, K) up by index, from 0 to below `size`, as of groups or blocks: (size, K)."""
+    return np.stack([np.bincount(index, column, size) for column in columns.T], axis=-1)
 
 
 def block_index(block: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64], int]:
@@ -55,10 +58,24 @@ def block_index(block: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.
     return kept, block[kept] - first, last - first + 1
 
 
+def time_blocks(
+    time_us: NDArray[np.int64] | None, block: timedelta
+) -> tuple[NDArray[np.intp], NDArray[np.int64], int] | None:
+    """Return the rows in blocks of time, the block of each, and how many blocks there are.
+
+    `time_us` are microseconds since 1970, `NO_TIME` where unknown. None without any time.
+    """
+    timed = np.zeros(0, np.intp) if time_us is None else np.flatnonzero(time_us != NO_TIME)
+    if time_us is None or not len(timed):
+        return None
+    kept, index, count = block_index(time_us[timed] // (block // timedelta(microseconds=1)))
+    return timed[kept], index, count
+
+
 def sums_by_day(columns: Array, day: NDArray[np.int64]) -> Array:
     """Add rows (N, K) up by day number: (B, K), in order as `block_index` has them."""
     kept, index, days = block_index(day)
-    return np.stack([np.bincount(index, column[kept], days) for column in columns.T], axis=-1)
+    return add_up(columns[kept], index, days)
 
 
 def ratio(over: Array, under: Array) -> Array:

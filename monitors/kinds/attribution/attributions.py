@@ -24,7 +24,7 @@ from driftline.monitors.results.row_references import Pointer
 from driftline.monitors.results.violation import plural
 
 KEY, BACKGROUND = b"driftline.attributions", b"driftline.background"
-ATTRIBUTIONS_FORMAT = 4
+ATTRIBUTIONS_FORMAT = 5
 # What SageMaker Clarify calls the only output of a model.
 LABEL = "label0"
 GIVEN = "given"  # The method of ready attributions.
@@ -46,7 +46,7 @@ class Attributions:
     positive: str = ""
     # With the model's columns; None where no model was asked.
     background: pa.Table | None = None
-    # Microseconds since 1970, shape (N,), negative where unknown; None without times.
+    # Microseconds since 1970, shape (N,), NO_TIME where unknown; None without times.
     time_us: NDArray[np.int64] | None = None
     pointers: Sequence[Pointer] = ()  # Where each row is found again; none when not asked for.
     left_out: int = 0  # Rows without a usable prediction, or attribution.

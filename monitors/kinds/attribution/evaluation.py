@@ -161,9 +161,9 @@ def _judged(
     # Sums of attributions compare for the same model, in the same units.
     has_level = (stored.model, stored.units) == (window.model, window.units)
     length = context.rows.length or DAY
-    block_us = block_length(length) // timedelta(microseconds=1)
+    block = block_length(length)
     reference = context.kept(
-        ("attribution", has_level, block_us), lambda: _reference(stored, block_us, has_level)
+        ("attribution", has_level, block), lambda: _reference(stored, block, has_level)
     )
     buckets = joined([one.window for one in outputs])
     parts = (stored.labels, stored.features, window.method, window.units, window.model)
@@ -172,11 +172,9 @@ def _judged(
     return _with_tests(outputs, reference, tested), sums
 
 
-def _reference(stored: Attributions, block_us: int, has_level: bool) -> Reference:
+def _reference(stored: Attributions, block: timedelta, has_level: bool) -> Reference:
     metrics = attribution_metrics(stored.features, len(stored.labels), has_level=has_level)
-    rows, days = [*stored.rows.values()], None
-    if stored.time_us is not None:
-        days = sums_by_block(rows, stored.time_us, block_us)
+    days = sums_by_block([*stored.rows.values()], stored.time_us, block)
     return Reference(metrics, joined([*stored.importances.values()]), days)
 
 

@@ -42,6 +42,7 @@ from driftline.monitors.kinds.attribution.shapley import (
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature, names_among
+from driftline.stats.blocks import NO_TIME
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +127,9 @@ def _usable_background(background: pa.Table, model: ModelPredictor) -> pa.Table:
 
 
 def _times(sample: pa.Table, time: Mapping[str, object]) -> np.ndarray | None:
-    """Return the times of rows, microseconds since 1970, -1 where unknown; None without any."""
+    """Return the times of rows, microseconds since 1970, NO_TIME where unknown; None without."""
     for name in time:
-        return np.asarray(pc.fill_null(sample[name].cast(pa.int64()), -1))
+        return np.asarray(pc.fill_null(sample[name].cast(pa.int64()), NO_TIME))
     return None
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.monitors.engine.metric import Array
-from driftline.monitors.engine.sums import add_up, groups_of, sums_by_day
+from driftline.monitors.engine.sums import add_up, groups_of, time_blocks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,17 +69,14 @@ def joined(importances: Sequence[Importance]) -> Array:
 
 
 def sums_by_block(
-    outputs: Sequence[NDArray[np.float32]], time_us: NDArray[np.int64], block_us: int
+    outputs: Sequence[NDArray[np.float32]], time_us: NDArray[np.int64] | None, block: timedelta
 ) -> Array | None:
-    """Add the rows of several outputs up by block of time; None where no time is known.
-
-    Rows have shape (N, M), their times (N,), negative where unknown.
-    """
-    is_known = time_us >= 0
-    if not is_known.any():
+    """Add the rows of several outputs, (N, M) each, up by block of time; None without times."""
+    if (blocks := time_blocks(time_us, block)) is None:
         return None
-    columns = np.concatenate([_columns(rows[is_known]) for rows in outputs], axis=1)
-    return sums_by_day(columns, time_us[is_known] // block_us)
+    kept, index, count = blocks
+    columns = np.concatenate([_columns(rows[kept]) for rows in outputs], axis=1)
+    return add_up(columns, index, count)
 
 
 def _columns(rows: NDArray[np.float32]) -> Array:

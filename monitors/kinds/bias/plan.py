@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,7 +21,7 @@ from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
-from driftline.monitors.engine.sums import GROUPS, block_index, groups_of
+from driftline.monitors.engine.sums import GROUPS, groups_of, time_blocks
 from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.bias.counts import (
     Codes,
@@ -36,6 +35,7 @@ from driftline.monitors.kinds.bias.groups import Group, compared_groups
 from driftline.monitors.kinds.bias.metrics import MISSING
 from driftline.monitors.results.unusable import Unusable
 from driftline.roles import Facet, Problem, Roles
+from driftline.stats.blocks import NO_TIME
 
 NO_ANSWERS = (
     "bias: the reference needs groups to compare and answers; name a facet, and a label "
@@ -229,13 +229,12 @@ def reference_blocks(plan: Plan, length: timedelta) -> dict[Facet, FacetCounts] 
     outcomes = plan.outcomes
     if outcomes is None or outcomes.roles.timestamp is None:
         return None
-    times = coerce(outcomes.table[outcomes.roles.timestamp], "timestamp")[0]
-    timed = np.flatnonzero(times.is_valid())
-    if not len(timed):
+    times = coerce(outcomes.table[outcomes.roles.timestamp], "timestamp")[0].cast(pa.int64())
+    blocks = time_blocks(times.fill_null(NO_TIME).to_numpy(), length)
+    if blocks is None:
         return None
-    time_us = times.drop_null().cast(pa.int64()).to_numpy()
-    kept, block, count = block_index(time_us // (length // timedelta(microseconds=1)))
-    table = outcomes.table.take(pa.array(timed[kept]))
+    rows, block, count = blocks
+    table = outcomes.table.take(pa.array(rows))
     return count_rows(table, outcomes.roles, plan.counted, block, count, known=plan.reference)
 
 

@@ -29,7 +29,7 @@ from driftline.monitors.engine.block_test import ChangeLaw
 from driftline.monitors.engine.metric import Array, Metric, MetricSet
 from driftline.monitors.engine.pooling import block_length
 from driftline.monitors.engine.reference import Reference
-from driftline.monitors.engine.sums import GROUPS
+from driftline.monitors.engine.sums import GROUPS, time_blocks
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.metrics import QualityMetrics
@@ -38,7 +38,6 @@ from driftline.monitors.kinds.model_quality.sums import (
     ERROR_COLUMNS,
     REST,
     QualitySums,
-    block_index,
     group_index,
     time_length,
 )
@@ -293,7 +292,7 @@ def learn_estimator(
         return np.concatenate([sums.count(some, index, size), expected], axis=1)
 
     block = block_length(length, time_length(taught))
-    blocks = block_index(taught, block // timedelta(microseconds=1))
+    blocks = time_blocks(taught.time_us, block)
     gaps = Reference(
         _gap_set(metrics),
         both(np.arange(len(taught)), group_index(taught), GROUPS),

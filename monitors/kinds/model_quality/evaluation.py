@@ -149,7 +149,7 @@ def evaluate(context: CheckContext) -> Report:
         found = judge_compat(expected, answers)
     else:
         found = judge_quality(context, expected, answers, sample, length=length)
-    unusable = [] if like_sagemaker else judged_unusable(context, expected, answers, every)
+    unusable = [] if like_sagemaker else judged_unusable(context, expected, answers, every, length)
     estimates = estimate_window(context, expected, window, sample, found.results, length)
     own = [one.name for one in expected.extras.own if one.name in found.measures]
     spread = expected.extras.deviations(answers, context.seed)

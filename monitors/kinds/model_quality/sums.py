@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -14,12 +13,11 @@ from scipy import special
 
 from driftline.baseline.answers import ROUNDING, Answers
 from driftline.monitors.engine.metric import Array
-from driftline.monitors.engine.sums import GROUPS, groups_of
-from driftline.monitors.engine.sums import block_index as blocks_of_time
+from driftline.monitors.engine.sums import GROUPS, add_up, groups_of, time_blocks
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.quantile_metrics import quantile_rows
 from driftline.monitors.kinds.model_quality.values import SURE
-from driftline.stats.blocks import NO_TIME, time_span
+from driftline.stats.blocks import time_span
 
 # Quantiles of the reference's scores, between which scores are counted. With 200 an AUC differs
 # from that of the rows by less than 0.001.
@@ -122,9 +120,9 @@ class QualitySums:
         """Return sums by group, (GROUPS, K); a row's group follows from its index in the data."""
         return self.count(answers, group_index(answers), GROUPS)
 
-    def by_block(self, answers: Answers, block_us: int) -> Array | None:
+    def by_block(self, answers: Answers, block: timedelta) -> Array | None:
         """Return sums by block of time, in order, (B, K); None without times."""
-        if (blocks := block_index(answers, block_us)) is None:
+        if (blocks := time_blocks(answers.time_us, block)) is None:
             return None
         rows, index, size = blocks
         return self.count(answers.take(rows), index, size)
@@ -132,11 +130,10 @@ class QualitySums:
     def count(self, answers: Answers, index: NDArray[np.integer], size: int) -> Array:
         """Add rows up by index, from 0 to below `size`: (size, K)."""
         if self.problem == "regression":
-            columns = self._error_columns(answers)
-            return _add_up(columns, index, size)
+            return add_up(self._error_columns(answers), index, size)
         return self._class_sums(answers, index, size)
 
-    def _error_columns(self, answers: Answers) -> list[Array]:
+    def _error_columns(self, answers: Answers) -> Array:
         label, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
         error, apart = said - label, label - self.centre
         sizes, beside = np.abs(error), np.abs(label)
@@ -148,15 +145,9 @@ class QualitySums:
                    (beside == 0).astype(np.float64), symmetric]  # fmt: skip
         if answers.quantiles is not None and self.levels:
             columns += quantile_rows(label, answers.quantiles, answers.levels).values()
-        return self._weighed(
-            answers, [*columns[:WEIGHT], self._weights(answers), *columns[WEIGHT:]]
-        )
-
-    def _weighed(self, answers: Answers, columns: Sequence[Array]) -> list[Array]:
-        if answers.weight is None:
-            return list(columns)
-        weight = answers.weight / self.unit
-        return [column * weight for column in columns]
+        weight = self._weights(answers)
+        columns.insert(WEIGHT, weight)
+        return np.column_stack(columns) * weight[:, None]
 
     def _weights(self, answers: Answers) -> Array:
         weight = answers.weight
@@ -185,7 +176,7 @@ class QualitySums:
         ]
         cost = np.zeros(len(label)) if self.prices is None else self.prices[label, said]
         rest = [weight * surprise, weight * cost, weight * weight]
-        parts.append(_add_up(rest, index, size))
+        parts.append(add_up(np.column_stack(rest), index, size))
         scores = answers.probability
         for target in range(self.targets):
             column = self._scores_of(scores, target, code)
@@ -227,23 +218,6 @@ def time_length(answers: Answers) -> timedelta | None:
     if answers.time_us is None or not len(answers):
         return None
     return timedelta(microseconds=time_span(answers.time_us) + 1)
-
-
-def block_index(
-    answers: Answers, block_us: int
-) -> tuple[NDArray[np.intp], NDArray[np.int64], int] | None:
-    """Return the rows in blocks of time, the block of each, and how many there are."""
-    if answers.time_us is None:
-        return None
-    timed = np.flatnonzero(answers.time_us != NO_TIME)
-    if not len(timed):
-        return None
-    kept, index, size = blocks_of_time(answers.time_us[timed] // block_us)
-    return timed[kept], index, size
-
-
-def _add_up(columns: Sequence[Array], index: NDArray[np.integer], size: int) -> Array:
-    return np.stack([np.bincount(index, column, size) for column in columns], axis=-1)
 
 
 def _mean(values: NDArray[np.generic]) -> float:

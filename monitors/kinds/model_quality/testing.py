@@ -87,7 +87,7 @@ class QualityReference:
         buckets = sums.by_group(answers)
         shown = _class_names(expected, answers)
         metrics = QualityMetrics.of(sums, buckets.sum(axis=0), shown)
-        days = sums.by_block(answers, block // timedelta(microseconds=1))
+        days = sums.by_block(answers, block)
         judged = _judged_sides(expected, metrics)
         return cls(
             metrics, Reference(metrics.metric_set(judged), buckets, days, block=block), len(answers)

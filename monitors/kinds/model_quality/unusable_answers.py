@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from driftline.baseline.answers import LARGEST, Answers, read_times
 from driftline.baseline.foreign_values import new_class_rows
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.engine.pooling import block_length
+from driftline.monitors.engine.sums import time_blocks
 from driftline.monitors.kinds.model_quality.expectation import Expectation, reference_answers
 from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
+from driftline.monitors.kinds.model_quality.sums import time_length
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
     Unusable,
@@ -28,25 +31,30 @@ from driftline.monitors.results.unusable import (
 )
 from driftline.monitors.results.violation import JsonValue, plural
 from driftline.roles import Roles
-from driftline.stats.blocks import NO_TIME, block_length, time_blocks, time_span
+from driftline.stats.blocks import NO_TIME, time_span
 
 
 def judged_unusable(
-    context: CheckContext, expected: Expectation, answers: Answers, every: Answers
+    context: CheckContext,
+    expected: Expectation,
+    answers: Answers,
+    every: Answers,
+    length: timedelta,
 ) -> list[JudgedUnusable]:
-    """Judge unusable labels and predictions by the reference's shares."""
+    """Judge unusable labels and predictions by the reference's shares, and those of its blocks."""
     labelled = reference = expected.answers
     outcomes = context.baseline.outcomes
     if reference is not None and outcomes and reference.labelled_count < outcomes.table.num_rows:
         reference = reference_answers(context.baseline, context.roles, labelled=reference)
-    alpha, length = context.budget.per_window, context.rows.length
+    alpha = context.budget.per_window
     new = new_class_rows(outcomes.table, outcomes.roles) if outcomes else 0
-    blocks = _unanswered_blocks(reference, every, length)
+    block = block_length(length, None if reference is None else time_length(reference))
+    blocks = [] if reference is None else _unanswered_blocks(reference, block)
     usual = replace(_with_labels(_unusable(reference), labelled), unknown=new, blocks=blocks)
     found = replace(_with_labels(_unusable(every), answers), lost=context.rows.lost_labels)
     return [
         *judge_unusable(found, usual, alpha),
-        *_judged_equal(reference, every, length, alpha),
+        *([] if reference is None else _judged_equal(reference, every, block, alpha)),
     ]
 
 
@@ -128,52 +136,38 @@ def _with_labels(predictions: Unusable, answers: Answers | None) -> Unusable:
 
 
 def _judged_equal(
-    reference: Answers | None, answers: Answers, length: timedelta | None, alpha: float
+    reference: Answers, answers: Answers, block: timedelta, alpha: float
 ) -> list[JudgedUnusable]:
     """Judge constant predictions by the reference's share of them."""
     said = _said(answers)
-    if reference is None or not len(said):
-        return []
-    if said.min() != said.max():
+    if not len(said) or said.min() != said.max():
         return []
     shown = answers.classes[int(said[0])] if _is_class(answers) else f"{said[0]:g}"
     equal = _said(reference) == said[0]
-    blocks = _blocks_like(reference.time_us, answers, length, len(reference))
-    counts = [
-        (int(np.count_nonzero(blocks == one)), int(np.count_nonzero(equal[blocks == one])))
-        for one in range(int(blocks.max(initial=-1)) + 1)
-    ]
-    words = f"all {plural(len(said), 'prediction')} are {shown}"
-    return judge_equal(len(said), words, [(len(equal), int(equal.sum())), *counts], alpha)
+    counts = [(len(equal), int(equal.sum())), *_by_block(reference.time_us, equal, block)]
+    return judge_equal(
+        len(said), f"all {plural(len(said), 'prediction')} are {shown}", counts, alpha
+    )
 
 
-def _unanswered_blocks(
-    reference: Answers | None, answers: Answers, length: timedelta | None
-) -> list[tuple[int, int]]:
-    """Count the reference's labelled and unpredicted rows, in blocks like the window."""
-    if reference is None or reference.time_us is None or not reference.unanswered:
+def _unanswered_blocks(reference: Answers, block: timedelta) -> list[tuple[int, int]]:
+    """Count the reference's labelled and unpredicted rows by block."""
+    if reference.time_us is None or not reference.unanswered:
         return []
     assert reference.unanswered_us is not None  # Of the same rows.
     times = np.concatenate([reference.time_us, reference.unanswered_us])
-    block = _blocks_like(times, answers, length, len(times))
-    size = int(block.max()) + 1
-    counts = [
-        np.bincount(one[one >= 0], minlength=size) for one in (block, block[len(reference) :])
-    ]
-    return [(int(rows), int(missing)) for rows, missing in zip(*counts, strict=True)]
+    return _by_block(times, np.arange(len(times)) >= len(reference), block)
 
 
-def _blocks_like(
-    times: NDArray[np.int64] | None, answers: Answers, length: timedelta | None, rows: int
-) -> NDArray[np.int64]:
-    """Return each reference row's block, as long as the window; -1 without times."""
-    if times is None or not len(times):
-        return np.full(rows, -1, np.int64)
-    own = [one for one in (answers.time_us, answers.unanswered_us) if one is not None]
-    if length is None and own:
-        length = length_by_times(np.concatenate(own))
-    share = (len(answers) + answers.unanswered) / rows
-    return time_blocks(times, block_length(time_span(times) + 1, length, share))
+def _by_block(
+    times: NDArray[np.int64] | None, marks: NDArray[np.bool_], block: timedelta
+) -> list[tuple[int, int]]:
+    """Count rows, and marked ones, by block of time; none without times."""
+    if (blocks := time_blocks(times, block)) is None:
+        return []
+    rows, index, count = blocks
+    counts = (np.bincount(one, minlength=count) for one in (index, index[marks[rows]]))
+    return [(int(whole), int(marked)) for whole, marked in zip(*counts, strict=True)]
 
 
 def _is_class(answers: Answers) -> bool:

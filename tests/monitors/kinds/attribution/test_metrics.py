@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ SIZES = np.array([30.0, 25.0, 20.0, 12.0, 8.0, 5.0])
 FEATURES = tuple("abcdef")
 METRICS = attribution_metrics(FEATURES, 1)
 DAILY = 1 / 365
-DAY_US = 86_400_000_000
+DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 REFERENCES, WINDOWS = 6, 10
 
 
@@ -40,10 +41,10 @@ def drawn(
 
 def of_days(random: np.random.Generator, days: int, swing: float) -> Reference:
     rows = [drawn(random, 70, day=swing * random.normal()) for _ in range(days)]
-    times = np.repeat(np.arange(days) * DAY_US, 70)
+    times = np.repeat(np.arange(days) * (DAY // MICROSECOND), 70)
     whole = np.concatenate(rows)
     importance = Importance.of_rows(FEATURES, whole)
-    return Reference(METRICS, joined([importance]), sums_by_block([whole], times, DAY_US))
+    return Reference(METRICS, joined([importance]), sums_by_block([whole], times, DAY))
 
 
 def judged(reference: Reference, rows: np.ndarray) -> list[Any]:
