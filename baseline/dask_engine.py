@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from driftline.baseline.engine import Flight, Tell
+from driftline.baseline.engine import Tell
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.parts import Part
 
@@ -31,6 +32,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 R = TypeVar("R")
+# Parts on their way for each thread of a worker: one at work, one waiting.
+IN_FLIGHT = 2
+# And the bytes of rows that are carried along.
+CARRIED_BYTES = 1 << 29
 CONNECT_S = 10
 # How often is looked whether anybody is still at work.
 LOOK_S = 10
@@ -49,21 +54,34 @@ class DaskCluster:
     ) -> Iterator[R]:
         """Run a task on every part, as `Engine.map`."""
         with _connected(self.address) as client:
-            flight: Flight[Any] = Flight(_threads(client), tell)
+            most, flight = IN_FLIGHT * _threads(client), deque[tuple[Any, Part]]()
+
+            def landed() -> R:
+                """Wait for the oldest part's result."""
+                found: R = _result(client, flight[0][0])
+                _, part = flight.popleft()
+                if tell is not None and part.row_count is not None:
+                    tell(part.row_count)
+                return found
+
             # Sent once, whatever it weighs: its cells may be many. As the result of a call, that
             # any worker makes again; scattered bytes are lost with the last worker that has them,
             # and Dask leaves them to one when nobody asks for them just now.
             sent = _submit(client, bytes, pickle.dumps(task))
             try:
                 for part in parts:
-                    while flight.full:
-                        yield flight.land(_result(client, flight.first))
+                    while len(flight) >= most or _carried(flight) > CARRIED_BYTES:
+                        yield landed()
                     carried = part.portable()
-                    flight.start(_submit(client, _run, sent, carried), carried)
-                while flight.futures:
-                    yield flight.land(_result(client, flight.first))
+                    flight.append((_submit(client, _run, sent, carried), carried))
+                while flight:
+                    yield landed()
             finally:
-                client.cancel(flight.futures)
+                client.cancel([future for future, _ in flight])
+
+
+def _carried(flight: Iterable[tuple[object, Part]]) -> int:
+    return sum(part.weight for _, part in flight)
 
 
 def _submit(client: Any, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
@@ -117,8 +135,7 @@ def _connected(address: str) -> Iterator[Any]:
     if not address:
         raise InputError(
             "engine dask: which scheduler? Expected dask:ADDRESS, the environment variable "
-            "DASK_SCHEDULER_ADDRESS, or a distributed.Client made before; jobs uses the cores "
-            "of this machine without Dask"
+            "DASK_SCHEDULER_ADDRESS, or a distributed.Client made before"
         )
     try:
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)

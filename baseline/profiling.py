@@ -18,7 +18,6 @@ def profile(
     *,
     signature: Signature | None = None,
     engine: str | Engine = "local",
-    jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Profile:
     """Summarise data in one reading.
@@ -33,7 +32,7 @@ def profile(
     signature
         Names and types of the columns; of the data itself when missing. Parts that are to be
         merged need the same one.
-    engine, jobs
+    engine
         Where it is counted, as in `Baseline.fit`.
     progress
         Called with rows done and rows in total (None when not known).
@@ -47,4 +46,4 @@ def profile(
     columns = signature or infer_signature(source.schema)
     meter = Meter(progress, source.row_count)
     start = partial(Profile.empty, columns)
-    return gather(start, source.parts(), open_engine(engine, jobs), meter.tell)
+    return gather(start, source.parts(), open_engine(engine), meter.tell)

@@ -164,7 +164,6 @@ class Baseline:
         segments: Iterable[str] = (),
         preprocess: str | os.PathLike[str] | None = None,
         engine: str | Engine = "local",
-        jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
         compat: bool = False,
         id_column: str | None = None,
@@ -186,7 +185,7 @@ class Baseline:
             which probability an answer without prediction is positive (0.5).
         facet, group, weight, quantiles
             Of groups, ``"sex=F"`` or ``{"sex": ["F"]}``; to stratify by; weights; ``{0.1: "p10"}``.
-        segments, preprocess, engine, jobs
+        segments, preprocess, engine
             Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md), and
             where the data is read, as `check` takes them; the baseline is the same, byte by byte.
         progress, compat
@@ -210,7 +209,7 @@ class Baseline:
             positive=positive, threshold=threshold, facet=facet, group=group, weight=weight,
             quantiles=quantiles)  # fmt: skip
         fitted = cls.of(data, roles, segments=segments, preprocess=preprocess, engine=engine,
-                        jobs=jobs, progress=progress, compat=compat, sample=sample)  # fmt: skip
+                        progress=progress, compat=compat, sample=sample)  # fmt: skip
         if times := fitted.unnamed_times:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
         made: Callable[..., Baseline] = import_module(CATALOG).with_documents
@@ -225,7 +224,6 @@ class Baseline:
         segments: Iterable[str] = (),
         preprocess: str | os.PathLike[str] | None = None,
         engine: str | Engine = "local",
-        jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
         compat: bool = False,
         model_classes: Sequence[str] = (),
@@ -235,7 +233,7 @@ class Baseline:
 
         A positive value may be one of `model_classes`, which only the model answers.
         """
-        place = open_engine(engine, jobs)
+        place = open_engine(engine)
         times = () if roles.timestamp is None else (roles.timestamp,)
         if preprocess is not None:
             # A heavy import that only a script needs.

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 # Of these a kind takes its own, of which the others have no use; the rest is every kind's.
 OF_COLUMNS = ("rules", "checks", "segments")
-PLACE = ("engine", "jobs")
 OF_QUALITY = ("metrics", "costs")
 OF_MODELS = ("predict",)
 # Data that are read from files anew whenever they are opened.
@@ -57,7 +56,6 @@ class CheckOptions:
     budget: Budget | None = None
     predict: Predictor | None = None
     engine: str | Engine = "local"
-    jobs: int | None = None
     progress: Callable[[int, int | None], None] | None = None
     compat: bool = False
     rules: object = None
@@ -70,7 +68,7 @@ class CheckOptions:
 
     def demand(self, kind: Kind) -> bool:
         """Whether any option that only this kind takes is given."""
-        return any(getattr(self, name) is not None for name in _own(kind) if name not in PLACE)
+        return any(getattr(self, name) is not None for name in _own(kind) if name != "engine")
 
     def of_kind(self, kind: Kind, kinds: Sequence[Kind]) -> CheckOptions:
         """Return the options for one of several kinds, without those that only another kind takes.
@@ -88,7 +86,7 @@ class CheckOptions:
 def _own(kind: Kind) -> tuple[str, ...]:
     """Return the options that only a kind takes."""
     if kind.judges_columns:
-        return (*OF_COLUMNS, *PLACE)
+        return (*OF_COLUMNS, "engine")
     return OF_QUALITY if kind.name == QUALITY else OF_MODELS if kind.needs_model else ()
 
 
@@ -100,7 +98,6 @@ def check(
     budget: Budget | None = None,
     predict: Predictor | None = None,
     engine: str | Engine = "local",
-    jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     compat: bool = False,
     rules: object = None,
@@ -126,8 +123,8 @@ def check(
         Accepted false alarms, a `driftline.Budget`; one a year at one check a day when missing.
     predict
         Asks the model, for "attribution" (which it implies), such as ``model.predict``.
-    engine, jobs
-        Where data quality reads: "local" in so many processes (0: one a core), "dask[:ADDRESS]".
+    engine
+        Where data quality reads: "local" or "dask[:ADDRESS]".
     progress
         Called with rows done and rows in total (None when not known), from 0 for each reading.
     compat
@@ -155,7 +152,7 @@ def check(
         When data or baseline cannot be read, lack what the kind needs, or differ in columns.
     """
     options = CheckOptions(
-        budget=budget, predict=predict, engine=engine, jobs=jobs,
+        budget=budget, predict=predict, engine=engine,
         progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
         metrics=metrics, costs=costs, preprocess=preprocess, postprocess=postprocess,
     )  # fmt: skip
@@ -177,7 +174,6 @@ def check_all(
     budget: Budget | None = None,
     predict: Predictor | None = None,
     engine: str | Engine = "local",
-    jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     compat: bool = False,
     rules: object = None,
@@ -198,7 +194,7 @@ def check_all(
         Names of kinds; when missing, every kind that the baseline has something for.
     budget
         Of each kind, as of a monitor of its own.
-    predict, rules, checks, segments, metrics, costs, engine, jobs
+    predict, rules, checks, segments, metrics, costs, engine
         As `check` takes them, for the kind that does. Any of the first six asks for that kind.
     progress, compat, preprocess, **roles
         As `check` takes them, for every kind.
@@ -214,7 +210,7 @@ def check_all(
         As `check` does, of the kinds that are asked for; and when no kind can be judged.
     """
     options = CheckOptions(
-        budget=budget, predict=predict, engine=engine, jobs=jobs,
+        budget=budget, predict=predict, engine=engine,
         progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
         metrics=metrics, costs=costs, preprocess=preprocess,
     )  # fmt: skip
@@ -292,10 +288,10 @@ def check_roles(
 
         data = preprocessed(data, options.preprocess, signature=known, compat=as_texts)
     source = open_texts(data, known) if as_texts else _opened(data, baseline)
-    place = open_engine(options.engine, options.jobs)
+    place = open_engine(options.engine)
     if not asked.judges_columns and not isinstance(place, InProcess):
         raise InputError(
-            f'kind "{asked.name}" is read in one process; leave engine and jobs out, or ask for '
+            f'kind "{asked.name}" is read in one process; leave engine out, or ask for '
             '"data-quality"'
         )
     roles = _with_parts(roles, source.schema.names)

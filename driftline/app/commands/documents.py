@@ -138,7 +138,6 @@ def _fitted(
             roles,
             segments=judging.get("segments", ()),
             engine=judging.get("engine", "local"),
-            jobs=judging.get("jobs"),
             progress=advance,
             compat=compat,
             sample=judging.get("sample", "rows"),

@@ -111,7 +111,6 @@ JUDGING: Mapping[str, Any] = {
     "engine": Annotated[
         _Text, "--engine", "Where data is read: local (default), dask or dask:ADDRESS."
     ],
-    "jobs": Annotated[int | None, "--jobs", "Processes of the local engine; 0: one for each core."],
     "compat": Annotated[bool, "--compat", "Types, checks and texts as SageMaker has them."],
     "rules": Annotated[_Text, "--rules FILE", "YAML or JSON: what rows must keep to besides."],
     "segments": Annotated[_Texts, "--segment COL", "Column whose values are judged one by one."],
