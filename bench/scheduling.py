@@ -20,7 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.monitors.run.scheduling import Campaign  # noqa: E402 - found by the line above.
+from schedulers import Campaign  # noqa: E402 - found by the line above.
+
 from tests.servers.postgres import new_sqlite, running  # noqa: E402
 
 MONITORS, SCHEDULERS, SERVERS, SEED = 200, 3, 2, 4

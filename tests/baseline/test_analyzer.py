@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,6 @@ from driftline.baseline.analyzer import (
     KindCounter,
     kinds_of,
     marked,
-    open_texts,
 )
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
@@ -151,52 +149,7 @@ def test_the_documents_of_a_real_job_are_reproduced_byte_for_byte(compat: bool) 
     assert found.constraints.to_json() == (expected / "quality.constraints.good.json").read_text()
 
 
-def capture(path: Path, *records: tuple[str, str], encoding: tuple[str, str] = ("CSV", "CSV")):
-    lines = []
-    for index, (sent, answer) in enumerate(records):
-        kinds = {"CSV": "text/csv", "JSON": "application/json"}
-        sides = {
-            "endpointInput": (sent, "INPUT", encoding[0]),
-            "endpointOutput": (answer, "OUTPUT", encoding[1]),
-        }
-        lines.append(
-            json.dumps(
-                {
-                    "captureData": {
-                        name: {
-                            "observedContentType": kinds[code],
-                            "mode": mode,
-                            "data": data,
-                            "encoding": code,
-                        }
-                        for name, (data, mode, code) in sides.items()
-                    },
-                    "eventMetadata": {
-                        "eventId": str(index),
-                        "inferenceTime": "2024-01-01T00:00:00Z",
-                    },
-                    "eventVersion": "0",
-                }
-            )
-        )
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
 def signature(**types: str) -> Signature:
     return Signature(
         tuple(Column(name, f"feature_{name}", kind) for name, kind in types.items())  # type: ignore[arg-type]
     )
-
-
-def test_captured_columns_are_named_by_position_output_first(tmp_path: Path) -> None:
-    # model-monitor, section 7.6.
-    file = capture(tmp_path / "c.jsonl", ("12,0.5,x", "1e-3"), ("13,2,y", "0.25\n"))
-    known = signature(label="double", n="int64", share="double", name="string")
-
-    found = open_texts(file, known)
-
-    assert pa.Table.from_batches(found.batches()).to_pylist() == [
-        {"label": "1e-3", "n": "12", "share": "0.5", "name": "x"},
-        {"label": "0.25", "n": "13", "share": "2", "name": "y"},
-    ]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.constraints import Constraints, MonitoringConfig
+from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 
@@ -22,12 +22,6 @@ def test_the_documents_of_a_real_job_read_and_write_unchanged(name):
     assert Constraints.from_json(text).to_json() == text
 
 
-def test_the_suggestion_for_a_real_data_set_is_that_of_the_real_job():
-    found = Baseline.fit(FIXTURES / "quality.csv").constraints.to_json()
-
-    assert found == (FIXTURES / "quality.constraints.good.json").read_text()
-
-
 def test_a_document_of_2019_reads_and_keeps_every_key():
     text = (FIXTURES / "monitor.constraints.json").read_text()
 
@@ -37,39 +31,6 @@ def test_a_document_of_2019_reads_and_keeps_every_key():
     assert found.monitoring_config.perform_comparison
     assert found.monitoring_config.comparison_threshold == 1.0
     assert found.feature("message").domains == ("preproc-not-YET-supported-for-csv-json",)
-
-
-@pytest.mark.parametrize(
-    "feature",
-    [
-        {"monitoringConfigOverrides": {"distribution_constraints": {"comparison_threshold": 0.3}}},
-        {
-            "monitoring_config_overrides": {
-                "distribution_constraints": {"comparison_threshold": 0.3}
-            }
-        },
-        {
-            "string_constraints": {
-                "monitoring_config_overrides": {
-                    "distribution_constraints": {"comparison_threshold": 0.3}
-                }
-            }
-        },
-        {
-            "num_constraints": {
-                "monitoringConfigOverrides": {
-                    "distribution_constraints": {"comparison_threshold": 0.3}
-                }
-            }
-        },
-    ],
-)
-def test_overrides_are_read_wherever_they_stand(feature):
-    found = Constraints.from_dict(document(**feature))
-
-    assert found.config("x").comparison_threshold == 0.3
-    assert found.config("y").comparison_threshold == 0.1
-    assert found.monitoring_config == MonitoringConfig()
 
 
 def config_of(distribution):

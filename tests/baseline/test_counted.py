@@ -1,7 +1,5 @@
 """Texts and numbers that are counted once give what counting row by row gives."""
 
-from collections import Counter
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,31 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from driftline.baseline.cells import number_cells, text_cells
-from driftline.baseline.texts import counted_texts
+from driftline.baseline.cells import text_cells
 from driftline.formats.source import open_source
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "", "ä", "NA", None]), max_size=50)
-NUMBERS = st.lists(st.floats(width=16), max_size=50)
-
-
-@given(TEXTS)
-def test_texts_are_counted_in_order_of_appearance(texts: list[str | None]) -> None:
-    values, counts = counted_texts(pa.array(texts, pa.string()))
-    assert dict(zip(values.to_pylist(), counts.tolist(), strict=True)) == Counter(
-        text for text in texts if text
-    )
-    assert values.to_pylist() == list(dict.fromkeys(text for text in texts if text))
-
-
-@given(NUMBERS)
-def test_sorted_numbers_fall_into_the_cells_of_each_row(numbers: list[float]) -> None:
-    cells = number_cells("x", "double", np.arange(20.0), np.ones(20))
-    array = pa.array(numbers, pa.float64())
-    by_row = np.bincount(cells.assign(array), minlength=cells.size)
-    ordered = np.sort(np.asarray(numbers, dtype=np.float64))
-    assert cells.count_sorted(ordered, len(numbers), 0).tolist() == by_row.tolist()
-    assert cells.count(array).tolist() == by_row.tolist()
 
 
 @given(TEXTS)

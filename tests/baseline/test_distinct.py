@@ -3,42 +3,16 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from driftline.baseline import distinct
 from driftline.baseline.distinct import DistinctCount, LevelCounts
 from driftline.formats.hashing import hash_numbers
-
-texts = st.lists(st.sampled_from("abcdefgh"), max_size=40)
-
-
-def levels_of(values):
-    levels = LevelCounts()
-    counts = Counter(values)
-    levels.update(pa.array(list(counts), pa.string()), np.array(list(counts.values()), dtype=int))
-    return levels
 
 
 def distinct_of(values):
     found = DistinctCount()
     found.update(hash_numbers(np.asarray(values, dtype=float)))
     return found
-
-
-@given(texts, texts)
-def test_merged_level_counts_equal_the_whole(first, second):
-    merged = levels_of(first).merge(levels_of(second))
-
-    assert dict(merged.ranked()) == dict(Counter(first + second))
-
-
-@given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 50)))
-def test_few_values_are_counted_exactly_in_any_order(first, second):
-    merged = distinct_of(first).merge(distinct_of(second))
-
-    assert merged.value == len(set(first + second))
-    assert merged.is_exact
 
 
 def test_many_values_are_estimated_within_five_percent():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-FUZZ = Path(__file__).with_name("malformed_fuzz.py")
+FUZZ = Path(__file__).parents[2] / "bench" / "malformed_fuzz.py"
 
 
 def test_malformed_inputs_are_read_right_or_refused_in_a_sentence(

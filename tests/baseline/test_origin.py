@@ -83,7 +83,3 @@ def test_a_day_that_is_declared_to_be_a_code_is_judged(nights: Path) -> None:
     found = check(nights / "today", Baseline.fit(nights / "table", categorical=["ds"]))
 
     assert {one.feature_name for one in found.violations} == {"ds"}
-
-
-def codes(values: object) -> pd.DataFrame:
-    return pd.DataFrame({"x": np.linspace(0, 1, 500), "code": values})

@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.baseline.pairing import require_common_classes
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.roles import Roles
 
 TRUTH = np.array([0, 1, 1, 0] * 25)
 LOANS = pd.DataFrame(
@@ -87,23 +85,6 @@ def test_a_positive_value_that_neither_side_has_is_named_with_those_they_have(
     )
 
 
-@pytest.mark.parametrize(
-    "decision",
-    [
-        TRUTH.astype(float),
-        TRUTH.astype(str),
-        TRUTH.astype(bool),
-        np.where(TRUTH == 1, "True", "False"),
-        np.where(TRUTH == 1, "1.0", "0.0"),
-        np.zeros(100),
-    ],
-)
-def test_classes_that_differ_by_their_type_alone_are_the_same(decision) -> None:
-    found = Baseline.fit(LOANS.assign(decision=decision), **SIDES).outcomes.roles
-
-    assert (found.problem, found.positive, found.also_positive) == ("binary", "1", ())
-
-
 def test_probabilities_that_name_other_classes_than_the_label_are_refused() -> None:
     chances = {"label": "paid", "probability": ["p_reject", "p_approve"]}
 
@@ -115,33 +96,3 @@ def test_probabilities_that_name_other_classes_than_the_label_are_refused() -> N
         )
         assert fitted.signature.get("p_approve").classes == ("1",)
         assert fitted.outcomes.roles.probability[-1] == "p_approve"
-
-
-@pytest.mark.parametrize(
-    ("labels", "predictions", "reference", "said"),
-    [
-        ("ab", "c", "", "no value in common"),
-        ("01", "yn", "01", r'bring prediction "p" to the reference\'s values \(0, 1\), or make'),
-        ("0", "y", "01", r'bring prediction "p" to the reference\'s values \(0, 1\), or make'),
-        ("m", "01", "01", r'bring label "y" to the reference\'s values \(0, 1\), or make'),
-        ("y", "n", "01", r'bring label "y" and prediction "p" to the reference\'s values \(0, 1\)'),
-        ("ab", "cd", "", "name the positive value of each"),
-        ("", "yn", "01", 'prediction "p" holds n, y, and the reference only 0, 1'),
-        ("yn", "", "01", 'label "y" holds n, y, and the reference only 0, 1'),
-    ],
-)
-def test_a_side_that_holds_no_class_of_the_reference_is_refused(
-    labels, predictions, reference, said
-) -> None:
-    with pytest.raises(InputError, match=said):
-        require_common_classes(
-            labels, predictions, Roles(label="y", prediction="p"), None, reference
-        )
-
-
-@pytest.mark.parametrize("predictions", ["01", "ar", ""])
-def test_a_positive_class_that_nobody_has_is_refused(predictions) -> None:
-    roles = Roles(label="y", prediction="p", positive="3")
-
-    with pytest.raises(InputError, match=r'^neither the reference .* class "3", only '):
-        require_common_classes("01", predictions, roles, "binary", predictions or "01")

@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,28 +61,6 @@ def counters(profile):
         )
         for name, column in profile.columns.items()
     }
-
-
-@given(rows, rows, rows)
-def test_merged_profiles_equal_the_profile_of_the_whole(reference, first, second):
-    base = profile_of(reference)
-    cells = {name: column_cells(column) for name, column in base.columns.items()}
-
-    merged = profile_of(first, cells).merge(profile_of(second, cells))
-
-    whole = profile_of(first + second, cells)
-    assert counters(merged) == counters(whole)
-    assert merged.row_count == whole.row_count
-    for name in ("n", "k"):
-        a, b = merged.columns[name].moments, whole.columns[name].moments
-        assert a.deviation == pytest.approx(b.deviation, rel=1e-9, abs=1e-4, nan_ok=True)
-
-
-@given(rows, rows)
-def test_the_order_of_merging_does_not_matter_for_counts(first, second):
-    a, b = profile_of(first), profile_of(second)
-
-    assert counters(a.merge(b)) == counters(b.merge(a))
 
 
 @given(rows)

@@ -49,27 +49,6 @@ def test_roles_are_those_that_were_named_and_the_rest_are_features():
     assert (signature.event_time, signature.inference_id) == ("when", "ID")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"label": "Late"}, 'label "Late": the data has no such column; did you mean "late"?'),
-        (
-            {"timestamp": "when2"},
-            'timestamp "when2": the data has no such column; did you mean "when"?',
-        ),
-        ({"exclude": ["carrierr"]}, 'did you mean "Carrier"?'),
-        ({"label": "zzzzzz"}, "the columns are when, ID, Carrier"),
-        ({"label": "late", "prediction": "late"}, "given as label and as prediction"),
-    ],
-)
-def test_a_wrong_role_is_one_sentence_with_the_mend(arguments, message):
-    with pytest.raises(InputError) as failed:
-        infer_signature(SCHEMA, Roles.of(**arguments))
-
-    assert message in str(failed.value)
-    assert "\n" not in str(failed.value)
-
-
 def test_a_column_that_stands_twice_is_refused():
     with pytest.raises(InputError, match='"a" stands twice'):
         infer_signature(pa.schema([("a", pa.int64()), ("a", pa.int64())]))

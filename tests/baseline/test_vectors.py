@@ -42,18 +42,6 @@ def test_lists_are_summed_up_as_one_by_one(values):
             assert found.deviations[place] == pytest.approx(np.std(column), abs=1e-6)
 
 
-@given(lists, lists)
-def test_merged_halves_equal_the_whole_in_either_order(first, second):
-    a, b, whole = summary_of(first), summary_of(second), summary_of(first + second)
-
-    for merged in (a.merge(b), b.merge(a)):
-        assert merged.count == whole.count
-        assert (merged.shortest, merged.longest) == (whole.shortest, whole.longest)
-        assert merged.counts.tolist() == whole.counts.tolist()
-        assert merged.averages == pytest.approx(whole.averages, abs=1e-9)
-        assert merged.squares == pytest.approx(whole.squares, abs=1e-3)
-
-
 def test_embeddings_are_summed_up_by_position():
     block = np.random.default_rng(4).normal(size=(5_000, 768)).astype(np.float32)
     found = VectorSummary()

@@ -140,14 +140,6 @@ def test_variants_are_compared_by_what_their_answers_cost(base: dl.Baseline) -> 
         assert one.mean == pytest.approx(wrong.mean())
 
 
-def rows(*parts: tuple[str, int, list[float]]) -> pd.DataFrame:
-    """Rows of a variant on a day of January, each part's over and over."""
-    return pd.DataFrame(
-        [(variant, START + day * DAY, value) for variant, day, part in parts for value in part],
-        columns=["variant", "t", "m"],
-    )
-
-
 def test_captured_rows_are_compared_by_the_labels_that_came(base: dl.Baseline, root: str) -> None:
     frame = answers(4_000, 6, blunt="blue")
     for day, part in enumerate((frame[:2_000], frame[2_000:])):

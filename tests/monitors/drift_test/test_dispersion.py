@@ -8,8 +8,6 @@ from driftline.monitors.drift_test.dispersion import Dispersion
 from driftline.monitors.drift_test.layout import Layout
 from tests.monitors.drift_test.streams import flag, flags, reference
 
-DAYS, SESSIONS, ROWS = 60, 10, 20
-
 
 def effects(
     tables: dict[str, np.ndarray], *, unit_h: int, length_h: int | None = None, rows: float = 0.0

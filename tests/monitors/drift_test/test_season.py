@@ -9,26 +9,12 @@ import pytest
 
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.drift_test import DriftTest
-from driftline.monitors.drift_test.season import GRIDS, SeasonTable
 from tests.monitors.drift_test.streams import HOUR, START, flag, flags, reference, window
 
-NONE, DAY, WEEKEND, WEEK = GRIDS
 FIRST = round(START.timestamp()) // 3600
 WEEKS = 4
 HOURS = np.arange(FIRST, FIRST + WEEKS * 168)
 OF_DAY, WEEKDAY = (HOURS - FIRST) % 24, (HOURS - FIRST) // 24 % 7
-
-
-def test_a_day_is_compared_with_the_same_days_of_the_week(rng: np.random.Generator) -> None:
-    rows = rng.integers(50, 90, HOURS.size)
-    a = rng.binomial(rows, 0.3)
-    table = SeasonTable.of(WEEK, HOURS, rows.astype(float), flags(a, rows))
-    tuesday = START + timedelta(days=1)
-
-    shares, n = table.matched(table.weights([(tuesday, tuesday + timedelta(days=1), 500.0)]))
-
-    assert shares[0] == pytest.approx(a[WEEKDAY == 1].sum() / rows[WEEKDAY == 1].sum())
-    assert n == pytest.approx(rows[WEEKDAY == 1].sum())
 
 
 def judged(

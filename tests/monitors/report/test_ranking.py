@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import SegmentResult, Violation
+from driftline.monitors.results.violation import Violation
 from driftline.stats.distances.units import UnitChange
 
 
@@ -63,24 +62,6 @@ def test_a_unit_that_changed_is_told_once_with_its_drift() -> None:
     assert "2 violations in 10 rows" in report.html()
     assert report.to_dict()["violation_count"] == 2
     assert len(json.loads(report.documents()["constraint_violations.json"])["violations"]) == 3
-
-
-@pytest.fixture
-def declared() -> Report:
-    segments = (
-        SegmentResult("s = a", "s", "a", 900, 0.9, 800, 0, 0.5, "", ()),
-        SegmentResult("s = b", "s", "b", 100, 0.1, 0, 2, None, "no_reference", ()),
-    )
-    rules = [
-        {"rule": {"check": "unique", "column": "id"}, "feature_name": "id", "passed": True,
-         "judged_count": 1000, "broken_count": 0, "found": ""},
-        {"rule": {"check": "expression", "expression": "a < b"}, "feature_name": "a, b",
-         "passed": False, "judged_count": 1000, "broken_count": 12, "found": "1.2% of rows"},
-        {"rule": {"check": "bounds", "name": "<b>ages</b>", "column": "age"},
-         "feature_name": "age", "passed": True, "judged_count": 7, "broken_count": 0,
-         "found": ""},
-    ]  # fmt: skip
-    return Report("data-quality", (), 1000, segments=segments, details={"rules": rules})
 
 
 def test_of_one_feature_what_pages_comes_first() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -14,7 +14,6 @@ from driftline.monitors.results.cause_identity import cause_identity, with_first
 from driftline.monitors.results.violation import Violation
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
 KNOWN = ("a", "b", "c", "d")
 
 

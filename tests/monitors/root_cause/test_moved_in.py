@@ -11,7 +11,6 @@ from driftline.monitors.check import check
 from tests.kit.seeds import seeds
 
 ROWS = 20_000
-FREEDOM, TRIED = 20.0, 100
 
 
 def flights(rng: np.random.Generator, rows: int, *, humid_evenings: bool = False) -> pd.DataFrame:

@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.stats import binom
 
-from driftline.monitors.root_cause.onset import TimeCounts, _gains, find_onset
+from driftline.monitors.root_cause.onset import TimeCounts, find_onset
 
 DAY = datetime(2024, 1, 3, tzinfo=UTC)
 HOURS = [DAY + timedelta(hours=hour) for hour in range(24)]
@@ -48,24 +47,6 @@ def test_rows_that_come_in_bunches_are_no_beginning():
     rng = np.random.default_rng(3)
     found = [find_onset(HOURS, *drawn(rng, rng.beta(1, 4, 24)), 0.0) for _ in range(200)]
     assert sum(one is not None for one in found) <= 4
-
-
-def test_the_gain_is_that_of_two_binomials_over_one():
-    """Against scipy's logpmf, whose binomial coefficients cancel, summed over the blocks."""
-    rng = np.random.default_rng(4)
-    rows, matching = drawn(rng, np.linspace(0.05, 0.5, 6), 50)
-
-    gains = _gains(rows.astype(float), matching.astype(float))
-
-    def fit(chosen):
-        share = matching[chosen].sum() / rows[chosen].sum()
-        return binom.logpmf(matching[chosen], rows[chosen], share).sum()
-
-    inside = np.array([False, False, True, True, True, True])
-    expected = fit(inside) + fit(~inside) - fit(inside | ~inside)
-    assert gains[2, 5] == pytest.approx(expected, rel=1e-9)
-    assert gains[0, 5] == -np.inf
-    assert gains[0, 2] == -np.inf, "a lower share is no fault"
 
 
 def test_counts_by_minute_add_up_however_they_are_cut():

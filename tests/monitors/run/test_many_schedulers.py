@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.monitors.run.scheduling import Campaign
+from bench.schedulers import Campaign
 
 
 @pytest.fixture

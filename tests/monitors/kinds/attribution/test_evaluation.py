@@ -16,7 +16,6 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.attributions import Attributions
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.side_tables import side_tables
@@ -115,19 +114,6 @@ def test_answers_that_depend_twice_as_much_on_everything_are_a_change_of_level(
 
     assert [one.feature_name for one in report.violations] == ["level"]
     assert "2.0 times more" in report.cause
-
-
-@pytest.mark.full
-def test_windows_without_a_change_stay_within_the_years_budget(reference: Baseline) -> None:
-    budget = Budget(false_alarms_per_year=365 / 20)
-    flags = [
-        not judged(
-            reference, weather(np.random.default_rng(seed), 60), predict=model, budget=budget
-        ).passed
-        for seed in range(100, 160)
-    ]
-
-    assert sum(flags) <= 6  # Three are allowed; more than six would be one chance in 30.
 
 
 def test_rows_without_a_model_are_refused_with_the_mend(

@@ -100,25 +100,6 @@ def test_rows_without_a_change_pass_in_all_questions(fitted: Baseline) -> None:
         assert one.low <= one.value <= one.high
 
 
-@pytest.mark.full
-def test_nothing_planted_is_not_found_in_50_seeds() -> None:
-    table = stays(3_000, 0).drop(["review", "when"])
-    baseline = Baseline.fit(table, probability="score")
-    # The domain classifier, which takes seconds, has a test of its own.
-    hour = Window(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 1, 1, tzinfo=UTC))
-
-    found = [
-        kind_named("joint").evaluate(
-            question(baseline, stays(400, seed), hour, Budget(3.65, 365.0))
-        )
-        for seed in range(1, 51)
-    ]
-
-    # A hundredth is allowed for each: more than 6 of 50 come less than once in a million times.
-    assert sum(not one.passed for one in found) <= 6
-    assert all(one.decided for one in found)
-
-
 def question(
     baseline: Baseline, table: pa.Table, window: Window | None = None, budget: Budget | None = None
 ) -> CheckContext:

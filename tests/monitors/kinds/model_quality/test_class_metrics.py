@@ -12,43 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as peer
 
-from driftline.baseline.answers import Answers
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.monitors.check import check
-from driftline.monitors.kinds.model_quality.measures import Extras
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
 from tests.monitors.kinds.model_quality.cases import multiclass_metrics, regression_metrics
 
 CLASSES = ("bird", "cat", "dog")
 HEADING = "multiclass_classification_constraints"
-
-
-def several(rows: int, seed: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    probability = rng.dirichlet(np.linspace(0.4, 1.2, classes), rows)
-    label = (rng.random((rows, 1)) > probability.cumsum(axis=1)).sum(axis=1)
-    return label.clip(0, classes - 1), probability.argmax(axis=1), probability
-
-
-def of_classes(label: np.ndarray, probability: np.ndarray) -> Answers:
-    names = tuple("abcdef"[: probability.shape[1]])
-    answer = probability.argmax(axis=1)
-    return Answers("multiclass", label, answer, names, probability, None, 0, np.arange(len(label)))
-
-
-def test_means_over_classes_are_scikit_learns() -> None:
-    label, answer, _ = several(3_000, 1)
-
-    found = {name: one.value for name, one in multiclass_metrics(label, answer, 4).items()}
-
-    for name, wanted in (
-        ("macro_precision", peer.precision_score(label, answer, average="macro")),
-        ("macro_recall", peer.recall_score(label, answer, average="macro")),
-        ("macro_f1", peer.f1_score(label, answer, average="macro")),
-        ("balanced_accuracy", peer.balanced_accuracy_score(label, answer)),
-    ):
-        assert found[name] == pytest.approx(wanted, abs=1e-12)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
@@ -65,24 +36,6 @@ def test_classes_without_labels_or_answers_count_as_in_scikit_learn(rows) -> Non
         one = found[name]
         wanted = of(label, answer, average="macro", zero_division=0)
         assert one.value == pytest.approx(wanted, abs=1e-12)
-
-
-@pytest.mark.parametrize("average", ["macro", "weighted"])
-def test_areas_over_classes_are_scikit_learns(average: str) -> None:
-    label, _, probability = several(900, 2)
-    probability = probability.round(2)  # Ties count half.
-
-    found = Extras().measure(of_classes(label, probability))[f"{average}_auc"]
-
-    wanted = np.average(
-        [peer.roc_auc_score(label == one, probability[:, one]) for one in range(4)],
-        weights=None if average == "macro" else np.bincount(label),
-    )
-    assert found.value == pytest.approx(wanted, abs=1e-12)
-    probability /= probability.sum(axis=1, keepdims=True)
-    exact = Extras().measure(of_classes(label, probability))[f"{average}_auc"]
-    wanted = peer.roc_auc_score(label, probability, multi_class="ovr", average=average)
-    assert exact.value == pytest.approx(wanted, abs=1e-12)
 
 
 def test_further_errors_are_scikit_learns() -> None:

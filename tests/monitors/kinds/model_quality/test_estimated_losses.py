@@ -30,21 +30,6 @@ def of_values() -> Baseline:
     return Baseline.fit(values(8_000, 1), label="y", prediction="said", problem="regression")
 
 
-def without(table: pa.Table, change: str, name: str) -> pa.Table:
-    if change == "absent":
-        return table.drop_columns([name])
-    place = table.column_names.index(name)
-    kind = table[name].type
-    found = {
-        "null": pa.nulls(len(table), kind),
-        "null, now and then": pa.array(
-            [None if row % 8 == 0 else one for row, one in enumerate(table[name].to_pylist())], kind
-        ),
-        "unfit": pa.array(["unknown"] * len(table)),
-    }
-    return table.set_column(place, name, found[change])
-
-
 def test_losses_are_predicted_from_the_inputs(of_values: Baseline) -> None:
     table = values(2_000, 2)
     hard = table.filter(pa.compute.equal(table["g"], "b"))

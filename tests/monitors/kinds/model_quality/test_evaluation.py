@@ -81,18 +81,6 @@ def test_documents_of_two_classes_have_sagemakers_keys_in_front(reference: Basel
     assert suggest(reference) == found
 
 
-@pytest.mark.full
-def test_data_like_the_reference_break_nothing_though_half_lie_below_it(
-    reference: Baseline,
-) -> None:
-    reports = [ask(reference, flights(7, seed)) for seed in range(20, 32)]
-
-    below = sum(one.value < one.reference for report in reports for one in report.metrics
-                if one.name in ("auc", "accuracy", "f1"))  # fmt: skip
-    assert below >= 8
-    assert all(one.passed and one.decided for one in reports)
-
-
 def test_lost_ranking_pages(reference: Baseline) -> None:
     def shuffle(columns, rng) -> None:
         rng.shuffle(columns["logit"])
@@ -191,19 +179,6 @@ def test_a_folder_that_sagemaker_wrote_judges_rows_with_named_columns(tmp_path: 
     }
     with pytest.raises(InputError, match="no label is named"):
         check(data, str(tmp_path))
-
-
-def test_rows_without_label_do_not_count(reference: Baseline) -> None:
-    table = flights(7, 10)
-    late = table["late"].to_numpy().astype(object)
-    late[::2] = None
-    half = table.set_column(2, "late", pa.array(late.tolist(), pa.int64()))
-
-    report = ask(reference, half)
-
-    assert report.details["labelled_rows"] == 7 * DAY_ROWS // 2
-    assert report.details["rows_without_label"] == 7 * DAY_ROWS // 2
-    assert report.row_count == 7 * DAY_ROWS
 
 
 def test_a_missing_answer_is_made_of_the_probability_strictly_above_the_threshold() -> None:

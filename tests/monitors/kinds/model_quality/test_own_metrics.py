@@ -112,21 +112,6 @@ def test_scikit_learns_functions_have_the_value_and_the_error_of_our_own(
     assert high - low == pytest.approx(most - least, rel=0.4)
 
 
-@pytest.mark.parametrize("rows", [100, pytest.param(3_000, marks=pytest.mark.full)])
-def test_the_interval_holds_as_often_as_it_says(rows: int) -> None:
-    # Of 200 windows 89.5% is 3.5 standard deviations low.
-    (own,), held = read_metrics([profit]), 0
-    rng = np.random.default_rng(rows)
-    for _ in range(200):
-        label, answer = rng.integers(0, 2, (2, rows))
-        places = np.arange(rows)
-        window = Answers("binary", label, answer, ("0", "1"), None, None, 0, places)
-        low, high = interval(own, window)
-        held += low <= 0.5 <= high
-
-    assert held >= 179
-
-
 def test_a_function_is_judged_as_other_metrics_are_and_stands_where_they_stand(
     tmp_path: Path,
 ) -> None:

@@ -123,19 +123,6 @@ def test_a_list_of_probabilities_is_read_by_class(as_text: bool) -> None:
     assert numbers(named) == numbers(found)
 
 
-@pytest.mark.parametrize("place", [0, 2])
-def test_a_column_named_as_a_number_of_lists_is_refused(place: int) -> None:
-    rows = in_lists(chances(1, IN_ORDER), as_text=False)
-    fitted = Baseline.fit(rows, label="truth", probability="chances")
-    both = rows.append_column(f"chances[{place}]", chances(1, IN_ORDER)["early"])
-
-    said = rf'column "chances\[{place}\]" stands twice in the data: as such, and as a number of'
-    with pytest.raises(InputError, match=said):
-        check(both, fitted, kind="model-quality")
-    with pytest.raises(InputError, match=said):
-        Baseline.fit(both, label="truth", probability="chances")
-
-
 def test_lists_of_another_length_are_no_probabilities() -> None:
     rows = in_lists(chances(1, IN_ORDER), as_text=False)
     lists = rows["chances"].to_pylist()
@@ -283,17 +270,6 @@ def test_a_code_for_no_score_takes_no_sound_ones_with_it_whatever_its_share(shar
     assert found.details["impossible_predictions"] == outside
     assert f"{outside:,} predictions outside 0 to 1" in str(found.details["answers_note"])
     assert numbers(found)["auc"] is not None
-
-
-def test_a_few_scores_above_1_are_left_out_alone() -> None:
-    chance = np.random.default_rng(2).beta(2, 3, 3_000)
-
-    found = check(
-        scored(chance, 2, np.where(np.arange(3_000) < 41, 1.7, chance)),
-        usual_scores(), kind="model-quality",
-    )  # fmt: skip
-
-    assert "41 predictions outside 0 to 1, of 3,000 rows" in found.details["answers_note"]
 
 
 @pytest.mark.parametrize(("count", "violated"), [(1, False), (40, True)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +14,13 @@ from scipy import stats
 from sklearn import metrics as peer
 
 import driftline as dl
-from driftline.baseline.answers import read_answers
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.errors import InputError
-from driftline.monitors.check_context import CheckContext, PastWindows
-from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.kinds.model_quality.documents import BOTH, read_constraints
-from driftline.monitors.kinds.model_quality.expectation import expectation
-from driftline.monitors.kinds.model_quality.judgement import judge_quality
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     central_intervals,
     quantile_rows,
 )
-from driftline.monitors.results.label_sample import ALL_LABELS
-from driftline.monitors.rows import Rows as WindowRows
 from driftline.roles import Roles
 
 LEVELS = {0.1: "p10", 0.5: "p50", 0.9: "p90"}
@@ -135,30 +127,6 @@ def test_intervals_that_become_too_wide_are_a_ticket(baseline: Baseline) -> None
     assert (found.feature_name, found.severity) == ("interval_coverage[0.8]", "ticket")
     assert found.constraint_check_type == "GreaterThanThreshold"
     assert "the 80% intervals are too wide" in found.cause
-
-
-@pytest.fixture(scope="module")
-def context(baseline: Baseline) -> CheckContext:
-    assert baseline.outcomes is not None
-    past = PastWindows(drift_tests=DriftTestCache())
-    rows = WindowRows(lambda: iter(()))
-    return CheckContext(baseline, rows, baseline.outcomes.roles, past=past)
-
-
-def violated(context: CheckContext, table: pa.Table) -> list[str]:
-    expected = expectation(context)
-    answers = read_answers(table, expected.roles, "regression")
-    found = judge_quality(context, expected, answers, ALL_LABELS, length=timedelta(days=1))
-    return [name for name, one in found.results.items() if one.violated]
-
-
-def test_clean_windows_are_quiet(pytestconfig: pytest.Config, context: CheckContext) -> None:
-    """At one false alarm a year and one check a day, 200 windows ring with a chance of 0.42."""
-    windows, most = (200, 4) if pytestconfig.getoption("full") else (30, 2)
-    loud = [seed for seed in range(windows) if violated(context, rows(1_000, 1_000 + seed))]
-
-    # Poisson of 0.55, or 0.08: more by chance under 1e-3, whatever the seeds.
-    assert len(loud) <= most
 
 
 def test_both_sides_of_a_coverage_survive_the_document(baseline: Baseline) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -119,19 +117,6 @@ def test_rows_without_a_usable_weight_are_left_out_and_told(weighted: Baseline) 
         "left out of the metrics: 200 rows without a weight of at least 0, of 3,000 rows"
     )
     assert report.details["rows_without_label"] == 0
-
-
-def test_a_baseline_with_weights_survives(weighted: Baseline, tmp_path: Path) -> None:
-    weighted.save(tmp_path / "baseline")
-    outcomes = weighted.outcomes
-    assert outcomes is not None
-
-    found = dl.Baseline.load(tmp_path / "baseline").outcomes
-
-    assert found is not None
-    assert found.roles == outcomes.roles
-    assert found.roles.weight == "stands_for"
-    assert found.table.equals(outcomes.table.combine_chunks())
 
 
 def test_what_does_not_take_weights_says_so(weighted: Baseline) -> None:

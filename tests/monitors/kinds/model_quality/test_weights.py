@@ -13,7 +13,7 @@ from driftline.baseline.answers import Answers
 from driftline.monitors.kinds.model_quality.measures import Extras, measure_answers
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
 from driftline.monitors.kinds.model_quality.values import confusion_matrix
-from tests.monitors.kinds.model_quality.cases import binary_metrics, bounds, multiclass_metrics
+from tests.monitors.kinds.model_quality.cases import binary_metrics, multiclass_metrics
 
 Numbers = NDArray[np.float64]
 BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
@@ -190,72 +190,3 @@ def test_whole_weights_are_repeated_rows(problem: str) -> None:
         assert found[name].value == pytest.approx(one.value, rel=1e-11, nan_ok=True), name
     if problem != "regression":
         assert confusion_matrix(weighted) == confusion_matrix(repeated)
-
-
-def drawn(problem: str, rows: int, rng: np.random.Generator) -> Answers:
-    """Draw rows of two strata: one of five, on which the model errs more, stands for ten others."""
-    rare = rng.random(rows) < 0.2
-    weight = np.where(rare, 10.0, 1.0) * rng.uniform(0.5, 1.5, rows)
-    places = np.arange(rows)
-    if problem == "regression":
-        label = rng.normal(size=rows)
-        said = label + rng.normal(size=rows) * np.where(rare, 1.5, 1.0) + 0.2 * rare
-        return Answers("regression", label, said, (), None, None, 0, places, weight=weight)
-    if problem == "binary":
-        score = rng.beta(1.2, 2.0, rows).clip(0.01, 0.99)
-        label = rng.random(rows) < np.where(rare, 0.1 + 0.6 * score, score)
-        two = label.astype(np.intp), (score > 0.4).astype(np.intp)
-        return Answers("binary", *two, ("no", "yes"), score, None, 0, places, weight=weight)
-    score = rng.dirichlet([0.6, 0.9, 1.2], rows)
-    chance = np.where(rare[:, None], 0.5 * score + 0.5 / 3.0, score)
-    label = (rng.random((rows, 1)) > chance.cumsum(axis=1)).sum(axis=1).clip(0, 2)
-    said, names = score.argmax(axis=1), ("a", "b", "c")
-    return Answers("multiclass", label, said, names, score, None, 0, places, weight=weight)
-
-
-def covered(problem: str, names: tuple[str, ...], rows: int, times: int) -> dict[str, float]:
-    """Return how often the interval of each metric, if there is one, holds the truth."""
-    rng = np.random.default_rng(11)
-    usual = drawn(problem, 300_000, rng)
-    truth = {name: one.value for name, one in Extras().measure(usual).items()}
-    held, bounded = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    for _ in range(times):
-        found = bounds(drawn(problem, rows, rng), usual)
-        for name in names:
-            low, high = found[name]
-            held[name] += low <= truth[name] <= high
-            bounded[name] += not np.isnan(low)
-    return {name: count / bounded[name] for name, count in held.items()}
-
-
-@pytest.mark.full
-@pytest.mark.parametrize(
-    ("problem", "names"),
-    [
-        pytest.param(
-            "regression", ("mae", "rmse", "r2", "mean_error"),
-            marks=pytest.mark.full,
-        ),
-        (
-            "binary",
-            ("recall", "precision", "accuracy", "f1", "balanced_accuracy", "auc", "brier",
-             "brier_skill", "log_loss"),
-        ),
-        pytest.param(
-            "multiclass",
-            ("accuracy", "weighted_f1", "balanced_accuracy", "accuracy_skill", "macro_precision",
-             "macro_f1", "macro_auc", "weighted_auc", "log_loss"),
-            marks=pytest.mark.full,
-        ),
-    ],
-)  # fmt: skip
-def test_intervals_of_uneven_weights_hold_the_truth(
-    pytestconfig: pytest.Config, problem: str, names: tuple[str, ...]
-) -> None:
-    # Worth 38% of the rows: intervals as of even ones would hold it 77% of the time. 95% of 800:
-    # nineteen times in twenty within 1.5 points; of 250, all 24 within three standard errors, 4.2.
-    # Log loss holds it 98% of the time; of intervals half as wide again all would, 99.7%.
-    times, low, high = (800, 0.935, 0.98) if pytestconfig.getoption("full") else (250, 0.908, 0.995)
-    found = covered(problem, names, 1_500, times)
-
-    assert all(low <= share <= high for share in found.values()), found

@@ -108,27 +108,3 @@ def test_a_reference_of_few_rows_is_refused() -> None:
 
     with pytest.raises(dl.InputError, match="a sample of 80 rows; outliers need 100"):
         dl.check(broken(500, seed=32, count=50), small, kind="outliers")
-
-
-def sessions(seed: int, days: int) -> pd.DataFrame:
-    """Rows of which twenty that follow one another have the same values, in the mean."""
-    random, count = np.random.default_rng(seed), days * 600
-    group = np.cumsum(random.random(count) < 1 / 20)
-    values = random.standard_t(3, (group[-1] + 1, 4))[group]
-    start = pd.Timestamp("2026-01-05", tz="UTC")
-    at = start + pd.to_timedelta(np.sort(random.random(count)) * days, unit="D")
-    return pd.DataFrame(values, columns=list("abcd")).assign(at=at)
-
-
-@pytest.mark.full
-def test_odd_sessions_are_no_violation_at_one_a_year() -> None:
-    baseline = Baseline.fit(sessions(2, 30), timestamp="at")
-    days = sessions(3, 200).drop(columns="at")
-
-    found = [
-        len(dl.check(days[at : at + 600], baseline, kind="outliers").violations)
-        for at in range(0, len(days), 600)
-    ]
-
-    # Expected at most 0.55; at the size of a single row there are twenty or more.
-    assert sum(found) <= 2

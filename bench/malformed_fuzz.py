@@ -6,7 +6,6 @@ read twice, and every fourth also made a baseline of and checked; documents, as 
 folder that is loaded and checked against. A result is held against an independent reading of the
 same bytes where there is one: Python's csv for CSV, its json for JSON Lines.
 """
-# ruff: noqa: T201
 
 from __future__ import annotations
 

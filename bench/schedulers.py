@@ -13,9 +13,11 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.executions import Execution, current, find, record
 from driftline.monitors.run import execution, scheduler
+from driftline.monitors.run.described import execution_id
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.window_context import Job
 from tests.servers.postgres import open_url
@@ -38,6 +41,7 @@ from tests.servers.postgres import open_url
 START = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 REAL_S = 1_750_000_000  # Any time not long ago, the same in each process.
+Clock = Synchronized  # Of a float: seconds since 1970.
 FORKS = multiprocessing.get_context("fork")
 
 
@@ -64,7 +68,7 @@ class Campaign:
                 )  # fmt: skip
                 put_definition(connection, monitor, START)
 
-    def scheduler(self, now, engine: Engine | None = None) -> Scheduler:
+    def scheduler(self, now: Callable[[], datetime], engine: Engine | None = None) -> Scheduler:
         signature = store.get(str(self.root), "b").signature
 
         def lease_clock() -> datetime:
@@ -175,17 +179,17 @@ class Campaign:
             "datapoints put twice": sum(n > 1 for n in points),
         }
 
-    def _begin(self, work, clock):
+    def _begin(self, work: Callable[[Clock], None], clock: Clock) -> BaseProcess:
         worker = FORKS.Process(target=work, args=(clock,))
         worker.start()
         return worker
 
-    def _work(self, clock) -> None:
+    def _work(self, clock: Clock) -> None:
         engine = open_url(self.database)
         now = lambda: datetime.fromtimestamp(clock.value, UTC)  # noqa: E731 - as short as it is
         self.scheduler(now, engine).run(threading.Event())
 
-    def _serve(self, clock) -> None:
+    def _serve(self, clock: Clock) -> None:
         engine = open_url(self.database)
         now = lambda: datetime.fromtimestamp(clock.value, UTC)  # noqa: E731 - as short as it is
         signature, chance = store.get(str(self.root), "b").signature, random.Random()
@@ -208,7 +212,7 @@ def record_only(job: Job) -> Execution:
     started = job.now()
     with read_connection(job.engine) as connection:
         before = current(connection, job.definition.name, job.window)
-        identity = execution.execution_id(job.definition, "", job.window, "")
+        identity = execution_id(job.definition, "", job.window, "")
         known = find(connection, identity)
     if known is not None:
         return known

@@ -124,7 +124,7 @@ def _captures(rows: list[dict[str, Any]], encodings: list[str]) -> bytes:
     return _json(lines)
 
 
-def _parquet(table: pa.Table, **options: Any) -> bytes:  # Arrow's own.
+def _parquet(table: pa.Table, **options: object) -> bytes:  # Arrow's own.
     sink = io.BytesIO()
     pq.write_table(table, sink, **options)
     return sink.getvalue()
@@ -248,7 +248,7 @@ _ANY: list[Callable[[random.Random, bytes], bytes]] = [
 _BINARY = [_flip, _flip, _set, _numbers, _numbers, _cut, _delete, _double, _noise]
 
 
-def _spoil(rng: random.Random, value: Any, depth: int = 0) -> Any:  # JSON.
+def _spoil(rng: random.Random, value: object, depth: int = 0) -> object:  # JSON.
     """Put a wrong value somewhere into a JSON document; one place in it."""
     if depth and (rng.random() < 0.25 or not value):
         return rng.choice(VALUES)
