@@ -30,6 +30,7 @@ from driftline.monitors.engine.pooling import MOST_PAST, WindowSums, judge_spans
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.kinds.model_quality.metrics import QualityMetrics
 from driftline.monitors.kinds.model_quality.sums import QualitySums
+from driftline.monitors.state import State
 
 DAY = timedelta(days=1)
 START: datetime = EPOCH + 20_480 * DAY  # Where spans of 16 days begin.
@@ -191,7 +192,7 @@ def power(
     for effect in monitor.effects[:20]:
         buckets = monitor.sums.by_group(population.draw(rng, rows, effect, change))
         tested = judge(monitor.reference, buckets, length=1.0, level=LEVEL)
-        judged = max(sum(one.state == "judged" for one in tested), 1)
+        judged = max(sum(one.state == State.JUDGED for one in tested), 1)
         plain = plain_p_value(monitor, buckets, name) < LEVEL / judged
         own = any(one.violated for one in tested if one.name == name)
         yield own, any(one.violated for one in tested), plain

@@ -53,7 +53,8 @@ from driftline.monitors.executions import (
 from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.datapoints import DATA_METRICS
-from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.results.feature import FeatureResult
+from driftline.monitors.results.violation import Violation
 from driftline.monitors.run.stored_report import DISTANCE, store_report
 from driftline.signature import Signature
 from tests.servers.chromium import browser
@@ -188,7 +189,7 @@ def judged(
         numbers += [
             {
                 "execution": execution.id, "key": f"{DISTANCE}{name}", "value": 0.1 * ratio,
-                "bound": 0.1, "is_violated": ratio > 1, "note": "",
+                "bound": 0.1, "is_violated": ratio > 1, "state": "judged",
             }
             for name, ratio in zip(names, ratios[at].tolist(), strict=True)
         ]  # fmt: skip

@@ -42,22 +42,6 @@ DELIVERIES = {
 RATIO = "the greatest of its features' distances, each divided by its bound; above 1 a violation"
 """What the drift of a whole window is."""
 
-NOTES = {
-    "insufficient_data": "too few rows to judge",
-    "undecidable": "not judged: the reference varies too much",
-    "undecidable_gaps": "empty values not judged: their share in the reference varies too much",
-    "too_variable": "not judged: too variable to bound",
-    "judged_by_days": "judged by its days: a window alone varies too much",
-    "unrepresentative_labels": "not judged: labels so far are not a representative sample",
-    "undefined": "not defined",
-    "incomparable": "not comparable",
-    "no_reference": "not in the baseline",
-    "no_times": "not judged yet: the reference has no times",
-    "comparison_disabled": "comparison disabled",
-    "data_type_check": "not compared: wrong type",
-}
-"""Why a feature has no distance."""
-
 WITHIN_BOUND = "than the reference (intervals apart), within the bound"
 """What stands between none and a violation: no chance, and no more than the bound leaves room."""
 
@@ -176,13 +160,6 @@ def probability(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return "<1e-6" if value < 1e-6 else number(value, 2)
-
-
-def reason(note: str) -> str:
-    """Return why something was not measured or not judged, as a reader would."""
-    kind, _, words = note.partition(":")
-    told = NOTES.get(kind, kind).replace("_", " ")
-    return f"{told}: {words.strip().replace('_', ' ')}" if words.strip() else told
 
 
 def schedule_text(schedule: str, time_zone: str = "UTC") -> str:

@@ -137,8 +137,7 @@ results = Table(
     Column("is_violated", Boolean, nullable=False),
     # How many windows the value is of, this one the last; null: this one.
     Column("window_count", Integer),
-    # Of a column: why it was not judged; empty when it was.
-    Column("note", FreeText, nullable=False, default=""),
+    Column("state", String(32), nullable=False),  # Whether it was judged, by `State`.
     sqlite_with_rowid=False,
 )
 

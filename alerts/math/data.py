@@ -65,7 +65,7 @@ class DataRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricResult(Output):
+class Measured(Output):
     """Points of one result on one page, as GetMetricData writes them in snake case."""
 
     id: str
@@ -80,7 +80,7 @@ class MetricResult(Output):
 class MetricResults(Output):
     """One page of an answer, as GetMetricData writes it in snake case."""
 
-    metric_data_results: tuple[MetricResult, ...]
+    metric_data_results: tuple[Measured, ...]
     next_token: str | None = None
     messages: tuple[str, ...] = ()
 
@@ -116,7 +116,7 @@ def _page(
     request: DataRequest, lines: Sequence[tuple[str, str, Series]], skipped: int
 ) -> MetricResults:
     """Cut what stands behind the skipped points, results one after the other."""
-    parts: list[MetricResult] = []
+    parts: list[Measured] = []
     total = sum(len(series) for _, _, series in lines)
     left, begin = min(request.max_datapoints, total - skipped), 0
     is_last = skipped + left >= total
@@ -134,7 +134,7 @@ def _page(
         times, values = series.times[::step][first:last], series.values[::step][first:last]
         shown = tuple(datetime.fromtimestamp(time, UTC) for time in times.tolist())
         status: Status = "Complete" if is_complete else "PartialData"
-        parts.append(MetricResult(id_, label, shown, tuple(values.tolist()), status))
+        parts.append(Measured(id_, label, shown, tuple(values.tolist()), status))
     reached = min(skipped + request.max_datapoints, total)
     token = f"{request.digest}-{reached}" if not is_last else None
     return MetricResults(tuple(parts), token)

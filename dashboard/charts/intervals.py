@@ -10,7 +10,7 @@ import numpy as np
 from driftline.dashboard.charts import canvas
 from driftline.dashboard.words import number, percent
 from driftline.monitors.report.comparison import Comparison
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.stats.intervals import wilson_of_each
 
 BEYOND_GROUND = "rgba(213,94,0,0.16)"
@@ -143,9 +143,7 @@ def _border_words(borders: np.ndarray) -> list[str]:
     return [number(float(border), figures) for border in borders]
 
 
-def forest_figure(
-    rows: Sequence[MetricResult], labels: Sequence[str], neutral: float
-) -> canvas.Figure:
+def forest_figure(rows: Sequence[Measured], labels: Sequence[str], neutral: float) -> canvas.Figure:
     """Draw one row for each metric: value with interval, the reference's, what is a violation."""
     ends = _forest_ends(rows, neutral)
     drawn = canvas.layout(
@@ -157,7 +155,7 @@ def forest_figure(
             *(_beyond(row, at, ends) for at, row in enumerate(rows) if row.bound is not None),
         ],
     )  # fmt: skip
-    groups: dict[str, list[tuple[int, MetricResult]]] = {name: [] for name in _SIDES}
+    groups: dict[str, list[tuple[int, Measured]]] = {name: [] for name in _SIDES}
     for at, row in enumerate(rows):
         if canvas.finite(row.reference) is not None:
             groups["reference"].append((at, row))
@@ -166,7 +164,7 @@ def forest_figure(
     return {"data": sides, "layout": drawn}
 
 
-def _forest_ends(rows: Sequence[MetricResult], neutral: float) -> list[float]:
+def _forest_ends(rows: Sequence[Measured], neutral: float) -> list[float]:
     """Choose the axis: values and references; intervals and bounds up to twice as far.
 
     The bound of a ratio may lie hundreds of times as far away as every value.
@@ -180,7 +178,7 @@ def _forest_ends(rows: Sequence[MetricResult], neutral: float) -> list[float]:
     return [low - 0.06 * room, high + 0.06 * room]
 
 
-def _beyond(row: MetricResult, place: int, ends: Sequence[float]) -> canvas.Figure:
+def _beyond(row: Measured, place: int, ends: Sequence[float]) -> canvas.Figure:
     """Shade the side of a row's bound that is a violation; of the other side nothing is known."""
     assert row.bound is not None
     bound = min(max(row.bound, ends[0]), ends[1])
@@ -196,7 +194,7 @@ _SIDES = {
 
 
 def _side(
-    rows: Sequence[tuple[int, MetricResult]], name: str, ends: Sequence[float]
+    rows: Sequence[tuple[int, Measured]], name: str, ends: Sequence[float]
 ) -> list[canvas.Figure]:
     """Draw the reference's or the window's values, each in its lane of the row."""
     symbol, colour, size, lane, edge = _SIDES[name]
@@ -211,12 +209,12 @@ def _side(
     return [canvas.whiskers(_around(places), at, low, high, colour, is_across=True), marks]
 
 
-def _story(row: MetricResult) -> str:
+def _story(row: Measured) -> str:
     ends = f" ({number(row.low)} to {number(row.high)})" if row.low is not None else ""
     sides = f"reference {number(row.reference)}<br>window {number(row.value)}{ends}"
     return f"<b>{canvas.safe(row.key)}</b><br>{sides}"
 
 
-def _known(rows: Sequence[MetricResult], *names: str) -> list[float]:
+def _known(rows: Sequence[Measured], *names: str) -> list[float]:
     values = (canvas.finite(getattr(row, name)) for row in rows for name in names)
     return [value for value in values if value is not None]

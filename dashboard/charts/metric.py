@@ -11,7 +11,7 @@ from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, percent, plural, span
 from driftline.monitors.report.metric_words import title_of
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.run.series import LabelHistory, MetricHistory
 
 WINDOW_GROUND = "rgba(213,94,0,0.20)"
@@ -76,7 +76,7 @@ def _range(history: MetricHistory) -> list[float]:
     return [low - (0.06 if low < 0 or high > 0 else 0.01) * room, high + 0.06 * room]
 
 
-def _reference(line: MetricResult, key: str) -> list[canvas.Figure]:
+def _reference(line: Measured, key: str) -> list[canvas.Figure]:
     shapes: list[canvas.Figure] = []
     low, high = canvas.finite(line.reference_low), canvas.finite(line.reference_high)
     if low is not None and high is not None:

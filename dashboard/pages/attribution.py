@@ -10,7 +10,7 @@ from driftline.dashboard.pages import metric_list
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import plural
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.results.shown import feature_of, moves
 
 TITLE = "Rank then and now"
@@ -44,7 +44,7 @@ def attribution_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui
     return panels
 
 
-def _ranks(lines: Sequence[MetricResult], figure: str) -> ui.Cell:
+def _ranks(lines: Sequence[Measured], figure: str) -> ui.Cell:
     """Draw the ranks of one class's features, and name those that moved."""
     known = [(name, before, now) for name, before, now in moves(lines) if before is not None]
     far = [one for one in known if abs(one[2] - one[1]) >= FAR]

@@ -121,7 +121,7 @@ def _comparison(view: BaselineView) -> ui.Cell | None:
 def _shares(one: ColumnComparison) -> ui.Cell:
     found = one.result
     if found.set is None or found.share_low is None or found.share_high is None:
-        return ui.faint(found.note or "–")
+        return ui.faint(found.reason or "–")
     words = f"{percent(found.share_reference)} → {percent(found.share_window)} "
     words += f"(95%: {percent(found.share_low)} to {percent(found.share_high)})"
     shares = html.Span(words, className="number line")

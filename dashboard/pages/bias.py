@@ -12,9 +12,9 @@ from driftline.dashboard.charts.intervals import forest_figure
 from driftline.dashboard.pages import metric_list
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.views import KindView
-from driftline.dashboard.words import number, plural, reason
+from driftline.dashboard.words import number, plural
 from driftline.dashboard.words import sentence as full_sentence
-from driftline.monitors.results.metric import RATIOS, MetricResult, neutral_of
+from driftline.monitors.results.measured import RATIOS, Measured, neutral_of
 
 UNBOUNDED = ("TE", "GE", "KL", "DCA", "DCAcc", "DCR", "CI")
 """Metrics on scales of their own, or that measure no harm: in the table, not in the figure."""
@@ -40,13 +40,13 @@ def bias_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cell]:
 
 
 def _groups(
-    view: KindView, facets: Sequence[str], lines: Sequence[MetricResult], choose: metric_list.Choose
+    view: KindView, facets: Sequence[str], lines: Sequence[Measured], choose: metric_list.Choose
 ) -> html.Section:
     """Hold the reference's own bias apart from change, the first metrics of each group on top."""
     facet, names = lines[0].facet, ", ".join(FIRST)
     first = [one for name in FIRST for one in lines if one.name == name]
 
-    def result(one: MetricResult) -> ui.Cell:
+    def result(one: Measured) -> ui.Cell:
         look = "alarm-text" if one.violated else ""
         return html.Span(metric_list.result_words(one), className=look)
 
@@ -78,7 +78,7 @@ def _groups(
     return ui.panel(f"Groups of {facet}", parts, note=note, name="metrics")
 
 
-def _own_bias(one: MetricResult) -> str:
+def _own_bias(one: Measured) -> str:
     """Return whether the reference was biased already, by its own interval."""
     if one.reference is None:
         return "unknown"
@@ -90,7 +90,7 @@ def _own_bias(one: MetricResult) -> str:
     return f"{text}: no difference shown" if has_none else f"{text}: biased already"
 
 
-def _change(one: MetricResult) -> str:
+def _change(one: Measured) -> str:
     """Return how a window differs from the reference, and whether that is more than chance."""
     if one.value is None or one.reference is None:
         return "–"
@@ -103,14 +103,14 @@ def _change(one: MetricResult) -> str:
     return f"{change:+.3g}, " + ("intervals apart" if is_apart else "can't tell from chance")
 
 
-def sentence(line: MetricResult) -> str:
+def sentence(line: Measured) -> str:
     """Return in words what a difference in positive predictions, or their ratio, means for a group.
 
     DPPL is the others' share less the group's: above 0 the group gets fewer.
     """
     group = f"rows with {line.facet} = {line.facet_value}" if line.facet_value else line.facet
     if line.value is None or not math.isfinite(line.value):
-        return f"{group}: unknown{f': {reason(line.note)}' if line.note else ''}"
+        return f"{group}: unknown{f': {line.reason}' if line.reason else ''}"
     is_ratio, neutral = line.name in RATIOS, neutral_of(line.name)
     low, high = line.low, line.high
     if low is not None and high is not None and low <= neutral <= high:
@@ -126,14 +126,14 @@ def sentence(line: MetricResult) -> str:
     return f"{group} get {word} positive predictions than the others, by {size}{ends}"
 
 
-def _harm(line: MetricResult) -> float:
+def _harm(line: Measured) -> float:
     value = finite(line.value)
     if value is None:
         return -math.inf
     return 1 - value if line.name in RATIOS else value
 
 
-def forest_panel(metrics: Sequence[MetricResult]) -> html.Section:
+def forest_panel(metrics: Sequence[Measured]) -> html.Section:
     """Draw a row for each group and metric; ratios have an axis of their own."""
     by_name = ([one for one in metrics if one.name == name] for name in ("DPPL", "DI"))
     worded = sorted(next(filter(None, by_name), []), key=_harm, reverse=True)
@@ -166,7 +166,7 @@ def forest_panel(metrics: Sequence[MetricResult]) -> html.Section:
     return ui.panel("Groups against the others", parts, note=signs)
 
 
-def _figure(name: str, lines: Sequence[MetricResult], part: str = "") -> html.Figure:
+def _figure(name: str, lines: Sequence[Measured], part: str = "") -> html.Figure:
     labels = [f"{line.name}  {line.group}" for line in lines]
     broken = sum(line.violated for line in lines)
     words = "1 is parity" if name == "ratios" else "0 is parity, above 0 the group is worse off"

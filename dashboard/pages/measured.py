@@ -19,8 +19,8 @@ from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import WITHIN_BOUND, count, number, percent, plural, sentence, span
 from driftline.monitors.kind import kind_named, metric_spec
 from driftline.monitors.report.metric_words import title_of
-from driftline.monitors.results.metric import CANNOT_ESTIMATE
-from driftline.monitors.results.unjudged import unjudged_metrics, unjudged_sentence
+from driftline.monitors.results.measured import CANNOT_ESTIMATE
+from driftline.monitors.results.unjudged import unjudged, unjudged_sentence
 from driftline.monitors.rows import lost_label_counts
 
 PANELS = {"quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}
@@ -62,9 +62,9 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
     near = _within_bound(view)
     gravest = [one for one in view.found.gravest_first if one.words not in (run.cause or "")]
     causes = [run.cause, *(one.named for one in gravest[:CAUSES_SHOWN]), *near]
-    unjudged = unjudged_sentence(unjudged_metrics(view.found.metrics), "metric")
-    if unjudged and unjudged not in (run.cause or ""):
-        causes.append(f"{unjudged}.")  # It begins with a column's name.
+    lacks = unjudged_sentence(unjudged(view.found.metrics), "metric")
+    if lacks and lacks not in (run.cause or ""):
+        causes.append(f"{lacks}.")  # It begins with a column's name.
     labels: list[ui.Cell] = []
     if view.labels is not None and run.row_count:
         share = view.found.labelled_count / run.row_count

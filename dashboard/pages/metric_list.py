@@ -8,10 +8,10 @@ from dash import html
 
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.views import KindView
-from driftline.dashboard.words import WITHIN_BOUND, percent, plural, reason
+from driftline.dashboard.words import WITHIN_BOUND, percent, plural
 from driftline.monitors.kind import metric_spec
 from driftline.monitors.report.metric_words import title_of
-from driftline.monitors.results.metric import MetricResult, told_label
+from driftline.monitors.results.measured import Measured, told_label
 
 Choose = Callable[[Mapping[str, str | None]], str]
 """The address of the same page with something else chosen: a metric, a facet, a threshold."""
@@ -19,26 +19,25 @@ Choose = Callable[[Mapping[str, str | None]], str]
 SHOWN = 60
 
 
-def result_words(one: MetricResult) -> str:
+def result_words(one: Measured) -> str:
     """Return the status of a metric in a few words, with a sign."""
     if one.violated:
         return f"▲ violation ({one.severity})"
     if one.value is None or not one.judged:
-        why = one.note or one.unbounded
-        return f"– {reason(why)}" if why else "– shown, not judged"
+        return f"– {one.reason or 'shown, not judged'}"
     side = one.worse_within_bound
     words = f"◇ {side} {WITHIN_BOUND}" if side else "✓ within its bound"
-    return f"{words}; no interval: {one.unbounded}" if one.unbounded else words
+    return f"{words}; no interval: {one.reason}" if one.reason else words
 
 
-def label_of(one: MetricResult, view: KindView) -> str:
+def label_of(one: Measured, view: KindView) -> str:
     """Return a metric's label as people read it, among all of its window; "" for none."""
     found = view.found
     told = told_label(one.label, {other.label for other in found.metrics}, found.positive)
     return f"class {told}" if told.isdecimal() else told
 
 
-def metric_link(one: MetricResult, choose: Choose) -> html.A:
+def metric_link(one: Measured, choose: Choose) -> html.A:
     """Lead to a metric over time, under the name that people give it."""
     href = choose({"metric": one.key, "facet": one.facet or None})
     meaning = metric_spec(one.name).meaning or None
@@ -47,18 +46,18 @@ def metric_link(one: MetricResult, choose: Choose) -> html.A:
 
 
 def all_metrics(
-    view: KindView, metrics: Sequence[MetricResult], choose: Choose, *, is_open: bool = False
+    view: KindView, metrics: Sequence[Measured], choose: Choose, *, is_open: bool = False
 ) -> html.Details:
     """Offer metrics as a table and as a file, violations first; each leads to itself over time."""
     rows = view.run.row_count if view.run else None
     order = {None: 2, "ticket": 1, "page": 0}
     ranked = sorted(metrics, key=lambda one: (order.get(one.severity, 1), not one.judged))
 
-    def size(one: MetricResult) -> str:
+    def size(one: Measured) -> str:
         share = f" ({percent(one.count / rows)})" if rows else ""
         return f"{one.count:,}{share}" if one.count else "–"
 
-    def name(one: MetricResult) -> ui.Cell:
+    def name(one: Measured) -> ui.Cell:
         about = (ui.faint(words) for words in (one.group, label_of(one, view)) if words)
         return ui.stack(metric_link(one, choose), *about)
 
@@ -68,7 +67,7 @@ def all_metrics(
     return ui.numbers(label, columns, names=names, first=SHOWN, is_open=is_open)
 
 
-def metric_columns(metrics: Sequence[MetricResult]) -> dict[str, Iterable[float | str | None]]:
+def metric_columns(metrics: Sequence[Measured]) -> dict[str, Iterable[float | str | None]]:
     """Return the numbers of metrics, for their table and their file."""
     names = [(title_of(one.name), one.group, one.label) for one in metrics]
     return {

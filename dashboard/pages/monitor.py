@@ -17,7 +17,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.queries import views
 from driftline.monitors.report.metric_words import check_words
-from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
+from driftline.monitors.results.unjudged import unjudged, unjudged_sentence
 from driftline.monitors.run.stored_report import Feature
 
 BASELINE_FIT = "baseline_fit_check"
@@ -64,9 +64,9 @@ def verdict_of(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     segment = next(filter(None, segments), "")
     if segment not in view.cause:
         causes.append(["Where: ", html.B(segment)])
-    unjudged = unjudged_sentence(unjudged_columns(view.features))
-    if unjudged and unjudged not in view.cause:
-        causes.append(f"{unjudged[0].upper()}{unjudged[1:]}.")
+    lacks = unjudged_sentence(unjudged((), view.features))
+    if lacks and lacks not in view.cause:
+        causes.append(f"{lacks[0].upper()}{lacks[1:]}.")
     causes += _known_causes(view)
     return windows.verdict_panel(view, run, causes)
 
@@ -117,7 +117,7 @@ def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     """Show the status of the column in the window; its violations are next to its figure."""
     tone, words, one = "none", "Not judged: the window has no such column", view.feature
     if one is not None:
-        why = "" if one.judged else say.NOTES.get(one.note, one.note).removeprefix("not judged: ")
+        why = "" if one.judged and not one.state.is_unjudged else one.reason
         tone, words = ("none", f"Not judged: {why}") if why else ("ok", "No violations")
         if one.is_expected:
             words = "In violation, as expected"
@@ -219,7 +219,7 @@ def _change(feature: Feature) -> ui.Cell:
     if feature.violations:
         gravest = feature.violations[0]
         return html.Span(gravest.brief, className="set", title=gravest.words)
-    return ui.faint(say.NOTES.get(feature.note, feature.note))
+    return ui.faint(feature.reason)
 
 
 def _distance(feature: Feature) -> ui.Cell:

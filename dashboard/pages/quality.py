@@ -19,7 +19,7 @@ from driftline.dashboard.pages.windows import where_form
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import count, number, percent, plural, span
 from driftline.monitors.report.metric_words import title_of
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.root_cause.selection import where_text
 from driftline.monitors.run.series import ESTIMATED
 from driftline.monitors.run.stored_report import Confusion
@@ -73,7 +73,7 @@ def _tiles(view: KindView, choose: metric_list.Choose) -> html.Section:
     return ui.panel("Metrics", [tiles, listed], note=signs, name="metrics")
 
 
-def _tile(one: MetricResult, choose: metric_list.Choose) -> html.Div:
+def _tile(one: Measured, choose: metric_list.Choose) -> html.Div:
     tone = "alarm" if one.violated else "soft" if one.worse_within_bound else ""
     ends = f"{number(one.low)} to {number(one.high)}" if one.low is not None else "no interval"
     before = f"reference {number(one.reference)}"
@@ -90,7 +90,7 @@ def _tile(one: MetricResult, choose: metric_list.Choose) -> html.Div:
     return html.Div(parts, className=f"tile {tone}".strip())
 
 
-def _strip(one: MetricResult) -> html.Div:
+def _strip(one: Measured) -> html.Div:
     """Draw both intervals over each other on one axis, as parts of its width."""
     sides = {
         "window-bar": (one.value, one.low, one.high),

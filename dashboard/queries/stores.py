@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +26,7 @@ from driftline.dashboard.address import ALL, RANGE, Address
 from driftline.dashboard.queries import fleet, lookup, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.storage import TRAFFIC_S, TRAFFIC_SHOWN, Storage
-from driftline.dashboard.words import NOTES, plural
+from driftline.dashboard.words import plural
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
@@ -366,17 +365,14 @@ class Stores:
         reference = self.storage.reference_of(line, column)
         with read_connection(self.engine) as connection:
             drawn = column_histories(connection, line.runs, column, reference)
-            notes = unjudged_reasons(connection, line.runs, column)
+            reasons = unjudged_reasons(connection, line.runs, column)
         if view.run is None:
             return replace(view, column=column)
         if view.feature is None or view.feature.feature != column:
             if not drawn:
                 raise NotFoundError(f'no window of monitor "{name}" has a column "{column}"')
             view = replace(view, feature=None, comparison=None, rows=None)
-        reasons = Counter[str]()
-        for note, several in notes.items():
-            reasons[NOTES.get(note, note).removeprefix("not judged: ")] += several
-        if many := reasons.total():
+        if many := sum(reasons.values()):
             whole = plural(len(line.runs), "window")
             words = f"Not judged in {many} of {whole}, without a bound: "
             view = replace(view, notes=(*view.notes, f"{words}{', or '.join(reasons)}."))

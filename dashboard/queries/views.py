@@ -24,7 +24,7 @@ from driftline.alerts.notify.silences import SilenceRecord
 from driftline.capture.audit.report import Coverage
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.report.comparison import Comparison
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.results.violation import Violation
 from driftline.monitors.run.judged_windows import WindowRun as WindowRun
 from driftline.monitors.run.monitor_line import RANKS as RANKS
@@ -319,7 +319,7 @@ class KindView(WindowView):
     columns of answers and labels.
     """
 
-    chosen: MetricResult | None = None
+    chosen: Measured | None = None
     history: MetricHistory | None = None
     labels: LabelHistory | None = None
     estimates: tuple[MetricHistory, MetricHistory] | None = None

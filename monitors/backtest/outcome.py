@@ -9,10 +9,10 @@ from itertools import pairwise
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import INSUFFICIENT
 from driftline.monitors.results.violation import Violation
+from driftline.monitors.state import State
 
-# Of a window; the last, as `INSUFFICIENT`, is no pass.
+# Of a window; the last, as `State.INSUFFICIENT`, is no pass.
 ALARM, QUIET, UNDECIDABLE = "alarm", "quiet", "undecidable"
 
 
@@ -46,8 +46,8 @@ class Verdict:
         """Read a window's report."""
         state = ALARM if report.violations else QUIET
         if not report.decided:
-            is_few = any(one.reason == INSUFFICIENT for one in report.unjudged)
-            state = INSUFFICIENT if is_few else UNDECIDABLE
+            is_few = any(one.state == State.INSUFFICIENT for one in report.unjudged)
+            state = State.INSUFFICIENT if is_few else UNDECIDABLE
         unjudged = frozenset(one.name for one in report.unjudged)
         return cls(window, report.row_count, state, tuple(report.violations), unjudged)
 
@@ -122,7 +122,7 @@ class Backtest:
             "alarm_count": len(self.alarms),
             "episode_count": self.episode_count,
             "alarms_by_column": self.alarms_by_column,
-            "insufficient_count": states[INSUFFICIENT],
+            "insufficient_count": states[State.INSUFFICIENT],
             "undecidable_count": states[UNDECIDABLE],
             "undated_count": self.undated_count,
             "reference_dated": self.reference_dated,

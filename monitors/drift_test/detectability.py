@@ -1,4 +1,4 @@
-"""Which columns a span of windows can judge: the others are reported as undecidable, not as passed.
+"""Which columns a span of windows can judge: the others are reported, not passed.
 
 A column that varies from week to week as weather does, with a reference of few weeks, may lie
 wholly on one side of its median and still be within what the reference shows.
@@ -15,11 +15,6 @@ from driftline.monitors.drift_test.layout import Indices, Layout
 from driftline.monitors.drift_test.scan import SpanScan
 from driftline.monitors.drift_test.significance import MIN_ROWS
 
-UNDECIDABLE = "undecidable"
-UNDECIDABLE_GAPS = "undecidable_gaps"
-"""Of a column whose values are judged: no rise of its empty ones could be a violation."""
-BY_DAYS = "judged_by_days"
-"""Of a column that varies too much for the distance of a span, but whose days are judged in it."""
 REMEDY = "a longer reference, more rows in one check, or a distance with a limit of your own"
 COMPLETENESS_REMEDY = "a completeness of its own in constraints.json would judge them"
 # Of a column that is emptier than this in the reference a rise takes little away.

@@ -19,13 +19,7 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.times import EPOCH
 from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.detectability import (
-    REMEDY,
-    UNDECIDABLE,
-    testable,
-    testable_gaps,
-    too_few,
-)
+from driftline.monitors.drift_test.detectability import REMEDY, testable, testable_gaps, too_few
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.reference_model import PartedReferenceModel, ReferenceModel
 from driftline.monitors.drift_test.scan import Merged, SpanScan, merge_spans, scan_span
@@ -33,9 +27,9 @@ from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.spans import Span, spans_ending_with
 from driftline.monitors.drift_test.verdicts import strongest_verdicts, without_expired
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.state import State
 from driftline.stats.multiple_testing import alpha_per_test
 
-INSUFFICIENT = "insufficient_data"
 # Windows that are judged together: the longer, the smaller the change that is found.
 SCALES = (1, 4, 16, 64)
 FIRST = datetime.min.replace(tzinfo=UTC)
@@ -47,7 +41,7 @@ class DriftTestResult:
 
     # The shortest span that is a violation, else that with the largest ratio.
     drifts: Mapping[str, ColumnDrift]
-    notes: Mapping[str, str]  # Why there is no verdict, or what it is worth: `UNDECIDABLE`.
+    notes: Mapping[str, State]  # Why there is no verdict.
     alpha: float  # The p-value below which one column of a single window is a violation.
     # By column that could not be judged, what would help.
     remedies: Mapping[str, str] = field(default_factory=dict)
@@ -142,12 +136,12 @@ class DriftTest:
         standing = without_expired(layout, scans)
         drifts = strongest_verdicts(layout, standing, all_bounds=all_bounds)
         few = [name for name in self.references if name not in drifts]
-        notes = dict.fromkeys(few, INSUFFICIENT)
+        notes = dict.fromkeys(few, State.INSUFFICIENT)
         remedies = {name: too_few(self.references[name].row_count) for name in few}
         quiet = {name for name, one in drifts.items() if not one.drifted}
         values, gaps = self._testable(round(math.log2(max(window.row_count, 1))))
         beyond = [name for name in drifts if name in quiet - values]
-        notes |= dict.fromkeys(beyond, UNDECIDABLE)
+        notes |= dict.fromkeys(beyond, State.TOO_VARIABLE)
         remedies |= dict.fromkeys(beyond, REMEDY)
         return DriftTestResult(drifts, notes, self.alpha(), remedies, frozenset(quiet - gaps))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from scipy import special
@@ -14,10 +13,9 @@ from driftline.monitors.engine.jackknife import RowLaw, jackknife
 from driftline.monitors.engine.metric import NO_SUPPORT, TINY, Array, MetricSet
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.engine.tails import pearson_tail
+from driftline.monitors.state import State
 from driftline.stats.multiple_testing import holm_levels
 from driftline.stats.roots import first_beyond
-
-State = Literal["judged", "not_testable", "undefined", "shown"]
 
 # Normal quantile: a change this much beyond the bound is found in nine windows of ten.
 NINE_IN_TEN = 1.2816
@@ -48,8 +46,7 @@ class Tested:
     support
         Rows that the number rests on.
     state
-        "judged"; "not_testable": even answers without skill would be no violation; "undefined";
-        "shown": nobody asked for a judgement.
+        Whether it was judged; too variable: even answers without skill would be no violation.
     violated
         Whether it is beyond the bound, and the change matters.
     windows
@@ -220,10 +217,10 @@ def judge(
     tested = []
     for at, metric in enumerate(metrics.metrics):
         now, one_end, other_end, before, bound, least = map(float, metric.show(numbers[:, at]))
-        state: State = "undefined"
+        state = State.UNDEFINED
         if is_defined[at]:
-            state = "judged" if is_testable[at] else "not_testable"
-            state = state if metric.judged else "shown"
+            state = State.JUDGED if is_testable[at] else State.TOO_VARIABLE
+            state = state if metric.judged else State.SHOWN
         tested.append(
             Tested(
                 name=metric.name,
@@ -238,7 +235,7 @@ def judge(
                 state=state,
                 violated=bool(is_violated[at]) and metric.matters(now, before),
                 windows=windows,
-                needed=float(needed[at]) if state == "not_testable" else math.nan,
+                needed=float(needed[at]) if state == State.TOO_VARIABLE else math.nan,
             )
         )
     return tested

@@ -12,6 +12,7 @@ from driftline.baseline.times import EPOCH
 from driftline.monitors.engine.block_test import Tested, judge
 from driftline.monitors.engine.metric import NO_SUPPORT, Array
 from driftline.monitors.engine.reference import Reference
+from driftline.monitors.state import State
 
 SCALES = (1, 4, 16)  # Numbers of windows that are judged together.
 # A window with a smaller p-value looks changed: neither it nor the windows right before it are
@@ -117,7 +118,7 @@ def judged_spans(tested: Sequence[Tested]) -> tuple[int, ...]:
     judged = {
         one.windows
         for at, one in enumerate(tested)
-        if one.windows > 1 and one.state == "judged" and has_rows[at % len(has_rows)]
+        if one.windows > 1 and one.state == State.JUDGED and has_rows[at % len(has_rows)]
     }
     return tuple(sorted(judged))
 

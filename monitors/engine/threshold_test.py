@@ -15,6 +15,7 @@ from driftline.monitors.engine.jackknife import jackknife
 from driftline.monitors.engine.metric import TINY, Array, MetricSet
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.engine.tails import pearson_tail
+from driftline.monitors.state import State
 from driftline.stats.multiple_testing import holm_levels
 from driftline.stats.roots import first_beyond
 
@@ -121,7 +122,7 @@ def judge_thresholds(
                 findable=math.nan,
                 p_value=float(p[order]),
                 support=float(support[order]),
-                state="judged" if known and np.isfinite(end) else "undefined",
+                state=State.JUDGED if known and np.isfinite(end) else State.UNDEFINED,
                 violated=known and bool(p[order] < levels[order]),
                 windows=1,
             )

@@ -8,44 +8,34 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import ExpectedViolation
-from driftline.monitors.drift_test.detectability import BY_DAYS, UNDECIDABLE
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.engine.pooling import WindowSums
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
-from driftline.monitors.results.metric import (
-    INSUFFICIENT,
+from driftline.monitors.results.feature import DESCRIBED, FeatureResult, SegmentResult
+from driftline.monitors.results.measured import (
     UNCOVERED,
-    UNDEFINED,
     WITHHELD,
+    Measured,
     MetricPoint,
-    MetricResult,
     told_label,
 )
 from driftline.monitors.results.unjudged import (
-    DESCRIBED,
     Unjudged,
     main_help,
-    note_words,
-    unjudged_columns,
+    unjudged,
     unjudged_count_line,
-    unjudged_metrics,
     unjudged_sentence,
 )
-from driftline.monitors.results.violation import (
-    FeatureResult,
-    JsonValue,
-    SegmentResult,
-    Violation,
-    plural,
-)
+from driftline.monitors.results.violation import JsonValue, Violation, plural
 from driftline.monitors.rows import BatchMaker, WindowFacts
+from driftline.monitors.state import State
 
 RESULT_FORMAT = 1
 # The key of the details under which a command says what it comes to.
 EXIT_MESSAGE = "exit_message"
-# The reasons of a window that has no prediction, or no label, at all.
-LACKING = {f"{UNDEFINED}no_predictions", f"{UNDEFINED}no_labels"}
+# Why metrics of a window have no value that has no prediction, or no label, at all.
+LACKING = {"no_predictions", "no_labels"}
 # As report.json spells them, where that is not the field's name.
 SPELLED = {"fault_count": "decoder_fault_count"}
 
@@ -61,7 +51,7 @@ class CheckResult:
     row_count: int  # Rows that were judged.
     # One line for each column of the signature, of data quality.
     results: tuple[FeatureResult, ...] = ()
-    metrics: tuple[MetricResult, ...] = ()  # One line for each measured number, of the other kinds.
+    metrics: tuple[Measured, ...] = ()  # One line for each measured number, of the other kinds.
     statistics: Statistics | None = None  # The window's summaries, of data quality.
     # SageMaker's documents of the window by name, besides constraint_violations.json.
     files: Mapping[str, str] = field(default_factory=dict)
@@ -116,10 +106,10 @@ class CheckResult:
             return self._found_any
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
-            is_judged = any(metric.bound is not None for metric in self.metrics)
+            is_judged = any(metric.judged for metric in self.metrics)
             return self._found_any or is_judged or bool(self.spans)
         known = bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
-        lacks = {one.reason for one in self.unjudged} & {INSUFFICIENT, UNDECIDABLE}
+        lacks = {one.state for one in self.unjudged} & {State.INSUFFICIENT, State.TOO_VARIABLE}
         is_watched = not self.results or any(one.role not in DESCRIBED for one in self.results)
         return self._found_any or known or (is_watched and not lacks)
 
@@ -146,16 +136,14 @@ class CheckResult:
 
     @property
     def unjudged(self) -> tuple[Unjudged, ...]:
-        """Columns or metrics that could not be judged, with reason and remedy (docs/check.md)."""
-        return (*unjudged_metrics(self.metrics), *unjudged_columns(self.results))
+        """Columns or metrics that could not be judged, and why (docs/check.md)."""
+        return unjudged(self.metrics, self.results)
 
     @property
     def judged_columns(self) -> tuple[str, ...]:
         """Columns that matter whose values were compared with the reference's."""
         return tuple(
-            one.feature
-            for one in self.results
-            if (one.ratio is not None or one.note == BY_DAYS) and one.role not in DESCRIBED
+            one.feature for one in self.results if one.judged and one.role not in DESCRIBED
         )
 
     @property
@@ -226,21 +214,23 @@ class CheckResult:
     @property
     def _why_undecided(self) -> str:
         """The note that says why, else the numbers without a verdict, each with its reason."""
-        details, notes = self.details, list(dict.fromkeys(one.note for one in self.metrics))
+        details = self.details
         if details.get("rows_without_label") == self.row_count:
             why = str(details.get("estimate_note", ""))
             return "none of the rows has a label yet" + f"; {why}" * bool(why)
         has_none = details.get("labelled_rows") == 0
         causes = {
-            UNCOVERED: True, "weight_note": has_none,
-            "answers_note": has_none or bool(LACKING.intersection(notes)), "reference_note": True,
-        }  # fmt: skip
+            UNCOVERED: True,
+            "weight_note": has_none,
+            "answers_note": has_none or any(one.why in LACKING for one in self.metrics),
+            "reference_note": True,
+        }
         for key, is_cause in causes.items():
             if is_cause and key in details:
                 return str(details[key])
         if self.unjudged:
             return unjudged_sentence(self.unjudged, self._noun)
-        reasons = [note_words(note).removeprefix(UNDEFINED) for note in notes if note]
+        reasons = dict.fromkeys(one.reason for one in self.metrics if one.reason)
         return "; ".join(reasons) or "nothing to compare"
 
     @property
@@ -249,7 +239,7 @@ class CheckResult:
         return sum(bool(one.worse_within_bound) for one in self.metrics)
 
     @property
-    def shown_metrics(self) -> list[MetricResult]:
+    def shown_metrics(self) -> list[Measured]:
         """The metrics, with their displayed labels."""
         labels, positive = (
             {one.label for one in self.metrics},

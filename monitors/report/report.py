@@ -27,11 +27,8 @@ from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.datapoints import report_datapoints
 from driftline.monitors.report.ranking import chosen
 from driftline.monitors.report.report_html import html_document, report_html, title_of
-from driftline.monitors.results.violation import (
-    REPR_WIDTH,
-    FeatureResult,
-    Violation,
-)
+from driftline.monitors.results.feature import FeatureResult
+from driftline.monitors.results.violation import REPR_WIDTH, Violation
 from driftline.monitors.root_cause.export import contributing_batches, form_of, write_rows
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.rows import BatchMaker

@@ -18,7 +18,6 @@ from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, ViolatedFeature, violated_features
 from driftline.monitors.report.side_tables import side_tables
 from driftline.monitors.results.notes import notes_of
-from driftline.monitors.results.unjudged import note_words
 from driftline.monitors.results.violation import percent, plural
 
 if TYPE_CHECKING:
@@ -116,7 +115,6 @@ def _template() -> Any:  # noqa: ANN401 - the macros of a jinja2 template are it
         "count": lambda count: f"{count:,}" if count else "",
         "details": _details,
         "kind_lines": kind_lines,
-        "note": note_words,
         "notes": _notes,
         "number": lambda value: "" if value is None else number_words(value),
         "percent": lambda share: "" if share is None else percent(share),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from driftline.monitors.report.check_result import CheckResult
-from driftline.monitors.results.metric import told_label
+from driftline.monitors.results.measured import told_label
 from driftline.monitors.results.violation import JsonValue, percent
 
 # Keys of a rule that are said elsewhere in its line.
@@ -42,11 +42,11 @@ def _segments(report: CheckResult) -> SideTable:
             percent(one.share_of_rows),
             f"{one.violation_count:,}",
             "" if one.max_drift_ratio is None else f"{one.max_drift_ratio:.2f}",
-            one.note.replace("_", " "),
+            one.state.words,
         )
         for one in ordered
     )
-    titles = ("segment", "#rows", "#of all", "#violations", "#x bound", "note")
+    titles = ("segment", "#rows", "#of all", "#violations", "#x bound", "not judged")
     return SideTable("Segments", titles, rows, tuple(one.violation_count > 0 for one in ordered))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from driftline.monitors.kind import kind_named
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 
 
 def choose_metric(
-    metrics: Sequence[MetricResult], kind: str, asked: str | None, keep: str | None
-) -> MetricResult | None:
+    metrics: Sequence[Measured], kind: str, asked: str | None, keep: str | None
+) -> Measured | None:
     """Choose the metric to draw: requested, gravest violation, worse than before, or first."""
     by_key = {one.key: one for one in metrics}
     if asked is not None:
@@ -22,7 +22,7 @@ def choose_metric(
             return by_key[min(keys, key=len)]
     names = kind_named(kind).headline_metrics
 
-    def rank(one: MetricResult) -> tuple[int, int]:
+    def rank(one: Measured) -> tuple[int, int]:
         if one.violated:
             return (0, int(one.severity != "page"))
         place = names.index(one.name) if one.name in names else len(names)
@@ -31,13 +31,13 @@ def choose_metric(
     return min((one for one in metrics if one.value is not None), key=rank, default=None)
 
 
-def feature_of(line: MetricResult) -> str | None:
+def feature_of(line: Measured) -> str | None:
     """Name the feature whose attribution a metric is; None for a metric of all features."""
     name = line.name.removeprefix("share_")
     return name if name != line.name else None
 
 
-def moves(lines: Sequence[MetricResult]) -> list[tuple[str, int | None, int]]:
+def moves(lines: Sequence[Measured]) -> list[tuple[str, int | None, int]]:
     """Return each feature's rank in the reference (None: unknown) and window, ordered by that."""
     named = [(line, feature_of(line) or line.key) for line in lines]
     known = [(line.reference, name) for line, name in named if line.reference is not None]

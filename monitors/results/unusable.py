@@ -21,10 +21,10 @@ from scipy import special
 from driftline.baseline.answers import LARGEST
 from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.results.metric import (
+from driftline.monitors.results.measured import (
     IMPOSSIBLE,
     REPEATED,
-    MetricResult,
+    Measured,
 )
 from driftline.monitors.results.violation import JsonValue, Severity, Violation, percent, plural
 from driftline.stats.blocks import span_length
@@ -83,7 +83,7 @@ class Unusable:
 class JudgedUnusable:
     """The judgement of one of the counts."""
 
-    result: MetricResult
+    result: Measured
     violation: Violation | None
     evidence: float = 0.0  # In nats, as `share_blame` takes it.
 
@@ -118,7 +118,7 @@ def judge_equal(
     most = _most(equal, whole, before[1:], level)
     if (chance := most**rows) >= level:
         return []
-    result = MetricResult(
+    result = Measured(
         name=EQUAL, value=1.0, reference=equal / whole, bound=most, operator=OPERATOR,
         p_value=chance, count=rows, severity="page",
     )  # fmt: skip
@@ -195,7 +195,7 @@ def _judged(
             range(rows), True, key=lambda one: bool(special.bdtrc(one, rows, most) <= level)
         )
         bound, chance = at / rows, float(special.bdtrc(count - 1, rows, most))
-    result = MetricResult(
+    result = Measured(
         name=name, value=share, low=low, high=high, reference=usual if known else None, count=rows,
     )  # fmt: skip
     if share <= bound:
@@ -204,7 +204,9 @@ def _judged(
     words, left = _words(name, window)
     severity: Severity = "page" if share - usual >= TOLERANCE else "ticket"
     return _violated(
-        replace(result, bound=bound, operator=OPERATOR, severity=severity, p_value=chance),
+        replace(
+            result, bound=bound, operator=OPERATOR, severity=severity, p_value=chance,
+        ),
         f"{percent(share)} of {plural(rows, what)} {words}{compared}; {left}", count,
     )  # fmt: skip
 
@@ -241,7 +243,7 @@ def _most(before: int, known: int, blocks: Sequence[tuple[int, int]], level: flo
     return max([upper, *(count / rows for rows, count in blocks if rows >= MIN_ROWS)])
 
 
-def _violated(result: MetricResult, cause: str, count: int) -> JudgedUnusable:
+def _violated(result: Measured, cause: str, count: int) -> JudgedUnusable:
     description = f"Metric {result.name} with {result.value!r} was {OPERATOR} '{result.bound!r}'"
     assert result.value is not None and result.bound is not None and result.p_value is not None
     violation = Violation(

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Float, case, func, literal, se
 
 from driftline.alerts.metrics.identity import chunks
 from driftline.capture.windows.window import Window
-from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.run.stored_report import DISTANCE
+from driftline.monitors.state import UNJUDGED as UNJUDGED_STATES
 from driftline.monitors.tables import executions, results
 
 MAP_WINDOWS = 90
@@ -143,7 +143,7 @@ def _read(
     is_beyond = func.coalesce(ratio, 0.0) > 1.0
     shown = case(
         (table.is_violated & ~is_beyond, literal(math.inf, Float)),
-        (table.is_violated | table.note.not_in(REASONS), ratio),
+        (table.is_violated | table.state.not_in(UNJUDGED_STATES), ratio),
     )
     for some in chunks(newest_first, MAP_WINDOWS):
         if len(cells) > CELLS_READ:

@@ -44,7 +44,7 @@ from driftline.monitors.executions import (
 )
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import REPORT, Report
-from driftline.monitors.results.metric import ESTIMATED_ROWS
+from driftline.monitors.results.measured import ESTIMATED_ROWS
 from driftline.monitors.rules.reach import Reach
 from driftline.monitors.run.apply_annotations import expect_annotated
 from driftline.monitors.run.captured_window import evaluate_captured, nothing_to_judge

@@ -11,7 +11,7 @@ from driftline.errors import DriftlineError, UnavailableError, UndecidedError
 from driftline.monitors.definitions import definition_made_at
 from driftline.monitors.executions import EMPTY, FAILED, NO_LABELS
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import ESTIMATED_ROWS
+from driftline.monitors.results.measured import ESTIMATED_ROWS
 from driftline.monitors.run.captured_window import NO_DATA, nothing_to_judge
 from driftline.monitors.run.window_context import RunContext
 from driftline.monitors.tables import executions

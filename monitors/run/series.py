@@ -13,9 +13,10 @@ from sqlalchemy import Connection, func, select
 
 from driftline.baseline.column import ColumnProfile
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.run.judged_windows import WindowRun
 from driftline.monitors.run.stored_report import DISTANCE, MEAN, MISSING, StoredReport, read_report
+from driftline.monitors.state import State
 from driftline.monitors.tables import executions, reports, results
 
 ESTIMATED = "estimated_"
@@ -30,7 +31,7 @@ class MetricHistory:
     ending with its own, behind a value.
     """
 
-    metric: MetricResult
+    metric: Measured
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -68,7 +69,7 @@ class LabelHistory:
 
 
 def histories(
-    connection: Connection, runs: Sequence[WindowRun], metrics: Sequence[tuple[str, MetricResult]]
+    connection: Connection, runs: Sequence[WindowRun], metrics: Sequence[tuple[str, Measured]]
 ) -> list[MetricHistory]:
     """Read numbers over windows, each by its key, with the metric that it is one of."""
     table, place = results.c, {run.execution: at for at, run in enumerate(runs)}
@@ -95,17 +96,17 @@ def column_histories(
     ``profile`` is the reference's; the mean comes with the range of each window's values.
     """
     missing = None if profile is None else 1.0 - profile.completeness
-    mean = MetricResult("mean")
+    mean = Measured("mean")
     if profile is not None and profile.is_number and profile.moments.count:
         cells, counts, of = profile.cells, profile.cell_counts, profile.moments.mean
         span = cells.span(counts, 0.9) if cells and counts is not None else None
         low, high = span or (None, None)
-        mean = MetricResult("mean", reference=of, reference_low=low, reference_high=high)
+        mean = Measured("mean", reference=of, reference_low=low, reference_high=high)
     found = histories(
         connection, runs,
         [
-            (DISTANCE + column, MetricResult("distance")),
-            (MISSING + column, MetricResult("share missing", reference=missing)),
+            (DISTANCE + column, Measured("distance")),
+            (MISSING + column, Measured("share missing", reference=missing)),
             (MEAN + column, mean),
         ],
     )  # fmt: skip
@@ -115,13 +116,14 @@ def column_histories(
 def unjudged_reasons(
     connection: Connection, runs: Sequence[WindowRun], column: str
 ) -> Mapping[str, int]:
-    """Count the windows in which a column had no bound, by the reason."""
+    """Count the windows in which a column had no bound, by the reason in words."""
     table = results.c
-    query = select(table.note, func.count()).where(
+    query = select(table.state, func.count()).where(
         table.execution.in_([run.execution for run in runs]), table.key == DISTANCE + column,
-        table.bound.is_(None), table.note != "",
+        table.bound.is_(None), table.state != State.JUDGED,
     )  # fmt: skip
-    return dict(connection.execute(query.group_by(table.note)).all())
+    counted = connection.execute(query.group_by(table.state)).all()
+    return {State(state).words or "not compared": count for state, count in counted}
 
 
 def label_history(definition: MonitorDefinition, runs: Sequence[WindowRun]) -> LabelHistory | None:
@@ -134,7 +136,7 @@ def label_history(definition: MonitorDefinition, runs: Sequence[WindowRun]) -> L
 
 
 def estimates(
-    connection: Connection, runs: Sequence[WindowRun], chosen: MetricResult | None
+    connection: Connection, runs: Sequence[WindowRun], chosen: Measured | None
 ) -> tuple[MetricHistory, MetricHistory] | None:
     """Read the chosen metric, or the first that is estimated, by labels and without them."""
     table = results.c
@@ -148,8 +150,8 @@ def estimates(
         key=lambda key: (chosen is None or key != chosen.key, key),
     )
     for key in keys:
-        metric = chosen if chosen and chosen.key == key else MetricResult(key)
-        pair = [(key, metric), (ESTIMATED + key, MetricResult(ESTIMATED + key))]
+        metric = chosen if chosen and chosen.key == key else Measured(key)
+        pair = [(key, metric), (ESTIMATED + key, Measured(ESTIMATED + key))]
         by_labels, without = histories(connection, runs, pair)
         if np.isfinite(by_labels.value).any():
             return by_labels, without

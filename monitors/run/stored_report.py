@@ -21,26 +21,25 @@ from driftline.errors import NotFoundError
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.report.check_result import CheckResult
-from driftline.monitors.results.metric import NUMBERS, MetricResult
+from driftline.monitors.results.feature import DESCRIBED, FeatureResult
+from driftline.monitors.results.measured import NUMBERS, Measured
 from driftline.monitors.results.notes import notes_of
-from driftline.monitors.results.unjudged import DESCRIBED, REASONS
 from driftline.monitors.results.violation import (
     DRIFT_CHECK,
     Fault,
-    FeatureResult,
     Onset,
     Segment,
     SegmentChange,
     Violation,
 )
 from driftline.monitors.root_cause.selection import where_text
+from driftline.monitors.state import State
 from driftline.monitors.tables import reports, results
 from driftline.roles import Roles
 from driftline.stats.distances.units import UnitChange
 
 # Begin the keys of a column's numbers: the distance, the share of rows without a value, the mean.
 DISTANCE, MISSING, MEAN = "distance / ", "share missing / ", "mean / "
-ABSENT = "not in the data"
 # What capture counted, by the same name in the document.
 COUNTS = (
     "late_count", "unparsed_count", "labelled_count", "unfit_label_count", "disputed_label_count",
@@ -62,11 +61,6 @@ class Feature(FeatureResult):
     def hard(self) -> bool:
         """Whether one of its violations is for the pager."""
         return any(not one.is_ticket for one in self.violations)
-
-    @property
-    def judged(self) -> bool:
-        """Whether its distribution was compared, and could have been a violation."""
-        return self.distance is not None and self.note not in REASONS
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -140,7 +134,7 @@ class StoredReport:
     expected_violations: tuple[Violation, ...] = ()
     expected_by: tuple[int | None, ...] = ()
     features: tuple[FeatureResult, ...] = ()
-    metrics: tuple[MetricResult, ...] = ()
+    metrics: tuple[Measured, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -237,9 +231,9 @@ def store_report(
 
 def _numbers(report: CheckResult) -> Iterator[dict[str, object]]:
     for metric in report.metrics:
-        # Without its note, which may quote values of rows: an erasure keeps these numbers.
+        # Without its reason, which may quote values of rows: an erasure keeps these numbers.
         yield _number(
-            metric.key, metric.value, metric.low, metric.high, metric.bound,
+            metric.key, metric.value, metric.low, metric.high, metric.bound, metric.state,
             is_violated=metric.violated,
         )  # fmt: skip
     broken = {one.feature_name for one in report.violations}
@@ -249,10 +243,10 @@ def _numbers(report: CheckResult) -> Iterator[dict[str, object]]:
         if one.role in DESCRIBED and not is_violated:
             continue
         drift = _number(
-            DISTANCE + name, one.distance, None, None, one.bound, one.note, is_violated=is_violated
+            DISTANCE + name, one.distance, None, None, one.bound, one.state, is_violated=is_violated
         )
         yield drift | {"window_count": one.window_count}
-        if one.row_count and one.note != ABSENT:
+        if one.row_count and one.state != State.ABSENT:
             missing = one.missing_count / one.row_count
             yield _number(MISSING + name, missing, is_violated=is_violated)
         numbers = documented.get(name, {}).get("numerical_statistics")
@@ -267,11 +261,11 @@ def _numbers(report: CheckResult) -> Iterator[dict[str, object]]:
 
 def _number(
     key: str, value: float | None, low: float | None = None, high: float | None = None,
-    bound: float | None = None, note: str = "", *, is_violated: bool,
+    bound: float | None = None, state: State = State.SHOWN, *, is_violated: bool,
 ) -> dict[str, object]:  # fmt: skip
     return {
         "key": key, "value": value, "low": low, "high": high, "bound": bound,
-        "is_violated": is_violated, "note": note, "window_count": None,
+        "is_violated": is_violated, "state": state, "window_count": None,
     }  # fmt: skip
 
 
@@ -295,7 +289,7 @@ def read_report(connection: Connection, execution: str) -> StoredReport | None:
 def report_of(document: Mapping[str, Any]) -> StoredReport:
     """Read a report.json."""
     expected = document["expected_violations"]
-    features = [{**one} for one in document["features"]]
+    features = [{**one, "state": State(one["state"])} for one in document["features"]]
     for one in features:
         del one["ratio"]
     return StoredReport(
@@ -310,11 +304,11 @@ def report_of(document: Mapping[str, Any]) -> StoredReport:
     )
 
 
-def _metric(found: Mapping[str, Any]) -> MetricResult:
+def _metric(found: Mapping[str, Any]) -> Measured:
     known = {name: value for name, value in found.items() if name != "violated"}
     # Infinite ones are written as text.
     known |= {name: float(known[name]) for name in NUMBERS if known[name] is not None}
-    return MetricResult(**known)
+    return Measured(**(known | {"state": State(found["state"])}))
 
 
 def _violation(found: Mapping[str, Any]) -> Violation:

@@ -36,6 +36,7 @@ from driftline.monitors.kinds.bias.report import (
 )
 from driftline.monitors.kinds.bias.window import count_window
 from driftline.monitors.report.report import Report
+from driftline.monitors.state import State
 
 # Why CDDL and CDDPL, which the document limits, are not measured.
 NO_STRATA = "it needs a group column"
@@ -119,7 +120,7 @@ def _finding(
     shown = WindowGroup(window.counts, measured)
     result, value = shown_result(group, name, shown, required), measured[name].value
     if value is None and required is not None:  # Told as not computed, for it is to be held to.
-        result = replace(result, operator="GreaterThanThreshold")
+        result = replace(result, state=State.UNDEFINED)
     if value is None or required is None:
         return Finding(result, at)
     allowed = abs(required)

@@ -24,7 +24,8 @@ from driftline.monitors.kinds.data_quality.findings import rows_behind, violatio
 from driftline.monitors.kinds.data_quality.window_reading import OTHER_COLUMNS
 from driftline.monitors.report.comparison import lay_beside
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import Draft, FeatureResult, Violation
+from driftline.monitors.results.feature import FeatureResult, column_state
+from driftline.monitors.results.violation import Draft, Violation
 from driftline.monitors.root_cause.contributors import (
     ContributingRows,
     Target,
@@ -201,6 +202,8 @@ def _result(
     fitting = present
     if is_there and feature is not None and feature.inferred_type != "Unknown":
         fitting = observed.kinds.matching(name, feature.inferred_type)
+    note = verdict.notes.get(name, "" if feature is not None else "not in the constraints")
+    state, why = column_state(note)
     return FeatureResult(
         feature=name,
         type=observed.kinds.kind(name) if is_there else feature.inferred_type if feature else "",
@@ -215,5 +218,6 @@ def _result(
         share_reference=distance.share_reference if distance else None,
         share_window=distance.share_window if distance else None,
         share_of_blame=contribution.get(name, 0.0),
-        note=verdict.notes.get(name, "" if feature is not None else "not in the constraints"),
+        state=state,
+        why=why,
     )

@@ -14,6 +14,7 @@ from driftline.monitors.kinds.data_quality.checks import mismatch_draft, value_t
 from driftline.monitors.kinds.data_quality.judgement import EXTRA_COLUMNS
 from driftline.monitors.results.violation import DRIFT_CHECK, MISSING_COLUMNS, Draft, percent
 from driftline.monitors.sagemaker.distances import Distance, measure
+from driftline.monitors.state import State
 
 NOT_COMPARED = "no_distribution"
 
@@ -60,13 +61,13 @@ def judge(
     for feature in constraints.features:
         name = feature.name
         if name not in observed.kinds.counts:
-            verdict.notes[name] = "not in the data"
+            verdict.notes[name] = State.ABSENT
             continue
         config = constraints.config(name)
         failed = _type_draft(feature, config, observed)
         note = (unjudged or {}).get(name, "")
         if not note and name not in known:
-            note = "no_reference"
+            note = State.NO_REFERENCE
         if not note and not config.perform_comparison:
             note = "comparison_disabled"
         if not note and failed is not None:

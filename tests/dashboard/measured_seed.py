@@ -27,11 +27,12 @@ from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricPoint, MetricResult
+from driftline.monitors.results.measured import Measured, MetricPoint
 from driftline.monitors.results.violation import Violation
 from driftline.monitors.rows import WindowFacts
 from driftline.monitors.run.captured_window import NO_LABELS
 from driftline.monitors.run.stored_report import store_report
+from driftline.monitors.state import State
 from driftline.monitors.tables import executions
 from tests.dashboard.seed import Seeded, keep_up, make_engine
 from tests.servers.answering import served
@@ -88,49 +89,49 @@ def seed_measured(folder: Path) -> Seeded:
     return seeded
 
 
-def quality_metrics(week: int) -> tuple[MetricResult, ...]:
+def quality_metrics(week: int) -> tuple[Measured, ...]:
     """Return a binary model's numbers: the ranking holds, the calibration goes in week 10."""
     sway = 0.012 * np.sin(week)
     lost = week >= 10
     skill = -0.04 if lost else 0.06
     return (
-        MetricResult(
+        Measured(
             "auc", 0.69 + sway, 0.67 + sway, 0.71 + sway, 0.69, 0.68, 0.70, 0.65,
             "LessThanThreshold", 0.4, 6_000,
         ),
-        MetricResult(
+        Measured(
             "brier_skill", skill + sway, skill + sway - 0.02, skill + sway + 0.02, 0.08, 0.07, 0.09,
             0.01, "LessThanThreshold", 1e-7 if lost else 0.3, 6_000,
             severity="page" if lost else None,
         ),
         # Estimates do not see that the calibration went.
-        MetricResult("estimated_auc", 0.70 + sway, 0.68 + sway, 0.72 + sway, count=6_000),
-        MetricResult("accuracy", 0.78, 0.77, 0.79, 0.79, 0.785, 0.795, count=6_000),
-        MetricResult("precision", None, reference=0.55, note="undefined: no_predicted_positives"),
-        MetricResult("log_loss", float("inf"), reference=0.5, count=6_000),
+        Measured("estimated_auc", 0.70 + sway, 0.68 + sway, 0.72 + sway, count=6_000),
+        Measured("accuracy", 0.78, 0.77, 0.79, 0.79, 0.785, 0.795, count=6_000),
+        Measured("precision", None, reference=0.55, why="no_predicted_positives"),
+        Measured("log_loss", float("inf"), reference=0.5, count=6_000),
     )  # fmt: skip
 
 
-def bias_metrics(week: int) -> tuple[MetricResult, ...]:
+def bias_metrics(week: int) -> tuple[Measured, ...]:
     """Return three groups' numbers: the one with the hostile name is worse off from week 12 on."""
     worse = 0.09 if week >= 12 else 0.01
-    found: list[MetricResult] = []
+    found: list[Measured] = []
     for group, gap in ((HOSTILE, worse), ("EWR", -0.03), ("LGA", 0.0)):
         broken = "ticket" if gap > 0.05 else None
         shared = {"facet": "origin", "facet_value": group, "count": 2_000}
         found += [
-            MetricResult(
+            Measured(
                 "DPPL", gap, gap - 0.02, gap + 0.02, 0.0, -0.01, 0.01, 0.05,
                 "GreaterThanThreshold", 0.2, severity=broken, **shared,
             ),
-            MetricResult("DI", 1 - 3 * gap, 0.9 - 3 * gap, 1.1 - 3 * gap, 1.0, **shared),
-            MetricResult("RD", None, note="insufficient_data", **shared),
-            MetricResult("TE", 40.0, 10.0, 90.0, 38.0, **shared),
+            Measured("DI", 1 - 3 * gap, 0.9 - 3 * gap, 1.1 - 3 * gap, 1.0, **shared),
+            Measured("RD", None, state=State.INSUFFICIENT, **shared),
+            Measured("TE", 40.0, 10.0, 90.0, 38.0, **shared),
         ]  # fmt: skip
     return tuple(found)
 
 
-def attribution_metrics(week: int) -> tuple[MetricResult, ...]:
+def attribution_metrics(week: int) -> tuple[Measured, ...]:
     """Return the shares of nine features: in week 14 the second falls to the last place."""
     reference = np.array([0.3, 0.2, 0.14, 0.1, 0.09, 0.07, 0.05, 0.03, 0.02])
     window = reference.copy()
@@ -138,14 +139,14 @@ def attribution_metrics(week: int) -> tuple[MetricResult, ...]:
         window[1], window[8] = 0.01, 0.21
     ndcg = 0.91 if week >= 14 else 0.995
     shares = [
-        MetricResult(
+        Measured(
             f"share_{name}", now, now * 0.9, now * 1.1, before, before * 0.95, before * 1.05,
             before * 1.5, "GreaterThanThreshold", 0.5, 900, label="label0",
             severity="ticket" if now > before * 1.5 else None,
         )
         for name, now, before in zip(FEATURES, window.tolist(), reference.tolist(), strict=True)
     ]  # fmt: skip
-    order = MetricResult(
+    order = Measured(
         "ndcg", ndcg, ndcg - 0.01, min(1.0, ndcg + 0.01), 1.0, bound=0.95,
         operator="LessThanThreshold", p_value=0.01, count=900, label="label0",
         severity="ticket" if ndcg < 0.95 else None,
@@ -224,7 +225,7 @@ def _report(kind: str, window: Window, week: int) -> Report:
     )
 
 
-def _violation(one: MetricResult) -> Violation:
+def _violation(one: Measured) -> Violation:
     words = f"{one.value:.3g} where the reference has {one.reference:.3g}"
     return Violation(
         feature_name=one.facet or one.name,
@@ -235,7 +236,7 @@ def _violation(one: MetricResult) -> Violation:
     )
 
 
-def _points(kind: str, found: Sequence[MetricResult]) -> Iterator[MetricPoint]:
+def _points(kind: str, found: Sequence[Measured]) -> Iterator[MetricPoint]:
     for one in found:
         if one.value is None:
             continue

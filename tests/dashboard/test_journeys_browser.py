@@ -209,7 +209,7 @@ def judged(connection, definition, start, ratios=()):
     columns = [
         {
             "execution": row["id"], "key": f"distance / {name}", "value": float(ratio),
-            "bound": 1.0, "is_violated": False, "note": "",
+            "bound": 1.0, "is_violated": False, "state": "judged",
         }
         for name, ratio in zip(NAMES, ratios, strict=False)
     ]  # fmt: skip

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
+from driftline.monitors.state import State
 
 # What XML 1.0 cannot hold.
 _FOREIGN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -41,10 +42,13 @@ def _suite(root: Element, report: Report) -> None:
     names = [one.feature for one in report.results]
     names += [one.shown for one in report.metrics if not one.violated]
     broken = {one.feature: one for one in violated_features(report.violations)}
-    skipped = {one.feature: one.note for one in report.results if one.note}
-    skipped |= {one.shown: one.note for one in report.metrics if one.note and not one.violated}
-    # With what would help, such as how many more rows.
-    skipped |= {one.name: f"{one.reason}: {one.remedy}" for one in report.unjudged if one.remedy}
+    judged = [(one.feature, one.state, one.why) for one in report.results]
+    judged += [(one.shown, one.state, one.why) for one in report.metrics]
+    skipped = {
+        name: ": ".join(filter(None, (state, why)))
+        for name, state, why in judged
+        if state not in (State.JUDGED, State.BY_DAYS, State.SHOWN) or (state == State.SHOWN and why)
+    }
     suite = _add(root, "testsuite", name=f"driftline {report.kind}")
     properties = _add(suite, "properties")
     headline = report.headline if report.decided else report.summary

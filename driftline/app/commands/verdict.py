@@ -14,9 +14,8 @@ from driftline.monitors.report.ranking import similar_features, violated_feature
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.reports import Reports
 from driftline.monitors.report.side_tables import side_tables
-from driftline.monitors.results.metric import UNBOUNDED, MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.results.notes import notes_of
-from driftline.monitors.results.unjudged import note_words
 
 FILES = {"html": "report.html", "junit": "junit.xml"}
 FORMATS = ("text", "json", *FILES)
@@ -141,15 +140,12 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.1%}"
 
 
-def _metrics(metrics: Sequence[MetricResult]) -> Iterator[str | Table]:
+def _metrics(metrics: Sequence[Measured]) -> Iterator[str | Table]:
     rows = []
     for one in sorted(metrics, key=lambda one: (not one.violated, one.bound is None)):
-        interval = "none" if one.unbounded else ""
-        if one.low is not None and one.high is not None:
-            interval = f"{one.low:.3g}…{one.high:.3g}"
+        interval = f"{one.low:.3g}…{one.high:.3g}" if one.has_interval else ""
         numbers = (one.value, one.reference, one.bound)
         now, reference, bound = ("" if number is None else f"{number:.3g}" for number in numbers)
-        note = note_words(one.note) or one.unbounded.removeprefix(UNBOUNDED)
         name = f"{one.group or one.label} {one.name}".strip()
-        rows.append((name, now, interval, reference, bound, note))
+        rows.append((name, now, interval, reference, bound, one.reason))
     yield from _rows(("metric", "now", "95% interval", "reference", "bound", "note"), rows)

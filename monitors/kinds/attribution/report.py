@@ -21,13 +21,7 @@ from driftline.monitors.kinds.attribution.metrics import LEVEL, NDCG_LIMIT, ndcg
 from driftline.monitors.kinds.attribution.sums import Importance
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import (
-    INSUFFICIENT,
-    TOO_VARIABLE,
-    UNDEFINED,
-    MetricPoint,
-    MetricResult,
-)
+from driftline.monitors.results.measured import Measured, MetricPoint
 from driftline.monitors.results.violation import (
     JsonValue,
     Violation,
@@ -35,13 +29,14 @@ from driftline.monitors.results.violation import (
     plural,
     share_blame,
 )
+from driftline.monitors.state import State
 
 METHOD = "KernelShap"
 LONGEST_NAME = 255
-ALL_ZERO = f"{UNDEFINED}all attributions are zero"
-REFERENCE_ZERO = f"{UNDEFINED}the reference is all zero"
+ALL_ZERO = "all attributions are zero"
+REFERENCE_ZERO = "the reference is all zero"
 OTHER_LEVEL = "incomparable: another model, or another unit"
-NOT_TESTABLE = f"{TOO_VARIABLE}more rows, or a longer reference, would do"
+NOT_TESTABLE = "more rows, or a longer reference, would do"
 CHECK = "feature_attribution_drift_check"
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 # Rows of a window that are explained one by one, and features of each.
@@ -114,7 +109,7 @@ def attribution_report(
     """Report a window; outputs that were not tested have SageMaker's limit of NDCG alone."""
     compat = context.compat
     found: list[Found] = []
-    metrics: list[MetricResult] = []
+    metrics: list[Measured] = []
     for output in outputs:
         order = _order(output, compat=compat)
         metrics += [order, *_numbers(output)]
@@ -138,19 +133,20 @@ def attribution_report(
     )
 
 
-def _order(output: Output, *, compat: bool) -> MetricResult:
+def _order(output: Output, *, compat: bool) -> Measured:
     """Return the NDCG: judged by SageMaker's limit where nothing else is."""
     score, reference, window = _score(output), output.reference, output.window
-    note = INSUFFICIENT * output.is_few
+    state, why = State.INSUFFICIENT if output.is_few else State.JUDGED, ""
     if compat and math.isnan(score) and len(reference.features) > 1:
         score = 0.0  # As ``ndcg_score`` has it of a reference that is all zero.
     if math.isnan(score):
-        alone = len(reference.features) == 1
-        note = note or (f"{UNDEFINED}one feature" if alone else REFERENCE_ZERO)
+        why = "one feature" if len(reference.features) == 1 else REFERENCE_ZERO
     elif window.total <= 0 and not compat:
-        note, score = note or ALL_ZERO, math.nan
-    is_judged = not note and not output.spans
-    return MetricResult(
+        why, score = ALL_ZERO, math.nan
+    if state == State.JUDGED and (why or output.spans):
+        state = State.SHOWN
+    is_judged = state == State.JUDGED
+    return Measured(
         name="ndcg",
         value=None if math.isnan(score) else score,
         reference=1.0,
@@ -159,7 +155,8 @@ def _order(output: Output, *, compat: bool) -> MetricResult:
         count=window.count,
         label=output.label,
         severity="ticket" if is_judged and score < NDCG_LIMIT else None,
-        note=note,
+        state=state,
+        why=why,
     )
 
 
@@ -167,7 +164,7 @@ def _score(output: Output) -> float:
     return ndcg(output.reference.mean, output.window.mean)
 
 
-def _numbers(output: Output) -> Iterator[MetricResult]:
+def _numbers(output: Output) -> Iterator[Measured]:
     """Yield the shares and the level, with the engine's verdicts where they were tested."""
     reference, window = output.reference, output.window
     alone = {one.name: one for one in (output.spans[0] if output.spans else ())}
@@ -175,17 +172,18 @@ def _numbers(output: Output) -> Iterator[MetricResult]:
     values = [*window.shares.tolist(), window.total]
     for at, (name, value) in enumerate(zip(names, values, strict=True)):
         tested, is_level = alone.get(name), name == LEVEL
-        note = INSUFFICIENT * output.is_few or OTHER_LEVEL * (is_level and tested is None)
-        result = MetricResult(
-            name=name, value=value, count=window.count, label=output.label, note=note,
+        result = Measured(
+            name=name, value=value, count=window.count, label=output.label,
+            state=State.INSUFFICIENT if output.is_few else State.SHOWN,
+            why=OTHER_LEVEL if is_level and tested is None and not output.is_few else "",
             reference=reference.total if is_level else float(reference.shares[at]),
         )  # fmt: skip
         yield result if tested is None else _verdict(output, result, tested, output.limits[at])
 
 
 def _verdict(
-    output: Output, result: MetricResult, tested: Tested, limits: tuple[float, float]
-) -> MetricResult:
+    output: Output, result: Measured, tested: Tested, limits: tuple[float, float]
+) -> Measured:
     low, high, least, most = (
         None if math.isnan(end) else end for end in (tested.low, tested.high, *limits)
     )
@@ -194,15 +192,14 @@ def _verdict(
     if not is_level and not 0.0 < bound < 1.0:  # It can change in the other way only.
         bound = 2.0 * tested.reference - bound
     is_bound = math.isfinite(bound) and (is_level or 0.0 < bound < 1.0)
-    note = result.note
+    if result.state == State.INSUFFICIENT:
+        return result
     if output.reference.total <= 0:
-        note = note or REFERENCE_ZERO
-    elif tested.state == "undefined":
-        note = note or ALL_ZERO
-    elif tested.state != "judged" or not is_bound:
-        note = note or NOT_TESTABLE
-    if note:
-        return replace(result, note=note, operator=ABOVE)
+        return replace(result, state=State.UNDEFINED, why=REFERENCE_ZERO)
+    if tested.state == State.UNDEFINED:
+        return replace(result, state=State.UNDEFINED, why=ALL_ZERO)
+    if tested.state != State.JUDGED or not is_bound:
+        return replace(result, state=State.TOO_VARIABLE, why=NOT_TESTABLE)
     return replace(
         result,
         bound=bound,
@@ -269,7 +266,7 @@ def _rows_behind(rows: Attributions, output: Output) -> list[JsonValue]:
     return found
 
 
-def _of_order(output: Output, prefix: str, order: MetricResult) -> Iterator[Found]:
+def _of_order(output: Output, prefix: str, order: Measured) -> Iterator[Found]:
     if order.severity is None or order.value is None:
         return
     cause = (

@@ -18,7 +18,7 @@ from typing import Any
 from driftline.errors import InputError
 from driftline.monitors.kinds.bias.groups import Group, group_of_text, label_of_text
 from driftline.monitors.kinds.bias.metrics import POST_TRAINING, PRE_TRAINING, GroupMetric
-from driftline.monitors.results.metric import finite
+from driftline.monitors.results.measured import finite
 
 PRE, POST = "pre_training_bias_metrics", "post_training_bias_metrics"
 STAGES: Mapping[str, Mapping[str, str]] = {POST: POST_TRAINING, PRE: PRE_TRAINING}

@@ -58,7 +58,7 @@ from driftline.monitors.kinds.bias.sums import (
 )
 from driftline.monitors.kinds.bias.window import CountedWindow, count_window
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import WITHHELD
+from driftline.monitors.results.measured import WITHHELD
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
     judge_equal,

@@ -25,22 +25,15 @@ from driftline.monitors.kinds.bias.metrics import (
 )
 from driftline.monitors.kinds.bias.reference import BiasReference
 from driftline.monitors.kinds.bias.sums import NAMES, QUADRATIC, TOLERANCE, Place
-from driftline.monitors.results.metric import (
-    RATIOS,
-    REFERENCE_LACKS,
-    TOO_VARIABLE,
-    UNDEFINED,
-    UNFAIR_LABELS,
-    MetricResult,
-    neutral_of,
-)
+from driftline.monitors.results.measured import RATIOS, REFERENCE_LACKS, Measured, neutral_of
 from driftline.monitors.results.violation import Severity
+from driftline.monitors.state import State
 
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 # Even a group in which nobody, or everybody, is positive would be no violation.
-NOT_TESTABLE = f"{TOO_VARIABLE}a longer window or reference would do"
+NOT_TESTABLE = "a longer window or reference would do"
 # Of a ratio without a denominator: the difference beside it is judged.
-OTHERS_HAVE_NONE = f"{UNDEFINED}no other row is positive"
+OTHERS_HAVE_NONE = "no other row is positive"
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,7 @@ class WindowGroup:
 class Finding:
     """One metric of one group."""
 
-    result: MetricResult
+    result: Measured
     group: int  # Index of the group in the plan.
     is_limit: bool = False  # Whether the reference is a limit that somebody set.
     windows: int = 1  # Over how many windows it is found.
@@ -89,7 +82,7 @@ def find(
         if one.violated and (at, name) not in known and not is_unfair(window[at], name):
             known.add((at, name))
             group = reference.plan.groups[at]
-            result = MetricResult(
+            result = Measured(
                 name=name, value=one.value, low=one.low, high=one.high, reference=one.reference,
                 count=int(one.support), facet=group.facet.name, facet_value=group.text,
             )  # fmt: skip
@@ -113,7 +106,7 @@ def withhold(
             withheld += [result.shown] * result.violated
             result = replace(
                 result, bound=None, operator="", p_value=None, severity=None,
-                note=f"{UNFAIR_LABELS}{unfair}",
+                state=State.UNFAIR_LABELS, why=unfair,
             )  # fmt: skip
         found.append(replace(one, result=result))
     return found, withheld
@@ -147,7 +140,7 @@ def limit_tests(
     return {
         place: one
         for place, one in zip(thresholds, tested, strict=True)
-        if one.state == "judged" and _is_reachable(one)
+        if one.state == State.JUDGED and _is_reachable(one)
     }
 
 
@@ -159,20 +152,18 @@ def _is_reachable(one: Tested) -> bool:
     return not is_share or abs(one.bound) < 1.0
 
 
-def shown_result(
-    group: Group, name: str, window: WindowGroup, reference: float | None
-) -> MetricResult:
+def shown_result(group: Group, name: str, window: WindowGroup, reference: float | None) -> Measured:
     """Return a metric as measured, without a verdict."""
     measured = window.measured[name]
     low, high, least, most = (
         None if math.isnan(end) else end for end in window.limits.get(name, (math.nan,) * 4)
     )
-    return MetricResult(
+    return Measured(
         name=name, value=measured.value, low=low, high=high, reference=reference,
         reference_low=least, reference_high=most,
         count=int(sum(needed_rows(name, side) for side in sides_of(window.pair))),
         facet=group.facet.name, facet_value=group.text,
-        note="" if measured.value is not None else f"{UNDEFINED}{measured.reason}",
+        why="" if measured.value is not None else measured.reason,
     )  # fmt: skip
 
 
@@ -189,15 +180,14 @@ def _finding(
     if is_limit:
         result = replace(result, reference_low=None, reference_high=None)
         severity = "page" if reference.plan.reference else "ticket"
-    # With a side, one without a verdict counts as not judged: nobody is to take it for a pass.
     value = result.value
     if value is None:
-        result = replace(result, operator=ABOVE)
+        result = replace(result, state=State.UNDEFINED)
     elif required is None:
         lack = usual.reason.removeprefix("no_").replace("_", " ") or "value of it"
-        result = replace(result, note=f"{REFERENCE_LACKS}{lack}", operator=ABOVE)
+        result = replace(result, state=State.UNDEFINED, why=f"{REFERENCE_LACKS}{lack}")
     elif math.isinf(value) and name in NAMES:
-        result = replace(result, note=OTHERS_HAVE_NONE, operator=ABOVE)
+        result = replace(result, state=State.UNDEFINED, why=OTHERS_HAVE_NONE)
     elif limit is not None and name not in NAMES:
         # Nothing tells how much it varies: Clarify's rule holds.
         side, edge = _edge(name, value, limit)
@@ -206,8 +196,8 @@ def _finding(
             result, bound=edge, operator=ABOVE if side > 0 else BELOW,
             severity=severity if is_beyond else None,
         )  # fmt: skip
-    elif tested is None or tested.state != "judged":
-        result = replace(result, note=NOT_TESTABLE)
+    elif tested is None or tested.state != State.JUDGED:
+        result = replace(result, state=State.TOO_VARIABLE, why=NOT_TESTABLE)
     else:
         result = _judged(result, tested, severity)
     return Finding(result, at, is_limit)
@@ -221,7 +211,7 @@ def _edge(name: str, value: float, limit: float) -> tuple[int, float]:
     return side, max(ends) if side > 0 else min(ends)
 
 
-def _judged(result: MetricResult, tested: Tested, severity: Severity = "ticket") -> MetricResult:
+def _judged(result: Measured, tested: Tested, severity: Severity = "ticket") -> Measured:
     """Take the engine's verdict."""
     assert result.reference is not None
     return replace(

@@ -13,7 +13,7 @@ from driftline.baseline.positive import positive_note
 from driftline.monitors.kinds.bias.counts import BETWEEN
 from driftline.monitors.kinds.bias.documents import CHECK, POST, PRE, analysis, violation_fields
 from driftline.monitors.kinds.bias.groups import Group
-from driftline.monitors.kinds.bias.judgement import ABOVE, Finding
+from driftline.monitors.kinds.bias.judgement import Finding
 from driftline.monitors.kinds.bias.kind import NAMESPACE
 from driftline.monitors.kinds.bias.metrics import (
     MISSING,
@@ -28,17 +28,18 @@ from driftline.monitors.kinds.bias.metrics import (
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.monitors.kinds.bias.window import CountedWindow
 from driftline.monitors.report.datapoints import UNQUOTED
-from driftline.monitors.results.metric import (
+from driftline.monitors.results.measured import (
     REFERENCE_LACKS,
     UNCOVERED,
+    Measured,
     MetricPoint,
-    MetricResult,
     neutral_of,
 )
 from driftline.monitors.results.unusable import JudgedUnusable
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.contributors import Target, find_contributing_rows
 from driftline.monitors.rows import BatchMaker
+from driftline.monitors.state import State
 from driftline.roles import JOINT, Facet
 
 BY_DOCUMENT = (
@@ -98,7 +99,7 @@ def details_of(plan: Plan, window: CountedWindow, pairs: Sequence[Counts]) -> di
     }
 
 
-def new_groups(plan: Plan, window: CountedWindow) -> list[MetricResult]:
+def new_groups(plan: Plan, window: CountedWindow) -> list[Measured]:
     """Return groups that the reference never had, none of whose metrics can be judged.
 
     They are values of a facet whose values are all groups; beside other groups they count as
@@ -106,8 +107,8 @@ def new_groups(plan: Plan, window: CountedWindow) -> list[MetricResult]:
     """
     name = "DPPL" if plan.roles.has_predictions else "DPL"
     return [
-        MetricResult(name, facet=facet.name, facet_value=value, count=rows, operator=ABOVE,
-                     note=f"{REFERENCE_LACKS}rows in group")
+        Measured(name, facet=facet.name, facet_value=value, count=rows,
+                     state=State.UNDEFINED, why=f"{REFERENCE_LACKS}rows in group")
         for facet in plan.counted
         if not any(one.values or one.intervals or one.threshold is not None for one in facet.parts)
         for value, rows in [*new_values(plan, window, facet).items()][:NAMED_VALUES]
@@ -187,13 +188,13 @@ def violations_of(
     return share_blame(found)
 
 
-def _evidence(result: MetricResult, level: float) -> float:
+def _evidence(result: Measured, level: float) -> float:
     """Return by how much a violation's evidence exceeds what it needs, in nats."""
     chance = 1.0 if result.p_value is None else max(result.p_value, LEAST_CHANCE)
     return max(math.log(level / chance), 0.0)
 
 
-def _ratio(result: MetricResult) -> float | None:
+def _ratio(result: Measured) -> float | None:
     """Return the distance over that at which a violation begins; from parity where both are one."""
     assert result.value is not None
     assert result.reference is not None

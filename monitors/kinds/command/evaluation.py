@@ -19,7 +19,7 @@ from driftline.monitors.kinds.command.kind import NAMESPACE
 from driftline.monitors.kinds.command.process import ended_by, run_command, work_folder
 from driftline.monitors.report.check_result import EXIT_MESSAGE
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricPoint, MetricResult
+from driftline.monitors.results.measured import Measured, MetricPoint
 from driftline.monitors.results.violation import Violation, plural
 
 # SageMaker's words, with which an exit message begins.
@@ -63,11 +63,11 @@ def evaluate(context: CheckContext) -> Report:
     )
 
 
-def _metric(point: Datapoint) -> MetricResult:
+def _metric(point: Datapoint) -> Measured:
     """Return a metric as reports show it: the average of several values."""
     count, total, _, _ = point.statistics
     own = own_dimensions(point)
-    return MetricResult(
+    return Measured(
         point.name,
         total / count,
         count=int(count) if point.value is None else 0,

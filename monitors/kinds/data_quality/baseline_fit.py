@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.judgement import Judgement
-from driftline.monitors.results.unjudged import NO_TIMES
 from driftline.monitors.results.violation import BASELINE_FIT_CHECK, DRIFT_CHECK, Draft, plural
+from driftline.monitors.state import State
 from driftline.monitors.window_history.first_windows import FIRST_COUNT, FIRST_SPAN, FirstWindows
 
 # The violation's feature, as "Missing columns" is one.
@@ -41,7 +41,7 @@ def without_unknown_variation(judgement: Judgement, first: FirstWindows | None) 
     )
     blame = {draft.feature: judgement.blame[draft.feature] for draft in kept}
     blame[FEATURE] = 1.0 - sum(blame.values())
-    notes = {**judgement.notes, **dict.fromkeys(moved, NO_TIMES)}
+    notes = {**judgement.notes, **dict.fromkeys(moved, State.NO_TIMES)}
     return replace(judgement, drafts=(*kept, _ticket(moved)), notes=notes, blame=blame)
 
 

@@ -31,14 +31,8 @@ from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
-from driftline.monitors.results.violation import (
-    DAY_CHECK,
-    DRIFT_CHECK,
-    Draft,
-    distance_words,
-    percent,
-    plural,
-)
+from driftline.monitors.results.feature import distance_words
+from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK, Draft, percent, plural
 from driftline.signature import Column
 from driftline.stats.changed_levels import LEVELS_MOST
 from driftline.stats.day_scores import CLOCK_COS, CLOCK_SIN, LEVEL, ROUGH, SPREAD

@@ -12,11 +12,10 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
 from driftline.errors import UndecidedError
 from driftline.monitors.distance import pair_of
-from driftline.monitors.drift_test.detectability import BY_DAYS, UNDECIDABLE, UNDECIDABLE_GAPS
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.report.comparison import share_of
-from driftline.monitors.results.unjudged import REASONS
-from driftline.monitors.results.violation import FeatureResult
+from driftline.monitors.results.feature import FeatureResult, column_state
+from driftline.monitors.state import State
 from driftline.signature import Column, Signature
 from driftline.stats.distances.binned import measure_binned
 from driftline.stats.distances.curves import Curves
@@ -55,9 +54,9 @@ def feature_results(
 def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureResult:
     """Build one line of the table of features."""
     name, found = column.name, profile.columns[column.name]
-    note = judgement.notes.get(name, "")
-    is_judged = note in ("", UNDECIDABLE_GAPS)
-    is_shown = is_judged or note in (UNDECIDABLE, BY_DAYS)
+    state, why = column_state(judgement.notes.get(name, ""), judgement.remedies.get(name, ""))
+    is_judged = state in (State.JUDGED, State.TOO_VARIABLE_GAPS)
+    is_shown = is_judged or state in (State.TOO_VARIABLE, State.BY_DAYS)
     drift = judgement.drifts.get(name) if is_shown else None
     moved = drift if drift and (drift.distance or drift.measured) else None
     return FeatureResult(
@@ -82,8 +81,8 @@ def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureRe
         stability=drift.stability if drift else None,
         jensen_shannon=drift.jensen_shannon if drift else None,
         share_of_blame=judgement.blame.get(name, 0.0),
-        note=note,
-        remedy=judgement.remedies.get(name, "") if note in REASONS else "",
+        state=state,
+        why=why,
     )
 
 

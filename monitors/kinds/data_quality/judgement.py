@@ -25,20 +25,9 @@ from driftline.errors import InputError, UndecidedError
 from driftline.monitors.day_test.day_test import DayTestResult
 from driftline.monitors.distance import UnmeasuredError, distance
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
-from driftline.monitors.drift_test.detectability import (
-    BY_DAYS,
-    COMPLETENESS_REMEDY,
-    UNDECIDABLE,
-    UNDECIDABLE_GAPS,
-    too_few,
-)
+from driftline.monitors.drift_test.detectability import COMPLETENESS_REMEDY, too_few
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
-from driftline.monitors.drift_test.drift_test import (
-    INSUFFICIENT,
-    SCALES,
-    DriftTest,
-    DriftTestResult,
-)
+from driftline.monitors.drift_test.drift_test import SCALES, DriftTest, DriftTestResult
 from driftline.monitors.drift_test.significance import MIN_ROWS, blame
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import (
@@ -59,8 +48,8 @@ from driftline.monitors.kinds.data_quality.flatline_check import (
 )
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.kinds.data_quality.text_checks import with_uncounted
-from driftline.monitors.results.unjudged import UNCOUNTED
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft
+from driftline.monitors.state import State
 from driftline.signature import Column, Signature
 
 EXTRA_COLUMNS = "Extra columns"
@@ -118,16 +107,16 @@ class _Work:
         self.remedies.update(decision.remedies)
         for name, note in decision.notes.items():
             # What no single share can tell, the days tell.
-            if note == UNDECIDABLE and name in self.days.judged | self.days.findings.keys():
-                self.notes[name] = BY_DAYS
+            if note == State.TOO_VARIABLE and name in self.days.judged | self.days.findings.keys():
+                self.notes[name] = State.BY_DAYS
         self.alpha = decision.alpha
         for name in decision.gaps:
             own, known = self.constraints.feature(name), self.reference
             wanted = None if own is None else own.completeness
             if known is None or wanted != known.columns[name].completeness:
                 continue  # What somebody has written is asked of every window.
-            if self.notes.get(name, BY_DAYS) == BY_DAYS:
-                self.notes[name], self.remedies[name] = UNDECIDABLE_GAPS, COMPLETENESS_REMEDY
+            if self.notes.get(name, State.BY_DAYS) == State.BY_DAYS:
+                self.notes[name], self.remedies[name] = State.TOO_VARIABLE_GAPS, COMPLETENESS_REMEDY
 
     def take_uncounted(self) -> None:
         """Add the verdicts of texts beyond the counted levels."""
@@ -138,7 +127,7 @@ class _Work:
             self.drifts, self.window.columns, self.reference.columns, cells
         )
         for name in untested.keys() - self.notes.keys():
-            self.notes[name], self.remedies[name] = UNCOUNTED, untested[name]
+            self.notes[name], self.remedies[name] = State.UNCOUNTED, untested[name]
 
     def measure(self, decision: DriftTestResult, columns: Sequence[Column]) -> None:
         """Add the verdicts of distances named by the constraints."""
@@ -146,7 +135,7 @@ class _Work:
             name, config = column.name, self.constraints.config(column.name)
             drift, reference = decision.drifts.get(name), self.reference
             if drift is None or reference is None or config.distance is None:
-                self.notes[name] = decision.notes.get(name, INSUFFICIENT)
+                self.notes[name] = decision.notes.get(name, State.INSUFFICIENT)
                 self.remedies[name] = decision.remedies.get(name, "")
                 continue
             try:
@@ -276,12 +265,12 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
         elif column.name not in work.window.seen:
             # Rows bring the columns: without one nobody knows what a file's header holds.
             is_empty = not work.window.row_count
-            work.notes[column.name] = INSUFFICIENT if is_empty else "not in the data"
+            work.notes[column.name] = State.INSUFFICIENT if is_empty else State.ABSENT
             work.remedies.update({column.name: too_few(MIN_ROWS)} if is_empty else {})
         elif column.unjudged is not None:
             work.notes[column.name] = column.unjudged
         elif column.name not in references or is_text_by_decree(work.constraints, column):
-            work.notes[column.name] = "no_reference"
+            work.notes[column.name] = State.NO_REFERENCE
         elif not work.constraints.config(column.name).perform_comparison:
             work.notes[column.name] = "comparison_disabled"
         else:

@@ -29,14 +29,10 @@ from driftline.monitors.kinds.data_quality.feature_results import feature_result
 from driftline.monitors.kinds.data_quality.findings import search_rows, target_of, word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
 from driftline.monitors.report.comparison import share_of
-from driftline.monitors.results.violation import (
-    DRIFT_CHECK,
-    Draft,
-    Segment,
-    SegmentResult,
-    Violation,
-)
+from driftline.monitors.results.feature import SegmentResult
+from driftline.monitors.results.violation import DRIFT_CHECK, Draft, Segment, Violation
 from driftline.monitors.root_cause.contributors import ContributingRows, Target
+from driftline.monitors.state import State
 from driftline.signature import Signature
 from driftline.validation import nearest
 
@@ -44,8 +40,6 @@ from driftline.validation import nearest
 WHOLE_SHARE = 0.5
 # Violations whose rows are looked up; of all others the condition is known, and how many they are.
 LOOKED_UP = 100
-NO_REFERENCE = "no_reference"
-INSUFFICIENT = "insufficient_data"
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ class SegmentVerdict:
     profile: Profile
     references: Mapping[str, ReferenceColumn]
     judgement: Judgement
-    note: str  # Why its drift was not judged; "" when it was.
+    state: State  # Whether its drift was judged.
 
     @property
     def name(self) -> str:
@@ -179,7 +173,7 @@ def _judge_one(
         profile=own,
         references=references,
         judgement=replace(judgement, drafts=drafts),
-        note=NO_REFERENCE if not known else INSUFFICIENT if few else "",
+        state=State.NO_REFERENCE if not known else State.INSUFFICIENT if few else State.JUDGED,
     )
 
 
@@ -301,6 +295,6 @@ def segment_result(verdict: SegmentVerdict, signature: Signature) -> SegmentResu
         reference_count=verdict.reference_count,
         violation_count=len(verdict.judgement.drafts),
         max_drift_ratio=max((line.ratio for line in lines if line.ratio is not None), default=None),
-        note=verdict.note,
+        state=verdict.state,
         results=lines,
     )

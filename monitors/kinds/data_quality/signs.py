@@ -14,11 +14,11 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import Draft, percent
 from driftline.monitors.rules.outcome import PAGE_SHARE
 from driftline.monitors.rules.ruleset import RuleSet
+from driftline.monitors.state import State
 from driftline.signature import JUDGED_ROLES
 
 CHECK = "non_negative"
@@ -129,7 +129,8 @@ def _effect(judgement: Judgement, name: str) -> float:
 
 
 def _draft(name: str, count: _Negatives, judgement: Judgement, *, is_seasonal: bool) -> Draft:
-    is_slow = _effect(judgement, name) >= SLOW_EFFECT or judgement.notes.get(name) == UNDECIDABLE
+    is_slow = _effect(judgement, name) >= SLOW_EFFECT
+    is_slow |= judgement.notes.get(name) == State.TOO_VARIABLE
     share = count.negative / count.count
     first, last = number_text(count.lowest), number_text(count.highest)
     values = first if first == last else f"{first} to {last}"

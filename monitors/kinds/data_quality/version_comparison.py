@@ -24,7 +24,8 @@ from driftline.monitors.drift_test.drift import ReferenceColumn, reference_colum
 from driftline.monitors.kinds.data_quality.feature_results import feature_results
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge, without_later_times
 from driftline.monitors.report.comparison import Comparison, lay_beside
-from driftline.monitors.results.violation import FeatureResult, plural
+from driftline.monitors.results.feature import FeatureResult
+from driftline.monitors.results.violation import plural
 
 TYPE_CHANGED = "another type"
 # A share p may move by 2 tolerance sqrt(p (1 - p)): at the hundredth, by a fifth of the tolerance.

@@ -23,7 +23,7 @@ from driftline.monitors.kinds.joint.correlation import PairChange
 from driftline.monitors.kinds.joint.judgement import JointJudgement, judge_window
 from driftline.monitors.kinds.joint.reading import JointReading, traits_of
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import INSUFFICIENT, TOO_VARIABLE, MetricPoint, MetricResult
+from driftline.monitors.results.measured import Measured, MetricPoint
 from driftline.monitors.results.notes import missing_note
 from driftline.monitors.results.violation import (
     JsonValue,
@@ -33,6 +33,7 @@ from driftline.monitors.results.violation import (
     plural,
     share_blame,
 )
+from driftline.monitors.state import State
 
 # Pairs that are shown.
 PAIRS_SHOWN = 10
@@ -112,25 +113,25 @@ def _sample_of(baseline: Baseline) -> RowSample:
     return baseline.sample
 
 
-def _pair_metrics(found: JointJudgement) -> Iterator[MetricResult]:
+def _pair_metrics(found: JointJudgement) -> Iterator[Measured]:
     if not found.pairs and len(found.window.codes) > 1:
-        yield MetricResult("correlation", None, note=INSUFFICIENT, count=len(found.window))
+        yield Measured("correlation", count=len(found.window), state=State.INSUFFICIENT)
     for pair in found.pairs[:PAIRS_SHOWN]:
         label = f"{pair.first.column} × {pair.second.column}"
         yield _judged("correlation", pair, pair.window, pair.reference, label)
 
 
-def _domain_metric(found: JointJudgement) -> MetricResult:
+def _domain_metric(found: JointJudgement) -> Measured:
     one = found.domain
     if one is None:
-        note = INSUFFICIENT if found.is_domain_due else NOT_DUE
-        return MetricResult("domain_auc", None, count=len(found.window), note=note)
+        state, why = (State.INSUFFICIENT, "") if found.is_domain_due else (State.SHOWN, NOT_DUE)
+        return Measured("domain_auc", count=len(found.window), state=state, why=why)
     judged = _judged("domain_auc", one, one.auc, one.usual)
     judged = replace(judged, operator=ABOVE)
     if one.bound < 1.0:
         return judged
     # The bound is one that nothing could break.
-    return replace(judged, bound=None, p_value=None, note=f"{TOO_VARIABLE}{TOLD_APART}")
+    return replace(judged, bound=None, p_value=None, state=State.TOO_VARIABLE, why=TOLD_APART)
 
 
 def _judged(
@@ -139,8 +140,8 @@ def _judged(
     value: float,
     reference: float,
     label: str = "",
-) -> MetricResult:
-    return MetricResult(
+) -> Measured:
+    return Measured(
         name=name,
         label=label,
         value=value,
@@ -155,7 +156,7 @@ def _judged(
     )
 
 
-def _derived_metrics(found: JointJudgement) -> Iterator[MetricResult]:
+def _derived_metrics(found: JointJudgement) -> Iterator[Measured]:
     """Show the strongest distance of each embedding and text, or why there is none."""
     known = found.window.derived
     if known is None:
@@ -164,13 +165,13 @@ def _derived_metrics(found: JointJudgement) -> Iterator[MetricResult]:
     for source in dict.fromkeys(known.sources.values()):
         name = "text_drift" if source in known.vocabularies else "embedding_drift"
         if source not in ranked:
-            yield MetricResult(name, None, label=source, note=INSUFFICIENT)
+            yield Measured(name, label=source, state=State.INSUFFICIENT)
             continue
         one = ranked[source][0]
-        note = found.derived.notes.get(one.column, "")
+        note = found.derived.notes.get(one.column)
         # The window's share has a 95% interval; so wide is the distance's.
         half = (one.share_interval[1] - one.share_interval[0]) / 2
-        yield MetricResult(
+        yield Measured(
             name=name,
             label=source,
             value=one.distance,
@@ -179,7 +180,7 @@ def _derived_metrics(found: JointJudgement) -> Iterator[MetricResult]:
             bound=None if note else one.bound,
             operator="" if note else ABOVE,
             p_value=None if note else one.p_value,
-            note=note,
+            state=State(note or State.JUDGED),
             severity=TICKET if one.drifted else None,
         )
 

@@ -45,13 +45,14 @@ from driftline.monitors.kinds.model_quality.values import Numbers
 from driftline.monitors.kinds.model_quality.violations import SHOWN, shown_number
 from driftline.monitors.kinds.model_quality.window import Window
 from driftline.monitors.results.label_sample import LabelSample
-from driftline.monitors.results.metric import (
+from driftline.monitors.results.measured import (
     CANNOT_ESTIMATE,
     ESTIMATED_ROWS,
+    Measured,
     MetricPoint,
-    MetricResult,
 )
 from driftline.monitors.results.violation import JsonValue, percent
+from driftline.monitors.state import State
 from driftline.roles import Problem
 
 PREFIX = "estimated_"
@@ -115,7 +116,7 @@ class Estimator:
 class WindowEstimates:
     """Estimates of a window."""
 
-    results: tuple[MetricResult, ...] = ()
+    results: tuple[Measured, ...] = ()
     details: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
@@ -133,7 +134,7 @@ def estimate_window(
     expected: Expectation,
     window: Window,
     sample: LabelSample,
-    realised: Mapping[str, MetricResult],
+    realised: Mapping[str, Measured],
     length: timedelta,
 ) -> WindowEstimates:
     """Estimate a window's metrics; none where the baseline cannot.
@@ -156,9 +157,10 @@ def estimate_window(
     if reason := _why_not(reference, scored, answers, _outside(known, codes[scored.places])):
         if is_labelled:  # Whoever has labels misses nothing.
             return WindowEstimates()
-        note = f"{CANNOT_ESTIMATE}{reason}"
-        headline = MetricResult(PREFIX + ESTIMATED[expected.problem][0], None, note=note)
-        return WindowEstimates((headline,), {"estimate_note": note + lack})
+        why = f"{CANNOT_ESTIMATE}{reason}"
+        name = PREFIX + ESTIMATED[expected.problem][0]
+        headline = Measured(name, state=State.UNDEFINED, why=why)
+        return WindowEstimates((headline,), {"estimate_note": why + lack})
     outcomes = context.baseline.outcomes
     assert outcomes is not None  # Or there would be no reference.
     estimator = context.kept(
@@ -172,7 +174,7 @@ def estimate_window(
         beside = _beside_labels(estimator.estimate(answers, features[answers.places]), realised)
     measures = {name: expected.measures[name].value for name in estimates}
     results = tuple(
-        MetricResult(
+        Measured(
             PREFIX + name, one.value, one.low, one.high,
             reference=measures[name] if math.isfinite(measures[name]) else None,
             count=len(scored),
@@ -187,7 +189,7 @@ def estimate_window(
 
 
 def _beside_labels(
-    estimates: Mapping[str, Estimate], realised: Mapping[str, MetricResult]
+    estimates: Mapping[str, Estimate], realised: Mapping[str, Measured]
 ) -> dict[str, dict[str, JsonValue]]:
     """Compare labels with the estimates of the same rows; intervals apart contradict them."""
     found: dict[str, dict[str, JsonValue]] = {}

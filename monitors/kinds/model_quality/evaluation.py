@@ -62,9 +62,10 @@ from driftline.monitors.kinds.model_quality.violations import (
 from driftline.monitors.kinds.model_quality.window import read_window
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.label_sample import ALL_LABELS, label_sample
-from driftline.monitors.results.metric import UNFAIR_LABELS, WITHHELD, MetricPoint, MetricResult
+from driftline.monitors.results.measured import WITHHELD, Measured, MetricPoint
 from driftline.monitors.results.violation import JsonValue, plural
 from driftline.monitors.rows import Rows as WindowRows
+from driftline.monitors.state import State
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
@@ -196,7 +197,7 @@ def evaluate(context: CheckContext) -> Report:
     )
 
 
-def _part_points(parts: Sequence[MetricResult]) -> Iterator[MetricPoint]:
+def _part_points(parts: Sequence[Measured]) -> Iterator[MetricPoint]:
     """Return each class's metrics, under the label that names the class."""
     for one in parts:
         if one.value is not None:
@@ -299,9 +300,10 @@ def _details(
 
 def _sample_note(judged: QualityJudgement) -> dict[str, JsonValue]:
     """Return a note on how labelled rows differ from all, where that leaves metrics unjudged."""
-    notes = [one.note for one in judged.results.values() if one.note.startswith(UNFAIR_LABELS)]
-    why = "".join(notes[:1]).removeprefix(UNFAIR_LABELS)
-    return {"sample_note": f"the labels are not a representative sample: {why}"} if notes else {}
+    for one in judged.results.values():
+        if one.state == State.UNFAIR_LABELS:
+            return {"sample_note": f"the labels are not a representative sample: {one.why}"}
+    return {}
 
 
 def _positive_note(answers: Answers, expected: Expectation) -> str:

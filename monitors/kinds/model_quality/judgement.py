@@ -30,15 +30,9 @@ from driftline.monitors.kinds.model_quality.testing import (
 )
 from driftline.monitors.kinds.model_quality.values import CLASS_METRICS, Measure, effective_rows
 from driftline.monitors.results.label_sample import LabelSample
-from driftline.monitors.results.metric import (
-    INSUFFICIENT,
-    TOO_VARIABLE,
-    UNBOUNDED,
-    UNDEFINED,
-    UNFAIR_LABELS,
-    MetricResult,
-)
+from driftline.monitors.results.measured import UNBOUNDED, Measured
 from driftline.monitors.results.violation import Severity, plural
+from driftline.monitors.state import State
 
 ERRORS = frozenset({"mae", "mse", "rmse", PINBALL})
 # The loss of these is a page below zero: a constant answer would have been better.
@@ -54,13 +48,13 @@ class QualityJudgement:
     """The judgement of a window's metrics."""
 
     measures: Mapping[str, Measure]
-    results: Mapping[str, MetricResult]
+    results: Mapping[str, Measured]
     alpha: float = 0.0  # The p-value of a violation; 0 where nothing is judged.
     # Metrics beyond their bounds that are not judged, since their labels are no fair sample.
     withheld: tuple[str, ...] = ()
     pooled: tuple[Tested, ...] = ()  # Violations of several windows together.
     sums: WindowSums | None = None  # What the window leaves for later ones.
-    parts: tuple[MetricResult, ...] = ()  # Single classes.
+    parts: tuple[Measured, ...] = ()  # Single classes.
     spans: tuple[int, ...] = ()  # Over how many windows, above one, something was judged.
 
 
@@ -85,11 +79,12 @@ def judge_quality(
         results[name] = replace(results[name], severity=_severity(name, results))
     for name, constraint in expected.constraints.items():
         if name not in measures:
-            note = f"{UNDEFINED}{UNKNOWN}"
-            results[name] = MetricResult(name, operator=constraint.operator, note=note)
+            results[name] = Measured(
+                name, operator=constraint.operator, state=State.UNDEFINED, why=UNKNOWN
+            )
     own = {one.name for one in expected.extras.own}
     tested = [one.tested for name, one in window.numbers.items() if name not in own]
-    judged = sum(one.state == "judged" for one in (*tested, *window.written.values()))
+    judged = sum(one.state == State.JUDGED for one in (*tested, *window.written.values()))
     level = context.budget.per_window / max(judged, 1)
     return QualityJudgement(
         measures,
@@ -115,11 +110,12 @@ def judge_compat(expected: Expectation, answers: Answers) -> QualityJudgement:
     for name, measure in measures.items():
         constraint = expected.constraints.get(name)
         result = _plain_result(name, measure, expected, len(answers))
-        if constraint is not None and not result.note:
+        if constraint is not None and not measure.undefined:
             is_broken = constraint.is_broken_by(measure.value)
             result = replace(
-                result, bound=constraint.threshold, severity="ticket" if is_broken else None
-            )
+                result, bound=constraint.threshold,
+                severity="ticket" if is_broken else None,
+            )  # fmt: skip
         results[name] = result
     return QualityJudgement(measures, results)
 
@@ -144,7 +140,7 @@ def _of_classes(why: str, expected: Expectation) -> str:
 
 def _result(
     name: str, measure: Measure, expected: Expectation, answers: Answers, window: TestedWindow
-) -> MetricResult:
+) -> Measured:
     """Return the result of one metric."""
     result = _plain_result(name, measure, expected, len(answers))
     number = window.numbers.get(base_of(name))
@@ -153,10 +149,10 @@ def _result(
     if number is not None:
         result = _with_number(result, name, number)
     if name not in expected.constraints:
-        if any(one.name == name for one in expected.extras.own) and not result.note:
+        if any(one.name == name for one in expected.extras.own) and not result.state.is_unjudged:
             return _without_threshold(result, expected.measures.get(name))
         return result
-    if result.note:
+    if result.state.is_unjudged:
         return result
     tested = None if number is None else number.written or number.tested
     tested = window.written.get(name, tested)
@@ -166,25 +162,25 @@ def _result(
     return result
 
 
-def _plain_result(name: str, measure: Measure, expected: Expectation, rows: int) -> MetricResult:
+def _plain_result(name: str, measure: Measure, expected: Expectation, rows: int) -> Measured:
     """Build a result of the value alone."""
     reference, constraint = expected.measures.get(name), expected.constraints.get(name)
-    return MetricResult(
+    return Measured(
         name=name,
         value=_known(measure.value),
         reference=_known(reference.value) if reference else None,
         operator=constraint.operator if constraint else "",
         count=rows,
-        note=f"{UNDEFINED}{measure.undefined}" if measure.undefined else "",
+        state=State.UNDEFINED if measure.undefined and constraint else State.SHOWN,
+        why=measure.undefined,
     )
 
 
-def _with_number(result: MetricResult, name: str, number: Number) -> MetricResult:
+def _with_number(result: Measured, name: str, number: Number) -> Measured:
     """Add the interval, the rows that the metric rests on, and the reference's interval."""
     one, moved = number.tested, _moved(name, result, number.tested)
     if number.unbounded:
-        why = f"{UNBOUNDED}{number.unbounded}"
-        return replace(result, unbounded=why, note=f"{TOO_VARIABLE}{why}")
+        return replace(result, state=State.TOO_VARIABLE, why=f"{UNBOUNDED}{number.unbounded}")
     low, high = sorted((aliased(name, one.low) + moved, aliased(name, one.high) + moved))
     least, most = sorted(aliased(name, end) for end in number.reference)
     return replace(
@@ -194,11 +190,11 @@ def _with_number(result: MetricResult, name: str, number: Number) -> MetricResul
         reference_low=_known(least),
         reference_high=_known(most),
         count=round(one.support),
-        unbounded=FEW_MAKE_IT if math.isnan(low) and one.support > 0 else "",
+        why=FEW_MAKE_IT if math.isnan(low) and one.support > 0 else "",
     )
 
 
-def _moved(name: str, result: MetricResult, one: Tested) -> float:
+def _moved(name: str, result: Measured, one: Tested) -> float:
     """Return what lies between a shown value and the one that is tested.
 
     Brier skill is tested at the reference's share of positives, an area by bins of the scores.
@@ -208,29 +204,29 @@ def _moved(name: str, result: MetricResult, one: Tested) -> float:
 
 
 def _decided(
-    result: MetricResult, name: str, one: Tested | None, expected: Expectation, rows: float
-) -> MetricResult:
+    result: Measured, name: str, one: Tested | None, expected: Expectation, rows: float
+) -> Measured:
     """Add bound, p-value and whether it is violated; or why it is not judged."""
     if rows < MIN_ROWS:
-        return replace(result, note=INSUFFICIENT)
+        return replace(result, state=State.INSUFFICIENT, why="")
     reference = expected.measures.get(name)
     is_own = name in expected.own
-    if one is None or (one.state == "undefined" and not is_own):
+    if one is None or (one.state == State.UNDEFINED and not is_own):
         why = reference.undefined if reference is not None else ""
-        return replace(result, note=f"{UNDEFINED}in the reference: {why or UNKNOWN}")
+        return replace(result, state=State.UNDEFINED, why=f"in the reference: {why or UNKNOWN}")
     if not is_own and expected.answers is not None and len(expected.answers) < MIN_ROWS:
-        return replace(result, note=_short_reference(expected.answers))
-    if one.state != "judged":
+        return replace(result, state=State.TOO_VARIABLE, why=_short_reference(expected.answers))
+    if one.state != State.JUDGED:
         if name in SKILL and reference is not None and reference.value == 1.0:
-            return replace(result, note=f"{TOO_VARIABLE}the reference has no error")
-        return replace(result, note=_why_not(one))
+            return replace(result, state=State.TOO_VARIABLE, why="the reference has no error")
+        return _not_testable(result, one)
     bound = aliased(name, one.bound)
     constraint = expected.constraints[name]
     operator = constraint.operator
     if constraint.is_two_sided:
         operator = LESS if (result.value or 0.0) < constraint.threshold else GREATER
     if not math.isfinite(bound):
-        return replace(result, note=_why_not(one))
+        return _not_testable(result, one)
     return replace(
         result,
         bound=bound,
@@ -245,13 +241,14 @@ def _worth(answers: Answers) -> float:
     return float(len(answers)) if answers.weight is None else effective_rows(answers.weight)
 
 
-def _why_not(one: Tested) -> str:
-    """Return why a number is not testable, with the rows that would do."""
+def _not_testable(result: Measured, one: Tested) -> Measured:
+    """Say why a number is not testable, with the rows that would do."""
     if not one.support:
-        return INSUFFICIENT
+        return replace(result, state=State.INSUFFICIENT, why="")
+    why = "no number of rows would do, only a longer reference or longer windows"
     if math.isfinite(one.needed):
-        return f"{TOO_VARIABLE}about {one.needed:,.0f} rows that it rests on would do"
-    return f"{TOO_VARIABLE}no number of rows would do, only a longer reference or longer windows"
+        why = f"about {one.needed:,.0f} rows that it rests on would do"
+    return replace(result, state=State.TOO_VARIABLE, why=why)
 
 
 def _short_reference(answers: Answers) -> str:
@@ -262,34 +259,36 @@ def _short_reference(answers: Answers) -> str:
     )
     words = ", ".join(f"{count:,} {why}" for count, why in left if count)
     return (
-        f"{TOO_VARIABLE}the reference has {plural(len(answers), 'row')} of use"
+        f"the reference has {plural(len(answers), 'row')} of use"
         f"{f' beside {words}' * bool(words)}, {MIN_ROWS} are needed; make the baseline again of "
         "more rows with label and prediction"
     )
 
 
-def _without_threshold(result: MetricResult, reference: Measure | None) -> MetricResult:
+def _without_threshold(result: Measured, reference: Measure | None) -> Measured:
     """Note why a requested metric is not judged: it failed, here or on the reference."""
     why = reference.undefined if reference is not None else "a reference of documents alone"
-    return replace(result, operator=GREATER, note=f"{UNDEFINED}in the reference: {why}")
+    return replace(result, state=State.UNDEFINED, why=f"in the reference: {why}")
 
 
 def _without_unfair(
-    results: dict[str, MetricResult], sample: LabelSample
-) -> tuple[dict[str, MetricResult], tuple[str, ...]]:
+    results: dict[str, Measured], sample: LabelSample
+) -> tuple[dict[str, Measured], tuple[str, ...]]:
     """Leave metrics unjudged whose labels are no fair sample; also return the violated ones."""
     found, withheld = dict(results), []
     for name, one in results.items():
         if one.judged and sample.is_unfair(violated=one.violated):
             withheld += [name] * one.violated
-            note = f"{UNFAIR_LABELS}{sample.words}"
-            found[name] = replace(one, bound=None, p_value=None, severity=None, note=note)
+            found[name] = replace(
+                one, bound=None, p_value=None, severity=None, state=State.UNFAIR_LABELS,
+                why=sample.words,
+            )  # fmt: skip
     return found, tuple(withheld)
 
 
 def _part_results(
     expected: Expectation, answers: Answers, numbers: Mapping[str, Number]
-) -> tuple[MetricResult, ...]:
+) -> tuple[Measured, ...]:
     """Return each class without a threshold of its own, with the reference's value."""
     names = [f"{metric}[{label}]" for label in shown_classes(answers) for metric in CLASS_METRICS]
     found, reference = [], dict[str, Measure]()
@@ -308,7 +307,7 @@ def _part_results(
     return tuple(found)
 
 
-def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
+def _severity(name: str, results: Mapping[str, Measured]) -> Severity:
     """Return "page" for lost skill, "ticket" for what a moved share of positives explains."""
     value = results[name].value
     is_negative = value is not None and value < 0
@@ -325,7 +324,7 @@ def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
     return "page" if covers_less(results[name], results) else "ticket"
 
 
-def _is_worse(result: MetricResult) -> bool:
+def _is_worse(result: Measured) -> bool:
     """Whether a metric is worse than the reference's, regardless of chance."""
     if result.value is None or result.reference is None:
         return False

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
 from driftline.errors import InputError
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.results.violation import percent, plural
 
 Numbers = NDArray[np.float64]
@@ -105,7 +105,7 @@ def is_interval(name: str) -> bool:
     return name.startswith(f"{WITHIN}[")
 
 
-def covers_less(violated: MetricResult, results: Iterable[str]) -> bool:
+def covers_less(violated: Measured, results: Iterable[str]) -> bool:
     """Whether less is covered than before, by an interval or, without any, by one of its ends.
 
     More coverage is mere caution; less breaks a promise.

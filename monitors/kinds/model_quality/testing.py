@@ -39,6 +39,7 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import PINBALL, wid
 from driftline.monitors.kinds.model_quality.sums import QualitySums, time_length
 from driftline.monitors.kinds.model_quality.unusable_answers import length_by_times
 from driftline.monitors.kinds.model_quality.values import CLASS_METRICS, Measure
+from driftline.monitors.state import State
 
 SKILL = frozenset(
     {"auc", "balanced_accuracy", "brier_skill", "accuracy_skill", "mae", "mse", "rmse", "r2"}
@@ -221,7 +222,7 @@ def findable(
     by_name = {one.name: one for one in tested}
     for name in expected.constraints:
         one = by_name.get(base_of(name))
-        if one is None or name in expected.own or one.state != "judged":
+        if one is None or name in expected.own or one.state != State.JUDGED:
             continue
         if name in SKILL or name == widest_interval(expected.constraints):
             value, least = (aliased(name, number) for number in (one.reference, one.findable))

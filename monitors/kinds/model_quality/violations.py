@@ -22,14 +22,10 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
     width_of,
 )
 from driftline.monitors.kinds.model_quality.values import positive_share
-from driftline.monitors.results.metric import (
-    INSUFFICIENT,
-    TOO_VARIABLE,
-    UNDEFINED,
-    MetricResult,
-)
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.results.violation import Violation, percent, share_blame
 from driftline.monitors.root_cause.segments import Named
+from driftline.monitors.state import State
 
 # Metrics that say one and the same, its complement or its square: one violation tells all of them.
 SAME = (
@@ -48,23 +44,19 @@ GUESSING = {
 # A violation, and its evidence in nats, as `share_blame` takes it.
 Evidence = tuple[Violation, float]
 LEAST_CHANCE = 1e-300
-# How the note of a window begins that is too small to be judged by itself; several may not be.
-TOO_SMALL = (INSUFFICIENT, TOO_VARIABLE, UNDEFINED)
 # Beside which metric a reader wants to see whether ranking still holds.
 RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
 
 
-def pooled_violations(
-    pooled: Sequence[Tested], results: Mapping[str, MetricResult]
-) -> list[Evidence]:
+def pooled_violations(pooled: Sequence[Tested], results: Mapping[str, Measured]) -> list[Evidence]:
     """Word losses that several windows show together, and the newest does not by itself."""
     found: dict[str, Evidence] = {}
     for one in pooled:
         known = results.get(one.name)
         if known is None or known.violated:
             continue
-        if known.note and not known.note.startswith(TOO_SMALL):
+        if known.state == State.UNFAIR_LABELS:
             continue
         low, high = (None if math.isnan(end) else end for end in (one.low, one.high))
         words = (
@@ -82,7 +74,7 @@ def pooled_violations(
 def describe_violations(
     answers: Answers,
     expected: Expectation,
-    results: Mapping[str, MetricResult],
+    results: Mapping[str, Measured],
     spread: Mapping[str, float],
     *,
     place: Named,
@@ -160,11 +152,11 @@ def _interval(value: float, low: float | None, high: float | None) -> str:
     return f"{text} (95% {shown_number(low)} to {shown_number(high)})"
 
 
-def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
+def _words(one: Measured, constraint: Constraint, *, is_own: bool) -> str:
     assert one.value is not None  # It is violated.
     text = _interval(one.value, one.low, one.high)
-    if one.unbounded:
-        text += f" ({one.unbounded})"
+    if one.why:
+        text += f" ({one.why})"
     if one.value < 0 and one.name in GUESSING:
         return f"{text}, {GUESSING[one.name]}"
     if is_own:
@@ -178,7 +170,7 @@ def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
 def _context(
     answers: Answers,
     expected: Expectation,
-    results: Mapping[str, MetricResult],
+    results: Mapping[str, Measured],
     place: Named,
 ) -> list[tuple[str, str]]:
     """Describe whether ranking still holds, how the base rate moved, and the segment."""
@@ -211,16 +203,14 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}%" if 0.01 <= share <= 0.99 else percent(share)
 
 
-def _ratio(one: MetricResult, constraint: Constraint) -> float | None:
+def _ratio(one: Measured, constraint: Constraint) -> float | None:
     """Return the distance from the threshold, relative to the bound's."""
     if one.value is None or one.bound is None or one.bound == constraint.threshold:
         return None
     return abs(one.value - constraint.threshold) / abs(one.bound - constraint.threshold)
 
 
-def same_metrics(
-    violated: Sequence[MetricResult], own: Collection[str]
-) -> dict[str, list[MetricResult]]:
+def same_metrics(violated: Sequence[Measured], own: Collection[str]) -> dict[str, list[Measured]]:
     """Group violated metrics that say the same; a user's own threshold is always reported."""
     told = [one for one in violated if one.name not in own]
     coverages = sorted(
@@ -233,7 +223,7 @@ def same_metrics(
     return {one[0].name: one[1:] for one in (*groups, coverages) if len(one) > 1}
 
 
-def same_words(same: Sequence[MetricResult]) -> str:
+def same_words(same: Sequence[Measured]) -> str:
     """Name metrics with the same meaning as another, with their values."""
     told = [f"{one.name} {shown_number(one.value)}" for one in same[:SAME_SHOWN]]
     told += [f"{len(same) - SAME_SHOWN} more"] * (len(same) > SAME_SHOWN)

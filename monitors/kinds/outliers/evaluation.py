@@ -27,16 +27,17 @@ from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.outliers.condition import OutlierCondition
 from driftline.monitors.kinds.outliers.scorer import RowScorer, repeats, row_scorer
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import TOO_VARIABLE, UNCOVERED, MetricPoint, MetricResult
+from driftline.monitors.results.measured import UNCOVERED, Measured, MetricPoint
 from driftline.monitors.results.notes import missing_note
 from driftline.monitors.results.row_references import Pointer, row_pointers
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
+from driftline.monitors.state import State
 
 NO_VALUES = "nothing was judged: no column has a value in these rows and in the reference"
 WITHOUT_JOINT = "; so each column is looked at alone, not whether values go together"
 METRIC = "outlier_share"
 CHECK, ABOVE = "outlier_share_check", "GreaterThanThreshold"
-NOT_TESTABLE = f"{TOO_VARIABLE}a longer window or reference would do"
+NOT_TESTABLE = "a longer window or reference would do"
 NAMED = 3
 TOGETHER = "columns together"
 HOUR = timedelta(hours=1)
@@ -195,10 +196,10 @@ def _buckets(is_odd: Flags, is_repeated: Flags) -> Array:
     return add_up(_rows(is_odd), groups_of_units(unit))
 
 
-def _metric(tested: Tested) -> MetricResult:
-    is_judged = tested.state == "judged"
+def _metric(tested: Tested) -> Measured:
+    is_judged = tested.state == State.JUDGED
     low, high = (None if math.isnan(one) else one for one in (tested.low, tested.high))
-    return MetricResult(
+    return Measured(
         name=METRIC,
         value=tested.value,
         low=low,
@@ -209,7 +210,8 @@ def _metric(tested: Tested) -> MetricResult:
         p_value=tested.p_value if is_judged else None,
         count=round(tested.support),
         severity="ticket" if tested.violated else None,
-        note="" if is_judged else NOT_TESTABLE,
+        state=State.JUDGED if is_judged else State.TOO_VARIABLE,
+        why="" if is_judged else NOT_TESTABLE,
     )
 
 

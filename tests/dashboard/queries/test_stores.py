@@ -23,6 +23,7 @@ from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from driftline.monitors.executions import get_execution
 from driftline.monitors.run.stored_report import Feature, read_document
+from driftline.monitors.state import State
 from driftline.monitors.tables import executions, reports
 
 BUG = "20131118T000000Z"
@@ -195,7 +196,7 @@ def test_a_window_of_too_few_rows_is_not_said_to_hold_no_violations(stores, seed
     view = stores.monitor(seeded.monitor, None, None)
     line = "12 rows; nothing could be judged: too few rows"
     run = replace(view.run, state="insufficient", violation_count=0, headline=line)
-    unjudged = Feature("carrier", "string", note="insufficient_data")
+    unjudged = Feature("carrier", "string", state=State.INSUFFICIENT)
     few = replace(view, run=run, features=(unjudged,), feature=unjudged, rows=None)
 
     page = str(monitor_page.page(few))

@@ -13,9 +13,10 @@ from driftline.baseline.cells import text_cells
 from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.drift_test import INSUFFICIENT, SCALES, DriftTest
+from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
 from driftline.monitors.drift_test.scan import merge_spans, scan_span
 from driftline.monitors.drift_test.spans import Span
+from driftline.monitors.state import State
 from tests.monitors.drift_test.streams import HOUR, START, flag, flags, number, window
 
 NUMBER = number()
@@ -107,7 +108,7 @@ def test_small_windows_are_judged_together() -> None:
     alone = drift_test.judge(window(one(10, 10), START + 5 * HOUR))
     found = drift_test.judge(window(one(10, 10), START + 5 * HOUR), past).drifts["x"]
 
-    assert alone.notes == {"x": INSUFFICIENT}
+    assert alone.notes == {"x": State.INSUFFICIENT}
     assert found.drifted
     assert (found.window_count, found.since) == (3, START + 3 * HOUR)
     assert found.alpha == drift_test.alpha()

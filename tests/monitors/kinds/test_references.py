@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import driftline as dl
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 
 
 def scored(random: np.random.Generator, rows: int, right: float = 1.0) -> pa.Table:
@@ -49,14 +49,14 @@ def test_beside_few_failures_more_rows_of_a_window_are_judged_no_worse(
 
     baseline = dl.Baseline.fit(exact(reference_rows, failures), **OF_TWO)
 
-    def accuracy(rows: int, wrong: int) -> MetricResult:
+    def accuracy(rows: int, wrong: int) -> Measured:
         report = dl.check(exact(rows, wrong), baseline, kind="model-quality")
         return next(one for one in report.metrics if one.name == "accuracy")
 
     found = [accuracy(rows, 0) for rows in (200, 500, 2_000, 50_000)]
 
     bounds = [one.bound for one in found]
-    assert None not in bounds, [one.note for one in found]
+    assert None not in bounds, [one.why for one in found]
     assert bounds == sorted(bounds)
     assert accuracy(50_000, 12_500).violated
 
@@ -124,7 +124,7 @@ def test_no_skill_is_held_against_a_reference_without_an_error() -> None:
     )
 
     assert usual.passed, usual.cause
-    notes = {one.name: one.note for one in usual.metrics}
+    notes = {one.name: one.why for one in usual.metrics}
     assert notes["accuracy_skill"].endswith("the reference has no error")
     assert not bad.passed
 

@@ -46,7 +46,7 @@ def test_shares_and_level_of_attribution_without_a_bound_are_not_judged() -> Non
     told = {one.name: one for one in report.metrics}
     for name in ("share_a", "level"):
         assert told[name].bound is None and told[name].p_value is None
-        assert told[name].note.startswith("too_variable: ")
+        assert told[name].state == "too_variable"
     unjudged = {one.name.removeprefix("label0: ") for one in report.unjudged}
     assert {"share_a", "level"} <= unjudged
     assert not report.violations
@@ -72,7 +72,7 @@ def test_outliers_of_a_few_rows_that_come_in_groups_have_no_bound() -> None:
     (many,) = dl.check(groups(100, 50), baseline, kind="outliers").metrics
 
     assert few.bound is None and few.p_value is None
-    assert few.note.startswith("too_variable: ")
+    assert few.state == "too_variable"
     assert many.bound is not None and 0.0 < many.bound < 1.0
 
 
@@ -94,5 +94,5 @@ def test_days_that_are_always_told_apart_leave_a_classifier_no_bound() -> None:
 
     (domain,) = (one for one in report.metrics if one.name == "domain_auc")
     assert domain.bound is None and domain.value is not None
-    assert domain.note == "too_variable: blocks of the reference are told apart as well"
+    assert domain.why == "blocks of the reference are told apart as well"
     assert "domain_auc" in {one.name for one in report.unjudged}

@@ -10,8 +10,9 @@ import pytest
 from driftline.baseline.predicate import Predicate
 from driftline.capture.windows.window import Window
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricPoint
-from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.results.feature import FeatureResult
+from driftline.monitors.results.measured import MetricPoint
+from driftline.monitors.results.violation import Violation
 from driftline.monitors.rows import WindowFacts
 
 START = datetime(2026, 1, 14, tzinfo=UTC)

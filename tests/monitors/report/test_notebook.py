@@ -10,7 +10,7 @@ import pytest
 import driftline as dl
 from driftline.monitors.report.ranking import findings
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 RANDOM = np.random.default_rng(4)
@@ -85,14 +85,14 @@ def test_a_report_says_what_is_violated_and_how_the_values_lie(report: Report) -
 
 def test_metrics_are_listed_with_their_intervals() -> None:
     metrics = (
-        MetricResult("auc", 0.6, 0.5, 0.7, 0.8, bound=0.78, severity="page"),
-        MetricResult("TE", None, facet="sex", facet_value=HOSTILE, note="undefined: no_positives"),
+        Measured("auc", 0.6, 0.5, 0.7, 0.8, bound=0.78, severity="page"),
+        Measured("TE", None, facet="sex", facet_value=HOSTILE, why="no_positives"),
     )
 
     text = text_of(Report("bias", (), 10, metrics=metrics)._repr_html_())
 
     assert "0.5 to 0.7" in text
-    assert "undefined: no positives" in text
+    assert "no positives" in text
     assert HOSTILE in text
 
 

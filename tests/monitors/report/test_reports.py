@@ -12,17 +12,20 @@ import driftline as dl
 from driftline.errors import InputError
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.reports import Reports
-from driftline.monitors.results.metric import INSUFFICIENT, MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.results.violation import Violation
+from driftline.monitors.state import State
 from tests.monitors.people import people, unfair
 
-CALM = Report("bias", (), 100, metrics=(MetricResult("DPPL", 0.1, bound=0.2),))
+CALM = Report("bias", (), 100, metrics=(Measured("DPPL", 0.1, bound=0.2),))
 LOUD = replace(
     CALM,
     kind="data-quality",
     violations=(Violation("age", "baseline_drift_check", "…", "ticket", cause="all are older"),),
 )
-SMALL = replace(CALM, kind="model-quality", metrics=(MetricResult("auc", None, note=INSUFFICIENT),))
+SMALL = replace(
+    CALM, kind="model-quality", metrics=(Measured("auc", None, state=State.INSUFFICIENT),)
+)
 
 
 def reports_of(*reports: Report, **unjudged: dict[str, str]) -> Reports:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import FeatureResult
+from driftline.monitors.results.feature import FeatureResult
+from driftline.monitors.state import State
 
 WEEKS = "a longer reference"
 
 
-def line(name: str, role: str = "feature", note: str = "", remedy: str = "") -> FeatureResult:
-    judged = {} if note else {"distance": 0.1, "bound": 0.2}
-    return FeatureResult(name, "double", role, 100, note=note, remedy=remedy, **judged)
+def line(
+    name: str, role: str = "feature", state: State = State.JUDGED, why: str = ""
+) -> FeatureResult:
+    judged = {} if why else {"distance": 0.1, "bound": 0.2}
+    return FeatureResult(name, "double", role, 100, state=state, why=why, **judged)
 
 
 def varied(*names: str) -> list[FeatureResult]:
-    return [line(name, note=UNDECIDABLE, remedy=WEEKS) for name in names]
+    return [line(name, state=State.TOO_VARIABLE, why=WEEKS) for name in names]
 
 
 def test_report_json_counts_and_lists_them() -> None:
     found = Report("data-quality", (), 168, results=(line("w"), *varied("a"))).to_dict()
 
     assert found["unjudged_count"] == 1
-    assert found["unjudged"] == [{"name": "a", "reason": UNDECIDABLE, "remedy": WEEKS}]
+    assert found["unjudged"] == [{"name": "a", "state": State.TOO_VARIABLE, "why": WEEKS}]
 
 
 def test_a_check_that_judged_only_labels_is_undecided() -> None:

@@ -12,12 +12,14 @@ from sqlalchemy import Engine, insert
 import driftline as dl
 from driftline.monitors.executions import Execution
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricResult
-from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.results.feature import FeatureResult
+from driftline.monitors.results.measured import Measured
+from driftline.monitors.results.violation import Violation
 from driftline.monitors.run.drift_map import drift_map
 from driftline.monitors.run.judged_windows import WindowRun
 from driftline.monitors.run.series import histories
 from driftline.monitors.run.stored_report import report_of, store_report
+from driftline.monitors.state import State
 from driftline.monitors.tables import executions
 from tests.servers.postgres import both_databases
 
@@ -57,9 +59,9 @@ def test_a_report_is_read_back_as_it_was_made(kind: str) -> None:
     assert found.details == json.loads(json.dumps(document["details"]))
 
 
-def column(name: str, distance: float | None, note: str = "") -> FeatureResult:
+def column(name: str, distance: float | None, state: State = State.JUDGED) -> FeatureResult:
     bound = None if distance is None else 0.1
-    return FeatureResult(name, "double", "input", 100, distance=distance, bound=bound, note=note)
+    return FeatureResult(name, "double", "input", 100, distance=distance, bound=bound, state=state)
 
 
 @both_databases
@@ -79,9 +81,9 @@ def test_charts_draw_the_numbers_of_windows(engine: Engine) -> None:
             100,
             results=(
                 column("100%_of", drifted), column("checked", 0.02),
-                column("wild", 0.4, "undecidable"), column("few", None, "insufficient_data"),
+                column("wild", 0.4, State.TOO_VARIABLE), column("few", None, State.INSUFFICIENT),
             ),
-            metrics=(MetricResult("log_loss", float("inf"), reference=0.5),),
+            metrics=(Measured("log_loss", float("inf"), reference=0.5),),
         )  # fmt: skip
         with engine.begin() as connection:
             connection.execute(insert(executions).values(asdict(execution)))
@@ -93,7 +95,7 @@ def test_charts_draw_the_numbers_of_windows(engine: Engine) -> None:
         drawn = drift_map(connection, "daily", None, 1)
         (distance, loss) = histories(
             connection, runs,
-            [(name, MetricResult(name)) for name in ("distance / 100%_of", "log_loss")],
+            [(name, Measured(name)) for name in ("distance / 100%_of", "log_loss")],
         )  # fmt: skip
 
     ratios = dict(zip(drawn.features, drawn.ratios.tolist(), strict=True))

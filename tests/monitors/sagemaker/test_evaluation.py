@@ -120,7 +120,7 @@ def test_a_document_of_2019_compares_as_its_old_keys_say(tmp_path: Path) -> None
     assert report.passed
     message, second = report.results
     assert (message.distance, message.bound) == (0.0, 1.0)
-    assert second.note == "no_reference"
+    assert second.state == "no_reference"
 
 
 @pytest.mark.full

@@ -113,4 +113,4 @@ def test_a_reference_without_times_gives_one_ticket_until_windows_show_how_they_
     assert found[14:16] == [[]] * 2
     assert found[16] == ["baseline_drift_check"]
     noted = next(report for report in reports if report["violations"])
-    assert "no_times" in {one["note"] for one in noted["features"]}
+    assert "no_times" in {one["state"] for one in noted["features"]}

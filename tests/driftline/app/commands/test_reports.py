@@ -18,7 +18,8 @@ from driftline.app.commands.junit import junit
 from driftline.app.commands.verdict import FORMATS, show
 from driftline.errors import UndecidedError
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
+from driftline.monitors.state import State
 
 
 def test_what_could_not_be_judged_fails_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -58,9 +59,9 @@ NOW = REFERENCE.head(600).assign(
     temperature=lambda rows: rows["temperature"] + 30, carrier=["UX"] * 300 + ["AA"] * 300
 )
 METRICS = (
-    MetricResult("a\x00b\x1b<c", 0.5, note="insufficient_data"),
-    MetricResult("auc", None, operator="LessThanThreshold", note="undefined: no rows"),
-    MetricResult("accuracy", 0.5, bound=0.4, operator="LessThanThreshold"),
+    Measured("a\x00b\x1b<c", 0.5, state=State.INSUFFICIENT),
+    Measured("auc", None, operator="LessThanThreshold", state=State.UNDEFINED, why="no rows"),
+    Measured("accuracy", 0.5, bound=0.4, operator="LessThanThreshold"),
 )
 # jenkinsci/xunit-plugin, types/model/xsd/junit-10.xsd, as far as driftline writes it: by element,
 # the attributes that must be there, those that may, and the elements that may lie in it.

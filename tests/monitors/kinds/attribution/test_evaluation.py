@@ -103,7 +103,7 @@ def test_a_model_that_answers_the_same_to_everything_is_a_condition_of_its_own(
     assert [one.feature_name for one in report.violations] == ["level"]
     assert "whatever it is asked" in report.cause
     ndcg = report.metrics[0]
-    assert (ndcg.value, ndcg.note) == (None, "undefined: all attributions are zero")
+    assert (ndcg.value, ndcg.why) == (None, "all attributions are zero")
     json.loads(report.documents()["report.json"])
 
 

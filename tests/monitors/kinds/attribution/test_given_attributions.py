@@ -65,7 +65,7 @@ def test_clarifys_folder_and_clarifys_document_are_compared(tmp_path: Path) -> N
     assert violation.description.startswith("Feature attribution drift 0.68763")
     assert violation.description.endswith("exceeds threshold 0.9")
     assert "own error is not known" in violation.cause
-    assert "incomparable" in next(one.note for one in report.metrics if one.name == "level")
+    assert "incomparable" in next(one.why for one in report.metrics if one.name == "level")
 
 
 @pytest.mark.parametrize("outputs", [0, 2])

@@ -51,7 +51,7 @@ def test_another_model_is_judged_by_its_shares_and_not_by_its_level(
 
     assert report.passed
     assert (report.metrics[-1].name, report.metrics[-1].bound) == ("level", None)
-    assert report.metrics[-1].note.startswith("incomparable: another model")
+    assert report.metrics[-1].why.startswith("incomparable: another model")
     assert {one.fields["metric_name"] for one in changed.violations} == {"shap"}
     assert "level" not in {one.feature_name for one in changed.violations}
     assert judged(baseline, alike, predict=Named("old")).metrics[-1].judged

@@ -8,7 +8,7 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from tests.monitors.kinds.bias.adult import (
     people,
 )
@@ -38,6 +38,6 @@ def unfair(rows: int = 4_000) -> pa.Table:
     return with_column(table, "predicted", np.where(hit, 0, table["predicted"].to_numpy()))
 
 
-def metric(report: Report, name: str, group: str = "Female") -> MetricResult:
+def metric(report: Report, name: str, group: str = "Female") -> Measured:
     [found] = [one for one in report.metrics if (one.name, one.facet_value) == (name, group)]
     return found

@@ -132,7 +132,7 @@ def test_features_of_text_are_refused_by_name() -> None:
     found = metric(dl.check(table, Baseline.fit(table, **ROLES), kind="bias"), "FT", "f")
 
     assert found.value is None
-    assert found.note == 'undefined: features are not numeric: "town"'
+    assert found.why == 'features are not numeric: "town"'
 
 
 def test_a_limit_that_somebody_wrote_is_judged() -> None:

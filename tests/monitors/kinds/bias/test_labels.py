@@ -38,9 +38,10 @@ def test_labels_chosen_by_the_answer_violate_no_metric_of_labels(reference: Base
     report = ask(labelled(table, of_accepted_men(table)), reference)
 
     for name in LABELLED:
-        note = metric(report, name).note
-        assert note.startswith("unrepresentative_labels: all but sex = Female: ")
-        assert "% of the rows have labels, their share predicted as " in note
+        found = metric(report, name)
+        assert found.state == "unrepresentative_labels"
+        assert found.why.startswith("all but sex = Female: ")
+        assert "% of the rows have labels, their share predicted as " in found.why
     assert metric(report, "DPPL").judged  # Which needs none.
     assert not report.violations
     assert report.details["withheld_violations"]

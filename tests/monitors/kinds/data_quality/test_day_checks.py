@@ -43,7 +43,7 @@ def test_what_was_never_judged_is_judged_by_its_days() -> None:
     days = report.to_dict()["details"]["day_test"]
     assert days == {"judged": ["temp", "wind"], "findings": {}}
     line = next(one for one in report.results if one.feature == "temp")
-    assert (line.note, line.bound) == ("judged_by_days", None), "nothing could break its distance"
+    assert (line.state, line.bound) == ("judged_by_days", None), "nothing could break its distance"
     assert report.judged_columns == ("temp", "wind")
 
 

@@ -27,7 +27,7 @@ from driftline.monitors.kinds.model_quality.metrics import QualityMetrics
 from driftline.monitors.kinds.model_quality.sums import QualitySums
 from driftline.monitors.kinds.model_quality.values import Measure
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from driftline.monitors.rows import Rows, WindowFacts
 from driftline.roles import Roles
 
@@ -129,7 +129,7 @@ def bounds(
     return found
 
 
-def of(report: Report) -> dict[str, MetricResult]:
+def of(report: Report) -> dict[str, Measured]:
     return {one.name: one for one in report.metrics}
 
 

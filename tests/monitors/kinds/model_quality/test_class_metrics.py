@@ -15,7 +15,7 @@ from sklearn import metrics as peer
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.monitors.check import check
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.measured import Measured
 from tests.monitors.kinds.model_quality.cases import multiclass_metrics, regression_metrics
 
 CLASSES = ("bird", "cat", "dog")
@@ -90,7 +90,7 @@ def with_constraints(reference: Baseline, **thresholds: float) -> Baseline:
     return replace(reference, documents={QUALITY_CONSTRAINTS: json.dumps(document)})
 
 
-def by_key(report: Report) -> dict[str, MetricResult]:
+def by_key(report: Report) -> dict[str, Measured]:
     return {one.key: one for one in report.metrics}
 
 

@@ -55,9 +55,9 @@ def test_labels_that_come_by_outcome_or_score_violate_nothing(
 
         assert not report.violations
         assert not (report.passed and "withheld_violations" in report.details)
-    note = of(report)["auc"].note
-    assert note.startswith("unrepresentative_labels: ")
-    assert " of the rows have labels, their mean score is 0." in note
+    auc = of(report)["auc"]
+    assert auc.state == "unrepresentative_labels"
+    assert " of the rows have labels, their mean score is 0." in auc.why
     why_not = "could not be judged (labels so far are not a representative sample"
     assert f"{why_not})" in report.unjudged_line
     assert f"{why_not}: " in report.unjudged_text
@@ -81,7 +81,7 @@ def test_a_loss_that_no_missing_label_could_mend_stays_a_violation(reference: Ba
 
     assert report.page_count
     assert of(report)["auc"].severity == "page"
-    assert of(report)["true_negative_rate"].note.startswith("unrepresentative_labels: ")
+    assert of(report)["true_negative_rate"].state == "unrepresentative_labels"
 
 
 def test_a_loss_that_missing_labels_could_mend_is_undecided_not_passed(

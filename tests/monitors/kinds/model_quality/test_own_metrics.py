@@ -186,14 +186,14 @@ def test_a_function_that_fails_says_so_and_harms_no_other(reference: dl.Baseline
     broken = [careless, words, leaves, endless, mute, shapeless]
     plain, found = check(reference, [profit]), check(reference, [*broken, profit])
 
-    notes = {one.__name__: of(found)[one.__name__].note for one in broken}
+    notes = {one.__name__: of(found)[one.__name__].why for one in broken}
     assert notes == {
-        "careless": "undefined: careless failed: ValueError: no luck",
-        "words": "undefined: words failed: it returned 'good'; expected a number",
-        "leaves": "undefined: leaves failed: SystemExit: 3",
-        "endless": "undefined: endless failed: OverflowError: int too large to convert to float",
-        "mute": "undefined: mute failed: SilentError",
-        "shapeless": "undefined: shapeless failed: ValueError: ",
+        "careless": "careless failed: ValueError: no luck",
+        "words": "words failed: it returned 'good'; expected a number",
+        "leaves": "leaves failed: SystemExit: 3",
+        "endless": "endless failed: OverflowError: int too large to convert to float",
+        "mute": "mute failed: SilentError",
+        "shapeless": "shapeless failed: ValueError: ",
     }
     assert [of(found)[one.name] for one in plain.metrics] == [*plain.metrics]
 
@@ -212,7 +212,7 @@ def test_a_sum_a_maximum_and_what_needs_every_row_are_not_judged(reference: dl.B
 
     found = of(check(reference, [total, largest, whole, profit]))
 
-    why = {name: found[name].unbounded.partition(": ")[2] for name in ("total", "largest", "whole")}
+    why = {name: found[name].why.partition(": ")[2] for name in ("total", "largest", "whole")}
     assert why == {
         "total": "the value grows with their number; return a mean, not a sum",
         "largest": "a few of them make most of its variance",
@@ -257,7 +257,7 @@ def test_a_baseline_keeps_the_names_and_finds_again_what_can_be_found(tmp_path: 
     given = dl.check(flights(7, 2), str(tmp_path / "baseline"), metrics=[mean_score])
 
     assert of(fresh)["mean_score"].operator
-    assert of(again)["mean_score"].note.startswith('undefined: metric "mean_score": no such metric')
+    assert of(again)["mean_score"].why.startswith('metric "mean_score": no such metric')
     for one in (fresh, given):
         assert of(one)["mean_score"].reference == pytest.approx(0.283, abs=0.01)
         assert of(one)["gain"].value == of(again)["gain"].value

@@ -93,7 +93,7 @@ def test_probabilities_of_several_classes_make_the_answer_where_there_is_none() 
     found = of(ask(baseline, table.slice(0, 7 * DAY_ROWS).drop_columns(["said"])))
 
     assert found["accuracy"].value > 0.8
-    assert found["log_loss"].note.startswith("undefined: the scores are not probabilities")
+    assert found["log_loss"].why.startswith("the scores are not probabilities")
 
 
 def test_without_times_the_rows_own_variance_decides() -> None:

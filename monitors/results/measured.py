@@ -8,18 +8,15 @@ from dataclasses import dataclass, field
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.monitors.results.violation import JsonValue, Severity
+from driftline.monitors.state import State, reason_words
 
-INSUFFICIENT = "insufficient_data"
+# Begins why a metric of a value is not judged, which the reference does not have.
+REFERENCE_LACKS = "the reference has no "
 # Begins why a number has no interval.
 UNBOUNDED = "cannot be bounded from these rows: "
-UNDEFINED = "undefined: "
-# Of a metric that has a value, and none of the reference to be held against.
-REFERENCE_LACKS = f"{UNDEFINED}the reference has no "
-TOO_VARIABLE = "too_variable: "
 CANNOT_ESTIMATE = "cannot estimate: "
 # The key of the details of a window whose quality is estimated.
 ESTIMATED_ROWS = "estimated_rows"
-UNFAIR_LABELS = "unrepresentative_labels: "
 # The key of the details that says of what a window has nothing to judge, though of other things.
 UNCOVERED = "uncovered_note"
 # Of attribution: what features contribute is neither better nor worse.
@@ -37,16 +34,16 @@ NUMBERS = ("value", "low", "high", "reference", "reference_low", "reference_high
 # In the order of report.json.
 DOCUMENTED = (
     "name", "facet", "facet_value", "label", *NUMBERS,
-    "unbounded", "operator", "p_value", "count", "violated", "severity", "note",
+    "operator", "p_value", "count", "violated", "severity", "state", "why",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class MetricResult:
-    """What was measured, how surely, and what it is compared with."""
+class Measured:
+    """What was measured, how surely, what it is compared with, and whether it was judged."""
 
     name: str
-    value: float | None = None  # None when it is not defined, and `note` says why. May be infinite.
+    value: float | None = None  # None when it is not defined, and `why` says why. May be infinite.
     low: float | None = None  # 95% interval.
     high: float | None = None
     reference: float | None = None  # None when the reference is not known.
@@ -62,10 +59,12 @@ class MetricResult:
     facet_value: str = ""
     label: str = ""  # The class, where a metric has one value for each.
     severity: Severity | None = None  # None when it is not violated.
-    # One of "insufficient_data", "undefined: …", "too_variable: …", "unrepresentative_labels: …",
-    # "cannot estimate: …" and "incomparable: …"; "" when judged or only shown.
-    note: str = ""
-    unbounded: str = ""  # Why there is no interval, where these rows give none that holds.
+    state: State = State.SHOWN  # With a bound: judged.
+    why: str = ""  # Why it was not judged, or has no value, or no interval that holds.
+
+    def __post_init__(self) -> None:
+        if self.bound is not None and self.state == State.SHOWN:
+            object.__setattr__(self, "state", State.JUDGED)
 
     @property
     def shown(self) -> str:
@@ -86,12 +85,22 @@ class MetricResult:
     @property
     def judged(self) -> bool:
         """Whether it was compared with a bound."""
-        return self.bound is not None
+        return self.state == State.JUDGED
 
     @property
     def violated(self) -> bool:
         """Whether it is beyond its bound."""
         return self.severity is not None
+
+    @property
+    def reason(self) -> str:
+        """Why it was not judged, or has no interval, in words; "" where nothing lacks."""
+        return reason_words(self.state, self.why)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether it has an interval, which may be open on one side."""
+        return self.low is not None and self.high is not None
 
     @property
     def worse_within_bound(self) -> str:
