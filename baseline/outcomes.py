@@ -19,12 +19,11 @@ import pyarrow.compute as pc
 
 from driftline.baseline.folder import from_parquet, to_parquet
 from driftline.baseline.pairing import require_numbers
-from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes, number_text
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.roles import Facet, Problem, Roles
-from driftline.signature import Column, ColumnType, Signature
+from driftline.signature import Column, Signature
 
 log = logging.getLogger(__name__)
 
@@ -265,17 +264,6 @@ def probability_classes(signature: Signature) -> dict[str, str]:
         for column in signature.outputs
         if column.role == "probability" and column.classes and len(column.classes) == 1
     }
-
-
-def keep_spaced(kept: SpacedRows, batch: pa.RecordBatch, types: Mapping[str, ColumnType]) -> None:
-    """Keep every n-th row of a batch, of the columns it has."""
-    rows = pa.array(kept.turn(batch.num_rows))
-    arrays = {
-        name: coerce(batch.column(name).take(rows), kind)[0]
-        for name, kind in types.items()
-        if name in batch.schema.names
-    }
-    kept.add(pa.table(arrays), batch.num_rows)
 
 
 def _classes(signature: Signature) -> tuple[str, ...]:

@@ -46,14 +46,33 @@ class RowKeeper:
     def __init__(
         self, types: Mapping[str, ColumnType], limit: int, *, row_count: int | None = None
     ) -> None:
-        self.types, self.limit = dict(types), limit  # By column that is kept.
+        self.types, self.limit = dict(types), limit  # By column that `update` keeps.
         self.seen = 0
         self._below = _expected_cut(limit, row_count)
         self._salt: int | None = None
         self._parts: list[pa.Table] = []
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows were kept."""
+        return bool(self._below == ALL)
+
     def update(self, batch: pa.RecordBatch) -> None:
-        """Read rows, and keep the sampled ones."""
+        """Read rows, and keep the sampled ones in the columns' types."""
+
+        def kept(places: NDArray[np.int64]) -> dict[str, pa.Array]:
+            at = pa.array(places)
+            return {
+                name: _typed(column_of(batch, name).take(at), kind)
+                for name, kind in self.types.items()
+            }
+
+        self.keep(batch, kept)
+
+    def keep(
+        self, batch: pa.RecordBatch, kept: Callable[[NDArray[np.int64]], Mapping[str, pa.Array]]
+    ) -> None:
+        """Read rows, and keep what `kept` returns of those at the sampled positions."""
         rows = batch.num_rows
         if not rows:
             return
@@ -65,9 +84,7 @@ class RowKeeper:
         self.seen += rows
         if len(chosen):
             found = {ORDER: pa.array(places[chosen]), PRIORITY: pa.array(priorities[chosen])}
-            at = pa.array(chosen)
-            for name, kind in self.types.items():
-                found["=" + name] = _typed(column_of(batch, name).take(at), kind)
+            found |= {"=" + name: array for name, array in kept(chosen).items()}
             self._parts.append(pa.table(found))
         self._prune(2)
 

@@ -20,8 +20,7 @@ from driftline.baseline.cells import Cells, members
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
-from driftline.baseline.sample import RowSample
-from driftline.baseline.spacing import SpacedRows
+from driftline.baseline.sample import RowKeeper, RowSample
 from driftline.baseline.texts import shortened
 from driftline.formats.coercion import coerce
 
@@ -142,11 +141,11 @@ class CodedRows:
 
 @dataclass(slots=True)
 class WindowSample:
-    """Evenly spaced rows; mergeable."""
+    """Some of the rows; mergeable."""
 
     columns: Sequence[SegmentColumn]
     within: Sequence[Predicate]  # Segments that were judged on their own.
-    rows: SpacedRows  # With a truth value for each target, and for each such segment.
+    rows: RowKeeper  # With a truth value for each target, and for each such segment.
     valued: frozenset[str]  # Columns of numbers whose values are kept, beside their cells.
 
     @classmethod
@@ -157,14 +156,17 @@ class WindowSample:
         row_count: int | None,
         valued: frozenset[str] = frozenset(),
     ) -> WindowSample:
-        """Begin without rows; with a known total none is kept that would be dropped later."""
+        """Begin without rows."""
         limit = min(ROWS_MAX, max(CELLS_MAX // max(len(columns), 1), ROWS_FEWEST))
-        stride = 1 << max(-(-(row_count or 0) // limit) - 1, 0).bit_length()
-        return cls(columns, within, SpacedRows(limit, stride), valued)
+        return cls(columns, within, RowKeeper({}, limit, row_count=row_count), valued)
 
     def update(self, batch: pa.RecordBatch, matching: Sequence[Bools]) -> None:
-        """Keep every n-th row, with marks for the first targets."""
-        places = self.rows.turn(batch.num_rows)
+        """Keep the sampled rows, with marks for the first targets."""
+        self.rows.keep(batch, lambda places: self._kept(batch, matching, places))
+
+    def _kept(
+        self, batch: pa.RecordBatch, matching: Sequence[Bools], places: NDArray[np.int64]
+    ) -> dict[str, pa.Array]:
         chosen = pa.array(places)
         kept: dict[str, pa.Array] = {}
         names = set(batch.schema.names)
@@ -178,7 +180,7 @@ class WindowSample:
             kept[f"{_MATCHING}{index}"] = pa.array(mask[places])
         for index, segment in enumerate(self.within):
             kept[f"{_WITHIN}{index}"] = segment.mask(batch).take(chosen)
-        self.rows.add(pa.table(kept), batch.num_rows)
+        return kept
 
     def merge(self, other: WindowSample) -> WindowSample:
         """Return the rows of both, the other's after these."""
@@ -187,7 +189,7 @@ class WindowSample:
     @property
     def is_whole(self) -> bool:
         """Whether all rows were kept."""
-        return self.rows.stride == 1
+        return self.rows.is_whole
 
     def coded(
         self, reference: RowSample | None, profiles: Mapping[str, ColumnProfile]

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from driftline.baseline.answers import read_times
 from driftline.baseline.foreign_values import foreign_classes, named_values, words_for_numbers
 from driftline.baseline.outcomes import (
     NEIGHBOUR_ROWS,
     held_classes,
-    keep_spaced,
     outcome_classes,
     outcome_columns,
 )
+from driftline.baseline.sample import RowKeeper
 from driftline.baseline.schema import column_type
-from driftline.baseline.spacing import SpacedRows
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.engine.sums import GROUPS, groups_of
 from driftline.monitors.kinds.bias.counts import FacetCounts, count_rows
@@ -28,6 +30,7 @@ from driftline.monitors.kinds.bias.plan import Plan, unusable_of
 from driftline.monitors.results.unusable import Unusable, repeated_rows, rows_length
 from driftline.monitors.rows import EVENT_TIME
 from driftline.roles import Facet, Roles
+from driftline.signature import ColumnType
 from driftline.stats.blocks import NO_TIME
 
 # Columns of the data that a refusal names.
@@ -83,16 +86,27 @@ def _read(plan: Plan, context: CheckContext) -> tuple[pa.Table, pa.Table]:
     )  # fmt: skip
     wanted = dict.fromkeys(name for name in counted if name is not None)
     features = plan.features if plan.tries_flips else ()
-    parts, near = [], SpacedRows(NEIGHBOUR_ROWS)
+    parts, near = [], RowKeeper({}, NEIGHBOUR_ROWS)
     for batch in context.rows.read(tuple({**wanted, **dict.fromkeys(features)})):
         if features:
             types = {one.name: column_type(one.type) for one in batch.schema}
-            keep_spaced(near, batch, types | dict.fromkeys(features, "double"))
+            near.keep(batch, partial(_coerced, batch, types | dict.fromkeys(features, "double")))
         parts.append(
             pa.table({name: _plain(batch[name]) for name in wanted if name in batch.schema.names})
         )
     found = pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
     return found, near.table()
+
+
+def _coerced(
+    batch: pa.RecordBatch, types: Mapping[str, ColumnType], places: NDArray[np.int64]
+) -> dict[str, pa.Array]:
+    at = pa.array(places)
+    return {
+        name: coerce(batch[name].take(at), kind)[0]
+        for name, kind in types.items()
+        if name in batch.schema.names
+    }
 
 
 def _plain(column: pa.Array) -> pa.Array:

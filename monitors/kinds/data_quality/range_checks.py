@@ -19,7 +19,8 @@ from scipy.special import betainc
 from driftline.baseline.blocks import PARTIAL_SHARE, BlockCounts
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
-from driftline.baseline.spacing import SpacedRows
+from driftline.baseline.sample import RowKeeper
+from driftline.formats.arrow_types import plain_array
 from driftline.formats.coercion import coerce
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS, Numbers, likelihood_ratio
@@ -76,31 +77,27 @@ class Implausible:
 
 
 class Sampler:
-    """Keeps evenly spaced rows out of an unknown number."""
+    """Keeps some rows out of an unknown number."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = columns
         wide = SAMPLE_CELLS // max(len(columns), 1)
-        self._rows = SpacedRows(min(2 * SAMPLE_ROWS, max(wide, FEWEST_ROWS)))
+        self._rows = RowKeeper({}, min(2 * SAMPLE_ROWS, max(wide, FEWEST_ROWS)))
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Keep every n-th row of a batch."""
+        """Keep the sampled rows of a batch."""
         kinds = dict(zip(batch.schema.names, batch.schema.types, strict=True))
         # Of lists nothing is looked for, and those of embeddings would fill the memory.
         names = [name for name in self.columns if name in kinds and not _is_list(kinds[name])]
-        chosen = pa.table(batch.select(names).take(pa.array(self._rows.turn(batch.num_rows))))
-        self._rows.add(chosen, batch.num_rows)
+        self._rows.keep(
+            batch, lambda at: {name: plain_array(batch[name].take(pa.array(at))) for name in names}
+        )
 
     def merge(self, other: Sampler) -> Sampler:
         """Return the sample of the rows of both, the other's after these."""
         merged = Sampler(self.columns)
         merged._rows = self._rows.merge(other._rows)
         return merged
-
-    @property
-    def stride(self) -> int:
-        """One row in this many is kept."""
-        return self._rows.stride
 
     def table(self) -> pa.Table:
         """Return the rows that were kept, in their order."""
