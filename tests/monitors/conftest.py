@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
+from driftline.alerts.metrics import store as metrics
 from driftline.baseline.store import Baseline
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.capture.windows.window import Window
@@ -28,6 +31,10 @@ from driftline.signature import Signature
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+
+
+def clock() -> datetime:
+    return START + 31 * DAY
 
 
 def weather(rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
@@ -158,10 +165,33 @@ def run_day(
     definition: MonitorDefinition,
     day: int,
     *,
-    now: Callable[[], datetime],
+    now: Callable[[], datetime] = clock,
     **more: object,
 ) -> Execution:
     """Run a monitor on a day, the first is 0."""
     window = Window(START + day * DAY, START + (day + 1) * DAY)
     job = Job(engine, root, definition, window, now=now, signature=reference.signature, **more)
     return run(job)
+
+
+def report_of(root: str, execution: Execution) -> dict[str, Any]:
+    """Return report.json of an execution."""
+    found: dict[str, Any] = json.loads(Path(root, execution.folder, "report.json").read_text())
+    return found
+
+
+def values_of(
+    engine: Engine,
+    name: str,
+    namespace: str = "Driftline",
+    *,
+    monitor: str = "daily",
+    statistic: str = "Sum",
+) -> list[float]:
+    """Return a metric's value in each day of a monitor of the endpoint "flights"."""
+    of = {"Endpoint": "flights", "MonitoringSchedule": monitor}
+    with engine.connect() as connection:
+        found = metrics.read(
+            connection, namespace, name, of, START, START + 300 * DAY, 86_400, statistic
+        )
+    return [number for _, number in found]

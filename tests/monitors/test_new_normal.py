@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,14 +11,11 @@ from sqlalchemy import Engine
 
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.captured_baseline import new_normal
-from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
-from tests.monitors.conftest import DAY, START, append_day, weather
+from tests.monitors.conftest import DAY, START, append_day, report_of, run_day, weather
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
 DAYS = 4
@@ -35,7 +30,7 @@ def timed(rng: np.random.Generator) -> pa.Table:
 
 
 def features(root: str, execution: Execution) -> set[str]:
-    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    report = report_of(root, execution)
     return {one["feature_name"] for one in report["violations"]}
 
 
@@ -47,14 +42,11 @@ def test_the_feature_fits_and_the_others_are_judged_as_before(engine: Engine, ro
         values = weather(rng, 400)
         values["temp"], values["wind"] = values["temp"] * 1000, values["wind"] * 1000
         append_day(root, reference.signature, day, values)
-    window = Window(START + (DAYS - 1) * DAY, START + DAYS * DAY)
     monitor = MonitorDefinition("daily", "flights", "flights", baseline_version=before)
 
     def judge(version: str) -> Execution:
         chosen = replace(monitor, baseline_version=version)
-        return run(
-            Job(engine, root, chosen, window, now=lambda: NOW, signature=reference.signature)
-        )
+        return run_day(engine, root, reference, chosen, DAYS - 1)
 
     mark = Annotation(
         monitor="daily", window_start=START, window_end=START + DAY, verdict="new-normal",

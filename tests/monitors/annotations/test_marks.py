@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine
 
-from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -25,10 +22,7 @@ from driftline.monitors.annotations.store import (
     withdraw_annotation,
 )
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
-from driftline.monitors.executions import Execution
-from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, report_of, run_day, values_of, weather
 from tests.servers.postgres import BOTH_IN_FULL
 
 
@@ -122,25 +116,7 @@ def test_a_mark_is_withdrawn_once_and_stays_as_history(engine: Engine, put) -> N
 def judge(engine: Engine, root: str, reference: Baseline):
     baselines.put(root, "flights", reference, lambda: NOW)
 
-    def once(window: Window = WINDOW) -> Execution:
-        return run(
-            Job(engine, root, DEFINITION, window, now=lambda: NOW, signature=reference.signature)
-        )
-
-    return once
-
-
-def told(root: str, execution: Execution) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(root) / execution.folder / "report.json").read_text())
-    return found
-
-
-def value(engine: Engine, name: str) -> list[float]:
-    with engine.connect() as connection:
-        found = metrics.read(
-            connection, "Driftline", name, DIMENSIONS, START, START + 30 * DAY, 86_400, "Sum"
-        )
-    return [number for _, number in found]
+    return partial(run_day, engine, root, reference, DEFINITION, 0)
 
 
 def test_an_expected_violation_is_listed_and_alarms_no_more(
@@ -150,19 +126,19 @@ def test_an_expected_violation_is_listed_and_alarms_no_more(
     values["wind"] = values["wind"] * 1000
     append(0, values)
     before = judge()
-    shouted = value(engine, "violations")[0]
+    shouted = values_of(engine, "violations")[0]
 
     put(EXPECTED)
     after = judge()
 
-    report = told(root, after)
+    report = report_of(root, after)
     assert before.status == "CompletedWithViolations"
     assert (after.status, after.violation_count, after.page_count) == ("Completed", 0, 0)
     assert after.id != before.id
     assert after.cause == ""
-    assert value(engine, "violations") == value(engine, "pages") == [0.0]
-    assert value(engine, "expected_violations") == [shouted]
-    assert value(engine, "max_drift_ratio")[0] < 1
+    assert values_of(engine, "violations") == values_of(engine, "pages") == [0.0]
+    assert values_of(engine, "expected_violations") == [shouted]
+    assert values_of(engine, "max_drift_ratio")[0] < 1
     assert "wind" in {one["feature_name"] for one in report["expected_violations"]}
     assert report["expected_violations"][0]["mark"]["reason"] == "a sale"
     assert report["decided"]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +11,6 @@ from sqlalchemy import Engine
 
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.backtest.backtest import (
     BacktestOptions,
@@ -22,16 +18,10 @@ from driftline.monitors.backtest.backtest import (
     schedule_of,
 )
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, clock, report_of, run_day, weather
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 DAYS = 6
-
-
-def clock() -> datetime:
-    return datetime(2024, 2, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +55,8 @@ def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
     store.put(root, "flights", reference, clock)
     live = {}
     for day in range(DAYS):
-        window = Window(START + day * DAY, START + (day + 1) * DAY)
-        execution = run(
-            Job(engine, root, DEFINITION, window, now=clock, signature=reference.signature)
-        )
-        report = json.loads((Path(root) / execution.folder / "report.json").read_text())
-        live[window.start] = report
+        execution = run_day(engine, root, reference, DEFINITION, day)
+        live[execution.window_start] = report_of(root, execution)
 
     options = BacktestOptions(start=START, end=START + DAYS * DAY)
     found = backtest_captured(root, DEFINITION, reference, reference.signature, options)

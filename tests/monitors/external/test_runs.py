@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +30,11 @@ from driftline.monitors.external.source import Access
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.window_context import Job
 from driftline.serving.resources.reach import Reach
-from tests.monitors.conftest import DAY, START, append_day, weather
+from tests.monitors.conftest import DAY, START, append_day, clock, report_of, weather
 from tests.servers.postgres import both_in_full
 
 WINDOW = Window(START, START + DAY)
 TIME = "scored_at"
-
-
-def clock() -> datetime:
-    return datetime(2024, 2, 1, tzinfo=UTC)
 
 
 def scores(
@@ -122,10 +118,6 @@ def judge(engine: Engine, root: str, tmp_path: Path, scored: Baseline):
         return run(Job(engine, root, definition, window, now=clock, signature=None, access=access))
 
     return once
-
-
-def report(root: str, execution: Execution) -> dict[str, object]:
-    return json.loads((Path(root) / execution.folder / "report.json").read_text())
 
 
 @pytest.mark.first(3)
@@ -370,7 +362,7 @@ def test_labels_of_another_table_are_joined_by_id_and_quality_is_estimated_until
         (tmp_path / "truth").mkdir()
     source = {**source, "labels": {**labels, "id": "request_id"}}
     waiting = judge(source, "model-quality")
-    until_then = report(root, waiting)
+    until_then = report_of(root, waiting)
 
     if write is write_sqlite:
         with sqlite3.connect(database) as connection:
@@ -381,6 +373,6 @@ def test_labels_of_another_table_are_joined_by_id_and_quality_is_estimated_until
     judged = judge(source, "model-quality")
 
     assert waiting.status == "InsufficientData"
-    assert (until_then["labelled_count"], report(root, judged)["labelled_count"]) == (0, 400)
+    assert (until_then["labelled_count"], report_of(root, judged)["labelled_count"]) == (0, 400)
     assert {metric["name"].split("_")[0] for metric in until_then["metrics"]} == {"estimated"}
     assert (judged.status, judged.failure_reason) == ("Completed", None)

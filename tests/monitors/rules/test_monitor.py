@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +31,7 @@ from driftline.monitors.run.captured_window import read_whole
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.window_context import Job
 from driftline.monitors.tables import definitions
-from tests.monitors.conftest import DAY, START, Append, append_day, weather
+from tests.monitors.conftest import DAY, START, Append, append_day, report_of, run_day, weather
 
 WINDOW = Window(START, START + DAY)
 RULES = (
@@ -89,10 +88,7 @@ def test_a_stored_rule_whose_package_is_gone_fails_the_runs_of_its_monitor_only(
         connection.execute(gone.values(rules=[{"check": "luhn", "column": "temp"}]))
         found = list_definitions(connection)
 
-    runs = [
-        run(Job(engine, root, one, WINDOW, now=lambda: NOW, signature=reference.signature))
-        for one in found
-    ]
+    runs = [run_day(engine, root, reference, one, 0) for one in found]
 
     assert [one.name for one in found] == ["daily", "other"]
     assert 'rule "luhn": no such check' in str(runs[0].failure_reason)
@@ -110,10 +106,7 @@ def test_a_window_is_judged_by_rules_and_its_rows_are_found_from_the_document(
     unfit = [[("wind", "strong")] if row == 50 else [] for row in range(400)]
     append(0, {**values, "wind": wind, "unfit": unfit})
 
-    execution = run(
-        Job(engine, root, DEFINITION, WINDOW, now=lambda: NOW, signature=reference.signature)
-    )
-    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    report = report_of(root, run_day(engine, root, reference, DEFINITION, 0))
 
     found = {
         one["constraint_check_type"]: one
@@ -186,12 +179,9 @@ def test_a_rule_on_the_endpoints_id_or_time_judges_what_the_requests_came_with(
 
 def rule_report(engine: Engine, root: str, reference: Baseline, rules: list) -> dict:
     definition = replace(DEFINITION, rules=tuple(RuleSet.of(rules).to_list()))
-    done = run(
-        Job(engine, root, definition, WINDOW, now=lambda: NOW, signature=reference.signature)
-    )
+    done = run_day(engine, root, reference, definition, 0)
     assert done.failure_reason is None
-    found: dict = json.loads((Path(root) / done.folder / "report.json").read_text())
-    return found
+    return report_of(root, done)
 
 
 def append_requests(root: str, reference: Baseline, rows: dict, ids: list) -> None:
@@ -228,7 +218,7 @@ def test_rules_on_whole_tables_judge_windows_where_scripts_and_tables_are_allowe
     )  # fmt: skip
 
     execution = run(job)
-    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    report = report_of(root, execution)
     found = {one["constraint_check_type"]: one for one in report["violations"]}
 
     assert found["checks.py:f_check"]["row_count"] == 400

@@ -21,14 +21,11 @@ from driftline.alerts.notify.deliverer import Deliverer
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.erasing import Erased, erase
-from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.erasure import clear_windows
-from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
 from tests.alerts.conftest import receiver  # noqa: F401 - a fixture
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, run_day, weather
 
 NOW = datetime(2024, 1, 3, tzinfo=UTC)
 DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
@@ -81,11 +78,8 @@ def judged(engine: Engine, root: str, reference: Baseline, append: Append, rng, 
 
 
 def judge(engine: Engine, root: str, reference: Baseline, day: int) -> Execution:
-    window = Window(START + day * DAY, START + (day + 1) * DAY)
     definition = MonitorDefinition("daily", endpoint="flights", baseline="flights")
-    return run(
-        Job(engine, root, definition, window, now=lambda: NOW, signature=reference.signature)
-    )
+    return run_day(engine, root, reference, definition, day, now=lambda: NOW)
 
 
 def erase_person(engine: Engine, root: str, tmp_path: Path, **more) -> Erased:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
-from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.capture.labels.labels import put
@@ -22,10 +19,8 @@ from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.catalog import with_quality
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE as QUALITY_METRICS
 from driftline.monitors.run.captured_window import NO_LABELS, read_captured
-from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
 from driftline.signature import Column
-from tests.monitors.conftest import DAY, START, append_day
+from tests.monitors.conftest import DAY, START, append_day, report_of, run_day, values_of
 from tests.servers.postgres import both_databases, both_in_full
 
 WINDOW = Window(START, START + DAY)
@@ -67,10 +62,7 @@ def judge(engine: Engine, root: str, labelled: Baseline):
             }
         )
         put(root, "flights", table, lambda: START + 2 * DAY)
-        return run(Job(
-            engine, root, MonitorDefinition("daily", "flights", "flights", kind=kind), WINDOW,
-            now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=labelled.signature,
-        ))  # fmt: skip
+        return judge_day(engine, root, labelled, 0, kind)
 
     return once
 
@@ -79,26 +71,17 @@ def truth() -> dict[int, object]:
     return dict(enumerate(answers(2, ROWS)["late"].tolist()))
 
 
-def value(engine: Engine, name: str, namespace: str = "Driftline") -> list[float]:
-    of = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
-    with engine.connect() as connection:
-        found = metrics.read(
-            connection, namespace, name, of, START, START + 30 * DAY, 86_400, "Sum"
-        )
-    return [number for _, number in found]
-
-
 @both_databases
 def test_labels_that_do_not_count_are_counted_for_people(judge, engine: Engine, root: str) -> None:
     # "n/a" says that there is no value yet; the two others are no numbers.
     execution = judge({**truth(), 3: "delayed", 4: "n/a", 5: "?"}, "model-quality")
-    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+    report = report_of(root, execution)
 
     assert (report["labelled_count"], report["unfit_label_count"]) == (ROWS - 3, 2)
     assert (report["stray_label_count"], report["stray_label_ids"]) == (0, [])
-    assert value(engine, "labelled_rows") == [ROWS - 3]
-    assert value(engine, "unfit_labels") == [2]
-    assert value(engine, "stray_labels") == [0]
+    assert values_of(engine, "labelled_rows") == [ROWS - 3]
+    assert values_of(engine, "unfit_labels") == [2]
+    assert values_of(engine, "stray_labels") == [0]
 
 
 @both_in_full
@@ -109,7 +92,7 @@ def test_many_labels_of_another_type_are_a_violation_beside_those_that_fit(
     """As of a file, whose labels are words where numbers are expected."""
     words = dict.fromkeys(range(100), "many")
     execution = judge({**truth(), **words}, kind)
-    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+    report = report_of(root, execution)
 
     [found] = [one for one in report["violations"] if one["feature_name"] == "unusable_labels"]
     assert found["cause"].startswith("25% of 400 labels are of no use: 100 of another type")
@@ -136,7 +119,7 @@ def test_a_metric_of_ones_own_is_published_and_another_function_asks_again(
 
     def judged() -> tuple[Execution, dict[str, dict[str, object]]]:
         execution = judge_day(engine, root, deployed, 0, "model-quality", str(tmp_path))
-        report = json.loads(Path(root, execution.folder, "report.json").read_text())
+        report = report_of(root, execution)
         return execution, {one["name"]: one for one in report["metrics"]}
 
     (first, found), (again, _) = judged(), judged()
@@ -147,26 +130,15 @@ def test_a_metric_of_ones_own_is_published_and_another_function_asks_again(
     assert again.id == first.id != other.id
     assert (found["gain"]["value"], doubled["gain"]["value"]) == pytest.approx((gain, 2 * gain))
     assert found["gain"]["operator"] == "LessThanThreshold"
-    assert value(engine, "gain", QUALITY_METRICS) == pytest.approx([2 * gain])
+    assert values_of(engine, "gain", QUALITY_METRICS) == pytest.approx([2 * gain])
     assert found["cohen_kappa_score"]["bound"] is not None
 
 
 def judge_day(
     engine: Engine, root: str, baseline: Baseline, day: int, kind: str, scripts: str = ""
 ) -> Execution:
-    window = Window(START + day * DAY, START + (day + 1) * DAY)
-    return run(Job(
-        engine, root, MonitorDefinition("daily", "flights", "flights", kind=kind), window,
-        now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=baseline.signature,
-        scripts_dir=scripts,
-    ))  # fmt: skip
-
-
-def details(root: str, execution: Execution) -> dict[str, object]:
-    found: dict[str, object] = json.loads(Path(root, execution.folder, "report.json").read_text())[
-        "details"
-    ]
-    return found
+    definition = MonitorDefinition("daily", "flights", "flights", kind=kind)
+    return run_day(engine, root, baseline, definition, day, scripts_dir=scripts)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.8])
@@ -223,9 +195,9 @@ def test_a_single_value_is_the_probability_unless_one_is_answered_beside_it(
 def test_kinds_without_labels_have_no_metrics_of_them(judge, engine: Engine, kind: str) -> None:
     judge({**truth(), 3: "delayed"}, kind)
 
-    assert value(engine, "requests") == [ROWS]
+    assert values_of(engine, "requests") == [ROWS]
     for name in ("labelled_rows", "unfit_labels", "stray_labels"):
-        assert value(engine, name) == []
+        assert values_of(engine, name) == []
 
 
 @both_in_full
@@ -236,7 +208,7 @@ def test_a_window_whose_labels_are_all_of_another_type_has_a_report_that_says_so
     few = judge({3: "delayed", 4: "?"}, "model-quality")
     execution = judge(dict.fromkeys(range(ROWS), "delayed"), "model-quality")
 
-    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+    report = report_of(root, execution)
     [found] = report["violations"]
     assert found["feature_name"] == "unusable_labels"
     assert found["severity"] == "page"

@@ -20,7 +20,7 @@ from driftline.monitors.run.erasure import clear_windows
 from driftline.monitors.run.stored_report import StoredReport, read_report
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver
-from tests.monitors.conftest import DAY, START, run_day
+from tests.monitors.conftest import DAY, START, report_of, run_day
 from tests.monitors.run.erased_person import (
     DIMENSIONS,
     NOW,
@@ -120,7 +120,7 @@ def test_a_window_is_judged_again_by_the_rows_that_are_left(
     again = judge(engine, root, reference, 0)
 
     assert (again.row_count, again.failure_reason) == (360, None)
-    assert json.loads(Path(root, again.folder, "report.json").read_text())["row_count"] == 360
+    assert report_of(root, again)["row_count"] == 360
     assert holding(root, engine) == []
 
 

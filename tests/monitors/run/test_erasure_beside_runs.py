@@ -29,17 +29,14 @@ from driftline.capture.erasure.pending import (
 )
 from driftline.capture.erasure.standing import LateErasing
 from driftline.capture.labels.labels import put as put_labels
-from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run import erasure
 from driftline.monitors.run import execution as execution_module
 from driftline.monitors.run.erasure import clear_windows
-from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver
-from tests.monitors.conftest import DAY, START, append_day, run_day
+from tests.monitors.conftest import append_day, run_day
 from tests.monitors.run.erased_person import (
     NOW,
     PERSON,
@@ -142,8 +139,7 @@ def run_quality(
     engine: Engine, root: str, baseline: Baseline, now: Callable[[], datetime] = lambda: NOW
 ) -> Execution:
     definition = MonitorDefinition("daily", "flights", "flights", kind="model-quality")
-    window = Window(START, START + DAY)
-    return run(Job(engine, root, definition, window, now=now, signature=baseline.signature))
+    return run_day(engine, root, baseline, definition, 0, now=now)
 
 
 def failure_of(engine: Engine, identity: str) -> tuple[str | None, list[object]]:
@@ -346,10 +342,7 @@ def test_an_erasure_killed_before_it_cleared_again_is_finished_by_the_next(
 def judge_second(engine: Engine, root: str, reference: Baseline) -> Execution:
     """Judge the person's day by another monitor."""
     definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
-    window = Window(START, START + DAY)
-    return run(
-        Job(engine, root, definition, window, now=lambda: NOW, signature=reference.signature)
-    )
+    return run_day(engine, root, reference, definition, 0, now=lambda: NOW)
 
 
 def test_the_note_of_an_erasure_goes_with_its_end_and_after_an_hour(tmp_path: Path) -> None:

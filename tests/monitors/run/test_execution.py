@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +26,12 @@ from driftline.monitors.run import execution
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.window_context import Job
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, clock, report_of, values_of, weather
 from tests.servers.postgres import both_databases, both_in_full
 
 WINDOW = Window(START, START + DAY)
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
-
-
-def clock() -> datetime:
-    return datetime(2024, 2, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -48,14 +44,6 @@ def judge(engine: Engine, root: str, reference: Baseline):
     return once
 
 
-def value(engine: Engine, name: str, namespace: str = "Driftline") -> list[float]:
-    with engine.connect() as connection:
-        found = metrics.read(
-            connection, namespace, name, DIMENSIONS, START, START + 30 * DAY, 86_400, "Sum"
-        )
-    return [number for _, number in found]
-
-
 @both_in_full
 def test_requests_that_the_decoder_failed_at_are_told_and_counted(
     judge, engine: Engine, root: str, append: Append, rng
@@ -65,9 +53,9 @@ def test_requests_that_the_decoder_failed_at_are_told_and_counted(
 
     execution = judge()
 
-    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    report = report_of(root, execution)
     assert (report["decoder_fault_count"], report["row_count"]) == (3, 400)
-    assert value(engine, "decoder_faults") == [3.0]
+    assert values_of(engine, "decoder_faults") == [3.0]
 
 
 def test_a_field_that_the_signature_does_not_know_is_told_as_an_extra_column(
@@ -77,12 +65,12 @@ def test_a_field_that_the_signature_does_not_know_is_told_as_an_extra_column(
 
     execution = judge()
 
-    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    report = report_of(root, execution)
     (violation,) = report["violations"]
     assert violation["constraint_check_type"] == "extra_column_check"
     assert violation["severity"] == "ticket"
     assert "humidity" in report["cause"]
-    assert value(engine, "violations_extra_column_check") == [1.0]
+    assert values_of(engine, "violations_extra_column_check") == [1.0]
 
 
 @both_in_full
@@ -102,10 +90,10 @@ def test_a_window_that_is_as_the_reference_completes(
     assert sorted(file.name for file in folder.iterdir()) == [
         "constraint_violations.json", "report.json", "statistics.json",
     ]  # fmt: skip
-    assert value(engine, "violations") == [0.0]
-    assert value(engine, "pages") == [0.0]
-    assert value(engine, "rows") == [400.0]
-    assert value(engine, "unjudged") == [0.0]
+    assert values_of(engine, "violations") == [0.0]
+    assert values_of(engine, "pages") == [0.0]
+    assert values_of(engine, "rows") == [400.0]
+    assert values_of(engine, "unjudged") == [0.0]
 
 
 @both_in_full
@@ -120,9 +108,9 @@ def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
 
     assert execution.status == "CompletedWithViolations"
     assert execution.page_count >= 1
-    assert value(engine, "pages") == [float(execution.page_count)]
+    assert values_of(engine, "pages") == [float(execution.page_count)]
     # The reference has no times, so drift is not judged yet; a change of unit and what it moves is.
-    assert value(engine, "violations_baseline_drift_check") == [1.0]
+    assert values_of(engine, "violations_baseline_drift_check") == [1.0]
     with engine.connect() as connection:
         note = metrics.latest_note(connection, "Driftline", "pages", DIMENSIONS)
     assert note["cause"] == execution.cause
@@ -144,12 +132,12 @@ def test_a_cause_that_lasts_is_news_in_its_first_window_alone(
 
     runs = [judge(window=day) for day in days]
 
-    report = json.loads((Path(root) / runs[2].folder / "report.json").read_text())
+    report = report_of(root, runs[2])
     first = {one["feature_name"]: one["first_window"] for one in report["violations"]}
     assert first["temp"] is None
     assert first["wind"] == START.isoformat()
     assert report["cause"].startswith("temp: "), "what is news comes first"
-    new = value(engine, "new_violations")
+    new = values_of(engine, "new_violations")
     assert new[0] >= 1
     assert new[1:] == [0.0, *new[2:3], 0.0]
     assert 1 <= new[2] < runs[2].violation_count
@@ -191,7 +179,7 @@ def test_an_episode_that_was_forgotten_since_is_no_news_where_it_was_reported(
             select(tables.causes.c.first_window, tables.causes.c.last_window).distinct()
         ).all()
 
-    assert value(engine, "new_violations")[1] == 0.0
+    assert values_of(engine, "new_violations")[1] == 0.0
     assert sorted(map(tuple, episodes)) == [
         (START, START + DAY), (START + 140 * DAY, START + 140 * DAY),
     ]  # fmt: skip
@@ -206,11 +194,11 @@ def test_a_part_of_a_judged_window_leaves_its_numbers(
     part = judge(window=Window(START, START + DAY / 24))
 
     assert part.row_count < 400
-    assert value(engine, "rows") == [400.0]
+    assert values_of(engine, "rows") == [400.0]
 
     cancel(engine, DEFINITION, Window(START, START + DAY / 12), by="ana", now=clock())
 
-    assert value(engine, "rows") == [400.0]
+    assert values_of(engine, "rows") == [400.0]
 
 
 def test_the_same_question_about_the_same_rows_is_answered_once(
@@ -223,7 +211,7 @@ def test_the_same_question_about_the_same_rows_is_answered_once(
     assert first == second
     with engine.connect() as connection:
         assert len(connection.execute(select(tables.executions)).all()) == 1
-    assert value(engine, "rows") == [100.0]
+    assert values_of(engine, "rows") == [100.0]
 
 
 @both_databases
@@ -237,7 +225,7 @@ def test_more_rows_are_a_newer_execution_that_replaces_the_datapoints(
     second = judge()
 
     assert second.id != first.id
-    assert value(engine, "rows") == [150.0]
+    assert values_of(engine, "rows") == [150.0]
     with engine.connect() as connection:
         assert not get_execution(connection, first.id).is_current
         assert get_execution(connection, second.id).is_current
@@ -248,7 +236,7 @@ def test_a_verdict_on_rows_that_were_erased_since_stands_and_is_not_made_again(
 ) -> None:
     append(0, weather(rng, 400))
     before = judge()
-    values = value(engine, "rows")
+    values = values_of(engine, "rows")
     # Fewer of the rows, as erasure leaves them, and then none, as retention does.
     folder = Dataset(root, "flights")
     expunge(folder, ("spool_seq",), lambda rows: rows["spool_seq"].to_numpy() % 4 == 0)
@@ -264,7 +252,7 @@ def test_a_verdict_on_rows_that_were_erased_since_stands_and_is_not_made_again(
     with engine.connect() as connection:
         assert get_execution(connection, before.id) == before
     assert before.is_current
-    assert value(engine, "rows") == values
+    assert values_of(engine, "rows") == values
     # Another question has an answer of its own.
     assert judge(replace(DEFINITION, version=2)).row_count == 0
 
@@ -284,7 +272,7 @@ def test_who_read_fewer_rows_and_records_later_does_not_have_the_last_word(
     slow = run(Job(engine, root, DEFINITION, WINDOW, now=now, signature=reference.signature))
 
     assert slow.row_count == 150
-    assert value(engine, "rows") == [150.0]
+    assert values_of(engine, "rows") == [150.0]
     with engine.connect() as connection:
         assert get_execution(connection, slow.id).is_current
 
@@ -299,7 +287,7 @@ def test_a_window_without_rows_has_no_data_and_is_tried_again(
 
     assert (empty.status, empty.failure_reason) == ("NoData", "Job inputs had no data")
     assert filled.status == "Completed"
-    assert value(engine, "failed") == [0.0]
+    assert values_of(engine, "failed") == [0.0]
 
 
 def test_a_monitor_without_baseline_fails_with_the_reason(judge) -> None:
@@ -397,7 +385,7 @@ def test_a_window_with_too_little_data_is_no_pass(
     assert execution.status == "InsufficientData"
     assert (execution.row_count, execution.violation_count) == (12, 0)
     assert execution.headline.startswith("12 rows; nothing could be judged: ")
-    assert value(engine, "insufficient") == [1.0]
-    assert value(engine, "rows") == [12.0]
+    assert values_of(engine, "insufficient") == [1.0]
+    assert values_of(engine, "rows") == [12.0]
     # Zero would be a verdict.
-    assert value(engine, "violations") == value(engine, "pages") == []
+    assert values_of(engine, "violations") == values_of(engine, "pages") == []

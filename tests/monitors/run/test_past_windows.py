@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -18,20 +18,14 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.data_quality.day_checks import windows_before
 from driftline.monitors.run import captured_window, execution
-from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import read_history
-from driftline.monitors.run.window_context import Job
 from driftline.monitors.window_history.store import Key, put, read
 from driftline.stats.day_scores import DaySums
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, clock, run_day, weather
 from tests.servers.postgres import both_in_full
 
 HOUR = timedelta(hours=1)
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
-
-
-def clock() -> datetime:
-    return datetime(2024, 2, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -39,11 +33,7 @@ def judge(engine: Engine, root: str, reference: Baseline):
     baselines.put(root, "flights", reference, clock)
 
     def one(day: int, definition: MonitorDefinition = DEFINITION, **options) -> Execution:
-        window = Window(START + day * DAY, START + (day + 1) * DAY)
-        return run(Job(
-            engine, root, definition, window,
-            now=clock, signature=reference.signature, **options,
-        ))  # fmt: skip
+        return run_day(engine, root, reference, definition, day, **options)
 
     return one
 

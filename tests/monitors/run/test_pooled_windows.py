@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -17,13 +16,9 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import pooled_window
 from driftline.monitors.run.window_context import Job
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, clock, weather
 
 JOINT = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")
-
-
-def clock() -> datetime:
-    return datetime(2024, 2, 1, tzinfo=UTC)
 
 
 def day(at: int, days: int = 1) -> Window:

@@ -20,7 +20,7 @@ from driftline.monitors.definitions import (
     MonitorDefinition,
 )
 from driftline.monitors.executions import Execution
-from tests.monitors.conftest import DAY, START, run_day
+from tests.monitors.conftest import START, clock, report_of, run_day
 
 PREPROCESS = """
 def preprocess_handler(inference_record):
@@ -30,10 +30,6 @@ def preprocess_handler(inference_record):
     return {"score": inference_record.endpoint_output.data, "place": place, "temp": float(temp)}
 """
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights", preprocess="pre.py")
-
-
-def clock():
-    return START + 30 * DAY
 
 
 def lines(rng: np.random.Generator, count: int, shift: float = 0.0) -> list[bytes]:
@@ -108,7 +104,7 @@ def test_a_window_is_judged_by_the_rows_that_the_script_makes(
     assert execution.status == "CompletedWithViolations"
     assert execution.row_count == 1800
     assert execution.request_count == 2000
-    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    report = report_of(root, execution)
     (ticket,) = report["violations"]
     assert ticket["cause"].startswith("temp differs from a reference without times")
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +14,7 @@ from sqlalchemy import Engine
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.monitors.definitions import MonitorDefinition
-from tests.monitors.conftest import DAY, START, append_day, run_day, weather
+from tests.monitors.conftest import DAY, START, append_day, report_of, run_day, weather
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 ROWS = 300
@@ -38,7 +36,7 @@ def judge(engine: Engine, root: str) -> Judge:
         for day, rows in enumerate(days):
             append_day(root, baseline.signature, day, rows)
             found = run_day(engine, root, baseline, DEFINITION, day, now=clock)
-            reports.append(json.loads(Path(root, found.folder, "report.json").read_text()))
+            reports.append(report_of(root, found))
         return reports
 
     return all_days

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,12 @@ from sqlalchemy import select
 from driftline.alerts.tables import metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds.attribution.attributions import Attributions
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.side_tables import side_tables
-from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
+from tests.monitors.conftest import run_day
 from tests.monitors.kinds.attribution.leaning import START, judged, model, weather
 
 
@@ -156,17 +153,7 @@ def test_a_captured_window_is_judged_and_its_numbers_are_stored(
     append(0, {name: rows[name].to_numpy(zero_copy_only=False) for name in rows.column_names})
     definition = MonitorDefinition("leaning", "flights", "base", kind="attribution")
 
-    execution = run(
-        Job(
-            engine,
-            root,
-            definition,
-            Window(START, START + timedelta(days=1)),
-            now=lambda: START + timedelta(days=2),
-            signature=reference.signature,
-            predict=model,
-        )
-    )
+    execution = run_day(engine, root, reference, definition, 0, predict=model)
 
     assert (execution.status, execution.row_count) == ("CompletedWithViolations", 500)
     assert "the model leans on other features: d " in execution.cause

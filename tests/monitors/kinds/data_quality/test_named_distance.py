@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,11 +14,8 @@ import driftline as dl
 from driftline.baseline import store
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import Append, clock, report_of, run_day, weather
 
 
 def named(baseline: Baseline, feature: str, method: str, threshold: float | None) -> Baseline:
@@ -70,19 +65,15 @@ def test_it_decides_in_place_of_the_drift_test_both_ways(
 def test_a_monitor_judges_by_it_from_the_first_window_on(
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
 ) -> None:
-    def now() -> datetime:
-        return datetime(2024, 2, 1, tzinfo=UTC)
-
     values = weather(rng, 400)
     append(0, {**values, "temp": values["temp"] + 4.0, "wind": values["wind"] * 1.4})
-    store.put(root, "flights", named(reference, "temp", "wasserstein", 0.1), now)
+    store.put(root, "flights", named(reference, "temp", "wasserstein", 0.1), clock)
     monitor = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 
-    window = Window(START, START + DAY)
-    execution = run(Job(engine, root, monitor, window, now=now, signature=reference.signature))
+    execution = run_day(engine, root, reference, monitor, 0)
 
     # The reference has no times: drift of the others is one ticket in the first windows.
-    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    report = report_of(root, execution)
     drifted = [
         one["feature_name"]
         for one in report["violations"]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sqlalchemy import Engine
@@ -14,13 +10,9 @@ from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.monitors.definitions import MonitorDefinition
-from tests.monitors.conftest import DAY, START, Append, run_day, weather
+from tests.monitors.conftest import DAY, START, Append, clock, report_of, run_day, weather
 
 DEFINITION = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")
-
-
-def clock() -> datetime:
-    return datetime(2024, 2, 1, tzinfo=UTC)
 
 
 def test_a_day_whose_columns_hang_together_otherwise_is_a_ticket(
@@ -41,7 +33,7 @@ def test_a_day_whose_columns_hang_together_otherwise_is_a_ticket(
     assert other.status == "CompletedWithViolations"
     assert other.page_count == 0
     assert other.cause.startswith("temp × wind: correlation ")
-    report = json.loads((Path(root) / other.folder / "report.json").read_text())
+    report = report_of(root, other)
     assert report["decided"]
     with engine.connect() as connection:
         found = metrics.read(
