@@ -216,7 +216,7 @@ def judge(
     )
     tested = []
     for at, metric in enumerate(metrics.metrics):
-        now, one_end, other_end, before, bound, least = map(float, metric.show(numbers[:, at]))
+        now, one_end, other_end, before, bound, least = map(float, metric.form.show(numbers[:, at]))
         state = State.UNDEFINED
         if is_defined[at]:
             state = State.JUDGED if is_testable[at] else State.TOO_VARIABLE

@@ -18,6 +18,31 @@ NO_SUPPORT = 1e-9  # Fewer rows, or less weight, are none.
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """How a number is displayed that is tested in another form, linear in sums where there is one.
+
+    Parameters
+    ----------
+    show
+        Converts tested values to displayed ones.
+    read
+        The other way round.
+    is_turned
+        Whether more of the one is less of the other.
+    """
+
+    show: Callable[[Array], Array]
+    read: Callable[[Array], Array]
+    is_turned: bool = False
+
+
+PLAIN = Form(lambda value: value, lambda value: value)
+COMPLEMENT = Form(lambda value: 1.0 - value, lambda value: 1.0 - value, is_turned=True)
+ROOT = Form(np.sqrt, np.square)
+SQUARE = Form(lambda value: np.maximum(value, 0.0) ** 2, np.sqrt)
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """What the engine must know of a number besides its value.
 
@@ -29,7 +54,7 @@ class Metric:
         On what scale changes from day to day are symmetric: "share" (logit; the number lies from 0
         to 1), "error" (logarithm; it is not negative) or "plain".
     worse
-        Which way is worse: 1, -1, or 0 where both are changes.
+        Which way is worse in the tested form: 1, -1, or 0 where both are changes.
     tolerance
         Changes of the displayed value up to this size do not matter; not negative.
     useless
@@ -42,8 +67,8 @@ class Metric:
         A change towards this value is none; None: there is no such value.
     judged
         Whether it is compared with the reference; else it only has a value and an interval.
-    show
-        Converts the tested form, linear in sums where there is one, to the displayed one.
+    form
+        How it is displayed.
     """
 
     name: str
@@ -55,7 +80,7 @@ class Metric:
     lattice: bool = False
     neutral: float | None = None
     judged: bool = True
-    show: Callable[[Array], Array] = field(default=lambda value: value, repr=False)
+    form: Form = field(default=PLAIN, repr=False)
 
     def matters(self, value: float, reference: float) -> bool:
         """Whether a change of displayed values exceeds the tolerance and leads off the neutral."""

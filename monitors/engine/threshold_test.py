@@ -29,9 +29,9 @@ class Threshold:
     metric
         Its index in the set.
     value
-        In the metric's tested form.
+        As displayed.
     worse
-        Which side is a violation, 1 or -1.
+        Which side of it is a violation, 1 or -1.
     support
         Rows that the threshold itself was measured on; infinite for one that somebody chose.
     """
@@ -74,8 +74,10 @@ def judge_thresholds(
         return []
     total = buckets.sum(axis=0)
     at = np.array([one.metric for one in thresholds])
-    wanted = np.array([one.value for one in thresholds])
-    side = np.array([one.worse for one in thresholds], np.float64)
+    forms = [metrics.metrics[one.metric].form for one in thresholds]
+    both = list(zip(forms, thresholds, strict=True))
+    wanted = np.array([form.read(np.array(one.value)) for form, one in both], np.float64)
+    side = np.array([-one.worse if form.is_turned else one.worse for form, one in both], np.float64)
     values, supports = metrics.measure(total), np.maximum(metrics.support(total), 1.0)
     value, support = values[at], supports[at]
     size = metrics.variance_function(metrics.inside(values, supports))
@@ -107,9 +109,7 @@ def judge_thresholds(
     tested = []
     for order, one in enumerate(thresholds):
         metric = metrics.metrics[one.metric]
-        shown, before, end = map(
-            float, metric.show(np.array([value[order], wanted[order], bound[order]]))
-        )
+        shown, end = map(float, metric.form.show(np.array([value[order], bound[order]])))
         known = bool(is_known[order])
         tested.append(
             Tested(
@@ -117,7 +117,7 @@ def judge_thresholds(
                 value=shown,
                 low=math.nan,
                 high=math.nan,
-                reference=before,
+                reference=one.value,
                 bound=end,
                 findable=math.nan,
                 p_value=float(p[order]),

@@ -24,7 +24,7 @@ from driftline.monitors.kinds.bias.metrics import (
     sides_of,
 )
 from driftline.monitors.kinds.bias.reference import BiasReference
-from driftline.monitors.kinds.bias.sums import NAMES, QUADRATIC, TOLERANCE, Place
+from driftline.monitors.kinds.bias.sums import NAMES, TOLERANCE, Place
 from driftline.monitors.results.measured import RATIOS, REFERENCE_LACKS, Measured, neutral_of
 from driftline.monitors.results.violation import Severity
 from driftline.monitors.state import State
@@ -132,9 +132,9 @@ def limit_tests(
             limit = limits.get(name, math.inf)
             if value is not None and math.isfinite(limit):
                 side, edge = _edge(name, value, limit)
-                edge += side * tolerance
-                edge = math.sqrt(edge) if name in QUADRATIC else edge
-                thresholds[at, name] = Threshold(at * len(NAMES) + number, edge, side)
+                thresholds[at, name] = Threshold(
+                    at * len(NAMES) + number, edge + side * tolerance, side
+                )
     listed = [*thresholds.values()]
     tested = judge_thresholds(shown.metrics, buckets, listed, level=level, reference=shown)
     return {

@@ -12,7 +12,7 @@ import numpy as np
 
 from driftline.monitors.engine.intervals import intervals
 from driftline.monitors.engine.jackknife import jackknife
-from driftline.monitors.engine.metric import Array, Metric, MetricSet
+from driftline.monitors.engine.metric import PLAIN, SQUARE, Array, Form, Metric, MetricSet
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.kinds.bias.counts import FacetCounts
 from driftline.monitors.kinds.bias.groups import Group
@@ -34,6 +34,8 @@ TOLERANCE, RATIO_TOLERANCE = 0.02, 0.05
 FARTHEST_RATIO = 10.0
 # Quadratic in a difference near 0: their roots are as good as linear.
 QUADRATIC = ("KL", "JS")
+# An end of an interval may lie beyond what a difference of shares can be.
+CLIPPED = Form(lambda value: np.clip(value, -1.0, 1.0), lambda value: value)
 # Metrics of such sums: not FT, which needs rows, nor CDDL and CDDPL, which need strata.
 NAMES = metric_names(stratified=False)
 # Sums of one group: two sides, each by label and prediction.
@@ -118,13 +120,12 @@ def interval_ends(shown: Reference, buckets: Array) -> Array:
     rows = jackknife(metrics, buckets)
     ends = intervals(metrics.measure(total), rows, metrics.support(total), shown)
     both = zip(metrics.metrics, np.transpose(ends), strict=True)
-    return np.array([metric.show(own) for metric, own in both])
+    return np.array([metric.form.show(own) for metric, own in both])
 
 
 def _metric(name: str, pair: Array) -> Metric:
     if name in DIVERGENCES:
-        power = 2 if name in QUADRATIC else 1
-        return Metric(name, "plain", 0, show=lambda value: np.maximum(value, 0) ** power)
+        return Metric(name, "plain", 0, form=SQUARE if name in QUADRATIC else PLAIN)
     if name in ("DI", "GE"):
         return Metric(name, "error", 0, RATIO_TOLERANCE, FARTHEST_RATIO, relative=True, neutral=1.0)
     if name in ("DCA", "DCR", "TE"):
@@ -137,5 +138,5 @@ def _metric(name: str, pair: Array) -> Metric:
     # reference has it, that is a group in which all have.
     return Metric(
         name, "plain", 0, TOLERANCE, most if most > TOLERANCE else 1.0 - most,
-        lattice=True, neutral=0.0, show=lambda value: np.clip(value, -1.0, 1.0),
+        lattice=True, neutral=0.0, form=CLIPPED,
     )  # fmt: skip

@@ -106,7 +106,7 @@ class Estimator:
         for at, metric in enumerate(self.gaps.metrics.metrics):
             ends = np.array([values[at], values[at] - down[at], values[at] + up[at]])
             if metric.name in ESTIMATED[answers.problem] and np.isfinite(ends).all():
-                shown = metric.show(np.clip(ends, 0.0, 1.0 if is_share[at] else math.inf))
+                shown = metric.form.show(np.clip(ends, 0.0, 1.0 if is_share[at] else math.inf))
                 value, *limits = np.asarray(shown).tolist()
                 found[metric.name] = Estimate(value, min(limits), max(limits))
         return found
@@ -333,7 +333,7 @@ def _gap_set(metrics: QualityMetrics) -> MetricSet:
     """Return the metrics by labels less the expected ones, of both sums side by side."""
     size = metrics.size
     return MetricSet(
-        [Metric(one.name, "plain", 0, show=one.show) for one in metrics.metric_set({}).metrics],
+        [Metric(one.name, "plain", 0, form=one.form) for one in metrics.metric_set({}).metrics],
         lambda sums: metrics.measure(sums[..., :size]) - metrics.measure(sums[..., size:]),
         lambda sums: metrics.support(sums[..., size:]),
     )

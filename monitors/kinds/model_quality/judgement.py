@@ -143,7 +143,7 @@ def _result(
 ) -> Measured:
     """Return the result of one metric."""
     result = _plain_result(name, measure, expected, len(answers))
-    number = window.numbers.get(base_of(name))
+    number = window.numbers.get(base_of(name)[0])
     if measure.undefined:
         return result
     if number is not None:

@@ -10,16 +10,26 @@ Computation 14, 2002 (the same scores at another rate of classes).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.engine.metric import Array, Metric, MetricSet
+from driftline.monitors.engine.metric import (
+    COMPLEMENT,
+    PLAIN,
+    ROOT,
+    SQUARE,
+    Array,
+    Form,
+    Metric,
+    MetricSet,
+)
 from driftline.monitors.engine.sums import harmonic, ratio
 from driftline.monitors.kinds.model_quality.costs import COST
+from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     LEVEL_METRICS,
     PINBALL,
@@ -35,14 +45,13 @@ TOLERANCE, ERROR_TOLERANCE = 0.02, 0.05
 FAR_WORSE = 10.0
 
 
-def _error(name: str, show: Callable[[Array], Array] | None = None) -> Metric:
-    plain = Metric(name, "error", 1, ERROR_TOLERANCE, FAR_WORSE, relative=True)
-    return plain if show is None else replace(plain, show=show)
+def _error(name: str) -> Metric:
+    return Metric(name, "error", 1, ERROR_TOLERANCE, FAR_WORSE, relative=True)
 
 
 def _skill(name: str) -> Metric:
     """Return a skill, which is tested as what is left of the error: 1 - skill."""
-    return Metric(name, "error", 1, TOLERANCE, FAR_WORSE, show=lambda value: 1.0 - value)
+    return Metric(name, "error", 1, TOLERANCE, FAR_WORSE, form=COMPLEMENT)
 
 
 def _share(name: str, *, lattice: bool = True) -> Metric:
@@ -60,57 +69,38 @@ SPECS = {
         *(Metric(name, useless=0.5) for name in ("auc", "macro_auc", "weighted_auc")),
         *map(_skill, ("brier_skill", "accuracy_skill", "r2")),
         *map(_error, ("brier", "log_loss", "mae", "mape", "smape", PINBALL)),
-        replace(_error("rmse", np.sqrt), useless=FAR_WORSE**2),  # It is tested as its square.
+        replace(_error("rmse"), useless=FAR_WORSE**2, form=ROOT),  # It is tested as its square.
         Metric("mean_error", "plain", 0, ERROR_TOLERANCE, 1e9),
         Metric(COST, "plain", 1, ERROR_TOLERANCE, 1e9, relative=True),
     )
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """A metric that says the same as another one: `of` the other's displayed value."""
-
-    base: str
-    of: Callable[[float], float]
-    is_turned: bool = False  # Whether more of the one is less of the other.
-
-
-def _complement(value: float) -> float:
-    return 1.0 - value
-
-
+# Metrics that say the same as another one: which, and how its displayed value becomes theirs.
 ALIASES = {
-    "true_positive_rate": Alias("recall", float),
-    "false_negative_rate": Alias("recall", _complement, is_turned=True),
-    "false_positive_rate": Alias("true_negative_rate", _complement, is_turned=True),
-    "weighted_recall": Alias("accuracy", float),
-    "mse": Alias("rmse", lambda value: value * value),
-}
-# From a displayed value to the tested one.
-TESTED: Mapping[str, Callable[[float], float]] = {
-    "rmse": lambda value: value * value,
-    **dict.fromkeys(("brier_skill", "accuracy_skill", "r2"), _complement),
+    "true_positive_rate": ("recall", PLAIN),
+    "false_negative_rate": ("recall", COMPLEMENT),
+    "false_positive_rate": ("true_negative_rate", COMPLEMENT),
+    "weighted_recall": ("accuracy", PLAIN),
+    "mse": ("rmse", SQUARE),
 }
 
 
-def base_of(name: str) -> str:
-    """Return the metric that is tested for one."""
-    return ALIASES[name].base if name in ALIASES else name
+def base_of(name: str) -> tuple[str, Form]:
+    """Return the metric that is tested for one, and how its displayed value becomes that one's."""
+    return ALIASES.get(name, (name, PLAIN))
 
 
 def aliased(name: str, value: float) -> float:
     """Convert the displayed value of a base metric to that of one that says the same."""
-    return ALIASES[name].of(value) if name in ALIASES else value
+    return float(base_of(name)[1].show(np.array(value)))
 
 
-def tested_value(name: str, shown: float) -> float:
-    """Convert a displayed value to the tested form of its base metric."""
-    if name == "mse":
-        return shown
-    base = base_of(name)
-    value = aliased(name, shown)
-    return TESTED[base](value) if base in TESTED else value
+def base_side(name: str, constraint: Constraint) -> int:
+    """Return which way the base metric's displayed value is worse, by a constraint; 0: both."""
+    if constraint.is_two_sided:
+        return 0
+    return -1 if constraint.is_lower != base_of(name)[1].is_turned else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,19 +150,19 @@ class QualityMetrics:
     def metric_set(self, judged: Mapping[str, int]) -> MetricSet:
         """Return the metrics as the engine takes them.
 
-        `judged` names those that have a threshold by the reference, and which way is worse.
+        `judged` names those that have a threshold by the reference, and which way is worse as they
+        are displayed.
         """
         metrics = []
         for name in self.names:
-            plain, is_judged = _spec(name), name in judged
-            metrics.append(
-                replace(
-                    plain,
-                    worse=judged.get(name, plain.worse),
-                    lattice=plain.lattice and self.sums.unit == 1.0,
-                    judged=is_judged,
-                )
-            )
+            plain = replace(_spec(name), judged=name in judged)
+            plain = replace(plain, lattice=plain.lattice and self.sums.unit == 1.0)
+            if plain.judged:
+                side = judged[name]
+                plain = replace(plain, worse=-side if plain.form.is_turned else side)
+                if side >= 0 and plain.scale == "share":
+                    plain = replace(plain, useless=1.0)  # It may grow up to that.
+            metrics.append(plain)
         return MetricSet(metrics, self.measure, self.support, guess=self.guess, under=self.under)
 
     def measure(self, sums: Array) -> Array:
@@ -182,9 +172,9 @@ class QualityMetrics:
     def displayed(self, total: Array) -> dict[str, float]:
         """Return every metric of sums (K,) as it is shown, and those that say the same."""
         tested = dict(zip(self.names, self.measure(total), strict=True))
-        found = {name: float(_spec(name).show(value)) for name, value in tested.items()}
-        found |= {name: one.of(found[one.base]) for name, one in ALIASES.items()
-                  if one.base in found}  # fmt: skip
+        found = {name: float(_spec(name).form.show(value)) for name, value in tested.items()}
+        found |= {name: aliased(name, found[base]) for name, (base, _) in ALIASES.items()
+                  if base in found}  # fmt: skip
         if "rmse" in tested:
             found["mse"] = float(tested["rmse"])  # To the last digit.
         if self.sums.problem == "binary":
@@ -389,25 +379,8 @@ def _spec(name: str) -> Metric:
         return SPECS[name]
     kind = name.partition("[")[0]
     if is_coverage(name):
-        return Metric(name, "share", 0, TOLERANCE, 1.0, lattice=True)
+        return Metric(name, worse=0, lattice=True)
     if kind == WIDTH:
         return Metric(name, "plain", 0, ERROR_TOLERANCE, 1e9, relative=True)
     assert kind in SPECS or kind in LEVEL_METRICS  # Names are checked where they are read.
     return replace(SPECS[kind], name=name)
-
-
-def judged_sides(names: Sequence[str], lower: Mapping[str, bool]) -> dict[str, int]:
-    """Return by base metric which way is worse in its tested form, of names with a threshold.
-
-    `lower` says by name whether values below are worse; None: both sides are.
-    """
-    found = {}
-    for name in names:
-        base = base_of(name)
-        if is_coverage(name):
-            found[base] = 0
-            continue
-        is_lower = lower[name] != (name in ALIASES and ALIASES[name].is_turned)
-        turned = base in ("brier_skill", "accuracy_skill", "r2")
-        found[base] = -1 if is_lower != turned else 1
-    return found

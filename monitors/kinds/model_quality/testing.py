@@ -30,8 +30,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
     QualityMetrics,
     aliased,
     base_of,
-    judged_sides,
-    tested_value,
+    base_side,
 )
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.own_test import OwnSums
@@ -105,7 +104,7 @@ def shown_ends(known: Reference) -> dict[str, tuple[float, float]]:
     ends = zip(*intervals(known.value, known.rows, known.support, known), strict=True)
     found = {}
     for metric, pair in zip(known.metrics.metrics, ends, strict=True):
-        low, high = sorted(float(metric.show(np.array(end))) for end in pair)
+        low, high = sorted(float(metric.form.show(np.array(end))) for end in pair)
         found[metric.name] = low, high
     return found
 
@@ -221,7 +220,7 @@ def findable(
     tested = judge(known.reference, buckets, length=1.0, level=budget.per_window)
     by_name = {one.name: one for one in tested}
     for name in expected.constraints:
-        one = by_name.get(base_of(name))
+        one = by_name.get(base_of(name)[0])
         if one is None or name in expected.own or one.state != State.JUDGED:
             continue
         if name in SKILL or name == widest_interval(expected.constraints):
@@ -249,14 +248,13 @@ def shown_classes(answers: Answers) -> tuple[str, ...]:
 
 def _judged_sides(expected: Expectation, metrics: QualityMetrics) -> dict[str, int]:
     """Return the metrics that the reference's value decides, and which way is worse."""
-    names = [
-        name
-        for name in expected.constraints
+    return {
+        base_of(name)[0]: base_side(name, constraint)
+        for name, constraint in expected.constraints.items()
         if name not in expected.own
-        and base_of(name) in metrics.names
+        and base_of(name)[0] in metrics.names
         and not expected.measures[name].undefined
-    ]
-    return judged_sides(names, {name: expected.constraints[name].is_lower for name in names})
+    }
 
 
 def _without_reference(expected: Expectation, answers: Answers) -> QualityReference:
@@ -271,21 +269,22 @@ def _thresholds(
     expected: Expectation, known: QualityReference, window: WindowSums
 ) -> dict[str, Threshold]:
     """Return the thresholds that decide by themselves: written ones, and those of documents."""
-    found, names = {}, [metric.name for metric in known.reference.metrics.metrics]
+    metrics, total = known.reference.metrics.metrics, window.buckets.sum(axis=0)
+    places = {metric.name: at for at, metric in enumerate(metrics)}
     functions = {one.name for one in expected.extras.own}
-    total = window.buckets.sum(axis=0)
     values, supports = known.metrics.measure(total), known.metrics.support(total)
+    found = {}
     for name, constraint in expected.constraints.items():
         is_written = name in expected.own or expected.answers is None
-        if not is_written or name in functions or base_of(name) not in names:
+        base, form = base_of(name)
+        if not is_written or name in functions or base not in places:
             continue
-        at = names.index(base_of(name))
-        wanted = tested_value(name, constraint.threshold)
-        side = judged_sides([name], {name: constraint.is_lower})[base_of(name)]
-        if constraint.is_two_sided:
-            side = 1 if values[at] > wanted else -1
+        at = places[base]
+        wanted = float(form.read(np.array(constraint.threshold)))
+        above = 1 if metrics[at].form.show(values[at]) > wanted else -1
         support = math.inf
         if name not in expected.own and expected.documented:
             support = expected.documented * float(supports[at] / max(supports.max(), 1.0))
+        side = base_side(name, constraint) or above
         found[name] = Threshold(at, wanted, side, max(support, 1.0))
     return found

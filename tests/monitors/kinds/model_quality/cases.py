@@ -124,7 +124,7 @@ def bounds(
     )
     found = {}
     for metric, low, high in zip(usual.metrics.metrics, *ends, strict=True):
-        shown = sorted(float(metric.show(end)) for end in (low, high))
+        shown = sorted(float(metric.form.show(end)) for end in (low, high))
         found[metric.name] = shown[0], shown[1]
     return found
 

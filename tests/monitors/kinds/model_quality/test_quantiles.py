@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn import metrics as peer
 import driftline as dl
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.errors import InputError
-from driftline.monitors.kinds.model_quality.documents import BOTH, read_constraints
+from driftline.monitors.kinds.model_quality.documents import BOTH, GREATER, LESS, read_constraints
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     central_intervals,
     quantile_rows,
@@ -140,6 +141,35 @@ def test_both_sides_of_a_coverage_survive_the_document(baseline: Baseline) -> No
     assert line["comparison_operator"] == BOTH
     with pytest.raises(InputError, match=f"expected LessThanThreshold, .*, or {BOTH}"):
         read_constraints(text.replace(BOTH, "Around"))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "operator", "width", "violated"),
+    [
+        (0.9, LESS, 1.0, True),  # Of an own threshold, which 0.8 breaks.
+        (0.7, LESS, 1.0, False),
+        (0.7, GREATER, 1.0, True),
+        (None, LESS, 1.5, False),  # Of the reference's own value: wider intervals cover more.
+        (None, LESS, NARROW, True),
+        (None, GREATER, NARROW, False),
+    ],
+)
+def test_a_coverage_with_one_side_is_judged_on_that_side_alone(
+    baseline: Baseline, threshold: float | None, operator: str, width: float, violated: bool
+) -> None:
+    document = json.loads(baseline.documents[QUALITY_CONSTRAINTS])
+    line = document["regression_constraints"]["interval_coverage[0.8]"]
+    line |= {"comparison_operator": operator}
+    line |= {} if threshold is None else {"threshold": threshold}
+    documents = {**baseline.documents, QUALITY_CONSTRAINTS: json.dumps(document)}
+
+    report = dl.check(
+        rows(2_000, 3, width=width), replace(baseline, documents=documents), kind=KIND
+    )
+
+    [found] = [one for one in report.metrics if one.name == "interval_coverage[0.8]"]
+    assert found.judged
+    assert (found.operator, found.violated) == (operator, violated)
 
 
 def test_crossing_quantiles_are_counted_and_said(baseline: Baseline) -> None:
