@@ -54,7 +54,6 @@ class ColumnDrift:
     p_value: float
     likelihood_ratio: float  # Of the strongest set, in nats.
     cell_index: int
-    cell: str
     # The condition of the set; of a cut that lost rows, of its other side.
     predicate: Predicate
     # Of the rows that meet the predicate, 0-1, at the same time of the week.
@@ -68,7 +67,6 @@ class ColumnDrift:
     unfit_likelihood_ratio: float
     window_count: int  # Windows in the strongest span.
     since: datetime | None  # Start of that span; None: not known.
-    alpha: float  # The p-value below which the column is a violation in such a span.
     reference_counts: Numbers = field(repr=False, compare=False)  # Rows by cell, shape (cells,).
     window_counts: Numbers = field(repr=False, compare=False)
     # Of the column whose constraints name a distance: it decided in place of the test.
@@ -87,7 +85,7 @@ class ColumnDrift:
         """Whether the distance exceeds its bound.
 
         The drift test sets the bound (`Cases.limits` in `scan.py`); constraints that name a
-        distance replace it (`_Work.measure` in `kinds/data_quality/judgement.py`), ``compat`` in
+        distance replace it (`ProfileChecks` in `kinds/data_quality/judgement.py`), ``compat`` in
         `sagemaker/judgement.py`.
         """
         return self.distance > self.bound

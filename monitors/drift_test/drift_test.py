@@ -79,11 +79,6 @@ class DriftTest:
                 "multiple of the one before, such as (1, 4, 16)"
             )
 
-    @property
-    def earlier_windows(self) -> int:
-        """Number of windows needed before the judged one."""
-        return self.scales[-1] - 1
-
     @cached_property
     def reference_model(self) -> ReferenceModel | PartedReferenceModel:
         """The reference model, learnt once; its most costly part at first use."""
@@ -118,8 +113,8 @@ class DriftTest:
         Parameters
         ----------
         past
-            The windows before it, at least the last ``earlier_windows``, in order of time; some may
-            be missing.
+            The windows before it, as many as the longest span has, in order of time; some may be
+            missing.
         all_bounds
             Whether the bounds of columns without a violation are asked for, too: else they are
             their distances, which is faster.

@@ -32,7 +32,6 @@ class SpanScan:
     """The scan of one span."""
 
     span: Span
-    alpha: float  # The p-value below which a column is a violation.
     counts: NDArray[np.int64]  # Rows of the span by cell, shape (C,).
     expected: Numbers  # Shares by cell, shape (C,).
     rows: Numbers  # By column, shape (W,).
@@ -138,7 +137,6 @@ def scan_span(
     ratios[out] = comparison.take(out).ratio(share[out])
     return SpanScan(
         span=span,
-        alpha=alpha,
         counts=counts,
         expected=expectation.cells,
         rows=rows,

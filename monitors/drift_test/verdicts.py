@@ -29,7 +29,7 @@ CLEAR = 3.0
 
 
 def strongest_verdicts(
-    layout: Layout, scans: Sequence[SpanScan], *, all_bounds: bool = True
+    layout: Layout, scans: Sequence[SpanScan], *, all_bounds: bool
 ) -> dict[str, ColumnDrift]:
     """Return each column's verdict: that of the shortest span that is a violation.
 
@@ -94,10 +94,8 @@ def _verdict(
 ) -> ColumnDrift:
     column, index = told.column, told.sets[0]
     own = layout.columns[column]
-    cells = own.reference.cells
     cell_range = slice(*layout.cell_starts[column : column + 2])
     set_range = slice(*layout.set_starts[column : column + 2])
-    local = index - set_range.start
     predicate, known, share = _condition(layout, scan, told)
     more = scan.share[set_range] > scan.comparison.known[set_range]
     gains = np.where(more, scan.ratios[set_range], 0.0)
@@ -108,8 +106,7 @@ def _verdict(
         bound=bound,
         p_value=min(1.0, 2.0 * own.low.size * math.exp(-ratio)),
         likelihood_ratio=ratio,
-        cell_index=local,
-        cell=cells.predicates[local].phrase,
+        cell_index=index - set_range.start,
         predicate=predicate,
         share_reference=known,
         share_window=share,
@@ -121,7 +118,6 @@ def _verdict(
         unfit_likelihood_ratio=float(gains[own.unfit]),
         window_count=len(scan.span.windows),
         since=scan.span.start,
-        alpha=scan.alpha,
         reference_counts=scan.expected[cell_range] * scan.reference_rows[column],
         window_counts=scan.counts[cell_range].astype(np.float64),
         levels=told.levels(layout, scan),

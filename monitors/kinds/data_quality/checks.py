@@ -346,7 +346,7 @@ def constant_draft(name: str, found: Standstill) -> Draft:
     )
 
 
-def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
+def drift_draft(drift: ColumnDrift, constant: float | None) -> Draft:
     """Describe a drift, and the one value of a column that has become constant.
 
     SageMaker's page parses the distance from the text.
@@ -360,23 +360,13 @@ def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
         description=(
             f"Baseline drift distance: {drift.distance!r} exceeds threshold: {drift.bound!r}"
         ),
-        what=always + drift_words(drift, begins=False),
+        what=f"{always}{_change_words(drift)}{drift.over_windows}",
         predicate=drift.predicate,
         share_reference=drift.share_reference,
         ratio=drift.distance / drift.bound,
         share=drift.share_window - drift.share_reference,
         since=drift.since if drift.window_count > 1 else None,
     )
-
-
-def drift_words(drift: ColumnDrift, *, begins: bool = True) -> str:
-    """Describe what drifted, and over which windows, where it took more than one.
-
-    `begins` adds when they began; it is left out where the contributing rows tell their own.
-    """
-    is_told = begins and drift.since is not None and drift.window_count > 1
-    since = f", since {drift.since:%Y-%m-%d %H:%M} UTC" if is_told else ""
-    return f"{_change_words(drift)}{drift.over_windows}{since}"
 
 
 def _change_words(drift: ColumnDrift) -> str:

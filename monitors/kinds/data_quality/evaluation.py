@@ -43,7 +43,7 @@ from driftline.monitors.kinds.data_quality.findings import (
 from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.kinds.data_quality.judgement import (
     Judgement,
-    judge,
+    ProfileChecks,
     without_later_times,
 )
 from driftline.monitors.kinds.data_quality.lost_hours_check import lost_hours_drafts
@@ -218,28 +218,29 @@ def _counted(
 def _judge(window: _Window, by_days: DayTestResult) -> Judgement:
     context, baseline = window.context, window.context.baseline
     first = context.past.first_windows
-    return judge(
-        window.signature,
-        baseline.constraints,
-        window.references,
-        window.profile,
-        reference_profile=baseline.profile,
+    checks = ProfileChecks(
+        signature=window.signature,
+        constraints=baseline.constraints,
+        references=window.references,
+        window=window.profile,
+        reference=baseline.profile,
         blocks=baseline.blocks if first is None else first.blocks(window.references),
-        keep=context.kept,
-        length=context.rows.length,
         budget=window.budget,
-        days=by_days,
+        length=context.rows.length,
         implausible=_implausible(window),
+        days=by_days,
         counts=window.counts,
         past=context.past.counts,
+        keep=context.kept,
     )
+    return checks.judge()
 
 
-def _implausible(window: _Window) -> list[Implausible]:
-    """Find changes that no season can bring."""
+def _implausible(window: _Window) -> dict[str, Implausible]:
+    """Find changes that no season can bring, by column."""
     blocks = window.context.baseline.blocks
     hours = window.reading.hours.span_hours(window.span)
-    return find_implausible(
+    found = find_implausible(
         window.sample,
         window.references,
         window.known,
@@ -248,6 +249,7 @@ def _implausible(window: _Window) -> list[Implausible]:
         blocks=None if hours is None else blocks,
         length_h=max(1, round(hours or 1)),
     )
+    return {one.column: one for one in found}
 
 
 def _row_faults(window: _Window, judgement: Judgement, faults: FaultContext) -> list[Draft]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 
 from driftline.baseline.blocks import BlockCounts, seasoned
 from driftline.baseline.column import ColumnProfile
@@ -24,7 +25,7 @@ from driftline.baseline.profile import Profile
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.day_test.day_test import DayTestResult
 from driftline.monitors.distance import UnmeasuredError, distance
-from driftline.monitors.drift_test.budget import TOLERANCE, Budget
+from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.detectability import COMPLETENESS_REMEDY, too_few
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.drift_test import SCALES, DriftTest, DriftTestResult
@@ -79,28 +80,100 @@ class Judgement:
         return None if found is None else found.predicate
 
 
-@dataclass(slots=True)
-class _Work:
-    """Shared state of a window's checks."""
+@dataclass(kw_only=True)
+class ProfileChecks:
+    """The checks of a window's profile against a baseline."""
 
     signature: Signature
     constraints: Constraints
-    reference: Profile | None
-    window: Profile
-    implausible: dict[str, Implausible]
-    days: DayTestResult
     references: Mapping[str, ReferenceColumn]
-    blocks: BlockCounts | None
-    judged: frozenset[str] = frozenset()  # Columns whose values are compared.
-    seasoned: frozenset[str] = frozenset()  # Columns whose reference has seen all seasons.
-    runs_before: Mapping[str, LastRun] = field(default_factory=dict)  # Of the window before.
-    is_captured: bool = False
-    drifts: dict[str, ColumnDrift] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
-    remedies: dict[str, str] = field(default_factory=dict)
-    alpha: float = 1.0
+    window: Profile
+    reference: Profile | None
+    blocks: BlockCounts | None  # The reference by the hour.
+    budget: Budget
+    length: timedelta | None = None  # Of the window; None: rows of no known window.
+    implausible: Mapping[str, Implausible] = field(default_factory=dict)  # By column.
+    days: DayTestResult = field(default_factory=DayTestResult)
+    counts: WindowCounts | None = None  # None: those of the profile.
+    # The windows before, in order of time; None: nothing is remembered.
+    past: Sequence[WindowCounts] | None = None
+    keep: Keeper | None = None
+    drifts: dict[str, ColumnDrift] = field(default_factory=dict, init=False)
+    notes: dict[str, str] = field(default_factory=dict, init=False)
+    remedies: dict[str, str] = field(default_factory=dict, init=False)
+    alpha: float = field(default=1.0, init=False)
 
-    def take(self, decision: DriftTestResult) -> None:
+    def judge(self) -> Judgement:
+        """Judge the columns by their names, values and distributions."""
+        columns = self._judged_columns()
+        measured = [one for one in columns if self._is_measured(one)]
+        tested = [one for one in columns if one not in measured]
+        self._take(self._test(tested, (1,) if self.past is None else SCALES))
+        self._take_uncounted()
+        if measured:
+            # The test of the window alone names the rows that moved most; the distance decides.
+            self._measure(self._test(measured, (1,)), measured)
+        judged = frozenset(one.name for one in columns)
+        drafts = [*_column_drafts(self)]
+        for column in self.signature.columns:
+            is_evaluated = self.constraints.config(column.name).evaluate_constraints
+            if column.name in self.window.seen and is_evaluated:
+                drafts.extend(_feature_drafts(self, column, is_judged=column.name in judged))
+        if not self.constraints.monitoring_config.evaluate_constraints:
+            drafts = []
+        shares = blame({one.feature: self._excess(one.feature) for one in drafts})
+        # A column that did not come at all is told before what those that came hold.
+        drafts.sort(key=lambda draft: (draft.feature != MISSING_COLUMNS, -shares[draft.feature]))
+        return Judgement(tuple(drafts), self.drifts, self.notes, shares, self.alpha, self.remedies)
+
+    def _is_measured(self, column: Column) -> bool:
+        config = self.constraints.config(column.name)
+        return self.reference is not None and config.distance is not None
+
+    @cached_property
+    def seasoned(self) -> frozenset[str]:
+        """Columns whose reference has seen all seasons."""
+        return seasoned(self.blocks)
+
+    @cached_property
+    def runs_before(self) -> Mapping[str, LastRun]:
+        """The runs of equal values at the end of the window before."""
+        return {} if self.counts is None else runs_before(self.past, self.counts.start)
+
+    def _test(self, columns: Sequence[Column], scales: tuple[int, ...]) -> DriftTestResult:
+        names, usual = tuple(column.name for column in columns), self.budget.tolerance
+        tolerances = {one.name: tolerance_of(self.constraints, one, usual) for one in columns}
+
+        def drift_test() -> DriftTest:
+            own = {name: self.references[name] for name in names}
+            return DriftTest(own, self.blocks, self.length, self.budget, tolerances, scales)
+
+        facts = (names, self.length, self.budget, tuple(tolerances.items()), scales)
+        rule = drift_test() if self.keep is None else self.keep(facts, drift_test)
+        return rule.judge(self.counts or WindowCounts.of(self.window), self.past or ())
+
+    def _judged_columns(self) -> list[Column]:
+        """Return the columns whose distribution is compared; note why others are not."""
+        found = []
+        for column in self.signature.columns:
+            if column.role in UNJUDGED_ROLES:
+                self.notes[column.name] = column.role
+            elif column.name not in self.window.seen:
+                # Rows bring the columns: without one nobody knows what a file's header holds.
+                is_empty = not self.window.row_count
+                self.notes[column.name] = State.INSUFFICIENT if is_empty else State.ABSENT
+                self.remedies.update({column.name: too_few(MIN_ROWS)} if is_empty else {})
+            elif column.unjudged is not None:
+                self.notes[column.name] = column.unjudged
+            elif column.name not in self.references or is_text_by_decree(self.constraints, column):
+                self.notes[column.name] = State.NO_REFERENCE
+            elif not self.constraints.config(column.name).perform_comparison:
+                self.notes[column.name] = "comparison_disabled"
+            else:
+                found.append(column)
+        return found
+
+    def _take(self, decision: DriftTestResult) -> None:
         """Add the drift test's verdicts."""
         self.drifts.update(decision.drifts)
         self.notes.update(decision.notes)
@@ -118,7 +191,7 @@ class _Work:
             if self.notes.get(name, State.BY_DAYS) == State.BY_DAYS:
                 self.notes[name], self.remedies[name] = State.TOO_VARIABLE_GAPS, COMPLETENESS_REMEDY
 
-    def take_uncounted(self) -> None:
+    def _take_uncounted(self) -> None:
         """Add the verdicts of texts beyond the counted levels."""
         if self.reference is None:
             return
@@ -129,7 +202,7 @@ class _Work:
         for name in untested.keys() - self.notes.keys():
             self.notes[name], self.remedies[name] = State.UNCOUNTED, untested[name]
 
-    def measure(self, decision: DriftTestResult, columns: Sequence[Column]) -> None:
+    def _measure(self, decision: DriftTestResult, columns: Sequence[Column]) -> None:
         """Add the verdicts of distances named by the constraints."""
         for column in columns:
             name, config = column.name, self.constraints.config(column.name)
@@ -159,82 +232,13 @@ class _Work:
                 drift, distance=found.value, bound=limit_of(config, column), measured=found
             )
 
-    def excess(self, name: str) -> float:
+    def _excess(self, name: str) -> float:
         """Evidence of one column beyond the critical value, in nats."""
         drift, odd = self.drifts.get(name), self.implausible.get(name)
         excess = drift.likelihood_ratio - drift.critical_value if drift else 0.0
         days = self.days.findings.get(name)
         excess = max(excess, days.evidence) if days else excess
         return max(excess, odd.evidence) if odd else excess
-
-
-def judge(
-    signature: Signature,
-    constraints: Constraints,
-    references: Mapping[str, ReferenceColumn],
-    window: Profile,
-    *,
-    reference_profile: Profile | None = None,
-    blocks: BlockCounts | None = None,
-    length: timedelta | None = None,
-    budget: Budget | None = None,
-    implausible: Sequence[Implausible] = (),
-    days: DayTestResult | None = None,
-    counts: WindowCounts | None = None,
-    past: Sequence[WindowCounts] | None = None,
-    keep: Keeper | None = None,
-) -> Judgement:
-    """Judge a window's profile against a baseline."""
-    odd = {one.column: one for one in implausible}
-    by_days = days or DayTestResult()
-    work = _Work(
-        signature, constraints, reference_profile, window, odd, by_days, references, blocks
-    )
-    work.seasoned = seasoned(blocks)
-    work.is_captured = length is not None
-    work.runs_before = {} if counts is None else runs_before(past, counts.start)
-    judged = _judged_columns(work, references)
-    work.judged = frozenset(column.name for column in judged)
-    budget, scales = budget or Budget(), (1,) if past is None else SCALES
-    measured = (
-        []
-        if reference_profile is None
-        else [column for column in judged if constraints.config(column.name).distance is not None]
-    )
-    tested = [column for column in judged if column not in measured]
-
-    def decide(columns: Sequence[Column], scales: tuple[int, ...]) -> DriftTestResult:
-        names = tuple(column.name for column in columns)
-        tolerances = {
-            column.name: tolerance_of(constraints, column, budget.tolerance) for column in columns
-        }
-
-        def drift_test() -> DriftTest:
-            own = {name: references[name] for name in names}
-            return DriftTest(own, blocks, length, budget, tolerances, scales)
-
-        facts = (names, length, budget, tuple(tolerances.items()), scales)
-        rule = drift_test() if keep is None else keep(facts, drift_test)
-        return rule.judge(counts or WindowCounts.of(window), past or ())
-
-    decision = decide(tested, scales)
-    work.take(decision)
-    work.take_uncounted()
-    if measured:
-        # The test of the window alone names the rows that moved most; the distance decides.
-        work.measure(decide(measured, (1,)), measured)
-    drafts = [*_column_drafts(work)]
-    for column in signature.columns:
-        if column.name in window.seen and constraints.config(column.name).evaluate_constraints:
-            drafts.extend(_feature_drafts(work, column))
-    if not constraints.monitoring_config.evaluate_constraints:
-        drafts = []
-    shares = blame(
-        {name: work.excess(name) for name in dict.fromkeys(draft.feature for draft in drafts)}
-    )
-    # A column that did not come at all is told before what those that came hold.
-    drafts.sort(key=lambda draft: (draft.feature != MISSING_COLUMNS, -shares[draft.feature]))
-    return Judgement(tuple(drafts), work.drifts, work.notes, shares, decision.alpha, work.remedies)
 
 
 def without_later_times(
@@ -256,29 +260,7 @@ def without_later_times(
     return replace(signature, features=tuple(features)) if moved else signature
 
 
-def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> list[Column]:
-    """Return the columns whose distribution is compared; note why others are not."""
-    found = []
-    for column in work.signature.columns:
-        if column.role in UNJUDGED_ROLES:
-            work.notes[column.name] = column.role
-        elif column.name not in work.window.seen:
-            # Rows bring the columns: without one nobody knows what a file's header holds.
-            is_empty = not work.window.row_count
-            work.notes[column.name] = State.INSUFFICIENT if is_empty else State.ABSENT
-            work.remedies.update({column.name: too_few(MIN_ROWS)} if is_empty else {})
-        elif column.unjudged is not None:
-            work.notes[column.name] = column.unjudged
-        elif column.name not in references or is_text_by_decree(work.constraints, column):
-            work.notes[column.name] = State.NO_REFERENCE
-        elif not work.constraints.config(column.name).perform_comparison:
-            work.notes[column.name] = "comparison_disabled"
-        else:
-            found.append(column)
-    return found
-
-
-def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERANCE) -> float:
+def tolerance_of(constraints: Constraints, column: Column, usual: float) -> float:
     """Return the tolerance of a column's shares, in share at the median.
 
     It is the threshold that somebody set in its constraints, else the monitor's own. The 0.1 of a
@@ -298,18 +280,18 @@ def limit_of(config: MonitoringConfig, column: Column) -> float:
     return config.comparison_threshold if limit is None or column.type not in TEXTS else limit
 
 
-def _column_drafts(work: _Work) -> list[Draft]:
+def _column_drafts(checks: ProfileChecks) -> list[Draft]:
     """Compare the columns by name; SageMaker compares their number."""
-    window = work.window
+    window = checks.window
     wanted = [
         column.name
-        for column in work.signature.columns
+        for column in checks.signature.columns
         if column.role == "feature" and column.unjudged != OF_FOLDERS
     ]
     missing = [name for name in wanted if name in window.missing]
-    expected = len(work.constraints.features) or len(wanted)
+    expected = len(checks.constraints.features) or len(wanted)
     present = len(window.seen) + len(window.extra)
-    found = []
+    found, is_captured = [], checks.length is not None
     counts = (
         f"Number of columns in current dataset: {present}, "
         f"Number of columns in baseline constraints: {expected}"
@@ -326,26 +308,26 @@ def _column_drafts(work: _Work) -> list[Draft]:
                     description=f"There are {verb} columns in current dataset. {counts}",
                     what=", ".join(names),
                     # What a request has besides, the model was not asked with.
-                    severity="ticket" if work.is_captured and feature == EXTRA_COLUMNS else None,
+                    severity="ticket" if is_captured and feature == EXTRA_COLUMNS else None,
                 )
             )
     return found
 
 
-def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
+def _feature_drafts(checks: ProfileChecks, column: Column, *, is_judged: bool) -> list[Draft]:
     """Judge one column of the window."""
-    name, profile = column.name, work.window.columns[column.name]
-    config = work.constraints.config(name)
-    constraint = work.constraints.feature(name) or FeatureConstraints(name)
-    odd, drift = work.implausible.get(name), work.drifts.get(name)
-    known = work.reference.columns.get(name) if work.reference else None
+    name, profile = column.name, checks.window.columns[column.name]
+    config = checks.constraints.config(name)
+    constraint = checks.constraints.feature(name) or FeatureConstraints(name)
+    odd, drift = checks.implausible.get(name), checks.drifts.get(name)
+    known = checks.reference.columns.get(name) if checks.reference else None
     drafts: list[Draft | None] = [
-        type_draft(column, constraint, config, profile, known, drift, work.alpha),
+        type_draft(column, constraint, config, profile, known, drift, checks.alpha),
         # A label that has not come yet is no gap.
         None
         if column.role == "label"
         else completeness_draft(
-            constraint, profile, known, drift, work.alpha, gone=is_gone(work.blocks, profile)
+            constraint, profile, known, drift, checks.alpha, gone=is_gone(checks.blocks, profile)
         ),
         domain_draft(
             constraint,
@@ -353,39 +335,41 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
             profile,
             known,
             drift,
-            work.alpha,
-            is_seasoned=name in work.seasoned,
+            checks.alpha,
+            is_seasoned=name in checks.seasoned,
         ),
         origin_draft(column, config, profile, known),
     ]
     if drafts[0] is not None:
         # As SageMaker: the distribution of what is not of its type tells nothing.
-        work.notes[name] = "data_type_check"
+        checks.notes[name] = "data_type_check"
     else:
-        drafts.extend(_value_drafts(work, drift, profile))
+        drafts.extend(_value_drafts(checks, drift, profile, is_judged=is_judged))
     if odd is not None and drafts[0] is None:
         drafts.append(implausible_draft(odd))
     return [draft for draft in drafts if draft is not None]
 
 
-def _value_drafts(work: _Work, drift: ColumnDrift | None, profile: ColumnProfile) -> list[Draft]:
+def _value_drafts(
+    checks: ProfileChecks, drift: ColumnDrift | None, profile: ColumnProfile, *, is_judged: bool
+) -> list[Draft]:
     """Report that a column is constant, or has drifted."""
-    still = _standstill(work, profile)
+    still = _standstill(checks, profile) if is_judged else None
     found = [] if still is None else [constant_draft(profile.name, still)]
     if drift is not None and drift.drifted:
-        cells = work.references[profile.name].cells
+        cells = checks.references[profile.name].cells
         varied = still is None and cells.minimum != cells.maximum
         found.append(drift_draft(drift, constant_value(profile) if varied else None))
-    days = work.days.findings.get(profile.name)
-    if days is not None and profile.name in work.judged and not found:
+    days = checks.days.findings.get(profile.name)
+    if days is not None and is_judged and not found:
         found.append(day_draft(days))
     return found
 
 
-def _standstill(work: _Work, profile: ColumnProfile) -> Standstill | None:
+def _standstill(checks: ProfileChecks, profile: ColumnProfile) -> Standstill | None:
     """Find a run of one value that is too long, whatever the drift test says."""
     name = profile.name
-    if work.reference is None or name not in work.judged:
+    if checks.reference is None:
         return None
-    known, reference = work.reference.columns[name].runs, work.references[name]
-    return standstill(profile.runs, known, reference, work.runs_before.get(name))
+    known, reference = checks.reference.columns[name].runs, checks.references[name]
+    return standstill(profile.runs, known, reference, checks.runs_before.get(name))

@@ -27,7 +27,7 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.data_quality.feature_results import feature_results
 from driftline.monitors.kinds.data_quality.findings import search_rows, target_of, word_violation
-from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
+from driftline.monitors.kinds.data_quality.judgement import Judgement, ProfileChecks
 from driftline.monitors.report.comparison import share_of
 from driftline.monitors.results.feature import SegmentResult
 from driftline.monitors.results.violation import DRIFT_CHECK, Draft, Segment, Violation
@@ -145,16 +145,16 @@ def _judge_one(
         if known and name != one.name and column.cells is not None
         and column.cell_counts is not None
     }  # fmt: skip
-    judgement = judge(
-        baseline.signature,
-        _constraints(baseline.constraints, reference if known else None),
-        references,
-        own,
-        reference_profile=reference,
+    judgement = ProfileChecks(
+        signature=baseline.signature,
+        constraints=_constraints(baseline.constraints, reference if known else None),
+        references=references,
+        window=own,
+        reference=reference,
         blocks=plan.reference.blocks_of(one, index),
         length=length,
         budget=budget,
-    )
+    ).judge()
     # Columns are there for all rows or for none: the rows as a whole say so. They also say what
     # became of the segments' own column: of all rows without a value, all are without one.
     drafts = tuple(

@@ -168,7 +168,6 @@ def _verdict(
         p_value=min(1.0, 2.0 * math.exp(-ratio)),
         likelihood_ratio=ratio,
         cell_index=index,
-        cell=moved.predicate.phrase,
         predicate=moved.predicate,
         share_reference=moved.shown * known.present_count / known.row_count,
         share_window=share * part,

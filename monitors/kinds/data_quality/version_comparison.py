@@ -22,7 +22,11 @@ from driftline.monitors.distance import numbers_of
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.kinds.data_quality.feature_results import feature_results
-from driftline.monitors.kinds.data_quality.judgement import Judgement, judge, without_later_times
+from driftline.monitors.kinds.data_quality.judgement import (
+    Judgement,
+    ProfileChecks,
+    without_later_times,
+)
 from driftline.monitors.report.comparison import Comparison, lay_beside
 from driftline.monitors.results.feature import FeatureResult
 from driftline.monitors.results.violation import plural
@@ -38,7 +42,6 @@ class ColumnComparison:
     """Changes in one column between two versions."""
 
     result: FeatureResult  # As a window's: the distance, its bound, shares with their interval.
-    type_after: str | None  # None: the column is gone.
     changes: tuple[str, ...] = ()  # What is beyond the test, in words.
     # Values of texts that only one of both holds, the most frequent first, at most 20.
     new_levels: tuple[str, ...] = ()
@@ -50,7 +53,6 @@ class ColumnComparison:
 class VersionComparison:
     """Changes between two versions of a baseline."""
 
-    row_counts: tuple[int | None, int | None]
     columns: tuple[ColumnComparison, ...]  # Those that changed first.
     new_columns: tuple[str, ...]
     _window: Profile | None = field(default=None, repr=False)
@@ -92,31 +94,30 @@ def compare_versions(before: Baseline, after: Baseline) -> VersionComparison:
     Counts from sketches are off by at most a share of their rank error, which is added to the
     tolerance. A version with constraints alone decides nothing.
     """
-    rows = tuple(None if one.profile is None else one.profile.row_count for one in (before, after))
     new = tuple(
         one.name for one in after.signature.columns if before.signature.get(one.name) is None
     )
     if before.profile is None or after.profile is None:
-        return VersionComparison((rows[0], rows[1]), (), new)
+        return VersionComparison((), new)
     window, error = _as_window(before, after.profile)
     references = reference_columns(before)
     retyped = {name for name in references if _is_retyped(before, after, name)}
-    judgement = judge(
-        without_later_times(before.signature, before.profile, window),
-        before.constraints,
-        {name: one for name, one in references.items() if name not in retyped},
-        window,
-        reference_profile=before.profile,
+    judgement = ProfileChecks(
+        signature=without_later_times(before.signature, before.profile, window),
+        constraints=before.constraints,
+        references={name: one for name, one in references.items() if name not in retyped},
+        window=window,
+        reference=before.profile,
         blocks=before.blocks,
         budget=Budget(tolerance=min(TOLERANCE + TAIL * error, 0.5)),
-    )
+    ).judge()
     judgement = replace(
         judgement, notes={**judgement.notes, **dict.fromkeys(retyped, TYPE_CHANGED)}
     )
     results = feature_results(before.signature, window, judgement, before.profile.columns)
     found = [_compared(one, before, after, judgement) for one in results]
     found.sort(key=lambda one: (not one.changes, -(one.result.ratio or 0.0)))
-    return VersionComparison((rows[0], rows[1]), tuple(found), new, window, references, judgement)
+    return VersionComparison(tuple(found), new, window, references, judgement)
 
 
 def _is_retyped(before: Baseline, after: Baseline, name: str) -> bool:
@@ -185,7 +186,6 @@ def _compared(
     sides = [_levels(one.columns.get(name)) for one in (before.profile, after.profile)]
     return ColumnComparison(
         result,
-        None if now is None else now.type,
         tuple(changes),
         new_levels=_only(sides[1], sides[0]) if now is not None else (),
         gone_levels=_only(sides[0], sides[1]) if now is not None else (),
