@@ -111,7 +111,7 @@ class Downloads:
             return written(stores.storage.selected_rows(line, run, view.conditions), form)
         feature = asked.get("feature")
         with read_connection(stores.engine) as connection:
-            report = read_report(connection, run.execution) or StoredReport()
+            report = read_report(connection, run.id) or StoredReport()
         found = report.pointing(feature)
         if found is None or "preprocess" in report.details:
             of = f'"{feature}"' if feature else "any violation"

@@ -137,6 +137,11 @@ class Execution:
         return Window(self.window_start, self.window_end)
 
     @property
+    def judged_rows(self) -> int | None:
+        """Rows that were judged; None where there is no report."""
+        return None if self.status in WITHOUT_REPORT else self.row_count
+
+    @property
     def state(self) -> WindowState:
         """The state of its window in a word: what could not be judged is no pass."""
         if self.status in UNJUDGED and (self.failure_reason or "").startswith(NO_LABELS):

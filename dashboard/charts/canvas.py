@@ -21,7 +21,6 @@ import numpy as np
 
 from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan
 from driftline.capture.windows.window import Window
-from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import local
 
 Figure = dict[str, Any]  # As plotly.js has it.
@@ -190,7 +189,7 @@ def key_of(place: int) -> str:
 
 
 def over_windows(
-    height_px: int, runs: Sequence[WindowRun], selected: str | None, panels: Sequence[Figure],
+    height_px: int, runs: Sequence[Window], selected: str | None, panels: Sequence[Figure],
     data: Sequence[Figure], links: Sequence[str], stories: Sequence[Sequence[str]],
     shapes: Sequence[Figure] = (),
 ) -> Figure:  # fmt: skip

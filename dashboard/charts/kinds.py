@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, percent, span
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.series import MetricHistory
 from driftline.monitors.run.stored_report import Bin
 
@@ -62,12 +62,13 @@ def _square(titles: tuple[str, str], *, has_diagonal: bool) -> canvas.Figure:
 
 
 def estimates_figure(
-    runs: Sequence[WindowRun], by_labels: MetricHistory, without: MetricHistory
+    runs: Sequence[Execution], by_labels: MetricHistory, without: MetricHistory
 ) -> canvas.Figure:
     """Draw one metric by labels beside the same estimated without, each with its interval."""
-    times = [canvas.middle(run) for run in runs]
+    windows = [run.window for run in runs]
+    times = list(map(canvas.middle, windows))
     # Each interval is a box over its own window, so that none reaches to another.
-    sides = canvas.sides_of(runs)
+    sides = canvas.sides_of(windows)
     data: list[canvas.Figure] = []
     for history, colour, ground, symbol, name in (
         (without, ESTIMATED, ESTIMATED_GROUND, "square-open", "estimated"),
@@ -75,8 +76,8 @@ def estimates_figure(
     ):
         low, high = history.low, history.high
         text = [
-            f"<b>{span(run)}</b><br>{name} {number(value)} ({number(a)} to {number(b)})"
-            for run, value, a, b in zip(runs, history.value, low, high, strict=True)
+            f"<b>{span(window)}</b><br>{name} {number(value)} ({number(a)} to {number(b)})"
+            for window, value, a, b in zip(windows, history.value, low, high, strict=True)
         ]
         marks = canvas.markers(times, history.value, symbol, colour, 7, edge=1.5, hovertext=text)
         data += [

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from driftline.capture.windows.window import Window
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, percent, plural, span
+from driftline.monitors.executions import Execution
 from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.measured import Measured
 from driftline.monitors.run.series import LabelHistory, MetricHistory
@@ -24,7 +25,7 @@ WILD = 10
 
 
 def history_figure(
-    runs: Sequence[WindowRun], selected: str | None, histories: Sequence[MetricHistory],
+    runs: Sequence[Execution], selected: str | None, histories: Sequence[MetricHistory],
     links: Sequence[str], labels: LabelHistory | None = None,
 ) -> canvas.Figure:  # fmt: skip
     """Draw metrics over all windows: values with their intervals over the reference's band.
@@ -32,7 +33,8 @@ def history_figure(
     Each has a panel. The bound is drawn as steps, since it follows the number of rows; windows in
     violation are triangles. Below, where labels are needed, the share of labelled rows.
     """
-    times = [canvas.middle(run) for run in runs]
+    windows = [run.window for run in runs]
+    times = list(map(canvas.middle, windows))
     whole = len(histories) + (LABELS_SHARE if labels is not None else 0)
     data: list[canvas.Figure] = []
     shapes: list[canvas.Figure] = []
@@ -42,18 +44,18 @@ def history_figure(
         title = title_of(history.metric.name) if len(histories) > 1 else ""
         low = 0.0 if whole == place + 1 else top - (1 - GAP) / whole
         panels.append(canvas.axis(title, domain=[low, top], range=_range(history), nticks=5))
-        traces = [*_spans(times, history), *_points(runs, times, history)]
+        traces = [*_spans(times, history), *_points(windows, times, history)]
         data += [one | {"yaxis": key} for one in traces]
         shapes += _reference(history.metric, key)
     if labels is not None:
-        sides, key = canvas.sides_of(runs, 0.75), canvas.key_of(len(panels))
+        sides, key = canvas.sides_of(windows, 0.75), canvas.key_of(len(panels))
         none = np.zeros(len(runs))
         data.append(canvas.boxes(sides, none, 100 * labels.share, canvas.GREY, yaxis=key))
         lower: canvas.Figure = {"domain": [0.0, (1 - GAP) * LABELS_SHARE / whole], "nticks": 3}
         panels.append(canvas.axis("labelled", ticksuffix="%", range=[0, 104], **lower))
     stories = [_story(histories, labels, run, index) for index, run in enumerate(runs)]
     height = 58 + 140 * len(histories) + 30 * (len(histories) == 1) + 80 * (labels is not None)
-    return canvas.over_windows(height, runs, selected, panels, data, links, stories, shapes)
+    return canvas.over_windows(height, windows, selected, panels, data, links, stories, shapes)
 
 
 def _range(history: MetricHistory) -> list[float]:
@@ -103,7 +105,7 @@ def _spans(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]:
 
 
 def _points(
-    runs: Sequence[WindowRun], times: Sequence[str], history: MetricHistory
+    windows: Sequence[Window], times: Sequence[str], history: MetricHistory
 ) -> list[canvas.Figure]:
     """Draw the values, those in violation as triangles, and a line through all of them.
 
@@ -121,8 +123,8 @@ def _points(
             continue
         places, value = list(np.array(times)[chosen]), history.value[chosen]
         if not is_long:
-            part = min(0.08, WHISKER * max(canvas.FEWEST_WINDOWS, len(runs)))
-            sides = canvas.sides_of([runs[at] for at in np.flatnonzero(chosen).tolist()], part)
+            part = min(0.08, WHISKER * max(canvas.FEWEST_WINDOWS, len(windows)))
+            sides = canvas.sides_of([windows[at] for at in np.flatnonzero(chosen).tolist()], part)
             ends = history.low[chosen], history.high[chosen]
             if np.isfinite(ends).any():
                 drawn.append(canvas.whiskers(sides, value, *ends, colour))
@@ -131,16 +133,16 @@ def _points(
 
 
 def _story(
-    histories: Sequence[MetricHistory], labels: LabelHistory | None, run: WindowRun, index: int
+    histories: Sequence[MetricHistory], labels: LabelHistory | None, run: Execution, index: int
 ) -> list[str]:
-    story = [f"<b>{span(run)}</b>"]
+    story = [f"<b>{span(run.window)}</b>"]
     for one in histories:
         value, low, high = (float(ends[index]) for ends in (one.value, one.low, one.high))
         if math.isfinite(value):
             ends = f" ({number(low)} to {number(high)})" if math.isfinite(low) else ""
             story.append(f"{canvas.safe(title_of(one.metric.name))} {number(value)}{ends}")
     if len(story) == 1:
-        story.append(canvas.short(run.failure, 80) if run.failure else "no value")
+        story.append(canvas.short(run.failure_reason, 80) if run.failure_reason else "no value")
     if labels is not None and math.isfinite(labels.share[index]):
         story.append(f"{percent(float(labels.share[index]))} of rows have a label")
     if run.violation_count:

@@ -12,7 +12,8 @@ import numpy as np
 from driftline.dashboard import words as say
 from driftline.dashboard.address import RANGE, monitor_link
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import Mark, MonitorLine, WindowRun
+from driftline.dashboard.queries.views import Mark, MonitorLine
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.drift_map import DriftMap
 
 TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -42,57 +43,59 @@ more than all below, also where the dark theme turns lightness round."""
 
 
 def timeline_figure(
-    monitor: str, runs: Sequence[WindowRun], selected: str | None, keep: str | None = None
+    monitor: str, runs: Sequence[Execution], selected: str | None, keep: str | None = None
 ) -> canvas.Figure:
     """Draw all windows of a monitor: greatest drift over its bound, and how many violations.
 
     The upper panel has a logarithmic axis, on which 1 is the bound. ``keep`` is the feature to keep
     in the addresses of the windows.
     """
-    measured = [run for run in runs if run.ratio is not None]
+    measured = [run for run in runs if run.max_drift_ratio is not None]
     points = [
         _points([run for run in measured if _look(run) in looks], looks[0])
         for looks in (QUIET, ("worse",), ("soft",), ("alarm",))
     ]
-    failed = [canvas.middle(run) for run in runs if run.state == "failed"]
+    failed = [canvas.middle(run.window) for run in runs if run.state == "failed"]
     floor = [canvas.FLOOR] * len(failed)
     crosses = canvas.markers(failed, floor, "x", canvas.GREY, 8, edge=2, name="failed")
     broken = [run for run in runs if run.violation_count]
     hard, both = (np.array([getattr(run, of) for run in broken], dtype=np.float64)
-                  for of in ("hard_count", "violation_count"))  # fmt: skip
-    sides = canvas.sides_of(broken, 0.75)
+                  for of in ("page_count", "violation_count"))  # fmt: skip
+    sides = canvas.sides_of([run.window for run in broken], 0.75)
     bars = [
         canvas.boxes(sides, np.zeros(len(broken)), hard, canvas.HARD, yaxis="y2"),
         canvas.boxes(sides, hard, both, canvas.SOFT, yaxis="y2"),
     ]
     most = max([2.0, *(run.violation_count * 1.1 for run in runs)])
-    highest = max([2.0, *((run.ratio or 0.0) * 1.6 for run in measured)])
+    highest = max([2.0, *((run.max_drift_ratio or 0.0) * 1.6 for run in measured)])
     upper = canvas.axis(
         "drift ÷ bound", domain=[0.36, 1.0], type="log",
         range=[float(np.log10(canvas.FLOOR * 0.8)), float(np.log10(highest))],
         tickvals=list(TICKS), ticktext=[f"{tick:g}×" for tick in TICKS],
     )  # fmt: skip
     lower = canvas.axis("violations", domain=[0.0, 0.26], range=[0, most], nticks=3)
-    links = [monitor_link(monitor, window=run.stamp, keep=keep) for run in runs]
+    links = [monitor_link(monitor, window=run.window.stamp, keep=keep) for run in runs]
     data, stories = [*points, crosses, *bars], [_story(run) for run in runs]
     level = canvas.level(1)
-    return canvas.over_windows(250, runs, selected, [upper, lower], data, links, stories, [level])
+    return canvas.over_windows(
+        250, [run.window for run in runs], selected, [upper, lower], data, links, stories, [level]
+    )
 
 
-def _points(runs: Sequence[WindowRun], look: str) -> canvas.Figure:
+def _points(runs: Sequence[Execution], look: str) -> canvas.Figure:
     symbol, colour, size = LOOKS[look]
-    ratios = [max(canvas.FLOOR, run.ratio or 0.0) for run in runs]
-    times = [canvas.middle(run) for run in runs]
+    ratios = [max(canvas.FLOOR, run.max_drift_ratio or 0.0) for run in runs]
+    times = [canvas.middle(run.window) for run in runs]
     if symbol == "circle-open" and len(runs) > canvas.MANY_WINDOWS:
         return canvas.lines(times, ratios, colour, name=look, connectgaps=False)
     return canvas.markers(times, ratios, symbol, colour, size - 1, edge=1.5, name=look)
 
 
-def _story(run: WindowRun) -> list[str]:
-    story = [f"<b>{say.span(run)}</b>"]
-    story.append(canvas.short(run.failure or run.headline, 80))
-    if run.ratio is not None:
-        story.append(f"drift {say.number(run.ratio)} × its bound")
+def _story(run: Execution) -> list[str]:
+    story = [f"<b>{say.span(run.window)}</b>"]
+    story.append(canvas.short(run.failure_reason or run.headline, 80))
+    if run.max_drift_ratio is not None:
+        story.append(f"drift {say.number(run.max_drift_ratio)} × its bound")
     if run.cause:
         story.append(canvas.short(run.cause, 80))
     return story
@@ -111,29 +114,32 @@ def health_figure(lines: Sequence[MonitorLine], marks: Sequence[Mark] = ()) -> c
     """
     traces: list[canvas.Figure] = []
     shapes: list[canvas.Figure] = []
-    last = max(line.runs[-1].end for line in lines)
-    shortest = min(line.runs[-1].end - line.runs[-1].start for line in lines)
-    starts = (line.runs[0].start for line in lines)
+    last = max(line.runs[-1].window_end for line in lines)
+    shortest = min(line.runs[-1].window.length for line in lines)
+    starts = (line.runs[0].window_start for line in lines)
     first = min(last - canvas.FEWEST_WINDOWS * shortest, *starts)
     first = max(first, RANGE.get().start or first)
     for row, line in enumerate(lines):
-        if first < line.runs[0].start:
-            x0, x1 = canvas.naive(first), canvas.naive(line.runs[0].start)
+        if first < line.runs[0].window_start:
+            x0, x1 = canvas.naive(first), canvas.naive(line.runs[0].window_start)
             shapes.append(canvas.rectangle(canvas.FAINT, x0=x0, x1=x1, y0=row - 0.3, y1=row + 0.3))
         for look, (symbol, colour, size) in LOOKS.items():
             runs = [run for run in line.runs if _look(run) == look]
             size = 3 if look in QUIET and len(line.runs) > canvas.MANY_WINDOWS else size
             traces.append(
                 canvas.markers(
-                    [canvas.middle(run) for run in runs], [row] * len(runs), symbol, colour, size,
-                    edge=1.5,
-                    customdata=[monitor_link(line.name, window=run.stamp) for run in runs],
+                    [canvas.middle(run.window) for run in runs], [row] * len(runs), symbol,
+                    colour, size, edge=1.5,
+                    customdata=[monitor_link(line.name, window=run.window.stamp) for run in runs],
                     hovertext=[_health_story(line, run) for run in runs],
                 )
             )  # fmt: skip
         for before, after in pairwise(run for run in line.runs if run.baseline_version):
             if before.baseline_version != after.baseline_version:
-                at, line_look = canvas.naive(after.start), {"color": canvas.REFERENCE, "width": 2}
+                at, line_look = (
+                    canvas.naive(after.window_start),
+                    {"color": canvas.REFERENCE, "width": 2},
+                )
                 ends = {"x0": at, "x1": at, "y0": row - 0.4, "y1": row + 0.4}
                 shapes.append({"type": "line", "line": line_look, **ends})
     # What happened before the first window is in the table alone.
@@ -165,15 +171,17 @@ def mark_words(one: Mark) -> str:
     return " to ".join(say.moment(at) for at in (one.start, one.end) if at)
 
 
-def _look(run: WindowRun) -> str:
+def _look(run: Execution) -> str:
     """Return the status of a window: a key of `LOOKS`."""
-    looks = run.state, say.window_tone(run.state, run.hard_count)
+    looks = run.state, say.window_tone(run.state, run.page_count)
     return next((one for one in looks if one in LOOKS), "none")
 
 
-def _health_story(line: MonitorLine, run: WindowRun) -> str:
-    words = [f"<b>{canvas.safe(line.name)}</b>", say.span(run), say.STATES[run.state][1]]
-    words += [canvas.short(one, 80) for one in (run.headline, run.failure or run.cause) if one]
+def _health_story(line: MonitorLine, run: Execution) -> str:
+    words = [f"<b>{canvas.safe(line.name)}</b>", say.span(run.window), say.STATES[run.state][1]]
+    words += [
+        canvas.short(one, 80) for one in (run.headline, run.failure_reason or run.cause) if one
+    ]
     return "<br>".join(words)
 
 

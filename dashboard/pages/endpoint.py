@@ -23,8 +23,9 @@ from driftline.dashboard.pages.overview import firing_list, word_of_monitors
 from driftline.dashboard.pages.setup import entry_panel
 from driftline.dashboard.pages.traffic import traffic_panels
 from driftline.dashboard.queries.fleet import MARKS_SHOWN, TAB_KINDS, EndpointView
-from driftline.dashboard.queries.views import Mark, MonitorLine, WindowRun
+from driftline.dashboard.queries.views import Mark, MonitorLine
 from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.drift_map import DriftMap
 
 NAMES = {
@@ -69,7 +70,9 @@ def _health(view: EndpointView) -> list[ui.Cell | None]:
 
 def _in_range(line: MonitorLine) -> MonitorLine:
     covers = RANGE.get().covers
-    return replace(line, runs=tuple(one for one in line.runs if covers(one.start, one.end)))
+    return replace(
+        line, runs=tuple(one for one in line.runs if covers(one.window_start, one.window_end))
+    )
 
 
 def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Section:
@@ -121,9 +124,11 @@ def _monitors(view: EndpointView) -> html.Section:
             "State": state,
             "Monitor": _monitor_name,
             "Newest windows": ui.strip,
-            "Window": lambda line: say.span(line.standing) if line.standing else "–",
-            "Rows": lambda line: say.count(line.standing.row_count) if line.standing else "–",
-            "Drift ÷ bound": lambda line: say.number(line.standing.ratio) if line.standing else "–",
+            "Window": lambda line: say.span(line.standing.window) if line.standing else "–",
+            "Rows": lambda line: say.count(line.standing.judged_rows) if line.standing else "–",
+            "Drift ÷ bound": lambda line: (
+                say.number(line.standing.max_drift_ratio) if line.standing else "–"
+            ),
             "Top cause": _top_cause,
         },
         kind="cards monitors",
@@ -163,7 +168,7 @@ def _top_cause(line: MonitorLine) -> ui.Cell:
     run = line.standing
     if run is None:
         return "waiting for its first window"
-    return ui.clipped(run.failure or run.cause or run.headline)
+    return ui.clipped(run.failure_reason or run.cause or run.headline)
 
 
 def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:
@@ -175,16 +180,16 @@ def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:
 
     def choose(asked: Mapping[str, str | None]) -> str:
         chosen = monitor.name if len(view.others) > 1 else None
-        asked = {"window": run.stamp if run else None, "facet": found.facet, **asked}
+        asked = {"window": run.window.stamp if run else None, "facet": found.facet, **asked}
         return endpoint_link(view.line.name, view.tab, monitor=chosen, **asked)
 
-    def link(window: WindowRun) -> str:
-        return choose({"window": window.stamp, "metric": found.kept})
+    def link(window: Execution) -> str:
+        return choose({"window": window.window.stamp, "metric": found.kept})
 
     filters = ui.filters(*_monitor_choices(view), *windows.picker(found, link))
     if run is None:
         return [filters, windows.waiting(monitor)]
-    href = monitor_link(monitor.name, window=run.stamp)
+    href = monitor_link(monitor.name, window=run.window.stamp)
     more = html.P(html.A("This window: rows, annotations, alarms", href=href))
     return [filters, *kind_panels(found, run, choose), more]
 
@@ -210,7 +215,7 @@ def _drift(view: EndpointView) -> list[ui.Cell]:
             many = f"{len(failed):,} of {say.plural(len(monitor.runs), 'window')} failed"
             why = f"No window with drift by column: {many}."
         way = [html.A("Why the newest failed", href=monitor_link(
-            monitor.name, window=failed[-1].stamp))] if failed else []  # fmt: skip
+            monitor.name, window=failed[-1].window.stamp))] if failed else []  # fmt: skip
         return [filters, ui.panel("Drift of columns", [ui.empty(why), *way])]
     return [filters, _map(view, monitor, drift)]
 

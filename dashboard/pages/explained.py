@@ -42,15 +42,15 @@ def page(view: queries.ExplainView) -> html.Div:
     elif found is not None:
         place, columns = _place(view, found), _ranked(view, found)
         shown = [place, columns, _chosen(view, found), _rows(view, found)]
-    crumbs = ui.crumbs((line.name, monitor_link(line.name, window=run.stamp)), "Explain")
-    head = [crumbs, ui.heading(title, span(run)), _selection(view)]
-    return ui.layout(f"{title}, {span(run)}", *head, *shown)
+    crumbs = ui.crumbs((line.name, monitor_link(line.name, window=run.window.stamp)), "Explain")
+    head = [crumbs, ui.heading(title, span(run.window)), _selection(view)]
+    return ui.layout(f"{title}, {span(run.window)}", *head, *shown)
 
 
 def _selection(view: queries.ExplainView) -> html.Section:
     hint = "temp>=7.2;carrier=UA,EVX"
     form = ask_form([field("where", "Rows where", view.where, hint=hint)], "Explain", anchor="")
-    whole = explain_link(view.monitor.name, window=view.run.stamp)
+    whole = explain_link(view.monitor.name, window=view.run.window.stamp)
     note = html.A("the whole window beside those before", href=whole) if view.where else ""
     return ui.panel("Selection", [form, html.P(_words(view), className="finding")], note=note)
 
@@ -82,14 +82,14 @@ def _place(view: queries.ExplainView, found: Explained) -> html.Section:
     parts = [html.P([html.B(segment.words), words], className="sentence")]
     where = where_text(segment.predicates)
     if where is not None:
-        link = explain_link(view.monitor.name, window=view.run.stamp, where=where)
+        link = explain_link(view.monitor.name, window=view.run.window.stamp, where=where)
         parts.append(html.P(html.A("Explain this segment", href=link)))
     return ui.panel("Where they sit", parts)
 
 
 def _ranked(view: queries.ExplainView, found: Explained) -> html.Section:
     """Rank the columns, each with both distributions."""
-    here = partial(explain_link, view.monitor.name, window=view.run.stamp, where=view.where)
+    here = partial(explain_link, view.monitor.name, window=view.run.window.stamp, where=view.where)
 
     def picture(tone: str, side: str, one: ColumnDifference) -> html.Span:
         highest = max(float(one.selected.max()), float(one.others.max()), 1e-9)
@@ -145,7 +145,7 @@ def _chosen(view: queries.ExplainView, found: Explained) -> html.Section | None:
         where = where_text([Predicate(chosen.column, "eq", words)])
         if where is None or chosen.is_number or words == "others":
             return words
-        href = explain_link(view.monitor.name, window=view.run.stamp, where=where)
+        href = explain_link(view.monitor.name, window=view.run.window.stamp, where=where)
         return html.A(words, href=href)
 
     body = ui.table(

@@ -84,7 +84,7 @@ def _runs(view: queries.JobsView) -> html.Section:
             "Window": lambda one: html.A(say.span(one.window), href=job_link(one.id)),
             "Started": lambda one: ui.when(one.started_at, view.now),
             "Took": lambda one: say.duration(one.finished_at - one.started_at),
-            "Rows": lambda one: say.count(None if one.status in WITHOUT_REPORT else one.row_count),
+            "Rows": lambda one: say.count(one.judged_rows),
             "Outcome": _outcome,
         },
         ui.pager(view.number, queries.SIZE, view.total, here),
@@ -134,7 +134,7 @@ def _schedules(view: queries.JobsView) -> html.Section:
 def _newest(line: queries.ScheduleLine) -> ui.Cell:
     if line.newest is None:
         return ui.state_chip("waiting", small=True)
-    way = html.A(say.span(line.newest), href=job_link(line.newest.execution))
+    way = html.A(say.span(line.newest.window), href=job_link(line.newest.id))
     return ui.stack(ui.state_chip(line.newest.state, small=True), way)
 
 
@@ -231,7 +231,7 @@ def _facts(view: queries.JobView) -> html.Section:
         "Kind": job.kind.replace("-", " "),
         "Started": ui.when(job.started_at, view.now),
         "Took": say.duration(job.finished_at - job.started_at),
-        "Rows": say.count(job.row_count if judged else None),
+        "Rows": say.count(job.judged_rows),
         "Requests": say.count(job.request_count if judged else None),
         "Definition": f"version {job.definition_version}",
         "Baseline": html.A(version, href=baseline_link(job.baseline)),

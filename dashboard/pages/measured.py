@@ -15,8 +15,9 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
 from driftline.dashboard.pages.quality import quality_parts
-from driftline.dashboard.queries.views import KindView, WindowRun
+from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import WITHIN_BOUND, count, number, percent, plural, sentence, span
+from driftline.monitors.executions import Execution
 from driftline.monitors.kind import kind_named, metric_spec
 from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.measured import CANNOT_ESTIMATE
@@ -37,7 +38,7 @@ def page(view: KindView) -> html.Div:
         return windows.monitor_page(view)
 
     def choose(asked: Mapping[str, Any]) -> str:
-        return monitor_link(name, **{"window": run.stamp, "facet": view.facet, **asked})
+        return monitor_link(name, **{"window": run.window.stamp, "facet": view.facet, **asked})
 
     parts = kind_panels(view, run, choose)
     if view.rows is not None:
@@ -48,7 +49,7 @@ def page(view: KindView) -> html.Div:
     return windows.monitor_page(view, parts, labelled)
 
 
-def kind_panels(view: KindView, run: WindowRun, choose: metric_list.Choose) -> list[ui.Cell]:
+def kind_panels(view: KindView, run: Execution, choose: metric_list.Choose) -> list[ui.Cell]:
     """Show one window: the verdict, then what its kind shows, on whichever page."""
     panels: Sequence[ui.Cell] = [ui.panel("Metrics", NO_DOCUMENT)]
     if view.report is not None:
@@ -57,7 +58,7 @@ def kind_panels(view: KindView, run: WindowRun, choose: metric_list.Choose) -> l
     return [verdict_of(view, run), panels[0], over_time(view, run), *panels[1:]]
 
 
-def verdict_of(view: KindView, run: WindowRun) -> html.Div:
+def verdict_of(view: KindView, run: Execution) -> html.Div:
     """Show the status of the window, its gravest causes, and what is known of its labels."""
     near = _within_bound(view)
     gravest = [one for one in view.found.gravest_first if one.words not in (run.cause or "")]
@@ -75,7 +76,7 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
         if said := [f"{plural(many, 'label')} {why}" for why, many in lost.items()]:
             labels.append(html.P(f"Not counted: {' and '.join(said)}", className="cause"))
     if run.state == "unlabelled":
-        causes += map(sentence, re.findall(f"{CANNOT_ESTIMATE}.*", run.failure or ""))
+        causes += map(sentence, re.findall(f"{CANNOT_ESTIMATE}.*", run.failure_reason or ""))
         labels.append(html.P(["It is judged when they come: ", html.Code("driftline truth load")]))
     shown = (_titled(view, one) for one in causes if one)
     return windows.verdict_panel(view, run, shown, *labels)
@@ -102,7 +103,7 @@ def _within_bound(view: KindView) -> list[str]:
             for side, names in sides.items()]  # fmt: skip
 
 
-def over_time(view: KindView, run: WindowRun) -> html.Section:
+def over_time(view: KindView, run: Execution) -> html.Section:
     """Draw the chosen metric over all windows; a click opens one."""
     metric, history = view.chosen, view.history
     if metric is None or history is None:
@@ -113,7 +114,7 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
     known, broken, apart = (int(each.sum()) for each in marks)
     side = "lower" if metric.operator == "LessThanThreshold" else "higher"
     more = f", {apart} {side} {WITHIN_BOUND}" if apart else ""
-    more += f"{windows.newest_words(view.monitor)}; shown: {span(run)}"
+    more += f"{windows.newest_words(view.monitor)}; shown: {span(run.window)}"
     summary = f"{plural(known, 'window')} measured, {broken} in violation{more}"
     name, label = title_of(metric.name), metric_list.label_of(metric, view)
     title = f"{name[:1].upper()}{name[1:]}" + f" of {metric.group}" * bool(metric.group)

@@ -16,6 +16,7 @@ from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.queries import views
+from driftline.monitors.executions import Execution
 from driftline.monitors.report.metric_words import check_words
 from driftline.monitors.results.unjudged import unjudged, unjudged_sentence
 from driftline.monitors.run.stored_report import Feature
@@ -57,7 +58,7 @@ def page(view: views.MonitorView) -> html.Div:
     return windows.monitor_page(view, parts, {"Arrived late": late, "Not readable": unparsed})
 
 
-def verdict_of(view: views.MonitorView, run: views.WindowRun) -> html.Div:
+def verdict_of(view: views.MonitorView, run: Execution) -> html.Div:
     """Show the status of the window, and its causes."""
     causes: list[str | Sequence[ui.Cell]] = [view.cause] if view.cause else []
     segments = (str(one.segment) for one in view.found.violations if one.segment)
@@ -89,10 +90,10 @@ def _known_causes(view: views.MonitorView) -> list[Sequence[ui.Cell]]:
     return [[f"Not new: {shown}{more}. {ends}", link, "."]]
 
 
-def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
+def _timeline(view: views.MonitorView, run: Execution) -> html.Section:
     monitor = view.monitor
     summary = windows.counts_words(monitor.runs) + windows.newest_words(monitor)
-    summary += f"; shown: {say.span(run)}, "
+    summary += f"; shown: {say.span(run.window)}, "
     word = say.mid_sentence(say.STATES[run.state][1])
     summary += say.plural(run.violation_count, "violation") if run.violation_count else word
     signs = ui.legend(
@@ -102,18 +103,18 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         windows.OPEN_WORDS,
     )
     columns: ui.Numbers = {
-        "Window": [say.span(one) for one in monitor.runs],
-        "Drift ÷ bound": [one.ratio for one in monitor.runs],
+        "Window": [say.span(one.window) for one in monitor.runs],
+        "Drift ÷ bound": [one.max_drift_ratio for one in monitor.runs],
         "Violations": [float(one.violation_count) for one in monitor.runs],
-        "Rows": [None if one.row_count is None else float(one.row_count) for one in monitor.runs],
+        "Rows": [one.judged_rows for one in monitor.runs],
     }
-    drawn = timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept)
+    drawn = timeline_figure(monitor.name, monitor.runs, run.window.stamp, view.kept)
     body = ui.figure("timeline", drawn, summary, columns)
     meaning = html.P([html.B("Drift ÷ bound"), f": {say.RATIO}."], className="note")
     return ui.panel("Windows", [body, meaning], note=signs)
 
 
-def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
+def _column_verdict(view: views.MonitorView, run: Execution) -> html.Div:
     """Show the status of the column in the window; its violations are next to its figure."""
     tone, words, one = "none", "Not judged: the window has no such column", view.feature
     if one is not None:
@@ -125,7 +126,7 @@ def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
             names = ", ".join(check_words(check) for check in one.checks)
             tone, words = "alarm" if one.hard else "soft", f"In violation: {names}"
     notes = [html.P(note, className="faint") for note in view.notes]
-    return ui.verdict_box(tone, html.H2(say.sentence(f"{words} ({say.span(run)})")), *notes)
+    return ui.verdict_box(tone, html.H2(say.sentence(f"{words} ({say.span(run.window)})")), *notes)
 
 
 def _over_time(view: views.MonitorView) -> html.Section:
@@ -139,7 +140,7 @@ def _over_time(view: views.MonitorView) -> html.Section:
     return windows.history_panel(view, title, words, view.histories)
 
 
-def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
+def _features(view: views.MonitorView, run: Execution) -> html.Section:
     if not view.features:
         return ui.panel("Features", "No feature was measured in this window.")
     name, chosen = view.monitor.name, view.feature.feature if view.feature else None
@@ -152,14 +153,14 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     def here(number: int) -> str:
         # The first page, too: without one it is that of the chosen feature.
         return monitor_link(
-            name, window=run.stamp, feature=chosen, text=view.text, page=str(number)
+            name, window=run.window.stamp, feature=chosen, text=view.text, page=str(number)
         )
 
     def tone(feature: Feature) -> str:
         return " ".join(["chosen"] * (feature.feature == chosen) + ["kept"] * (not feature.checks))
 
     def feature_name(one: Feature) -> ui.Cell:
-        href = monitor_link(name, window=run.stamp, feature=one.feature)
+        href = monitor_link(name, window=run.window.stamp, feature=one.feature)
         return ui.stack(
             html.A(one.feature, href=href, className="strong", title=one.feature),
             ui.faint(one.type),
@@ -197,7 +198,7 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     return ui.panel("Features", parts, note=note)
 
 
-def violations_text(view: views.MonitorView, run: views.WindowRun) -> str:
+def violations_text(view: views.MonitorView, run: Execution) -> str:
     """Count violations and the features they are in, in one breath; empty without violations."""
     if not run.violation_count:
         return ""
@@ -252,14 +253,14 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
             check = ui.tag(check_words(one.constraint_check_type), "")
             more.append(html.P([check, f" {one.words}"], className="finding"))
     if not view.column:
-        window = view.run.stamp if view.run else None
+        window = view.run.window.stamp if view.run else None
         href = column_link(view.monitor.name, feature.feature, window=window)
         more.append(html.P(html.A("This column over all windows", href=href), className="finding"))
     if comparison is None or lack:
         why = ui.empty(lack or "There are no shares to compare for this feature.")
         return ui.panel(title, [why, *more])
     rows = f"window, {say.plural(comparison.window_rows, 'row')}"
-    judged = view.run.row_count if view.run else None
+    judged = view.run.judged_rows if view.run else None
     if view.notes and judged not in (None, comparison.window_rows):
         rows += f" now ({say.count(judged)} judged)"
     is_area = is_dense(comparison)
@@ -271,7 +272,7 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
     )
     name, run, select = view.monitor.name, view.run, None
     if run is not None and not view.monitor.definition.preprocess:
-        select = partial(explain_link, name, window=run.stamp)
+        select = partial(explain_link, name, window=run.window.stamp)
         wheres = comparison.shape_wheres if is_area else comparison.wheres
         moved = comparison.moved_shape if is_area else comparison.moved
         held = (one for one, has in zip(wheres, moved, strict=True) if one and has)
@@ -303,7 +304,7 @@ def _summary(feature: Feature, listed: views.ContributingRows | None) -> str:
     return f"{text}."
 
 
-def row_panel(view: views.MonitorView, run: views.WindowRun) -> html.Section:
+def row_panel(view: views.MonitorView, run: Execution) -> html.Section:
     """List the rows behind the chosen feature's violation, the offending value first."""
     if why := ui.lacking("analyst"):
         return ui.panel(windows.ROWS, why, name="rows")

@@ -187,19 +187,21 @@ def _cell(kind: str, now: datetime, line: views.EndpointLine) -> ui.Cell:
         link = html.A("none", href=endpoint_link(line.name, TABS[kind]), title=title)
         return link if line.name else ui.faint("none")
     (sign, word, tone), last = say.STATES[worst.shown_state], worst.standing
-    since = "" if last is None else f", window ended {say.age(last.end, now)}"
+    since = "" if last is None else f", window ended {say.age(last.window_end, now)}"
     if last and last.finished_at:
         since = f", {say.age(last.finished_at, now)}"
     words = f"{sign} {word}{since}"
-    href = monitor_link(worst.name, window=last.stamp if last else None)
-    cause = last and (last.failure or last.cause or last.headline)
+    href = monitor_link(worst.name, window=last.window.stamp if last else None)
+    cause = last and (last.failure_reason or last.cause or last.headline)
     title = f"{worst.name}: {cause}" if cause else worst.name
     return html.A(words, href=href, className=f"chip {tone}", title=title)
 
 
 def _requests(line: views.EndpointLine) -> ui.Cell:
     runs = next((one.runs for one in line.monitors if any(r.request_count for r in one.runs)), ())
-    counts = [one.request_count for one in runs if RANGE.get().covers(one.start, one.end)]
+    counts = [
+        one.request_count for one in runs if RANGE.get().covers(one.window_start, one.window_end)
+    ]
     if not any(counts):
         return "–"
     words = f"{counts[-1]:,} requests in the newest window, at most {max(counts):,}"

@@ -439,7 +439,7 @@ def strip(monitor: MonitorLine) -> html.Span:
     runs = monitor.runs[-STRIP_WINDOWS:]
     states = Counter(say.STATES[run.state][1] for run in runs)
     words = ", ".join(f"{say.plural(many, 'window')} {word}" for word, many in states.most_common())
-    looks = [(one.state, say.window_tone(one.state, one.hard_count)) for one in runs]
+    looks = [(one.state, say.window_tone(one.state, one.page_count)) for one in runs]
     marks = [(tone, HEIGHTS.get(state, HEIGHTS.get(tone, 34))) for state, tone in looks]
     return _picture(marks, words or "no window yet")
 

@@ -196,7 +196,7 @@ def _calibration(view: KindView) -> html.Section:
         score, steps = roles.probability[0], (np.arange(SCORES + 1) / SCORES).tolist()
         first = [where_text([Predicate(score, "ge", at)]) or "" for at in steps]
         last = [where_text([Predicate(score, "lt", at)]) or "" for at in steps]
-        to = explain_link(view.monitor.name, window=run.stamp)
+        to = explain_link(view.monitor.name, window=run.window.stamp)
         ranges = ui.Ranges(to, "where", ";", steps, first[:-1], [*last[1:-1], ""])
         more.append(where_form(to, f"{first[8]};{last[12]}", "drag over a range of scores"))
     body = ui.figure("calibration", drawn, words, columns, ranges=ranges)
@@ -208,14 +208,16 @@ def _coverage(view: KindView) -> html.Section:
     known = [] if labels is None else np.flatnonzero(np.isfinite(labels.share))[::-1].tolist()
     if labels is None or not known:
         return ui.panel(title, [ui.empty("No label has arrived yet.", "driftline truth load FILE")])
-    days = np.array([(view.now - one.end).total_seconds() / 86_400 for one in runs])
+    days = np.array([(view.now - one.window_end).total_seconds() / 86_400 for one in runs])
     shares = labels.share[known]
     waiting = sum(one.state == "unlabelled" for one in runs)
     words = f"The newest window with labels has {percent(float(shares[0]))}, the oldest "
     words += f"{percent(float(shares[-1]))}; {plural(waiting, 'window waits', 'windows wait')}"
-    texts = [f"{span(runs[at])}: {percent(float(labels.share[at]))} labelled" for at in known]
+    texts = [
+        f"{span(runs[at].window)}: {percent(float(labels.share[at]))} labelled" for at in known
+    ]
     columns: ui.Numbers = {
-        "Window": [span(runs[at]) for at in known[::-1]],
+        "Window": [span(runs[at].window) for at in known[::-1]],
         "Days since": days[known[::-1]],
         "Rows": labels.rows[known[::-1]].astype(float),
         "With a label": labels.labelled[known[::-1]].astype(float),
@@ -238,7 +240,7 @@ def _estimates(view: KindView) -> html.Section:
     name, several = title_of(by_labels.metric.name), int(both.sum())
     words = f"{name}: {plural(several, 'window has', 'windows have')} both, "
     words += f"{int(apart.sum()) or 'none'} with intervals apart"
-    columns: dict[str, np.ndarray | list[str]] = {"Window": list(map(span, runs))}
+    columns: dict[str, np.ndarray | list[str]] = {"Window": [span(one.window) for one in runs]}
     for side, one in (("Estimated", without), ("Realised", by_labels)):
         columns |= {side: one.value, f"{side} low": one.low, f"{side} high": one.high}
     drawn = charts.estimates_figure(runs, by_labels, without)
@@ -276,7 +278,7 @@ def _rows_link(
     if roles is None or run is None or ui.lacking("analyst"):
         return None
     where = matrix.where(roles, truth, guess, at)
-    return where and explain_link(view.monitor.name, window=run.stamp, where=where)
+    return where and explain_link(view.monitor.name, window=run.window.stamp, where=where)
 
 
 def _matrix(matrix: Confusion, way: Callable[[int, int], str | None]) -> html.Table:

@@ -24,12 +24,12 @@ def page(view: EndpointWindow) -> html.Div:
     """Lay out one tab of a window's page."""
     run = view.found[0].run
     assert run is not None
-    title = f"{view.endpoint}, {span(run)}"
+    title = f"{view.endpoint}, {span(run.window)}"
     here = partial(address.window_link, view.endpoint, view.stamp)
     ways = ui.choices("Tabs", TABS, view.tab, here)
     under = f"{plural(len(view.found), 'monitor')} ran on a window of this start"
     parts = _rows(view) if view.tab else [_finding(one) for one in view.found]
-    crumbs = ui.crumbs((view.endpoint, address.endpoint_link(view.endpoint)), span(run))
+    crumbs = ui.crumbs((view.endpoint, address.endpoint_link(view.endpoint)), span(run.window))
     return ui.layout(title, crumbs, ui.heading(title, under, ways), *parts)
 
 
@@ -41,8 +41,8 @@ def _finding(found: MonitorView | KindView) -> html.Section:
         words, box = "Features, rows and annotations", monitor.verdict_of(found, run)
     else:
         words, box = "Metrics, annotations", measured.verdict_of(found, run)
-    way = html.P(html.A(words, href=address.monitor_link(name, window=run.stamp)))
-    return ui.panel(name, [box, way], note=f"{found.monitor.kind}, {span(run)}")
+    way = html.P(html.A(words, href=address.monitor_link(name, window=run.window.stamp)))
+    return ui.panel(name, [box, way], note=f"{found.monitor.kind}, {span(run.window)}")
 
 
 def _rows(view: EndpointWindow) -> Sequence[ui.Cell | None]:
@@ -61,8 +61,8 @@ def _rows(view: EndpointWindow) -> Sequence[ui.Cell | None]:
     words = plural(view.total, "row") if view.total else none
     words += f" meet{'s' * (view.total < 2)} the conditions" * bool(rows.where)
     words += f" of those that could be read in {LIMIT_S:g} seconds" * view.is_cut
-    link = address.explain_link(name, window=rows.run.stamp, where=rows.where)
-    file = partial(address.rows_link, name, window=rows.run.stamp, where=rows.where)
+    link = address.explain_link(name, window=rows.run.window.stamp, where=rows.where)
+    file = partial(address.rows_link, name, window=rows.run.window.stamp, where=rows.where)
     ends = [*ui.files(file), ". ", html.A("What tells these from others", href=link)]
     more = [html.P([f"{sentence(words)} All, with every column: ", *ends], className="note")]
     if rows.why_not:

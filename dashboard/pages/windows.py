@@ -26,13 +26,13 @@ from driftline.dashboard.pages.forms import act_button, act_form, ask_form, choi
 from driftline.dashboard.queries import views
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
-from driftline.monitors.executions import JUDGED_STATES
+from driftline.monitors.executions import JUDGED_STATES, Execution
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.metric_words import check_words, title_of
 from driftline.monitors.run.series import LabelHistory, MetricHistory
 from driftline.monitors.run.window_queue import QueuedWindow, RunState
 
-Link = Callable[[views.WindowRun], str]
+Link = Callable[[Execution], str]
 """The address of the same page in another window."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -76,15 +76,15 @@ def monitor_page(
     if run is None:
         return ui.layout(monitor.name, *top, waiting(monitor))
     end = [*version_changes(monitor), annotation_panel(view, run), _closing(view, run, counts)]
-    title = ", ".join([monitor.name, *[column] * bool(column), say.span(run)])
+    title = ", ".join([monitor.name, *[column] * bool(column), say.span(run.window)])
     return ui.layout(title, *top, *parts, *end)
 
 
-def window_link(view: views.WindowView, window: views.WindowRun) -> str:
+def window_link(view: views.WindowView, run: Execution) -> str:
     """Lead to another window; what was chosen stays."""
     if isinstance(view, views.MonitorView) and view.column:
-        return address.column_link(view.monitor.name, view.column, window=window.stamp)
-    return address.monitor_link(view.monitor.name, window=window.stamp, keep=view.kept)
+        return address.column_link(view.monitor.name, view.column, window=run.window.stamp)
+    return address.monitor_link(view.monitor.name, window=run.window.stamp, keep=view.kept)
 
 
 def running_panel(
@@ -134,7 +134,7 @@ def log_list(lines: Sequence[Mapping[str, str]]) -> html.Ul:
     return html.Ul([html.Li([ui.faint(f"{at:%H:%M:%S}"), " ", text]) for at, text in told])
 
 
-def counts_words(runs: Sequence[views.WindowRun]) -> str:
+def counts_words(runs: Sequence[Execution]) -> str:
     """Count the windows that were judged, those that were not, and those with violations."""
     states = Counter[str](run.state for run in runs)
     judged = sum(states[one] for one in JUDGED_STATES)
@@ -153,28 +153,30 @@ def newest_words(monitor: views.MonitorLine) -> str:
     return f"; {parts[not monitor.are_newest]}" * (every > shown)
 
 
-def verdict(view: views.WindowView, run: views.WindowRun) -> str:
+def verdict(view: views.WindowView, run: Execution) -> str:
     """Return how a window stands in one sentence, as notebooks and commands do."""
     words = {
         "failed": "The run failed: this window is not judged",
-        "stopped": f"Not judged: {run.failure or 'the run was stopped'}",
+        "stopped": f"Not judged: {run.failure_reason or 'the run was stopped'}",
         "empty": "No data: no request fell into this window",
         "unlabelled": "Waiting for labels: no ground truth has arrived yet",
     }
     said = words.get(run.state) or run.headline
     if view.report is None and run.state not in words:
         said = f"{say.STATES[run.state][1]}, but this window's documents have been deleted"
-    return f"{said} ({say.span(run)})"
+    return f"{said} ({say.span(run.window)})"
 
 
 def verdict_panel(
-    view: views.WindowView, run: views.WindowRun,
+    view: views.WindowView, run: Execution,
     causes: Iterable[str | Sequence[ui.Cell]],
     *more: ui.Cell | None,
 ) -> html.Div:  # fmt: skip
     """Show how a window stands: why its run failed, its causes, and what its numbers leave out."""
-    tone, failed = say.window_tone(run.state, run.hard_count), run.state == "failed"
-    said = say.sentence(run.failure or "No reason was recorded; the log of the scheduler has it.")
+    tone, failed = say.window_tone(run.state, run.page_count), run.state == "failed"
+    said = say.sentence(
+        run.failure_reason or "No reason was recorded; the log of the scheduler has it."
+    )
     causes, notes = list(causes), (*view.found.notes, *view.notes)
     return ui.verdict_box(
         tone,
@@ -207,8 +209,8 @@ def history_panel(
 ) -> html.Section:  # fmt: skip
     """Draw metrics, or what a column is, over all windows; a click opens one."""
     runs = view.monitor.runs
-    selected = view.run.stamp if view.run else None
-    columns: dict[str, np.ndarray | list[str]] = {"Window": list(map(say.span, runs))}
+    selected = view.run.window.stamp if view.run else None
+    columns: dict[str, np.ndarray | list[str]] = {"Window": [say.span(one.window) for one in runs]}
     for one in histories:
         sides = {"": one.value, "low": one.low, "high": one.high, "bound": one.bound,
                  "over windows": one.pooled}  # fmt: skip
@@ -274,43 +276,41 @@ def picker(view: views.WindowView, link: Link) -> list[ui.Cell]:
     monitor, run = view.monitor, view.run
     if run is None:
         return []
-    runs, stamps = monitor.runs, [one.stamp for one in monitor.runs]
-    place = stamps.index(run.stamp) if run.stamp in stamps else len(stamps) - 1
+    runs, stamps = monitor.runs, [one.window.stamp for one in monitor.runs]
+    place = stamps.index(run.window.stamp) if run.window.stamp in stamps else len(stamps) - 1
 
     def step(at: int, glyph: str, label: str) -> html.A | html.Span:
         if not 0 <= at < len(runs):
             return ui.marked(html.Span(glyph, className="step off"), aria_hidden="true")
-        label = f"{label}: {say.span(runs[at])}"
+        label = f"{label}: {say.span(runs[at].window)}"
         way = html.A(glyph, href=link(runs[at]), className="step", title=label)
         return ui.marked(way, aria_label=label)
 
-    def choice_of(one: views.WindowRun) -> html.A:
+    def choice_of(one: Execution) -> html.A:
         many = one.violation_count
         broken = html.Span(f"{many}", className="number") if many else None
-        words = (html.Span(say.span(one)), broken, ui.state_chip(one.state, small=True))
+        words = (html.Span(say.span(one.window)), broken, ui.state_chip(one.state, small=True))
         way = html.A(ui.there(words), href=link(one))
-        return ui.marked(way, aria_current="page") if one.stamp == run.stamp else way
+        return ui.marked(way, aria_current="page") if one.window.stamp == run.window.stamp else way
 
     first = max(0, min(place - PICKED // 2, len(stamps) - PICKED))
     listed = [html.Li(choice_of(one)) for one in reversed(runs[first : first + PICKED])]
     if not monitor.are_newest:
         listed.insert(0, html.Li(html.A("Newest windows", href=address.monitor_link(monitor.name))))
-    summary = html.Summary([html.Span(say.span(run)), ui.faint("▾")])
+    summary = html.Summary([html.Span(say.span(run.window)), ui.faint("▾")])
     listing = html.Details([summary, html.Ul(listed)], className="windows")
     before, after = step(place - 1, "‹", "Earlier window"), step(place + 1, "›", "Later window")
     return [ui.marked(html.Nav([before, listing, after], className="picker"), aria_label="Window")]
 
 
-def _closing(
-    view: views.WindowView, run: views.WindowRun, counts: Mapping[str, ui.Cell]
-) -> html.Div:
+def _closing(view: views.WindowView, run: Execution, counts: Mapping[str, ui.Cell]) -> html.Div:
     """Close a page: how the monitor's alarms changed, and where the verdict comes from."""
     monitor, declared = view.monitor, view.monitor.definition
     judged_by = f"{declared.baseline} {run.baseline_version or monitor.baseline_version}".strip()
-    before = address.explain_link(monitor.name, window=run.stamp)
+    before = address.explain_link(monitor.name, window=run.window.stamp)
     values = {
-        "Execution": html.Code(run.execution),
-        "Rows judged": say.count(run.row_count),
+        "Execution": html.Code(run.id),
+        "Rows judged": say.count(run.judged_rows),
         **counts,
         "Baseline": ui.stack(
             html.A(judged_by, href=address.baseline_link(declared.baseline)),
@@ -320,7 +320,9 @@ def _closing(
         "Rows": monitor.endpoint
         and html.A(
             "all rows, filtered",
-            href=address.window_link(monitor.endpoint, run.stamp, "rows", monitor=monitor.name),
+            href=address.window_link(
+                monitor.endpoint, run.window.stamp, "rows", monitor=monitor.name
+            ),
         ),
         "Documents": html.Code(run.folder) if view.report else "none",
     }
@@ -334,7 +336,7 @@ def _closing(
     is_own = any(one.is_own for one in view.changes)
     note = "" if is_own else "this window changed no alarm's state; these are the newest changes"
     history = change_panel("Alarm history", view.changes, view.now, {"Alarm": alarm}, none, note)
-    return ui.pair(history, ui.panel("This execution", [ui.facts(values), log_panel(run.log)]))
+    return ui.pair(history, ui.panel("This execution", [ui.facts(values), log_panel(view.log)]))
 
 
 def version_changes(monitor: views.MonitorLine) -> list[ui.Cell]:
@@ -351,7 +353,7 @@ def version_changes(monitor: views.MonitorLine) -> list[ui.Cell]:
     for old, run in changes[: -CHANGES_SHOWN - 1 : -1]:
         href = address.baseline_link(name, reference=old, version=run.baseline_version)
         words: list[ui.Cell] = [
-            f"From {say.moment(run.start)} on: version {run.baseline_version} of ",
+            f"From {say.moment(run.window_start)} on: version {run.baseline_version} of ",
             html.A(f"{name}, compared with {old}", href=href),
             "; drift is tested anew, without the windows before.",
         ]
@@ -359,14 +361,14 @@ def version_changes(monitor: views.MonitorLine) -> list[ui.Cell]:
     return [ui.panel("Another version of the baseline", lines)] if lines else []
 
 
-def row_list(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> html.Section:
+def row_list(monitor: str, run: Execution, rows: views.ContributingRows) -> html.Section:
     """List the rows of a monitor's window, the offending value first."""
-    note = f"{rows.feature}, {say.span(run)}"
+    note = f"{rows.feature}, {say.span(run.window)}"
     if not rows.events:
         why = f"{say.plural(rows.total, 'row')} with {rows.predicate}; they have been deleted."
         return ui.panel(ROWS, why, name="rows", note=note)
     try:
-        NOTE.get()(SHOW_ROWS, urlencode({"monitor": monitor, "window": run.stamp}))
+        NOTE.get()(SHOW_ROWS, urlencode({"monitor": monitor, "window": run.window.stamp}))
     except UnavailableError as error:
         return ui.panel(ROWS, say.sentence(str(error)), name="rows", note=note)
 
@@ -404,21 +406,21 @@ def _which(rows: views.ContributingRows) -> list[ui.Cell]:
     return words
 
 
-def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> list[ui.Cell]:
+def _files(monitor: str, run: Execution, rows: views.ContributingRows) -> list[ui.Cell]:
     """Link all of the rows as files, and say what they bear."""
     feature = rows.violation.feature_name or rows.feature
-    way = partial(address.rows_link, monitor, window=run.stamp, feature=feature)
+    way = partial(address.rows_link, monitor, window=run.window.stamp, feature=feature)
     share = rows.violation.share_of_blame
     words = f"Contribution: {say.percent(share)}. " * bool(share)
     parts: list[ui.Cell] = [f"{words}All rows, each with its contribution: ", *ui.files(way)]
     if rows.where is not None:
-        link = address.explain_link(monitor, window=run.stamp, where=rows.where)
+        link = address.explain_link(monitor, window=run.window.stamp, where=rows.where)
         way_on = html.A("Explain these rows", href=link)
         parts += [". ", way_on, ": what tells them from the others"]
     return parts
 
 
-def annotation_panel(view: views.WindowView, run: views.WindowRun) -> html.Section | None:
+def annotation_panel(view: views.WindowView, run: Execution) -> html.Section | None:
     """List what was said of a judged window and what that expects, and offer to say more."""
     if run.state in ("failed", "empty", "stopped", "unlabelled"):
         return None
@@ -434,7 +436,7 @@ def annotation_panel(view: views.WindowView, run: views.WindowRun) -> html.Secti
         field("reason", "Reason", hint="Black Friday", is_required=True),
         field("until", "Expected until, UTC", hint="this window only"),
     ]
-    given = {"monitor": view.monitor.name, "window": run.stamp}
+    given = {"monitor": view.monitor.name, "window": run.window.stamp}
     form = act_form("mark", fields, "Annotate", given)
     parts += [form, html.P(MEANING, className="note")]
     return ui.panel("Annotations", parts, name="marks")

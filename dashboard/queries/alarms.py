@@ -37,6 +37,7 @@ from driftline.dashboard.address import RANGE, monitor_link
 from driftline.dashboard.queries import lookup, views
 from driftline.dashboard.words import duration, limit_words, moment
 from driftline.errors import DriftlineError
+from driftline.monitors.executions import Execution
 from driftline.monitors.report.datapoints import OWN
 from driftline.monitors.report.metric_words import metric_words
 from driftline.monitors.tables import definitions
@@ -282,7 +283,7 @@ def composite_view(
 
 
 def changes(
-    connection: Connection, monitor: str, run: views.WindowRun | None
+    connection: Connection, monitor: str, run: Execution | None
 ) -> tuple[views.AlarmChange, ...]:
     """Read how a monitor's alarms changed state: what a window did first, then the newest."""
     alarms = list_alarms(connection, monitor=monitor)
@@ -293,13 +294,13 @@ def changes(
 
 def changes_of(
     connection: Connection, record: AnyRecord, limit: int = HISTORY_SHOWN,
-    run: views.WindowRun | None = None,
+    run: Execution | None = None,
 ) -> tuple[views.AlarmChange, ...]:  # fmt: skip
     """Read how one alarm changed its states, newest first; those of a window however old."""
     changed: list[views.AlarmChange] = []
     count = alarm_timeline.SPANS_READ if run else limit
     for at, item in enumerate(lookup.changes_of_state(connection, record, count)):
-        is_own = run is not None and alarm_timeline.is_decided_in(record, item, run.start)
+        is_own = run is not None and alarm_timeline.is_decided_in(record, item, run.window_start)
         if not is_own and (at >= limit or not RANGE.get().has(item.time)):
             continue
         old, _ = alarm_timeline.side_of(item.data, "oldState")

@@ -17,6 +17,7 @@ from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, IDS_SHOWN, R
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
 from driftline.errors import InputError
+from driftline.monitors.executions import Execution
 from driftline.monitors.explained import Explained, explain
 from driftline.monitors.root_cause.selection import count_rows, first_rows, parse_where
 
@@ -40,10 +41,10 @@ class ExplainView:
     """
 
     monitor: views.MonitorLine
-    run: views.WindowRun
+    run: Execution
     where: str
     conditions: tuple[Predicate, ...] = ()
-    before: tuple[views.WindowRun, ...] = ()
+    before: tuple[Execution, ...] = ()
     found: Explained | None = None
     rows: Texts = ()
     feature: str | None = None
@@ -87,7 +88,7 @@ def read_window(stores: Stores, asked: Address) -> EndpointWindow:
     chosen = [*IDS, *storage.answers_of(line), *(one.column for one in rows.conditions)]
 
     def read(names: Iterable[str]) -> Iterable[pa.RecordBatch]:
-        return storage.read(line, rows.run, [*dict.fromkeys(names)]).batches()
+        return storage.read(line, rows.run.window, [*dict.fromkeys(names)]).batches()
 
     def first(
         names: Iterable[str], where: Sequence[Predicate], limit: int, skip: int = 0
@@ -111,7 +112,7 @@ def read_window(stores: Stores, asked: Address) -> EndpointWindow:
 
 
 def _note(view: ExplainView) -> None:
-    asked = {"monitor": view.monitor.name, "window": view.run.stamp, "where": view.where}
+    asked = {"monitor": view.monitor.name, "window": view.run.window.stamp, "where": view.where}
     NOTE.get()(SHOW_ROWS, urlencode(asked))
 
 
@@ -122,15 +123,15 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
     if view.why_not:
         return view
     baseline, conditions = stores.storage.baseline_of(line), view.conditions
-    at = next((at for at, one in enumerate(line.runs) if one.stamp == run.stamp), 0)
+    at = next((at for at, one in enumerate(line.runs) if one.id == run.id), 0)
     before = () if conditions else line.runs[max(0, at - WINDOWS_BEFORE) : at]
     _note(view)
     names = [*IDS, *stores.storage.answers_of(line)]
     names += [column.name for column in baseline.signature.inputs]
     names += [one.column for one in conditions if one.column not in names]
 
-    def part(one: views.WindowRun) -> tuple[bool, Iterable[pa.RecordBatch]]:
-        return one is run, stores.storage.read(line, one, names).batches()
+    def part(one: Execution) -> tuple[bool, Iterable[pa.RecordBatch]]:
+        return one is run, stores.storage.read(line, one.window, names).batches()
 
     found = explain(map(part, (run, *before)), conditions, baseline, within_s=LIMIT_S)
     ranked = [one.column for one in found.columns]
@@ -142,7 +143,7 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
 
 
 def selection(
-    stores: Stores, line: views.MonitorLine, run: views.WindowRun, asked: Address
+    stores: Stores, line: views.MonitorLine, run: Execution, asked: Address
 ) -> ExplainView:
     """Read which rows of a window are asked for, or why they cannot be."""
     view = ExplainView(line, run, asked.where, feature=asked.feature)

@@ -24,10 +24,10 @@ from driftline.capture.audit.report import EndpointReport
 from driftline.capture.audit.traffic import Traffic
 from driftline.dashboard.address import RANGE
 from driftline.dashboard.queries import lookup, views
-from driftline.dashboard.queries.views import MonitorLine, WindowRun
+from driftline.dashboard.queries.views import MonitorLine
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import select_executions
+from driftline.monitors.executions import Execution, select_executions
 from driftline.monitors.run.drift_map import DriftMap
 from driftline.monitors.run.planning import kept_states
 from driftline.monitors.run.standing import standing_lines, window_line
@@ -154,7 +154,7 @@ def read_marks(
 
 def read_window(
     connection: Connection, name: str, stamp: str | None
-) -> tuple[MonitorLine, WindowRun | None]:
+) -> tuple[MonitorLine, Execution | None]:
     """Return a monitor and the window of a start, however old it is, with those around it.
 
     Without a start it is the newest one, None before the first. NotFoundError: no such monitor;

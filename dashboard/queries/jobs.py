@@ -25,7 +25,7 @@ from driftline.monitors.executions import (
     select_executions,
 )
 from driftline.monitors.run.backfill import MissedWindows, missed_windows
-from driftline.monitors.run.judged_windows import WindowRun, newest_windows
+from driftline.monitors.run.judged_windows import newest_windows
 from driftline.monitors.run.planning import MonitorState, states_of
 from driftline.monitors.run.window_queue import (
     QueuedWindow,
@@ -55,7 +55,7 @@ class ScheduleLine:
     # How often that window could not be run, and why the last time.
     attempts: int
     failure: str | None
-    newest: WindowRun | None = None  # The newest judged window.
+    newest: Execution | None = None  # The newest judged window.
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]
         due_at = None if window is None else window.end + timedelta(seconds=one.definition.delay_s)
         failure = waiting.failure_reason if waiting else None
         attempts = waiting.attempts if waiting and failure else 0
-        lines.append(ScheduleLine(one, due_at, attempts, failure, *map(WindowRun.of, last)))
+        lines.append(ScheduleLine(one, due_at, attempts, failure, *last))
     return replace(view, schedules=lines, total=len(named), number=number)
 
 

@@ -28,7 +28,7 @@ from driftline.capture.windows.window import Window, WindowRead, unfit_counts
 from driftline.dashboard.queries import views
 from driftline.dashboard.words import moment
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
-from driftline.monitors.executions import require_storage
+from driftline.monitors.executions import Execution, require_storage
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import lacking
@@ -160,7 +160,9 @@ class Storage:
                 return replace(view, notes=(f"{made}: there is no picture of them.",))
             comparison, rows = self._comparison(view, pointed), self._rows(view, pointed)
         except (DriftlineError, OSError, pa.ArrowException) as error:
-            log.exception("rows_unreadable monitor=%s window=%s", view.monitor.name, run.stamp)
+            log.exception(
+                "rows_unreadable monitor=%s window=%s", view.monitor.name, run.window.stamp
+            )
             # Only the first line: what libraries add below it is for the log.
             texts = str(error).splitlines() if isinstance(error, DriftlineError) else []
             reason = texts[0] if texts else type(error).__name__
@@ -168,7 +170,7 @@ class Storage:
         # Only this kind judges every captured row.
         is_whole = comparison is not None and view.monitor.definition.kind == "data-quality"
         left = comparison.window_rows if comparison and is_whole else None
-        notes = changed_since(view.monitor.name, run, run.row_count, left)
+        notes = changed_since(view.monitor.name, run.window, run.judged_rows, left)
         return replace(view, comparison=comparison, rows=rows, notes=notes)
 
     def _comparison(self, view: views.WindowView, pointed: Pointed | None) -> Comparison | None:
@@ -180,7 +182,7 @@ class Storage:
         profile = self.column(line.definition.baseline, line.baseline_version, name)
         if profile is None or profile.cells is None or profile.cell_counts is None:
             return None
-        counts = self._cell_counts(line, run, name, profile.cells)
+        counts = self._cell_counts(line, run.window, name, profile.cells)
         if counts.sum() == 0:
             return None
         by_drift = feature.set if feature.tells_drift else None
@@ -216,7 +218,7 @@ class Storage:
             rank = {one.feature: at for at, one in enumerate(view.found.judged_features)}
             others.sort(key=lambda name: rank.get(name, len(rank)))
         names = [*dict.fromkeys([*IDS, *own, *others[:room]])]
-        batches = self.read(view.monitor, view.run, names).batches
+        batches = self.read(view.monitor, view.run.window, names).batches
         predicate = with_rows(predicate, batches)
         table = matching_rows(batches(), predicate, limit=ROWS_SHOWN)
         texts = {name: texts_of(table.column(name)) for name in table.column_names}
@@ -234,19 +236,19 @@ class Storage:
         )  # fmt: skip
 
     def all_rows(
-        self, line: views.MonitorLine, run: views.WindowRun, pointed: Pointed
+        self, line: views.MonitorLine, run: Execution, pointed: Pointed
     ) -> Iterator[pa.RecordBatch]:
         """Read all rows that meet a violation's condition."""
         predicate = with_baseline(pointed[1], self.baseline_of(line))
-        read = self.read(line, run, looked_at=predicate.columns)
+        read = self.read(line, run.window, looked_at=predicate.columns)
         predicate = with_rows(predicate, read.batches)
         return contributing_batches(read.batches(), [predicate])
 
     def selected_rows(
-        self, line: views.MonitorLine, run: views.WindowRun, where: Sequence[Predicate]
+        self, line: views.MonitorLine, run: Execution, where: Sequence[Predicate]
     ) -> Iterator[pa.RecordBatch]:
         """Read all rows of a window that meet conditions."""
-        read = self.read(line, run, looked_at=[one.column for one in where])
+        read = self.read(line, run.window, looked_at=[one.column for one in where])
         return selected_batches(read.batches(), where)
 
     def capture_stats(self, endpoint: str, now: datetime) -> EndpointReport | None:

@@ -32,7 +32,13 @@ from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between, list_annotations
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import JUDGED_STATES, get_execution, select_executions
+from driftline.monitors.executions import (
+    JUDGED_STATES,
+    Execution,
+    get_execution,
+    log_of,
+    select_executions,
+)
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.results.shown import choose_metric
 from driftline.monitors.run.drift_map import drift_map
@@ -290,9 +296,9 @@ class Stores:
             shown = {"now": self.now(), "monitor": line, "run": run, "changes": past}
             if run is None:
                 return shown
-            said = annotations_between(connection, name, run.start, run.end)
-            report = read_report(connection, run.execution)
-        return shown | {"annotations": tuple(said), "report": report}
+            said = annotations_between(connection, name, run.window_start, run.window_end)
+            shown |= {"report": read_report(connection, run.id), "log": log_of(connection, run.id)}
+        return shown | {"annotations": tuple(said)}
 
     def windows_of(
         self, endpoint: str, stamp: str
@@ -309,11 +315,11 @@ class Stores:
                 continue
             view = views.MonitorView(**read)
             found.append(replace(view, features=view.found.judged_features))
-        ranked = [(views.RANKS[run.state], -run.hard_count, one) for one in found
+        ranked = [(views.RANKS[run.state], -run.page_count, one) for one in found
                   if (run := one.run)]  # fmt: skip
         return tuple(one for *_, one in sorted(ranked, key=lambda entry: entry[:2]))
 
-    def judged(self, name: str, window: str | None) -> tuple[views.MonitorLine, views.WindowRun]:
+    def judged(self, name: str, window: str | None) -> tuple[views.MonitorLine, Execution]:
         """Return a monitor and one of its windows, the newest when unset; there must be one."""
         with read_connection(self.engine) as connection:
             line, run = fleet.read_window(connection, name, window)

@@ -8,7 +8,7 @@ nothing was measured, and a missing number is None, never 0.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -23,10 +23,10 @@ from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.capture.audit.report import Coverage
 from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.executions import Execution
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.results.measured import Measured
 from driftline.monitors.results.violation import Violation
-from driftline.monitors.run.judged_windows import WindowRun as WindowRun
 from driftline.monitors.run.monitor_line import RANKS as RANKS
 from driftline.monitors.run.monitor_line import MonitorLine as MonitorLine
 from driftline.monitors.run.series import LabelHistory, MetricHistory
@@ -264,7 +264,8 @@ class WindowView:
 
     now: datetime
     monitor: MonitorLine
-    run: WindowRun | None = None
+    run: Execution | None = None
+    log: Sequence[Mapping[str, str]] = ()
     report: StoredReport | None = None
     comparison: Comparison | None = None
     rows: ContributingRows | None = None

@@ -6,22 +6,18 @@ Of windows with one start, the schedule's own stands for those run by hand.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Connection, Select, func, literal, select
 
 from driftline.baseline.times import EPOCH
-from driftline.capture.windows.window import Window
 from driftline.database.columns import UtcDateTime
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import (
     COLUMNS,
-    WITHOUT_REPORT,
     Execution,
-    WindowState,
     select_executions,
 )
 from driftline.monitors.tables import definitions, executions
@@ -39,63 +35,6 @@ NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc(
 
 ReadRuns = Callable[[Select[Any]], list[Execution]]
 """Reads the executions that a query selects, of those that who asks may see."""
-
-
-@dataclass(frozen=True, slots=True)
-class WindowRun(Window):
-    """A window with the newest execution of a monitor on it.
-
-    ``ratio`` is the greatest distance over bound among the window's features (violation from 1 on);
-    None when nothing was measured. ``hard_count`` counts the violations that season cannot explain.
-    ``failure`` is the reason of a failed execution, ``finished_at`` its end. ``folder`` holds its
-    documents, relative to the storage root; "" for none.
-    """
-
-    execution: str
-    state: WindowState
-    row_count: int | None
-    violation_count: int
-    hard_count: int
-    ratio: float | None
-    cause: str | None = None
-    failure: str | None = None
-    failure_type: str | None = None
-    failure_record: int | None = None
-    finished_at: datetime | None = None
-    folder: str = ""
-    baseline_version: str = ""
-    request_count: int = 0
-    headline: str = ""
-    # Rows with a label, None: not counted; violations annotated as expected.
-    labelled_count: int | None = None
-    expected_count: int = 0
-    # Of the window that is shown: time and text of each line.
-    log: tuple[Mapping[str, str], ...] = ()
-
-    @classmethod
-    def of(cls, run: Execution) -> Self:
-        """Return the window of an execution."""
-        return cls(
-            start=run.window_start,
-            end=run.window_end,
-            execution=run.id,
-            state=run.state,
-            row_count=None if run.status in WITHOUT_REPORT else run.row_count,
-            violation_count=run.violation_count,
-            hard_count=run.page_count,
-            ratio=run.max_drift_ratio,
-            baseline_version=run.baseline_version,
-            request_count=run.request_count,
-            headline=run.headline,
-            labelled_count=run.labelled_count,
-            expected_count=run.expected_count or 0,
-            cause=run.cause or None,
-            folder=run.folder,
-            failure=run.failure_reason,
-            failure_type=run.failure_type,
-            failure_record=run.failure_record,
-            finished_at=run.finished_at,
-        )
 
 
 def judged(definition: MonitorDefinition) -> Select[Any]:
@@ -130,26 +69,19 @@ def newest_windows(
     return found
 
 
-def as_runs(definition: MonitorDefinition, rows: Sequence[Execution]) -> tuple[WindowRun, ...]:
+def as_runs(definition: MonitorDefinition, rows: Sequence[Execution]) -> tuple[Execution, ...]:
     """Turn executions, newest first, into windows, oldest first."""
-    return one_a_start(definition, map(WindowRun.of, rows))
-
-
-def one_a_start(
-    definition: MonitorDefinition, newest_first: Iterable[WindowRun]
-) -> tuple[WindowRun, ...]:
-    """Return windows, oldest first; of those with one start the schedule's own, else the first."""
-    runs: dict[datetime, WindowRun] = {}
-    for run in newest_first:
+    runs: dict[datetime, Execution] = {}
+    for run in rows:
         # Somebody may have run a part of a window by hand, which must not hide the whole.
-        if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):
-            runs[run.start] = run
+        if run.window_start not in runs or definition.timetable.has_window(run.window):
+            runs[run.window_start] = run
     return tuple(reversed(runs.values()))
 
 
 def windows_around(
     read: ReadRuns, definition: MonitorDefinition, stamp: str
-) -> tuple[WindowRun, ...]:
+) -> tuple[Execution, ...]:
     """Read the windows around a start, oldest first; none for what is no start."""
     standing, begin, end = judged(definition), executions.c.window_start, second_of(stamp)[1]
     later = standing.where(begin >= end).order_by(begin, executions.c.finished_at.desc())

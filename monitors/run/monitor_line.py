@@ -8,8 +8,7 @@ from functools import cached_property
 from itertools import islice
 
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import WindowState
-from driftline.monitors.run.judged_windows import WindowRun
+from driftline.monitors.executions import Execution, WindowState
 from driftline.monitors.run.window_queue import RunState
 
 RANKS = {
@@ -30,7 +29,7 @@ class MonitorLine:
 
     definition: MonitorDefinition
     baseline_version: str
-    runs: tuple[WindowRun, ...]
+    runs: tuple[Execution, ...]
     overdue_since: datetime | None = None
     are_newest: bool = True
     window_count: int = 0
@@ -53,13 +52,13 @@ class MonitorLine:
         return self.definition.kind.replace("-", " ")
 
     @property
-    def last(self) -> WindowRun | None:
+    def last(self) -> Execution | None:
         """The newest window that was judged; while labels are to come, the one before."""
         judged = (run for run in reversed(self.runs) if run.state != "unlabelled")
         return next(judged, self.runs[-1] if self.runs else None)
 
     @cached_property
-    def standing(self) -> WindowRun | None:
+    def standing(self) -> Execution | None:
         """The window that decides its standing: the newest that was judged.
 
         Where labels come late, the newest in violation, if it is among as many as the default
@@ -74,14 +73,9 @@ class MonitorLine:
         """Labelled rows, and all rows, of the newest window with rows; None without labels."""
         last = next((run for run in reversed(self.runs) if run.row_count), None)
         uses_labels = self.definition.kind_value.uses_labels
-        if last is None or last.row_count is None or last.labelled_count is None or not uses_labels:
+        if last is None or last.labelled_count is None or not uses_labels:
             return None
         return last.labelled_count, last.row_count
-
-    @property
-    def expected(self) -> int:
-        """Violations annotated as expected, of the window that decides its standing."""
-        return self.standing.expected_count if self.standing else 0
 
     @property
     def state(self) -> WindowState:

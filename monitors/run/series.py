@@ -13,8 +13,8 @@ from sqlalchemy import Connection, func, select
 
 from driftline.baseline.column import ColumnProfile
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
 from driftline.monitors.results.measured import Measured
-from driftline.monitors.run.judged_windows import WindowRun
 from driftline.monitors.run.stored_report import DISTANCE, MEAN, MISSING, StoredReport, read_report
 from driftline.monitors.state import State
 from driftline.monitors.tables import executions, reports, results
@@ -69,10 +69,10 @@ class LabelHistory:
 
 
 def histories(
-    connection: Connection, runs: Sequence[WindowRun], metrics: Sequence[tuple[str, Measured]]
+    connection: Connection, runs: Sequence[Execution], metrics: Sequence[tuple[str, Measured]]
 ) -> list[MetricHistory]:
     """Read numbers over windows, each by its key, with the metric that it is one of."""
-    table, place = results.c, {run.execution: at for at, run in enumerate(runs)}
+    table, place = results.c, {run.id: at for at, run in enumerate(runs)}
     names = ("value", "low", "high", "bound", "window_count", "is_violated")
     numbers = {key: np.full((len(names), len(runs)), np.nan) for key, _ in metrics}
     query = select(table.execution, table.key, *(table[name] for name in names)).where(
@@ -89,7 +89,7 @@ def histories(
 
 
 def column_histories(
-    connection: Connection, runs: Sequence[WindowRun], column: str, profile: ColumnProfile | None
+    connection: Connection, runs: Sequence[Execution], column: str, profile: ColumnProfile | None
 ) -> tuple[MetricHistory, ...]:
     """Read a column's series over all windows: distance and bound, missing values, mean.
 
@@ -114,34 +114,34 @@ def column_histories(
 
 
 def unjudged_reasons(
-    connection: Connection, runs: Sequence[WindowRun], column: str
+    connection: Connection, runs: Sequence[Execution], column: str
 ) -> Mapping[str, int]:
     """Count the windows in which a column had no bound, by the reason in words."""
     table = results.c
     query = select(table.state, func.count()).where(
-        table.execution.in_([run.execution for run in runs]), table.key == DISTANCE + column,
+        table.execution.in_([run.id for run in runs]), table.key == DISTANCE + column,
         table.bound.is_(None), table.state != State.JUDGED,
     )  # fmt: skip
     counted = connection.execute(query.group_by(table.state)).all()
     return {State(state).words or "not compared": count for state, count in counted}
 
 
-def label_history(definition: MonitorDefinition, runs: Sequence[WindowRun]) -> LabelHistory | None:
+def label_history(definition: MonitorDefinition, runs: Sequence[Execution]) -> LabelHistory | None:
     """Return how many rows of each window had a label; None for a kind that needs none."""
     labelled = np.array([run.labelled_count for run in runs], dtype=np.float64)
-    rows = np.array([run.row_count for run in runs], dtype=np.float64)
+    rows = np.array([run.judged_rows for run in runs], dtype=np.float64)
     if not definition.kind_value.uses_labels or np.isnan(labelled).all():
         return None
     return LabelHistory(rows=rows, labelled=labelled)
 
 
 def estimates(
-    connection: Connection, runs: Sequence[WindowRun], chosen: Measured | None
+    connection: Connection, runs: Sequence[Execution], chosen: Measured | None
 ) -> tuple[MetricHistory, MetricHistory] | None:
     """Read the chosen metric, or the first that is estimated, by labels and without them."""
     table = results.c
     query = select(table.key).where(
-        table.execution.in_([run.execution for run in runs]),
+        table.execution.in_([run.id for run in runs]),
         table.key.startswith(ESTIMATED, autoescape=True),
     )
     names = connection.scalars(query.distinct())
@@ -158,13 +158,13 @@ def estimates(
     return None
 
 
-def newest_report(connection: Connection, runs: Sequence[WindowRun]) -> StoredReport | None:
+def newest_report(connection: Connection, runs: Sequence[Execution]) -> StoredReport | None:
     """Return the newest report of some windows; None where none has one."""
     table, identity = reports.c, executions.c.id
     query = (
         select(table.execution)
         .join(executions, identity == table.execution)
-        .where(identity.in_([run.execution for run in runs]))
+        .where(identity.in_([run.id for run in runs]))
         .order_by(executions.c.window_start.desc())
         .limit(1)
     )

@@ -11,12 +11,11 @@ from sqlalchemy import ColumnElement, Connection, func, select, union_all
 
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, log_of
+from driftline.monitors.executions import COLUMNS, Execution
 from driftline.monitors.run.judged_windows import (
     NEWEST_FIRST,
     WINDOWS_SHOWN,
     ReadRuns,
-    WindowRun,
     as_runs,
     judged,
     newest_windows,
@@ -57,7 +56,7 @@ def with_older_windows(
     older = [
         select(
             judged(one.definition).with_only_columns(executions.c.id)
-            .where(executions.c.window_start < one.runs[0].start, shown)
+            .where(executions.c.window_start < one.runs[0].window_start, shown)
             .order_by(*NEWEST_FIRST).limit(each - len(one.runs)).subquery()
         )
         for one in lines if 0 < len(one.runs) < each
@@ -113,7 +112,7 @@ def window_line(
     stamp: str | None,
     shown: ColumnElement[bool],
     read: ReadRuns,
-) -> tuple[MonitorLine, WindowRun | None]:
+) -> tuple[MonitorLine, Execution | None]:
     """Return a monitor and the window with a start, however old, with those around it.
 
     Without a start it is the newest shown, None before the first. NoWindowError: no execution has
@@ -138,11 +137,11 @@ def window_line(
     )
     run = line.last
     if stamp is not None:
-        run = next((run for run in line.runs[1:] if run.stamp == stamp), None)
+        run = next((run for run in line.runs[1:] if run.window.stamp == stamp), None)
         if run is None:  # Before the oldest, too, there may be others to step to.
             around = windows_around(read, definition, stamp)
             line = replace(line, runs=around, are_newest=False, window_count=counted())
-            run = next((run for run in line.runs if run.stamp == stamp), None)
+            run = next((run for run in line.runs if run.window.stamp == stamp), None)
         if run is None:
             raise no_window(definition.name, stamp)
-    return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
+    return line, run

@@ -24,7 +24,7 @@ def asked(seeded):
     assert view.run is not None
     found = view.found.pointing(HOSTILE)
     assert found is not None
-    query = {"monitor": seeded.monitor, "window": view.run.stamp, "feature": HOSTILE}
+    query = {"monitor": seeded.monitor, "window": view.run.window.stamp, "feature": HOSTILE}
     return query, found[0]
 
 
@@ -84,7 +84,7 @@ def test_what_is_not_there_is_404_with_a_sentence(address: str, asked, change, s
 
 def test_of_a_window_without_violations_no_feature_is_named(address: str, seeded) -> None:
     runs = Stores(seeded.engine, seeded.root, seeded.now).judged(seeded.monitor, None)[0].runs
-    stamp = next(one.stamp for one in runs if not one.violation_count)
+    stamp = next(one.window.stamp for one in runs if not one.violation_count)
 
     answer = fetch(address, "/rows.csv", {"monitor": seeded.monitor, "window": stamp})
 

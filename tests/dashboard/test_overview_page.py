@@ -8,11 +8,25 @@ import pytest
 from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.pages.endpoint import _top_cause
 from driftline.dashboard.queries.stores import Stores
+from driftline.monitors.executions import COMPLETED, NO_LABELS, STATES
 
 
 @pytest.fixture
 def stores(seeded):
     return Stores(seeded.engine, seeded.root, seeded.now)
+
+
+def in_state(run, state):
+    """Return a run as one that ended so."""
+    statuses = {word: status for status, word in STATES.items()} | {"unlabelled": "NoData"}
+    reason = NO_LABELS if state == "unlabelled" else None
+    return replace(
+        run,
+        status=statuses.get(state, COMPLETED),
+        failure_reason=reason,
+        unjudged_count=0,
+        worse_count=0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,7 +40,7 @@ def stores(seeded):
 )
 def test_nothing_is_wrong_only_where_all_newest_windows_were_judged(stores, states, said):
     first = stores.overview().monitors[0]
-    runs = {state: (replace(first.runs[-1], state=state),) for state in states}
+    runs = {state: (in_state(first.runs[-1], state),) for state in states}
     monitors = [replace(first, runs=runs[one] if one != "waiting" else ()) for one in states]
 
     words, tone = overview_page.word_of_monitors(monitors, 0)
@@ -38,9 +52,9 @@ def test_nothing_is_wrong_only_where_all_newest_windows_were_judged(stores, stat
 def test_a_window_of_which_a_part_could_not_be_judged_is_not_simply_well(stores):
     line = "905 rows, no violations in 4 of 12 metrics; 8 could not be judged (too few rows)"
     first = stores.overview().monitors[0]
-    newest = replace(first.runs[-1], violation_count=0, cause=None)
-    partly = replace(first, runs=(replace(newest, state="partly", headline=line),))
-    whole = replace(first, runs=(replace(newest, state="ok"),))
+    newest = in_state(replace(first.runs[-1], cause="", headline=line), "ok")
+    partly = replace(first, runs=(replace(newest, unjudged_count=8),))
+    whole = replace(first, runs=(newest,))
 
     said = overview_page.word_of_monitors([partly, whole], 0)
 
@@ -51,7 +65,7 @@ def test_a_window_of_which_a_part_could_not_be_judged_is_not_simply_well(stores)
 def test_each_state_but_well_is_counted_under_the_first_line_and_leads_to_those(stores):
     view = stores.overview()
     first = view.monitors[0]
-    runs = {state: (replace(first.runs[-1], state=state),) for state in ("failed", "empty", "ok")}
+    runs = {state: (in_state(first.runs[-1], state),) for state in ("failed", "empty", "ok")}
     monitors = tuple(replace(first, runs=runs[one]) for one in ("failed", "empty", "empty", "ok"))
 
     endpoints = (replace(view.endpoints[0], monitors=monitors),)

@@ -70,7 +70,7 @@ def test_rows_on_a_page_are_noted_before_they_are_shown(stores, seeded, as_role,
         drawn(stores, link)
     NOTE.reset(mark)
 
-    target = f"monitor={seeded.monitor}&window={run.stamp}"
+    target = f"monitor={seeded.monitor}&window={run.window.stamp}"
     assert set(noted) == ({("show rows", target)} if role == "analyst" else set())
 
 

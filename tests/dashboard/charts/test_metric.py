@@ -17,7 +17,9 @@ def stores(measured):
 
 def over_time(view):
     runs = view.monitor.runs
-    return history_figure(runs, view.run.stamp, [view.history], [""] * len(runs), view.labels)
+    return history_figure(
+        runs, view.run.window.stamp, [view.history], [""] * len(runs), view.labels
+    )
 
 
 @pytest.mark.parametrize("monitor", ["flights-quality", "flights-bias", "flights-attribution"])

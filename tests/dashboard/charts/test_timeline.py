@@ -8,19 +8,24 @@ from driftline.dashboard.charts.intervals import comparison_figure
 from driftline.dashboard.charts.timeline import (
     timeline_figure,
 )
-from driftline.dashboard.queries.views import WindowRun
+from driftline.monitors.executions import COMPLETED, FAILED, VIOLATED, Execution
 from driftline.monitors.report.comparison import Comparison
 
 START = datetime(2013, 11, 1, tzinfo=UTC)
 HOSTILE = '<a href="javascript:alert(1)">&amp;'
 
 
-def run_of(day, state="ok", *, violations=0, hard=0, ratio=0.4, cause=None):
+def run_of(day, status=COMPLETED, *, violations=0, hard=0, ratio=0.4, cause=""):
     start = START + timedelta(days=day)
-    return WindowRun(
-        start, start + timedelta(days=1), f"run-{day}", state,
-        None if state == "failed" else 900, violations, hard, ratio, cause,
-        "Job inputs had no data" if state == "failed" else None,
+    end, is_failed = start + timedelta(days=1), status == FAILED
+    return Execution(
+        id=f"run-{day}", monitor="flights", kind="data-quality", endpoint="flights",
+        definition_version=1, baseline="flights", baseline_version="1", window_start=start,
+        window_end=end, digest="", status=status, row_count=0 if is_failed else 900,
+        violation_count=violations, page_count=hard, max_drift_ratio=ratio, cause=cause,
+        failure_reason="Job inputs had no data" if is_failed else None,
+        headline="" if is_failed else f"900 rows, {violations} violations",
+        started_at=end, finished_at=end,
     )  # fmt: skip
 
 
@@ -34,14 +39,14 @@ def comparison_of(labels):
 
 RUNS = [
     run_of(0),
-    run_of(1, "violations", violations=1, ratio=1.4),
-    run_of(2, "violations", violations=3, hard=2, ratio=14.0, cause=f"{HOSTILE}: 33%"),
-    run_of(3, "failed", ratio=None),
+    run_of(1, VIOLATED, violations=1, ratio=1.4),
+    run_of(2, VIOLATED, violations=3, hard=2, ratio=14.0, cause=f"{HOSTILE}: 33%"),
+    run_of(3, FAILED, ratio=None),
 ]
 
 
 def test_plotly_accepts_both_figures():
-    go.Figure(timeline_figure("flights", RUNS, RUNS[1].stamp))
+    go.Figure(timeline_figure("flights", RUNS, RUNS[1].window.stamp))
     go.Figure(comparison_figure(comparison_of(["UA", "B6", "EDV"])))
 
 

@@ -21,7 +21,7 @@ from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.pages import windows
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
-from driftline.monitors.executions import get_execution
+from driftline.monitors.executions import INSUFFICIENT, NO_LABELS, get_execution
 from driftline.monitors.run.stored_report import Feature, read_document
 from driftline.monitors.state import State
 from driftline.monitors.tables import executions, reports
@@ -127,7 +127,7 @@ def test_a_report_that_was_erased_leaves_the_verdict(seeded):
 def test_captured_rows_are_not_shown_for_those_that_a_script_made(stores, seeded):
     database, run = copied(seeded), stores.monitor(seeded.monitor, BUG, None).run
     with database.begin() as connection:
-        report = json.loads(read_document(connection, get_execution(connection, run.execution)))
+        report = json.loads(read_document(connection, get_execution(connection, run.id)))
         made = json.dumps({**report, "details": {"preprocess": "<rows>.py"}}).encode()
         connection.execute(update(reports).values(document=zlib.compress(made)))
 
@@ -179,11 +179,11 @@ def test_before_the_first_window_nothing_is_said_to_be_right(stores):
     )
 
 
-@pytest.mark.parametrize("state", ["insufficient", "unlabelled"])
-def test_where_no_monitor_could_judge_nothing_is_said_to_be_right(stores, state):
+@pytest.mark.parametrize("reason", [None, NO_LABELS])
+def test_where_no_monitor_could_judge_nothing_is_said_to_be_right(stores, reason):
     view = stores.overview()
     first, *others = view.monitors
-    runs = (replace(first.runs[-1], state=state),)
+    runs = (replace(first.runs[-1], status=INSUFFICIENT, failure_reason=reason),)
     monitors = (replace(first, runs=runs), *(replace(monitor, runs=()) for monitor in others))
 
     assert overview_page.word_of_monitors(monitors, 0) == (
@@ -195,7 +195,7 @@ def test_where_no_monitor_could_judge_nothing_is_said_to_be_right(stores, state)
 def test_a_window_of_too_few_rows_is_not_said_to_hold_no_violations(stores, seeded):
     view = stores.monitor(seeded.monitor, None, None)
     line = "12 rows; nothing could be judged: too few rows"
-    run = replace(view.run, state="insufficient", violation_count=0, headline=line)
+    run = replace(view.run, status=INSUFFICIENT, violation_count=0, headline=line)
     unjudged = Feature("carrier", "string", state=State.INSUFFICIENT)
     few = replace(view, run=run, features=(unjudged,), feature=unjudged, rows=None)
 
@@ -225,7 +225,7 @@ def _files(root):
 def test_drift_of_columns_is_what_their_reports_say(stores, seeded):
     view = stores.endpoint(parse("/endpoints/flights/drift"))
     shown = stores.monitor(seeded.monitor, BUG, None)
-    place = [one.start for one in view.drift.windows].index(shown.run.start)
+    place = [one.start for one in view.drift.windows].index(shown.run.window_start)
     by_name = dict(zip(view.drift.features, view.drift.ratios[:, place], strict=True))
     broken = {one.feature_name for one in shown.found.violations}
 

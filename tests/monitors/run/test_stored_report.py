@@ -16,7 +16,6 @@ from driftline.monitors.results.feature import FeatureResult
 from driftline.monitors.results.measured import Measured
 from driftline.monitors.results.violation import Violation
 from driftline.monitors.run.drift_map import drift_map
-from driftline.monitors.run.judged_windows import WindowRun
 from driftline.monitors.run.series import histories
 from driftline.monitors.run.stored_report import report_of, store_report
 from driftline.monitors.state import State
@@ -89,7 +88,7 @@ def test_charts_draw_the_numbers_of_windows(engine: Engine) -> None:
             connection.execute(insert(executions).values(asdict(execution)))
             for _ in range(2):
                 store_report(connection, execution.id, report, "{}")
-        runs.append(WindowRun.of(execution))
+        runs.append(execution)
 
     with engine.connect() as connection:
         drawn = drift_map(connection, "daily", None, 1)
