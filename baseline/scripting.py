@@ -41,7 +41,6 @@ def preprocessed(
     signature: Signature | None = None,
     compat: bool = False,
     limits: Limits | None = None,
-    quiet: bool = False,
     discreet: bool = False,
     progress: Progress | None = None,
 ) -> Source:
@@ -54,7 +53,6 @@ def preprocessed(
         signature=signature,
         compat=compat,
         limits=limits,
-        quiet=quiet,
         discreet=discreet,
         header=header,
         progress=progress,
@@ -68,7 +66,6 @@ def preprocessed_records(
     signature: Signature | None = None,
     compat: bool = False,
     limits: Limits | None = None,
-    quiet: bool = False,
     discreet: bool = False,
     with_ids: bool = False,
     header: Sequence[str] = (),
@@ -82,7 +79,7 @@ def preprocessed_records(
         nonlocal done
         given = records if ids is None else _noted(records, ids)
         for found in run_script(
-            script, "preprocess_handler", given, limits=limits, quiet=quiet, discreet=discreet
+            script, "preprocess_handler", given, limits=limits, discreet=discreet
         ):
             yield found
             done += 1
@@ -105,7 +102,6 @@ def postprocess(
     script: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
-    quiet: bool = False,
     discreet: bool = False,
 ) -> None:
     """Call a script's ``postprocess_handler()`` after the documents are written.
@@ -113,9 +109,7 @@ def postprocess(
     The environment variable ``output_path`` names their folder, as in SageMaker's container.
     """
     own = {"output_path": str(Path(output).resolve())}
-    for _ in run_script(
-        script, "postprocess_handler", [None], quiet=quiet, discreet=discreet, environment=own
-    ):
+    for _ in run_script(script, "postprocess_handler", [None], discreet=discreet, environment=own):
         pass
 
 

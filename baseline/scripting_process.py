@@ -6,7 +6,6 @@ against accidents. They are no jail: the script runs as the same user, with netw
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -14,11 +13,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -30,11 +27,8 @@ Handler = Literal["preprocess_handler", "postprocess_handler"]
 Record = Mapping[str, Any] | str
 Row = dict[str, str | None]
 CHILD = Path(__file__).with_name("scripting_child.py")
-# The watchdog in the child knows the script's line; this one is for a child that it cannot end.
-GRACE_S = 10.0
 # For a script's own end, such as functions that it has registered for it.
 FAREWELL_S = 2.0
-READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +48,14 @@ def run_script(
     records: Iterable[Record | None],
     *,
     limits: Limits | None = None,
-    quiet: bool = False,
     discreet: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Generator[list[Row]]:
     """Call a script's handler on each record and yield its rows; None: without any argument.
 
-    `quiet` drops what the script prints and logs, which goes to standard error otherwise.
-    `discreet` leaves the text of its exceptions out of errors, because it may quote a record. A
-    failure of the script is an InputError, a timeout or crash an UndecidedError.
+    `discreet` drops what the script prints and logs, which goes to standard error otherwise, and
+    leaves the text of its exceptions out of errors: both may quote a record. A failure of the
+    script is an InputError, a timeout or crash an UndecidedError.
     """
     limits, path = limits or Limits(), Path(script).resolve()
     if not path.is_file():
@@ -75,8 +68,8 @@ def run_script(
         for record in records:
             given.write(json.dumps(record).encode("ascii") + b"\n")
         given.seek(0)
-        answers, writing = os.pipe()
-        stack.callback(os.close, answers)
+        reading, writing = os.pipe()
+        lines = stack.enter_context(os.fdopen(reading, "rb"))
         descriptors = writing, faults.fileno()
         argv = [str(path), handler, str(limits.record_s), *map(str, descriptors)]
         try:
@@ -87,7 +80,7 @@ def run_script(
                     environment={"HOME": home, "TMPDIR": home, **(environment or {})},
                     cwd=home,
                     stdin=given.fileno(),
-                    stderr=subprocess.DEVNULL if quiet else None,
+                    stderr=subprocess.DEVNULL if discreet else None,
                     pass_fds=descriptors,
                 )
             )
@@ -95,50 +88,40 @@ def run_script(
             os.close(writing)
         done = 0
         try:
-            for answer in _answers(answers, limits.record_s):
-                if isinstance(answer, list):
-                    yield answer
-                    done += 1
-                elif answer is not None:
+            for answer in _answers(lines):
+                if not isinstance(answer, list):
                     raise _failed(script, handler, answer, discreet=discreet)
+                yield answer
+                done += 1
             # Let the script end by itself, before it is ended.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(FAREWELL_S)
         except EOFError:
             told = _gone(path, process.wait(), faults, limits)
             raise UndecidedError(f"{os.fspath(script)}{told}{_after(done)}") from None
-        except (TimeoutError, ValueError) as error:
+        except ValueError as error:
             raise UndecidedError(f"{os.fspath(script)}: {error}{_after(done)}") from None
 
 
-def _answers(descriptor: int, record_s: float) -> Iterator[Any]:
-    """Yield the child's answers until the last one, which is None.
+def _answers(lines: Iterable[bytes]) -> Iterator[list[Row] | dict[str, Any]]:
+    """Yield the child's answers; EOFError where it ends before the last, which is null.
 
-    EOFError where the child ends before, ValueError where something else than the child has
-    written, since each line begins with a digest of all that came, TimeoutError.
+    ValueError where something else than the child has written.
     """
-    digest, buffer = hashlib.blake2b(digest_size=8), b""
-    while True:
-        latest = time.monotonic() + record_s + GRACE_S
-        # Not select(2), which refuses descriptors above 1,023: a server has such.
-        if not wait([descriptor], max(0, latest - time.monotonic())):
-            raise TimeoutError(f"did not answer within {record_s:g} s")
-        part = os.read(descriptor, READ_BYTES)
-        if not part:
-            raise EOFError
-        *lines, buffer = (buffer + part).split(b"\n")
-        for line in lines:
-            seal, _, content = line.partition(b" ")
-            digest.update(content)
-            if seal != digest.hexdigest().encode():
-                raise ValueError(
-                    "the script wrote into the files that its answers go through, or started "
-                    "processes that did; expected it to leave alone what it did not open"
-                )
-            answer = json.loads(content)
-            yield answer
-            if answer is None:
-                return
+    for line in lines:
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = {}
+        if answer is None:
+            return
+        if not isinstance(answer, list) and not {*answer} & {"said", "missing"}:
+            raise ValueError(
+                "the script wrote into the files that its answers go through, or started processes "
+                "that did; expected it to leave alone what it did not open"
+            )
+        yield answer
+    raise EOFError
 
 
 def _failed(

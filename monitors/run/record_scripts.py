@@ -42,7 +42,6 @@ def scripted_rows(
             script,
             signature=baseline.signature,
             compat=definition.compat,
-            quiet=True,
             discreet=True,
             with_ids=True,
         )
@@ -61,7 +60,7 @@ def conclude(report: Report, definition: MonitorDefinition, folder: str) -> Repo
         report = replace(report, details={**report.details, SCRIPT: definition.preprocess})
     if definition.postprocess is not None:
         script = script_in(folder, definition.postprocess)
-        postprocess_report(report, script, quiet=True, discreet=True)
+        postprocess_report(report, script, discreet=True)
     return report
 
 
@@ -70,7 +69,6 @@ def postprocess_report(
     script: str | os.PathLike[str],
     folder: str | os.PathLike[str] | None = None,
     *,
-    quiet: bool = False,
     discreet: bool = False,
 ) -> None:
     """Call a script's ``postprocess_handler()``; ``output_path`` names the documents' folder.
@@ -78,11 +76,11 @@ def postprocess_report(
     For several kinds it has a subfolder each.
     """
     if folder is not None and not is_remote(os.fspath(folder)):
-        postprocess(script, folder, quiet=quiet, discreet=discreet)
+        postprocess(script, folder, discreet=discreet)
         return
     with TemporaryDirectory(prefix="driftline-report-") as place:
         report.save(place)
-        postprocess(script, place, quiet=quiet, discreet=discreet)
+        postprocess(script, place, discreet=discreet)
 
 
 def _records(root: str, endpoint: str, window: Window) -> Iterator[Record]:

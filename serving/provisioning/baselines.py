@@ -172,7 +172,7 @@ def _fitted(
         roles = replace(roles, timestamp=roles.timestamp or EVENT_TIME)
     elif spec.preprocess is not None:
         script = script_in(context.settings.scheduler.scripts_dir, spec.preprocess)
-        data = preprocessed(data, script, quiet=True, discreet=True)
+        data = preprocessed(data, script, discreet=True)
     elif spec.columns:
         paths = [spec.data] if isinstance(spec.data, str) else spec.data
         data = Files(*paths, names=spec.columns)

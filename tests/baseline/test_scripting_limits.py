@@ -59,7 +59,7 @@ def test_a_bad_script_is_told_in_one_sentence_with_its_line(
     data = capture(tmp_path / "a.jsonl", [line(0, "1"), line(1, "2")])
 
     with pytest.raises(kind) as found:
-        preprocessed(data, script(text), limits=Limits(record_s=1.0), quiet=True)
+        preprocessed(data, script(text), limits=Limits(record_s=1.0))
 
     assert told in str(found.value)
     assert "\n" not in str(found.value)
@@ -82,7 +82,7 @@ def test_a_script_cannot_answer_in_the_childs_place(script: Write, answer: str) 
     )
 
     with pytest.raises(UndecidedError, match="wrote into the files that its answers go through"):
-        preprocessed_records([line(0, "1")], place, quiet=True)
+        preprocessed_records([line(0, "1")], place)
 
 
 def test_a_hang_names_the_line_it_hangs_in(tmp_path: Path, script: Write) -> None:
