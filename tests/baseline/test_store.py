@@ -177,48 +177,6 @@ def sagemaker(tmp_path):
     return tmp_path
 
 
-def test_a_folder_that_sagemaker_wrote_gives_cells_and_counts(sagemaker):
-    own = Baseline.fit(FIXTURES / "quality.csv")
-
-    found = Baseline.load(sagemaker)
-
-    assert found.signature.get("_c0").type == "double"
-    assert found.profile.row_count == 100
-    assert set(found.cells) == set(own.cells)
-    for name, column in found.profile.columns.items():
-        assert column.cell_counts.sum() == 100
-        assert column.moments.deviation == pytest.approx(
-            own.profile.columns[name].moments.deviation
-        )
-    # With 100 rows the document's sketch is the column itself, so nothing is lost.
-    assert found.cells["_c2"].scan(found.profile.columns["_c2"].cell_counts).max() <= 100
-
-
-def test_a_saved_folder_without_our_own_files_works_like_sagemakers(fitted, tmp_path):
-    fitted.save(tmp_path)
-    for name in ("profile.parquet", "counts.parquet", "sample.parquet", "signature.json"):
-        (tmp_path / name).unlink()
-
-    found = Baseline.load(tmp_path)
-
-    carrier, own = found.profile.columns["carrier"], fitted.profile.columns["carrier"]
-    assert carrier.cells == own.cells
-    assert carrier.cell_counts.tolist() == own.cell_counts.tolist()
-    assert found.signature.get("seats").type == "int64"
-    assert "tail" not in found.cells
-
-
-def test_constraints_alone_are_a_baseline_without_drift(sagemaker):
-    (sagemaker / "statistics.json").unlink()
-
-    found = Baseline.load(sagemaker)
-
-    assert found.profile is None
-    assert found.statistics is None
-    assert found.cells == {}
-    assert len(found.signature.columns) == 6
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [

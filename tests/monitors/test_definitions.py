@@ -65,17 +65,33 @@ def test_what_is_deleted_is_gone(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "wrong"),
+    "wrong",
     [
-        ("name", "-x"),
-        ("name", "a" * 64),
-        ("kind", "vibes"),
-        ("schedule", "hourly"),
-        ("false_alarms_per_year", 0.0),
-        ("delay_s", -1.0),
-        ("start", datetime(2024, 1, 1)),  # noqa: DTZ001 - what is refused
+        {"name": "-x"},
+        {"name": "a" * 64},
+        {"kind": "vibes"},
+        {"schedule": "hourly"},
+        {"false_alarms_per_year": 0.0},
+        {"delay_s": -1.0},
+        {"start": datetime(2024, 1, 1)},  # noqa: DTZ001 - what is refused
+        {"kind": "bias", "preprocess": "pre.py"},
+        {"kind": "command", "command": ("own.py",), "preprocess": "pre.py"},
+        {"kind": "bias", "segments": ("a",)},
+        {"compat": True, "segments": ("a",)},
+        {"rules": ({"check": "bound"},)},
+        {"kind": "bias", "rules": ("a > 1",)},
+        {"compat": True, "rules": ("a > 1",)},
+        {"kind": "command"},
+        {"kind": "bias", "command": ("own.py",)},
+        {"kind": "command", "command": ()},
+        {"kind": "command", "command": ("a", "b\n")},
+        {"kind": "command", "command": ("own.py",), "endpoint": "",
+         "source": {"parquet": "/a", "timestamp": "t"}},
     ],
-)
-def test_a_wrong_field_is_refused_with_what_was_expected(field: str, wrong: object) -> None:
-    with pytest.raises(InputError, match="expected"):
-        replace(DAILY, **{field: wrong})
+    ids=str,
+)  # fmt: skip
+def test_wrong_fields_and_those_that_cannot_go_together_are_refused(
+    engine: Engine, wrong: dict[str, object]
+) -> None:
+    with engine.begin() as connection, pytest.raises(InputError, match=r"expected|no such check"):
+        put_definition(connection, replace(DAILY, **wrong), NOW)

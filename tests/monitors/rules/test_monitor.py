@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
@@ -17,7 +16,6 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, Window, read_window
 from driftline.errors import InputError
 from driftline.monitors.definitions import (
-    DefinitionError,
     MonitorDefinition,
     get_definition,
     list_definitions,
@@ -53,27 +51,6 @@ def test_a_definition_keeps_its_rules_and_counts_a_change(engine: Engine) -> Non
 
         assert get_definition(connection, "daily").rules == RULES[:1]
     assert [one.version for one in (first, same, fewer)] == [1, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("keys", "sentence"),
-    [
-        (
-            {"rules": ({"check": "bound"},)},
-            'monitor "daily": rules[0]: rule "bound": no such check',
-        ),
-        ({"kind": "bias"}, 'rules with kind "bias"'),
-        ({"compat": True}, "rules with compat"),
-    ],
-)
-def test_wrong_rules_are_refused_before_they_are_stored(
-    engine: Engine, keys: dict[str, object], sentence: str
-) -> None:
-    with engine.begin() as connection, pytest.raises(DefinitionError) as raised:
-        wrong = replace(DEFINITION, **keys)  # type: ignore[arg-type] # Each of its field's type.
-        put_definition(connection, wrong, NOW)
-
-    assert sentence in str(raised.value)
 
 
 def test_a_stored_rule_whose_package_is_gone_fails_the_runs_of_its_monitor_only(

@@ -16,7 +16,6 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.sagemaker.importing import store_lines
 from driftline.monitors.definitions import (
-    DefinitionError,
     MonitorDefinition,
 )
 from driftline.monitors.executions import Execution
@@ -158,18 +157,3 @@ def test_a_failing_script_fails_the_run_and_quotes_no_record(
     assert execution.status == "Failed"
     assert (execution.failure_reason or "").endswith("bad.py, line 2: ValueError (record 1)")
     assert (execution.failure_type, execution.failure_record) == ("ValueError", 1)
-
-
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        ({"kind": "bias"}, 'preprocess with kind "bias"; expected "data-quality"'),
-        ({"kind": "bias", "preprocess": None, "segments": ("a",)}, 'segments with kind "bias"'),
-        ({"compat": True, "segments": ("a",)}, "segments with compat; expected one of them"),
-    ],
-)
-def test_what_cannot_go_together_is_told(more: dict[str, object], told: str) -> None:
-    with pytest.raises(DefinitionError) as found:
-        replace(DEFINITION, **more)
-
-    assert told in str(found.value)

@@ -94,19 +94,6 @@ def test_days_of_another_clock_are_its_windows(house, root, reference, clock) ->
     assert ran[0].window_start == start
 
 
-def test_missed_windows_are_caught_up_in_order(house, root, reference, clock) -> None:
-    one = scheduler(house, root, reference, clock)
-    clock.time = START + DAY
-    first = one.step()
-    clock.time = START + 5 * DAY + timedelta(hours=3)
-
-    rest = one.step()
-
-    assert [run.window_start for run in first] == [START]
-    assert [run.window_start for run in rest] == [START + day * DAY for day in range(1, 5)]
-    assert one.step() == []
-
-
 @both_in_full
 def test_a_window_waits_for_the_delay_of_its_monitor(house, root, reference, clock) -> None:
     with house.begin() as connection:

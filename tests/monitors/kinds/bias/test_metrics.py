@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 
@@ -17,7 +16,6 @@ from driftline.errors import InputError
 from driftline.monitors.engine.sums import GROUPS, groups_of
 from driftline.monitors.kinds.bias.counts import ABOVE, FacetCounts, count_rows
 from driftline.monitors.kinds.bias.metrics import (
-    MISSING,
     GroupMetric,
     divergences,
     measure,
@@ -26,10 +24,6 @@ from driftline.monitors.kinds.bias.metrics import (
 from driftline.monitors.kinds.bias.sums import CELLS, NAMES, interval_ends, shown_reference
 from driftline.roles import Facet, Roles
 from tests.monitors.kinds.bias.adult import (
-    FIXTURES,
-    aws_metrics,
-    aws_validation,
-    aws_window,
     expected,
     people,
 )
@@ -98,37 +92,6 @@ def test_seven_classes_are_compared_as_smclarify_does() -> None:
     found = divergences(a / a.sum(), d / d.sum())
 
     assert found == pytest.approx(level["metrics"], abs=1e-12)
-
-
-def test_the_labels_of_a_real_job_give_its_eight_values() -> None:
-    roles = Roles(label="Target", positive="1", problem="binary", group="Age")
-    counts = counts_of(aws_validation(), roles, Facet("Sex"))
-
-    found = measure_group(counts.pair(["0"]), stratified=True)
-
-    wanted = aws_metrics("pre_training_bias_metrics")
-    assert len(wanted) == 8
-    assert {name: found[name].value for name in wanted} == pytest.approx(wanted, abs=1e-12)
-
-
-def test_the_values_of_a_real_run_are_clarifys() -> None:
-    roles = Roles(
-        label="Target", prediction="predicted", positive="1", problem="binary", group="Age"
-    )
-    counts = counts_of(aws_window(), roles, Facet("Sex")).pair(["0"])
-    counts[:, :, 0] += counts[:, :, MISSING]  # Clarify takes a missing label as a negative one.
-    counts[:, :, MISSING] = 0
-    found = measure_group(counts, stratified=True)
-    run = json.loads((FIXTURES / "aws-violations.json").read_text())["violations"]
-    told = {
-        one["metric_name"]: float(one["description"].split()[2]) for one in run
-        if one["metric_name"] != "FT"
-    }  # fmt: skip
-
-    assert told.pop("TE") == math.inf  # Clarify's division by nothing.
-    assert found["TE"] == GroupMetric(None, "no_false_positives")
-    assert len(told) == 7
-    assert {name: found[name].value for name in told} == pytest.approx(told, abs=1e-12)
 
 
 def pair_of(a: tuple[int, ...], d: tuple[int, ...]) -> np.ndarray:

@@ -29,7 +29,6 @@ from driftline.dashboard.pages.measured import page
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.check_context import Command
 from driftline.monitors.definitions import (
-    DefinitionError,
     MonitorDefinition,
     get_definition,
     put_definition,
@@ -401,22 +400,3 @@ def test_a_definition_keeps_its_command(engine: Engine) -> None:
     assert found == first
     assert found.command == ("own.py", "0.9")
     assert (first.version, changed.version) == (1, 2)
-
-
-@pytest.mark.parametrize(
-    ("more", "reason"),
-    [
-        ({"command": None}, 'kind "command" without command; expected kind: command and'),
-        ({"kind": "bias"}, 'kind "bias" with command; expected kind: command and command:'),
-        ({"command": ()}, "command: expected 1 to 50 printable texts of 1 to 256 characters"),
-        ({"command": ("a", "b\n")}, "command: expected 1 to 50 printable texts"),
-        ({"endpoint": "", "source": {"parquet": "/a", "timestamp": "t"}},
-         'kind "command" with source; expected an endpoint'),
-        ({"preprocess": "a.py"}, 'preprocess with kind "command"; expected "data-quality"'),
-    ],
-)  # fmt: skip
-def test_what_cannot_go_together_is_told(more: dict[str, object], reason: str) -> None:
-    with pytest.raises(DefinitionError) as found:
-        replace(DEFINITION, **more)
-
-    assert reason in str(found.value)

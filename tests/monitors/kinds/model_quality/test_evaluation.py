@@ -21,9 +21,7 @@ from driftline.monitors.kinds.model_quality.evaluation import (
 from driftline.monitors.report.report import Report
 from tests.monitors.kinds.model_quality.cases import (
     DAY,
-    DAY_ROWS,
     FIXTURE,
-    REFERENCE_DAYS,
     START,
     ask,
     flights,
@@ -54,31 +52,6 @@ def test_a_reference_without_label_or_answer_suggests_nothing() -> None:
     assert suggest(Baseline.fit(table)) == {}
     assert suggest(Baseline.fit(table, label="late")) == {}
     assert suggest(Baseline.fit(table, prediction="said")) == {}
-
-
-def test_documents_of_two_classes_have_sagemakers_keys_in_front(reference: Baseline) -> None:
-    found = suggest(reference)
-    statistics = json.loads(found[QUALITY_STATISTICS])
-    constraints = json.loads(found[QUALITY_CONSTRAINTS])["binary_classification_constraints"]
-
-    names = list(statistics["binary_classification_metrics"])
-    assert names[:4] == ["confusion_matrix", "recall", "precision", "accuracy"]
-    assert names[11:17] == [
-        "receiver_operating_characteristic_curve",
-        "precision_recall_curve",
-        "auc",
-        "f0_5",
-        "f1",
-        "f2",
-    ]
-    assert statistics["dataset"]["item_count"] == REFERENCE_DAYS * DAY_ROWS
-    assert statistics["binary_classification_metrics"]["auc"]["standard_deviation"] > 0
-    assert list(constraints) == [
-        *("recall", "precision", "accuracy", "true_positive_rate", "true_negative_rate"),
-        *("false_positive_rate", "false_negative_rate", "auc", "f0_5", "f1", "f2", "brier_skill"),
-    ]
-    assert constraints["false_positive_rate"]["comparison_operator"] == "GreaterThanThreshold"
-    assert suggest(reference) == found
 
 
 def test_lost_ranking_pages(reference: Baseline) -> None:

@@ -27,19 +27,6 @@ def baseline() -> Baseline:
     return Baseline.fit(people(20_000, seed=1))
 
 
-def test_each_row_has_a_score_in_its_place(baseline: Baseline) -> None:
-    frame = people(1_000, seed=2)
-    frame.loc[500, "height"] = 1_700.0
-
-    found = dl.outlier_scores(frame, baseline).to_pandas()
-
-    assert list(found.columns) == ["outlier_score", "is_outlier", "reason"]
-    assert len(found) == 1_000
-    assert found["is_outlier"].idxmax() == 500
-    assert found["outlier_score"].idxmax() == 500
-    assert (found.loc[~found["is_outlier"], "reason"] == "").all()
-
-
 def test_the_reason_names_the_column_that_is_beyond_the_reference(baseline: Baseline) -> None:
     frame = people(10, seed=3)
     frame.loc[3, "weight"] = 5_000.0
