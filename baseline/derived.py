@@ -2,8 +2,8 @@
 
 An embedding is looked at from 32 fixed random directions, after each dimension is scaled by the
 reference's spread; a text by its length, words and signs, and by the share of its words that the
-reference does not know. Words are known by their hashes alone, and an embedding by the cells that
-its projections fall in.
+reference does not know. Words are known by their hashes, and an embedding by the cells that its
+projections fall in.
 
 A reference's own text would know all of its words. So a word counts as unknown there when it
 occurs in no other block of time (or in no other row): as it would be for a window that came next.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,15 +47,9 @@ LEAST_SPREAD = 1e-30
 TEXT_WIDTH = 4_000
 # A text column whose frequent values hold less than this share of its rows is free text.
 FREE_SHARE = 0.5
-# Words that are kept of a column: those of the smallest hashes.
-WORDS_MAX = 10_000
-# Of their hashes so many binary digits more than tell that many words apart: of unknown words one
-# in a hundred passes for known.
-WORD_BITS = 6
 TRAITS = ("characters", "words", "digits", "capitals", "signs")
 UNKNOWN_WORDS = "unknown words"
 WORD_BREAKS = r"[^\p{L}\p{N}]+"
-ALL = np.iinfo(np.uint64).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,51 +153,29 @@ class TextTraits:
 Traits = Projection | TextTraits
 
 
-@dataclass(frozen=True, eq=False)
-class Vocabulary:
-    """The words of a reference, by hash."""
+def learn_words(
+    texts: pa.Array, blocks: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+    """Return the hashes of a reference's words, and each row's share of words unknown to others.
 
-    # uint64, ascending: the first digits of each hash.
-    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
-    # Only words whose hash is at most this are looked at; all but for the richest columns.
-    below: int = ALL
-    shift: int = 0  # How many digits of a hash are left out, at the end.
-
-    @classmethod
-    def learn(
-        cls, texts: pa.Array, blocks: NDArray[np.int64]
-    ) -> tuple[Vocabulary, NDArray[np.float32]]:
-        """Learn a reference's words; return each row's share of words unknown to other blocks.
-
-        The share is NaN for a text without any words.
-        """
-        hashes, rows = words_of(texts)
-        whole = np.unique(hashes)
-        below = ALL if len(whole) <= WORDS_MAX else int(whole[WORDS_MAX - 1])
-        kept = min(len(whole), WORDS_MAX)
-        shift = max(below.bit_length() - kept.bit_length() - WORD_BITS, 0)
-        # As few digits as a window's words are looked up by: as many pass for known by chance.
-        known, at = np.unique(hashes >> np.uint64(shift), return_inverse=True)
-        first, last = np.full(len(known), np.iinfo(np.int64).max), np.full(len(known), -1)
-        np.minimum.at(first, at, blocks[rows])
-        np.maximum.at(last, at, blocks[rows])
-        shares = _shares((first == last)[at], rows, hashes <= below, len(texts))
-        return cls(known[known <= below >> shift], below, shift), shares
-
-    def unknown(self, texts: pa.Array) -> NDArray[np.float32]:
-        """Return the share of each text's words that are unknown, NaN for a text without any."""
-        hashes, rows = words_of(texts)
-        cut = hashes >> np.uint64(self.shift)
-        place = np.minimum(np.searchsorted(self.hashes, cut), max(len(self.hashes) - 1, 0))
-        known = self.hashes[place] == cut if len(self.hashes) else np.zeros(len(cut), bool)
-        return _shares(~known, rows, hashes <= self.below, len(texts))
+    Others are the rows of other blocks. The share is NaN for a text without any words.
+    """
+    hashes, rows = words_of(texts)
+    known, at = np.unique(hashes, return_inverse=True)
+    first, last = np.full(len(known), np.iinfo(np.int64).max), np.full(len(known), -1)
+    np.minimum.at(first, at, blocks[rows])
+    np.maximum.at(last, at, blocks[rows])
+    return known, _shares((first == last)[at], rows, len(texts))
 
 
-def _shares(
-    is_new: NDArray[np.bool_], rows: NDArray[np.int64], looked_at: NDArray[np.bool_], count: int
-) -> NDArray[np.float32]:
-    whole = np.bincount(rows[looked_at], minlength=count)
-    new = np.bincount(rows[looked_at & is_new], minlength=count)
+def unknown_words(texts: pa.Array, known: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """Return the share of each text's words that are unknown, NaN for a text without any."""
+    hashes, rows = words_of(texts)
+    return _shares(~np.isin(hashes, known), rows, len(texts))
+
+
+def _shares(is_new: NDArray[np.bool_], rows: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    whole, new = np.bincount(rows, minlength=count), np.bincount(rows[is_new], minlength=count)
     return np.where(whole > 0, new / np.maximum(whole, 1), np.nan).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells, number_cells
-from driftline.baseline.derived import Projection, Traits, Vocabulary
+from driftline.baseline.derived import Projection, Traits, learn_words, unknown_words
 
 # The hour of a row whose time is missing.
 UNKNOWN_HOUR = np.iinfo(np.int64).min
@@ -28,8 +28,8 @@ class DerivedRows:
     cells: Mapping[str, Cells]  # By derived column: what it is counted on.
     # By derived column: uint8, shape (n,), each row's cell.
     codes: Mapping[str, NDArray[np.unsignedinteger]]
-    # By column of free text: the reference's words.
-    vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
+    # By column of free text: the hashes of the reference's words, uint64, ascending.
+    vocabularies: Mapping[str, NDArray[np.uint64]] = field(default_factory=dict)
 
     def without(self, sources: Collection[str]) -> DerivedRows | None:
         """Leave out columns derived from some columns; None when nothing is left."""
@@ -51,7 +51,7 @@ def derive(
     sources: dict[str, str] = {}
     cells: dict[str, Cells] = {}
     codes: dict[str, NDArray[np.unsignedinteger]] = {}
-    words: dict[str, Vocabulary] = {}
+    words: dict[str, NDArray[np.uint64]] = {}
     for one, array in kept.items():
         if known is not None and any(name not in known.cells for name in one.names):
             continue
@@ -59,11 +59,11 @@ def derive(
             flat = array.flatten().to_numpy(zero_copy_only=False)
             values = flat.reshape(len(array), -1)
         elif known is None:
-            words[one.column], shares = Vocabulary.learn(array, _blocks(len(array), hours))
+            words[one.column], shares = learn_words(array, _blocks(len(array), hours))
             values = np.column_stack([one.values(array), shares])
         else:
             words[one.column] = known.vocabularies[one.column]
-            shares = words[one.column].unknown(array)
+            shares = unknown_words(array, words[one.column])
             values = np.column_stack([one.values(array), shares])
         for name, column in zip(one.names, values.T, strict=True):
             cell = _cells(name, column) if known is None else known.cells[name]
@@ -79,7 +79,7 @@ def _cells(name: str, values: NDArray[np.float32]) -> Cells:
 
 
 def _blocks(rows: int, hours: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Return each row's block for `Vocabulary.learn`: its day, or the row alone."""
+    """Return each row's block for `learn_words`: its day, or the row alone."""
     if hours is not None:
         days = np.where(hours == UNKNOWN_HOUR, -1, hours // DAY_H)
         found, numbers = np.unique(days, return_inverse=True)
