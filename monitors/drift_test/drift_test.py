@@ -48,11 +48,6 @@ class DriftTestResult:
     # Columns of which no share of empty values could be a violation.
     gaps: frozenset[str] = frozenset()
 
-    @property
-    def drifted(self) -> tuple[str, ...]:
-        """The columns that have drifted."""
-        return tuple(name for name, drift in self.drifts.items() if drift.drifted)
-
 
 @dataclass(frozen=True)
 class DriftTest:

@@ -38,13 +38,7 @@ class ColumnSets:
     reference: ReferenceColumn
     low: Indices  # Each set is the cells low <= cell < high, shape (sets,).
     high: Indices
-    unseen: int  # The set of values never seen; -1: none.
-    rest: int  # The set of other known values; -1: none.
-    null: int
-    unfit: int
-    absent: NDArray[np.bool_]  # Sets of empty or of unfit values, shape (sets,).
-    cut: NDArray[np.bool_]  # Sets of all numbers on one side of a cut, shape (sets,).
-    interval: NDArray[np.bool_]  # Sets of all numbers between two neighbouring cuts.
+    kinds: NDArray[np.str_]  # As `Cells.set_kind` names them; other known texts are the "rest".
 
     @classmethod
     def of(cls, name: str, reference: ReferenceColumn) -> ColumnSets:
@@ -55,22 +49,12 @@ class ColumnSets:
                 f'column "{name}": the reference has {reference.counts.size} counts for '
                 f"{cells.size} cells; make the baseline again"
             )
-        ranges = [_range(cells, predicate) for predicate in cells.predicates]
-        kinds = [cells.set_kind(index) for index in range(len(ranges))]
-        rest = [index for index, predicate in enumerate(cells.predicates) if predicate.op == "in"]
-        return cls(
-            name=name,
-            reference=reference,
-            low=np.array([low for low, _ in ranges], dtype=np.int64),
-            high=np.array([high for _, high in ranges], dtype=np.int64),
-            unseen=kinds.index("unseen") if "unseen" in kinds else -1,
-            rest=rest[0] if rest else -1,
-            null=kinds.index("null"),
-            unfit=kinds.index("unfit"),
-            absent=np.array([kind in ("null", "unfit") for kind in kinds]),
-            cut=np.array([kind in ("range", "cut") for kind in kinds]),
-            interval=np.array([kind == "interval" for kind in kinds]),
-        )
+        low, high = np.array([_range(cells, one) for one in cells.predicates], np.int64).T
+        kinds = [
+            "rest" if one.op == "in" else cells.set_kind(index)
+            for index, one in enumerate(cells.predicates)
+        ]
+        return cls(name, reference, low, high, np.array(kinds))
 
 
 def _range(cells: Cells, predicate: Predicate) -> tuple[int, int]:
@@ -149,30 +133,29 @@ class Layout:
         return _flat([column.high for column in self.columns]) + self.column_of_set * self._width
 
     @cached_property
+    def kinds(self) -> NDArray[np.str_]:
+        """The kind of each set, shape (S,)."""
+        return np.concatenate([np.zeros(0, np.str_), *(column.kinds for column in self.columns)])
+
+    @cached_property
     def absent(self) -> NDArray[np.bool_]:
         """Whether each set is that of empty or of unfit values, shape (S,)."""
-        found = [column.absent for column in self.columns]
-        return np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
+        return np.isin(self.kinds, ("null", "unfit"))
 
     @cached_property
     def nulls(self) -> Indices:
         """The set of empty values of each column, shape (W,)."""
-        own = np.array([column.null for column in self.columns], dtype=np.int64)
-        return self.set_starts[:-1] + own
+        return np.flatnonzero(self.kinds == "null")
 
     @cached_property
     def valueless(self) -> NDArray[np.bool_]:
         """Whether each set is of no known value: empty, unfit or unseen, shape (S,)."""
-        found = self.absent.copy()
-        at = [index for index, column in enumerate(self.columns) if column.unseen >= 0]
-        found[[self.set_starts[index] + self.columns[index].unseen for index in at]] = True
-        return found
+        return np.isin(self.kinds, ("null", "unfit", "unseen"))
 
     @cached_property
     def reference_cells(self) -> Numbers:
         """Rows of the reference per cell, shape (C,)."""
-        found = [column.reference.counts for column in self.columns]
-        return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
+        return np.concatenate([np.zeros(0), *(one.reference.counts for one in self.columns)])
 
     @cached_property
     def reference_rows(self) -> Numbers:
@@ -206,9 +189,7 @@ class Layout:
     @cached_property
     def shifted(self) -> NDArray[np.bool_]:
         """Mark far cuts of numbers, and intervals, which a shift affects strongly, shape (S,)."""
-        found = [column.cut | column.interval for column in self.columns]
-        ranged = np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
-        return np.asarray(ranged & ~self.central)
+        return np.isin(self.kinds, ("range", "cut", "interval")) & ~self.central
 
     @cached_property
     def middles(self) -> Numbers:
@@ -218,8 +199,8 @@ class Layout:
             counts = column.reference.counts[: column.reference.cells.size - 2]
             below = np.concatenate([[0.0], np.cumsum(counts), [np.nan] * 2])
             middle = (below[column.low] + below[column.high]) / 2.0 / max(counts.sum(), 1.0)
-            found.append(special.ndtri(np.where(column.interval, middle, np.nan)))
-        return np.concatenate(found) if found else np.zeros(0)
+            found.append(special.ndtri(np.where(column.kinds == "interval", middle, np.nan)))
+        return np.concatenate([np.zeros(0), *found])
 
     def parts(self, order: Sequence[int], lines: int) -> Iterator[list[int]]:
         """Yield columns in small groups, so that tables stay small."""
@@ -329,33 +310,22 @@ class Layout:
 
     @cached_property
     def once(self) -> Numbers:
-        """Values that occur once in the reference, shape (W,); 0 without a set of unseen ones."""
-        return np.array(
-            [column.reference.once_count if column.unseen >= 0 else 0 for column in self.columns],
-            dtype=np.float64,
-        )
+        """Values that occur once in the reference, shape (W,)."""
+        return np.array([column.reference.once_count for column in self.columns], np.float64)
 
     @cached_property
     def unseen(self) -> Indices:
         """The set of unseen values of each column that has ``once`` values, shape (U,)."""
-        at = np.flatnonzero(self.once > 0)
-        return np.array(
-            [self.set_starts[index] + self.columns[index].unseen for index in at], dtype=np.int64
-        )
+        found = np.flatnonzero(self.kinds == "unseen")
+        return found[self.spread(self.once)[found] > 0]
 
     @cached_property
     def rest(self) -> Indices:
         """The set of other known values beside each of ``unseen``; -1 where there is none."""
-        at = np.flatnonzero(self.once > 0)
-        return np.array(
-            [
-                self.set_starts[index] + self.columns[index].rest
-                if self.columns[index].rest >= 0
-                else -1
-                for index in at
-            ],
-            dtype=np.int64,
-        )
+        rest = np.flatnonzero(self.kinds == "rest")
+        of_column = np.full(len(self), -1)
+        of_column[self.column_of_set[rest]] = rest
+        return of_column[self.column_of_set[self.unseen]]
 
 
 def divide(part: Numbers, whole: Numbers, otherwise: Numbers | float) -> Numbers:
@@ -365,4 +335,4 @@ def divide(part: Numbers, whole: Numbers, otherwise: Numbers | float) -> Numbers
 
 
 def _flat(parts: list[Indices]) -> Indices:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+    return np.concatenate([np.zeros(0, np.int64), *parts])

@@ -98,7 +98,7 @@ def test_a_shift_of_numbers_leaves_no_weak_cut_behind() -> None:
     told = [
         at
         for at, one in enumerate(windows)
-        if drift_test.judge(one, windows[max(0, at - 63) : at]).drifted
+        if drift_test.judge(one, windows[max(0, at - 63) : at]).drifts["x"].drifted
     ]
 
     assert told == [33, 34]
