@@ -25,7 +25,7 @@ from driftline.monitors.root_cause.row_sample import (
     SegmentColumn,
     WindowSample,
 )
-from driftline.monitors.root_cause.segments import Named, find_segments
+from driftline.monitors.root_cause.segments import SegmentFinding, find_segments
 from driftline.stats.association import associate
 from driftline.stats.multiple_testing import holm_levels
 
@@ -79,7 +79,7 @@ class Explained:
     compared: int
     is_cut: bool
     columns: tuple[ColumnDifference, ...]
-    place: Named
+    place: SegmentFinding
     listed: pa.Table
 
 
@@ -119,7 +119,7 @@ def explain(
             break
     table = pa.concat_tables(listed, promote_options="permissive") if listed else pa.table({})
     if not 0 < selected < total:
-        return Explained(selected, total, 0, is_cut, (), Named(), table)
+        return Explained(selected, total, 0, is_cut, (), SegmentFinding(), table)
     profiles = baseline.profile.columns if baseline.profile is not None else {}
     coded = sample.coded(baseline.sample, profiles)
     (mask,) = coded.matching
@@ -182,7 +182,7 @@ def _drawn(
     return tuple(labels), sides[0], sides[1]
 
 
-def _place(columns: Sequence[CodedColumn], mask: Bools) -> Named:
+def _place(columns: Sequence[CodedColumn], mask: Bools) -> SegmentFinding:
     """Find the segment with most of the selected rows, compared with the others."""
     # Each place is a cell of its own, since the others are coded by the same places.
     against = [

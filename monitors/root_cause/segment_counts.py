@@ -1,6 +1,6 @@
-"""Counts the rows of each single segment, in the window and in the reference, for each target.
+"""The single segments of some rows, and their counts, in the window and in the reference.
 
-One pass over each column's codes counts them all.
+One pass over each column's codes counts them all, for each target.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def reference_rows(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class TargetRows:
     """One target with its rows."""
 
     own: tuple[str, ...]
@@ -65,7 +65,7 @@ class Asked:
         within: Bools | None,
         cells: Mapping[str, Cells],
         sample: RowSample | None,
-    ) -> Asked | None:
+    ) -> TargetRows | None:
         """Return the counts; None where the reference's segments of such rows are unknown.
 
         A few such reference rows, beside the window's, count as spread evenly.
@@ -126,7 +126,82 @@ def _could_meet(
     return everywhere if (known & most).any() else ~most
 
 
-def count_segments(columns: Sequence[CodedColumn], asked: Sequence[Asked]) -> list[Parts]:
+class SegmentTable:
+    """All single segments of some rows: levels of texts, ranges of numbers, and rows without one.
+
+    They are numbered in the order of the columns.
+    """
+
+    def __init__(self, columns: Sequence[CodedColumn]) -> None:
+        self.columns = columns
+        sizes = [column.low.size for column in columns]
+        self.column = np.repeat(np.arange(len(columns)), sizes)  # Of each segment, shape (S,).
+        self._place = np.concatenate([np.arange(size) for size in sizes] or [np.zeros(0, np.int64)])
+        names = np.array([column.name for column in columns])
+        self.name = names[self.column] if len(columns) else np.zeros(0, str)
+        self.is_number = np.array(
+            [self.condition(one).op != "null" and columns[at].is_number
+             for one, at in enumerate(self.column.tolist())], np.bool_,
+        )  # fmt: skip
+
+    def find(self, segment: int) -> tuple[CodedColumn, int]:
+        """Return a segment's column, and its place among the column's segments."""
+        return self.columns[self.column[segment]], int(self._place[segment])
+
+    def condition(self, segment: int) -> Predicate:
+        """Return the condition that the segment's rows meet."""
+        column, place = self.find(segment)
+        return column.conditions[place]
+
+    def conditions(self, segments: Sequence[int], *, is_union: bool) -> tuple[Predicate, ...]:
+        """Return the conditions of several segments, texts first; levels of a union as one."""
+        ordered = sorted(segments, key=lambda one: (self.is_number[one], self.name[one]))
+        conditions = [self.condition(one) for one in ordered]
+        if not is_union:
+            return tuple(conditions)
+        levels = tuple(str(one.value) for one in conditions)
+        return (Predicate(conditions[0].column, "in", values=levels),)
+
+    def rows(self, segment: int) -> tuple[Bools, Bools | None]:
+        """Return a segment's rows of the window and of the reference; None: it has no such column.
+
+        Values that share a cell of the reference have no rows there.
+        """
+        column, place = self.find(segment)
+        low, high = column.low[place], column.high[place]
+        known = column.reference
+        inside = None if known is None else (known >= low) & (known < high)
+        return (column.codes >= low) & (column.codes < high), inside
+
+    def rows_of_all(self, segments: Sequence[int]) -> tuple[Bools, Bools] | None:
+        """Return the rows in all of some segments; None where the reference lacks a column."""
+        window, known = np.ones(self.columns[0].codes.size, np.bool_), np.ones(1, np.bool_)
+        for segment in segments:
+            inside, reference = self.rows(segment)
+            if reference is None:
+                return None
+            window, known = window & inside, known & reference
+        return window, known
+
+    def has_own_cells(self, segment: int) -> bool:
+        """Whether the reference's rows of the segment are known one by one."""
+        column, place = self.find(segment)
+        low = column.low[place]
+        return column.reference is not None and bool(column.home[low] == low)
+
+    def usual_rows(self, segment: int, count: int) -> tuple[Bools, float]:
+        """Return which of the reference's rows may lie in a segment, and at most how many do."""
+        column, place = self.find(segment)
+        low = column.low[place]
+        codes, home = column.reference, column.home[low]
+        if codes is None or home == NEW:
+            return np.zeros(count, np.bool_), 0.0
+        if home == low:
+            return (codes >= low) & (codes < column.high[place]), float(codes.size)
+        return codes == home, float(column.shares[low, 1]) * codes.size
+
+
+def count_segments(columns: Sequence[CodedColumn], asked: Sequence[TargetRows]) -> list[Parts]:
     """Count the rows of each single segment for each target."""
     rows, owner = _flat([one.matching for one in asked])
     known_rows, known_owner = _flat([one.known for one in asked])

@@ -21,7 +21,7 @@ from driftline.baseline.store import Baseline
 from driftline.baseline.texts import shortened
 from driftline.formats.coercion import coerce, is_missing
 from driftline.monitors.results.violation import ERROR_SHARE, Segment, SegmentChange
-from driftline.monitors.root_cause.segments import ALL, NOT_NARROWED, Named
+from driftline.monitors.root_cause.segments import ALL, NOT_NARROWED, SegmentFinding
 from driftline.signature import Column
 from driftline.stats.added_loss import MIN_ROWS, AddedLoss, added_loss
 from driftline.stats.blocks import HOUR_US, NO_TIME
@@ -54,23 +54,23 @@ def find_loss_segment(
     table: pa.Table,
     reference: Answers | None,
     baseline: Baseline,
-) -> Named:
+) -> SegmentFinding:
     """Return the segment with most of the added loss, or why none can be named.
 
     `table` are the rows behind `answers`, with texts; `reference` supplies the reference's hours,
     `baseline` its losses by level.
     """
     if not len(answers):
-        return Named()
+        return SegmentFinding()
     own = row_losses(answers)
     texts = [
         one for one in baseline.signature.features
         if one.role == "feature" and one.type in TYPES and one.name in table.column_names
     ]  # fmt: skip
     if reference is None or not len(reference):
-        return Named(words=NO_LOSSES if texts else "")
+        return SegmentFinding(words=NO_LOSSES if texts else "")
     if own.mean() <= row_losses(reference).mean():
-        return Named()  # Nothing was added.
+        return SegmentFinding()  # Nothing was added.
     losses = baseline.losses or {}
     columns = [
         _levels(answers, own, table[one.name], one, losses[one.name])
@@ -78,10 +78,10 @@ def find_loss_segment(
     ] + [*_hours(answers, own, reference)]  # fmt: skip
     found = _best(columns, _effect(answers, own), _loss_name(answers))
     if found is not None:
-        return Named(found)
+        return SegmentFinding(found)
     if texts and baseline.losses is None:
-        return Named(words=NO_LOSSES)
-    return Named(words=NOT_NARROWED if columns else "")
+        return SegmentFinding(words=NO_LOSSES)
+    return SegmentFinding(words=NOT_NARROWED if columns else "")
 
 
 def _best(columns: Sequence[_Column], effect: float, loss: str) -> Segment | None:

@@ -24,7 +24,7 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
 from driftline.monitors.kinds.model_quality.values import positive_share
 from driftline.monitors.results.measured import Measured
 from driftline.monitors.results.violation import Violation, percent, share_blame
-from driftline.monitors.root_cause.segments import Named
+from driftline.monitors.root_cause.segments import SegmentFinding
 from driftline.monitors.state import State
 
 # Metrics that say one and the same, its complement or its square: one violation tells all of them.
@@ -77,7 +77,7 @@ def describe_violations(
     results: Mapping[str, Measured],
     spread: Mapping[str, float],
     *,
-    place: Named,
+    place: SegmentFinding,
     also: Sequence[Evidence] = (),
     is_each_told: bool = False,
 ) -> tuple[Violation, ...]:
@@ -171,7 +171,7 @@ def _context(
     answers: Answers,
     expected: Expectation,
     results: Mapping[str, Measured],
-    place: Named,
+    place: SegmentFinding,
 ) -> list[tuple[str, str]]:
     """Describe whether ranking still holds, how the base rate moved, and the segment."""
     found: list[tuple[str, str]] = []
