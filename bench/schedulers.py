@@ -34,8 +34,8 @@ from driftline.monitors.definitions import MonitorDefinition, list_definitions, 
 from driftline.monitors.executions import Execution, current, find, record
 from driftline.monitors.run import execution, scheduler
 from driftline.monitors.run.described import execution_id
+from driftline.monitors.run.job import Job
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.window_context import Job
 from tests.servers.postgres import open_url
 
 START = datetime(2024, 3, 1, tzinfo=UTC)

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from types import MappingProxyType
+from typing import Any, Literal
 
 from sqlalchemy import (
     Connection,
@@ -74,19 +75,6 @@ NO_LABELS = "no ground truth has come for this window yet; it is judged again wh
 
 class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.
     """Another execution of the window was recorded since this one read its rows."""
-
-
-class Notes(Protocol):
-    """A run's own notes, its log and its inputs, and its place in the queue."""
-
-    lines: list[dict[str, str]]
-    inputs: dict[str, object] | None
-
-    def note(self, text: str) -> None:
-        """Add a line to the log."""
-
-    def finish(self, connection: Connection) -> None:
-        """Take the window out of the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,20 +236,17 @@ def record(
     engine: Engine,
     execution: Execution,
     points: list[Datapoint],
-    remember: Callable[[Connection], None] | None = None,
-    *,
+    *also: Callable[[Connection], None],
     timetable: Schedule,
     before: str | None,
-    progress: Notes | None = None,
+    notes: Mapping[str, object] = MappingProxyType({}),
 ) -> Execution:
     """Store the run, supersede older ones of its window, replace their datapoints: atomically.
 
-    A part of a window of the timetable that was judged leaves that one's datapoints alone.
+    `also` are done in the same transaction; `notes` are the log and the inputs. A part of a window
+    of the timetable that was judged leaves that one's datapoints alone.
     """
-    values = {one.name: getattr(execution, one.name) for one in fields(execution)}
-    if progress is not None:
-        progress.note(execution.status)
-        values |= {"log": progress.lines, "inputs": progress.inputs}
+    values = {one.name: getattr(execution, one.name) for one in fields(execution)} | dict(notes)
     try:
         with engine.begin() as connection:
             # Two runs of one window at once would each find the other's row not there yet.
@@ -273,10 +258,8 @@ def record(
             connection.execute(insert(executions).values(values))
             if not _is_part(connection, execution, timetable):
                 metrics.put(connection, points, source=_source(execution))
-            if remember is not None:
-                remember(connection)
-            if progress is not None:
-                progress.finish(connection)
+            for do in also:
+                do(connection)
     except IntegrityError:
         # Another process has recorded the same run meanwhile: the same id has the same answer.
         with read_connection(engine) as connection:

@@ -26,8 +26,8 @@ from driftline.monitors.executions import WITHOUT_REPORT, current
 from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.run import window_queue
 from driftline.monitors.run.captured_baseline import new_normal, refuse_pinned, rows_origin
+from driftline.monitors.run.job import Job
 from driftline.monitors.run.stored_report import StoredReport, read_report
-from driftline.monitors.run.window_context import Job
 from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import executions
 from driftline.validation import nearest

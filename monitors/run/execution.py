@@ -13,14 +13,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline.scripting import script_in
 from driftline.capture.erasure.clearing import ERASED
 from driftline.capture.erasure.erasures import removal_version
-from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import (
     DriftlineError,
@@ -31,7 +30,6 @@ from driftline.errors import (
 )
 from driftline.formats.location import locate
 from driftline.monitors.check_context import EarlierRows
-from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import (
     FAILED,
     STOPPED,
@@ -52,6 +50,7 @@ from driftline.monitors.run.causes import recognize_causes, store_causes
 from driftline.monitors.run.commands import command_of
 from driftline.monitors.run.described import describe, output_of
 from driftline.monitors.run.erasure import clear_run
+from driftline.monitors.run.job import Job
 from driftline.monitors.run.past_windows import store_history
 from driftline.monitors.run.progress import Progress, Stopped
 from driftline.monitors.run.record_scripts import conclude, scripted_rows
@@ -62,7 +61,7 @@ from driftline.monitors.run.refusals import (
     refuse_unlabelled,
 )
 from driftline.monitors.run.stored_report import store_report
-from driftline.monitors.run.window_context import Job, RunContext, read_context, read_rows
+from driftline.monitors.run.window_context import RunContext, read_context, read_rows
 from driftline.monitors.tables import executions
 from driftline.tracing import note, span
 
@@ -72,8 +71,6 @@ log = logging.getLogger(__name__)
 SEED_MASK = (1 << 63) - 1
 # Each of them finds newer rows, or an answer that stands.
 MOST_ATTEMPTS = 3
-HistoryWriter = Callable[[Connection], None]
-Recorder = Callable[[Execution, list[Datapoint], HistoryWriter | None], Execution]
 
 
 def run(job: Job) -> Execution:
@@ -91,10 +88,7 @@ def run(job: Job) -> Execution:
 
 
 def _run(job: Job) -> Execution:
-    name, stamp = job.definition.name, job.window.stamp
-    progress = Progress(
-        job.engine, name, job.window, job.definition.timeout_s, job.timer, job.claim
-    )
+    name, stamp, progress = job.definition.name, job.window.stamp, Progress(job)
     with progress.written():
         for _ in range(MOST_ATTEMPTS):
             try:
@@ -102,7 +96,7 @@ def _run(job: Job) -> Execution:
             except Stopped:
                 return _stopped(job, progress)
             except Overtaken:
-                if (stopped := stopped_run(job.engine, job.definition, job.window)) is not None:
+                if (stopped := _stopped_run(job)) is not None:
                     return stopped
                 progress.stage = "reading"
                 progress.note("begun anew: another run of the window was recorded meanwhile")
@@ -110,12 +104,12 @@ def _run(job: Job) -> Execution:
     raise UnavailableError(f'monitor "{name}": window {stamp} is being judged by others; try again')
 
 
-def stopped_run(engine: Engine, definition: MonitorDefinition, window: Window) -> Execution | None:
+def _stopped_run(job: Job) -> Execution | None:
     """Return the execution of a window that was cancelled before it had a result, or None."""
-    with read_connection(engine) as connection:
-        identity = current(connection, definition.name, window)
+    with read_connection(job.engine) as connection:
+        identity = current(connection, job.definition.name, job.window)
         execution = None if identity is None else find(connection, identity)
-    if execution is None or execution.definition_version != definition.version:
+    if execution is None or execution.definition_version != job.definition.version:
         return None
     return execution if execution.status == STOPPED else None
 
@@ -123,7 +117,7 @@ def stopped_run(engine: Engine, definition: MonitorDefinition, window: Window) -
 def _stopped(job: Job, progress: Progress) -> Execution:
     """Return a cancelled run's result: the earlier one, if any, stays."""
     progress.note("stopped")
-    found = stopped_run(job.engine, job.definition, job.window)
+    found = _stopped_run(job)
     if found is not None:
         note_log(job.engine, found.id, progress.lines)
         return found
@@ -138,34 +132,27 @@ def _attempt(job: Job, progress: Progress) -> Execution:
     """Judge one window and record the result, unless another did so meanwhile."""
     # Before the rows are read: who records later than another may still have read earlier.
     with read_connection(job.engine) as connection:
-        current_id = current(connection, job.definition.name, job.window)
-    is_judged = current_id is not None
-    if is_judged and not job.is_asked:
-        stopped = stopped_run(job.engine, job.definition, job.window)
-        if stopped is not None:
-            return stopped
-    keep = partial(
-        record, job.engine, timetable=job.definition.timetable, before=current_id,
-        progress=progress,
-    )  # fmt: skip
+        before = current(connection, job.definition.name, job.window)
+    if before is not None and not job.is_asked and (stopped := _stopped_run(job)) is not None:
+        return stopped
     progress.note(progress.stage)
+    version = ""
     try:
         baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
-    except NotFoundError as error:
-        return _fail(keep, job, "", "", NotJudgedError(error), progress)
-    try:
+        version = baseline.version
         with span("reading"):
-            context = read_context(job, baseline, progress, is_judged=is_judged)
+            context = read_context(job, baseline, progress, before)
     except InputError as error:
-        if job.definition.source is None:
+        # A baseline that is missing stays so, and a table that is not as it was declared.
+        if job.definition.source is None and (version or not isinstance(error, NotFoundError)):
             raise
-        return _fail(keep, job, baseline.version, "", NotJudgedError(error), progress)
+        return _fail(progress, before, version, "", NotJudgedError(error))
     if isinstance(context, Execution):
         return context
     try:
         report = evaluate(context)
         with context.step("recording"):
-            return _publish(keep, context, report)
+            return _publish(context, report)
     # Trying again would not help: what is wrong stands where people look, and the next windows get
     # their turn.
     except NotJudgedError as error:
@@ -180,7 +167,7 @@ def _attempt(job: Job, progress: Progress) -> Execution:
             f"a defect ended the run ({type(error).__name__}); the log of the server says where"
         )
         reason.fault = type(error).__name__
-    failed = _fail(keep, job, baseline.version, context.read.digest, reason, progress)
+    failed = _fail(progress, before, version, context.read.digest, reason)
     return _without_erased(failed, context) if reason.is_recorded else failed
 
 
@@ -232,7 +219,7 @@ def _evaluate_kind(context: RunContext) -> Report:
     )  # fmt: skip
 
 
-def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
+def _publish(context: RunContext, report: Report) -> Execution:
     """Write the documents first, then what makes them known: the row and the datapoints."""
     job = context.job
     execution = describe(
@@ -265,7 +252,8 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
             retention=job.retention,
         )  # fmt: skip
 
-    published = _without_erased(keep(execution, points, put), context)
+    recorded = _record(context.progress, context.before, execution, points, put)
+    published = _without_erased(recorded, context)
     left = {one.base_name for one in folder.listing(allow_not_found=True)}
     if not published.folder or documents.keys() <= left:
         return published
@@ -304,17 +292,27 @@ def _has_changed(context: RunContext) -> bool:
     )
 
 
+def _record(
+    progress: Progress, before: str | None, execution: Execution, points: list[Datapoint],
+    *also: Callable[[Connection], None],
+) -> Execution:  # fmt: skip
+    """Record a run with its log, and take its window out of the queue."""
+    job = progress.job
+    progress.note(execution.status)
+    return record(
+        job.engine, execution, points, *also, progress.finish,
+        timetable=job.definition.timetable, before=before,
+        notes={"log": progress.lines, "inputs": progress.inputs},
+    )  # fmt: skip
+
+
 def _fail(
-    keep: Recorder,
-    job: Job,
-    baseline_version: str,
-    digest: str,
-    reason: NotJudgedError,
-    progress: Progress,
+    progress: Progress, before: str | None, version: str, digest: str, reason: NotJudgedError
 ) -> Execution:
     """Record a run without a report, with its datapoints where failures are reported."""
+    job = progress.job
     described = describe(
-        job.definition, job.window, baseline_version, digest, str(reason),
+        job.definition, job.window, version, digest, str(reason),
         finished=job.now(), lasted=progress.lasted,
     )  # fmt: skip
     execution = replace(described, status=reason.status)
@@ -330,4 +328,4 @@ def _fail(
         reason=str(reason),
         is_failure=reason.status == FAILED,
     )
-    return keep(execution, points if reason.is_published else [], None)
+    return _record(progress, before, execution, points if reason.is_published else [])

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.capture.windows.window import Window
 from driftline.database.clock import database_time
 from driftline.database.leases import repeating
 from driftline.errors import UndecidedError
 from driftline.monitors.run import window_queue
-from driftline.monitors.run.window_queue import STOPPING, Claim
+from driftline.monitors.run.job import Job
+from driftline.monitors.run.window_queue import STOPPING
 
 log = logging.getLogger(__name__)
 
@@ -39,39 +38,23 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody wished it.
     """Somebody has cancelled the run."""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(slots=True)
 class Progress:
     """A run, as its own process reports it. Times are real, also in a replay."""
 
-    engine: Engine
-    monitor: str
-    window: Window
-    timeout_s: float
-    timer: Callable[[], float]
-    claim: Claim | None = None  # None: nobody claimed the window, as of a run by hand.
-    clock: Callable[[], datetime] = _now
-    stage: str = "reading"
-    rows_read: int = 0
-    is_stopped: bool = False
-    lines: list[dict[str, str]] = field(default_factory=list)
-    inputs: dict[str, object] | None = None
-    _owner: str = field(init=False)
-    _is_queued: bool = field(init=False)
-    _begun_s: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._begun_s = self.timer()
-        self._is_queued = self.claim is not None
-        self._owner = uuid.uuid4().hex if self.claim is None else self.claim.owner
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.stage, self.rows_read, self.is_stopped = "reading", 0, False
+        self.lines: list[dict[str, str]] = []
+        self.inputs: dict[str, object] | None = None
+        self._begun_s = job.timer()
+        # A run by hand comes into the queue by its first tick.
+        self._is_queued = job.claim is not None
+        self._owner = uuid.uuid4().hex if job.claim is None else job.claim.owner
 
     @property
     def lasted(self) -> timedelta:
         """How long the run has taken, in real time."""
-        return timedelta(seconds=self.timer() - self._begun_s)
+        return timedelta(seconds=self.job.timer() - self._begun_s)
 
     @contextmanager
     def written(self) -> Iterator[None]:
@@ -80,7 +63,7 @@ class Progress:
         A window that was claimed and could not be run stays: who claimed it says what comes next.
         """
         is_run = False
-        if self.claim is None:
+        if self.job.claim is None:
             # Before rows are read: what comes while a window is run is considered after it.
             self.tick()
         try:
@@ -88,13 +71,13 @@ class Progress:
                 yield
             is_run = True
         finally:
-            if self._is_queued and (is_run or self.claim is None):
+            if self._is_queued and (is_run or self.job.claim is None):
                 self._remove()
 
     def finish(self, connection: Connection) -> None:
         """Take the window out of the queue, in the transaction that records the run."""
         if self._is_queued:
-            window_queue.remove(connection, self.monitor, self.window, self._owner)
+            window_queue.remove(connection, self.job.definition.name, self.job.window, self._owner)
             self._is_queued = False
 
     def begin(self, stage: str) -> None:
@@ -106,16 +89,17 @@ class Progress:
     def note(self, text: str) -> None:
         """Add a line to the log: numbers and our own words, never rows."""
         if len(self.lines) < LOG_LINES:
-            self.lines.append({"at": self.clock().isoformat(), "text": text[:LINE_CHARACTERS]})
+            self.lines.append({"at": datetime.now(UTC).isoformat(), "text": text[:LINE_CHARACTERS]})
 
     def check(self) -> None:
         """End a run that was cancelled (Stopped) or has taken too long (OverTimeError)."""
         if self.is_stopped:
             raise Stopped
-        if self.timer() - self._begun_s >= self.timeout_s:
+        limit_s = self.job.definition.timeout_s
+        if self.job.timer() - self._begun_s >= limit_s:
             raise OverTimeError(
-                f"ended after {self.timeout_s:,g} s; give the monitor a longer timeout_s or "
-                "shorter windows"
+                f"ended after {limit_s:,g} s; give the monitor a longer timeout_s or shorter "
+                "windows"
             )
 
     def pass_on(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -131,26 +115,26 @@ class Progress:
 
     def tick(self) -> None:
         """Write down where the run is, and learn whether somebody has cancelled it."""
-        lasted = self.lasted
+        name, claim, lasted = self.job.definition.name, self.job.claim, self.lasted
         try:
-            with self.engine.begin() as connection:
-                moment = database_time(connection) if self.claim is None else self.claim.clock()
+            with self.job.engine.begin() as connection:
+                moment = database_time(connection) if claim is None else claim.clock()
                 values = {
                     "stage": self.stage, "rows_read": self.rows_read, "log": list(self.lines),
                     "started_at": moment - lasted,
                 }  # fmt: skip
                 status = window_queue.hold(
-                    connection, self.monitor, self.window, self._owner, moment, values
+                    connection, name, self.job.window, self._owner, moment, values
                 )
         except SQLAlchemyError as error:  # The next time, or whoever runs the window tells it.
-            log.warning("monitor=%s progress_not_written error=%s", self.monitor, error)
+            log.warning("monitor=%s progress_not_written error=%s", name, error)
             return
         self._is_queued = self._is_queued or status is not None
         self.is_stopped = self.is_stopped or status == STOPPING
 
     def _remove(self) -> None:
         try:
-            with self.engine.begin() as connection:
+            with self.job.engine.begin() as connection:
                 self.finish(connection)
         except SQLAlchemyError as error:  # Its lease runs out, and it is run again.
-            log.warning("monitor=%s progress_not_removed error=%s", self.monitor, error)
+            log.warning("monitor=%s progress_not_removed error=%s", self.job.definition.name, error)

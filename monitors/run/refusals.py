@@ -46,7 +46,7 @@ def refuse_removed_rows(context: RunContext) -> None:
     correct: only the loss of all counts.
     """
     is_own = context.job.definition.source is not None and context.read.row_count
-    if is_own or not context.is_judged:
+    if is_own or context.before is None:
         return
     job, read, table = context.job, context.read, executions.c
     query = select(table.id, table.request_count).where(

@@ -31,10 +31,10 @@ from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run import planning, window_queue
 from driftline.monitors.run.captured_window import load_labels
 from driftline.monitors.run.execution import run
+from driftline.monitors.run.job import Claim, Job
 from driftline.monitors.run.past_windows import RETENTION
 from driftline.monitors.run.planning import MonitorState, MonitorStates
-from driftline.monitors.run.window_context import Job
-from driftline.monitors.run.window_queue import QUEUE, Claim, Waiting
+from driftline.monitors.run.window_queue import QUEUE, Waiting
 from driftline.monitors.tables import REQUESTED
 from driftline.signature import Signature
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 import driftline
-from driftline.baseline import store
 from driftline.baseline.scripting import script_in
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.erasures import removal_version
@@ -25,12 +20,9 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between
-from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import JUDGING, MonitorDefinition
-from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.engine.pooling import MOST_PAST
 from driftline.monitors.executions import EMPTY, Execution, find
-from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kinds.catalog import QUALITY, scripts_listed
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rules.reach import scripts_named
@@ -38,41 +30,11 @@ from driftline.monitors.run.apply_annotations import of_window
 from driftline.monitors.run.captured_window import read_captured
 from driftline.monitors.run.commands import program_in
 from driftline.monitors.run.described import execution_id
-from driftline.monitors.run.past_windows import RETENTION, WindowHistory, read_history, windows_read
+from driftline.monitors.run.job import Job
+from driftline.monitors.run.past_windows import WindowHistory, read_history, windows_read
 from driftline.monitors.run.progress import Progress
-from driftline.monitors.run.window_queue import Claim
 from driftline.monitors.schedule import moment_before
-from driftline.monitors.tables import REQUESTED
-from driftline.signature import Signature
 from driftline.tracing import span
-
-BaselineReader = Callable[[str, str, str | None], Baseline]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One window of a monitor, and what it takes to judge it."""
-
-    engine: Engine
-    root: str
-    definition: MonitorDefinition
-    window: Window
-    now: Callable[[], datetime]
-    signature: Signature | None  # Of the endpoint; None: the source is a table.
-    baselines: BaselineReader = store.get
-    predict: Predictor | None = None
-    scripts_dir: str = ""
-    commands_dir: str = ""
-    retention: timedelta = RETENTION
-    drift_tests: DriftTestCache | None = None
-    access: Access = UNLIMITED  # What a table may be read from.
-    timer: Callable[[], float] = time.monotonic  # Seconds, for the limit of the run.
-    claim: Claim | None = None  # By a scheduler; None: of a run by hand.
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether somebody asked for the window: then one that was cancelled is run, too."""
-        return self.claim is None or self.claim.reason == REQUESTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +50,7 @@ class RunContext:
     history: WindowHistory
     pooled: WindowRead | None  # Rows of the windows before, evaluated together.
     removals: int | None  # How often stored rows had been removed before; None: being removed.
-    is_judged: bool  # Whether the window has a result already.
+    before: str | None  # The window's result that stood before, by its id.
     progress: Progress  # Also ends a run that was cancelled or has taken too long.
 
     @contextmanager
@@ -100,11 +62,7 @@ class RunContext:
 
 
 def read_context(
-    job: Job,
-    baseline: Baseline,
-    progress: Progress,
-    *,
-    is_judged: bool,
+    job: Job, baseline: Baseline, progress: Progress, before: str | None
 ) -> RunContext | Execution:
     """Read the window's rows, its annotations, and the history of earlier windows.
 
@@ -130,7 +88,7 @@ def read_context(
     pooled = None if history.pooled is None else read_rows(job, baseline, history.pooled)
     context = RunContext(
         job, baseline, _counted(read, progress), captured, annotations, identity, history,
-        pooled and _counted(pooled, progress), removals, is_judged, progress,
+        pooled and _counted(pooled, progress), removals, before, progress,
     )  # fmt: skip
     progress.inputs = _inputs_of(
         definition, baseline, read, captured, annotations, len(history.counts)

@@ -6,7 +6,7 @@ time, and no two those of one monitor: each window is judged with the windows be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -40,15 +40,6 @@ QUEUE = Queue(windows, _COLUMNS.id, (_RANK, _COLUMNS.window_start), (QUEUED, STO
 _LEASE = Lease(_COLUMNS.lease_owner, _COLUMNS.lease_until, LEASE)
 # A window may be asked for that is queued for another reason, too.
 _IS_ASKED = or_(_COLUMNS.reason == REQUESTED, _COLUMNS.added_by != "")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A window that a scheduler has claimed."""
-
-    owner: str
-    clock: Callable[[], datetime]  # By which its lease runs.
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

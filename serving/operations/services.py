@@ -12,7 +12,7 @@ from driftline.capture.events.undeclared import UndeclaredEndpoints
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
-from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.job import Job
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health

@@ -36,7 +36,7 @@ from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.job import Job
 from driftline.serving import tables as serving_tables
 from driftline.signature import Column, Signature
 from tests.servers.answering import served

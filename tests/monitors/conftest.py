@@ -26,7 +26,7 @@ from driftline.monitors.kinds.model_quality import estimates
 from driftline.monitors.kinds.model_quality.estimates import Estimator, learn_estimator
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.job import Job
 from driftline.signature import Signature
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.external.source import Access
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.job import Job
 from driftline.serving.resources.reach import Reach
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)

@@ -19,7 +19,7 @@ from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.job import Job
 from driftline.signature import Column
 from tests.dashboard.conftest import HOSTILE
 from tests.dashboard.seed import END_OF_YEAR

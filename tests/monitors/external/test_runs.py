@@ -28,7 +28,7 @@ from driftline.monitors.executions import Execution
 from driftline.monitors.external.files import FileTable, TimeColumn
 from driftline.monitors.external.source import Access
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.job import Job
 from driftline.serving.resources.reach import Reach
 from tests.monitors.conftest import DAY, START, append_day, clock, report_of, weather
 from tests.servers.postgres import both_in_full

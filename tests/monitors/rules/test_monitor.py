@@ -27,7 +27,7 @@ from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.captured_window import read_whole
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.job import Job
 from driftline.monitors.tables import definitions
 from tests.monitors.conftest import DAY, START, Append, append_day, report_of, run_day, weather
 

@@ -18,8 +18,8 @@ from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, get_definition, put_definition
 from driftline.monitors.run.backfill import expect_history, missed_windows
 from driftline.monitors.run.execution import run
+from driftline.monitors.run.job import Job
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, weather
 from tests.servers.postgres import BOTH_IN_FULL
 

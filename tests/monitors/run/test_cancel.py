@@ -20,10 +20,10 @@ from driftline.monitors.executions import log_of
 from driftline.monitors.run import execution as runs
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import run
+from driftline.monitors.run.job import Job
 from driftline.monitors.run.planning import pending
 from driftline.monitors.run.progress import Progress
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.window_context import Job
 from driftline.monitors.run.window_queue import list_runs
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import both_in_full
@@ -69,8 +69,8 @@ def cancelled_at(monkeypatch, job: Job):
         class Watched(Progress):
             def check(self) -> None:
                 self.tick()
-                with self.engine.connect() as connection:
-                    (seen,) = list_runs(connection, self.monitor)
+                with job.engine.connect() as connection:
+                    (seen,) = list_runs(connection, DAILY.name)
                 if self.stage == stage and seen.status == "InProgress":
                     cancel(job.engine, DAILY, WINDOW, by="ada", now=now)
                     self.tick()
@@ -148,7 +148,7 @@ def test_what_cannot_be_cancelled_is_said(job: Job, window: Window | None, words
 def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_ones(
     job: Job,
 ) -> None:
-    progress = Progress(job.engine, "daily", WINDOW, 10.0, lambda: 0.0)
+    progress = Progress(job)
     progress.pass_on(pa.record_batch({"x": [1, 2, 3]}))
     progress.tick()
     with job.engine.connect() as connection:
@@ -160,7 +160,7 @@ def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_
         connection.execute(update(tables.windows).values(lease_until=long_ago))
     with job.engine.connect() as connection:
         assert list_runs(connection, "daily") == []
-    following = Progress(job.engine, "daily", WINDOW, 10.0, lambda: 0.0)
+    following = Progress(job)
     following.tick()
     following.check()
 

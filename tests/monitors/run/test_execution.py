@@ -25,7 +25,7 @@ from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run import execution
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.job import Job
 from tests.monitors.conftest import DAY, START, Append, clock, report_of, values_of, weather
 from tests.servers.postgres import both_databases, both_in_full
 

@@ -17,8 +17,8 @@ from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.run import execution as runs
 from driftline.monitors.run.execution import run
+from driftline.monitors.run.job import Job
 from driftline.monitors.run.progress import Progress
-from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import both_in_full
 

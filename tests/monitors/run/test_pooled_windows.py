@@ -14,8 +14,8 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
+from driftline.monitors.run.job import Job
 from driftline.monitors.run.past_windows import pooled_window
-from driftline.monitors.run.window_context import Job
 from tests.monitors.conftest import DAY, START, Append, clock, weather
 
 JOINT = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")

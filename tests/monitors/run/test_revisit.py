@@ -26,8 +26,8 @@ from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run import scheduler
 from driftline.monitors.run.execution import run
+from driftline.monitors.run.job import Job
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.window_context import Job
 from driftline.monitors.run.window_queue import request
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, Append, weather

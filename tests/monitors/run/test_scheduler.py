@@ -25,9 +25,9 @@ from driftline.monitors import tables
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import progress
+from driftline.monitors.run.job import Job
 from driftline.monitors.run.planning import overdue
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.window_context import Job
 from driftline.monitors.run.window_queue import claim, put, request
 from driftline.monitors.tables import SCHEDULED
 from tests.clock import Clock

@@ -36,7 +36,7 @@ from driftline.monitors.definitions import (
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.command import process
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.window_context import Job
+from driftline.monitors.run.job import Job
 from tests.capture.tap.proxy_tools import until
 from tests.monitors.conftest import DAY, START
 from tests.monitors.kinds.command.test_contract import HEAD
