@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from driftline.baseline import store
+from driftline.baseline import store, versions
 from driftline.baseline.store import Baseline
 
 # Of stored files; loaded, they take up to three times as much memory (40 columns, with times).
@@ -24,7 +24,7 @@ class BaselineCache:
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
         # With what its files were when it was read.
-        self._kept: OrderedDict[tuple[object, ...], tuple[store.FileState, Baseline]] = (
+        self._kept: OrderedDict[tuple[object, ...], tuple[versions.FileState, Baseline]] = (
             OrderedDict()
         )
 
@@ -32,16 +32,16 @@ class BaselineCache:
         self, root: str, name: str, version: str | None = None,
         parts: Sequence[str] = store.DOCUMENTS,
     ) -> Baseline:  # fmt: skip
-        """Return a baseline as `store.get` does."""
-        version = version or store.newest(root, name)
-        key, state = (root, name, version, parts), store.file_state(root, name, version)
+        """Return a baseline as `versions.get` does."""
+        version = version or versions.newest(root, name)
+        key, state = (root, name, version, parts), versions.file_state(root, name, version)
         with self._lock:
             known = self._kept.get(key)
             if known is not None and known[0] == state:
                 self._kept.move_to_end(key)
                 return known[1]
         # Two threads may load the same one: that costs time, and nothing else.
-        found = store.get(root, name, version, parts)
+        found = versions.get(root, name, version, parts)
         with self._lock:
             self._kept[key] = state, found
             self._kept.move_to_end(key)

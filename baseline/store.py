@@ -1,4 +1,4 @@
-"""Baselines: fitted from reference data, saved, loaded, kept in versions.
+"""Baselines: fitted from reference data, saved and loaded.
 
 A folder holds statistics.json, constraints.json, signature.json and Arrow files with finer
 summaries: docs/baselines.md, "Files of a baseline". A folder of SageMaker's has only documents:
@@ -11,10 +11,8 @@ import hashlib
 import json
 import logging
 import os
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from typing import Any, Literal, TypeVar, get_args
@@ -52,7 +50,7 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
-from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location, locate
 from driftline.formats.source import open_source
 from driftline.roles import Facet, Problem, Roles
@@ -67,7 +65,7 @@ UNNAMED_TIMES = (
 
 CATALOG = "driftline.monitors.kinds.catalog"  # It lies above, and is imported when it is needed.
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
-SIGNATURE, PROFILE, MARK = "signature.json", "profile.parquet", "version.json"
+SIGNATURE, PROFILE = "signature.json", "profile.parquet"
 COUNTS, SAMPLE, LABELLED = "counts.parquet", "sample.parquet", "labelled.parquet"
 ATTRIBUTIONS = "attributions.arrow"
 # The files that only driftline writes.
@@ -89,9 +87,6 @@ OUTLINE = (CONSTRAINTS, SIGNATURE, SAMPLE, LABELLED, *OTHER_DOCUMENTS)
 NONE = '{"version": 0.0, "features": []}'
 T = TypeVar("T")
 Sample = Literal["rows", "none"]
-# Name, size and time of change of files.
-FileState = tuple[tuple[str, int, int], ...]
-NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"  # As all names of resources: interface, section 4.
 
 
 @dataclass(frozen=True)
@@ -348,7 +343,7 @@ class Baseline:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the documents into a folder or URI, in place of those of a baseline there."""
-        _write(locate(folder), self)
+        write_folder(locate(folder), self)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Baseline:
@@ -359,7 +354,7 @@ class Baseline:
         InputError
             Naming the file that is missing or broken.
         """
-        return _read(locate(folder))
+        return read_folder(locate(folder))
 
 
 def sample_kept(sample: str) -> bool:
@@ -383,13 +378,15 @@ def _digest(documents: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def _write(place: Location, baseline: Baseline) -> None:
+def write_folder(place: Location, baseline: Baseline) -> None:
+    """Write a baseline's documents, in place of those of a baseline there."""
     replace_files(place, baseline._documents, among=DOCUMENTS, last=SIGNATURE)
 
 
-def _read(
+def read_folder(
     place: Location, parts: Sequence[str] = DOCUMENTS, columns: Sequence[str] | None = None
 ) -> Baseline:
+    """Read parts of a baseline, and of its columns some."""
     if place.kind != fs.FileType.Directory:
         raise NotFoundError(f"{place.shown}: no such folder; expected a baseline")
     found = {name: data for name in parts if (data := read_file(place, name)) is not None}
@@ -462,151 +459,3 @@ def _require_files(place: Location, found: Mapping[str, bytes], parts: Sequence[
 def _cells(profile: Profile | None) -> dict[str, Cells]:
     columns = {} if profile is None else profile.columns
     return {name: column.cells for name, column in columns.items() if column.cells is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class BaselineVersion:
-    """One stored version of a baseline: its time and origin."""
-
-    number: int  # From 1, in the order in which they were made.
-    version: str  # Digest of the documents.
-    created_at: datetime
-    row_count: int | None = None  # None of constraints alone.
-    # What it was made of: ``data``, or ``endpoint`` with ``from`` and ``to``; empty: not known.
-    origin: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def place(self) -> tuple[datetime, int, str]:
-        """Sort key of versions, unique."""
-        return self.created_at, self.number, self.version
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        found = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {**found, "created_at": self.created_at.isoformat(), "origin": dict(self.origin)}
-
-
-def put(
-    root: str,
-    name: str,
-    baseline: Baseline,
-    now: Callable[[], datetime],
-    origin: Mapping[str, Any] | None = None,
-) -> str:
-    """Store a baseline and return its version; the same baseline is stored once.
-
-    `origin` is shown in the list of versions.
-    """
-    place = _home(root, name) / baseline.version
-    if (place / MARK).kind == fs.FileType.File:
-        return baseline.version
-    _write(place, baseline)
-    known = list_versions(root, name)
-    made = BaselineVersion(
-        max((one.number for one in known), default=0) + 1,
-        baseline.version,
-        # No earlier than those before, also where a clock was set back.
-        max([now().astimezone(UTC), *(one.created_at for one in known)]),
-        None if baseline.profile is None else baseline.profile.row_count,
-        origin or {},
-    )
-    # Written last: a version without it was cut off and is not listed.
-    (place / MARK).write((json.dumps(made.to_dict()) + "\n").encode())
-    return baseline.version
-
-
-def list_versions(root: str, name: str) -> list[BaselineVersion]:
-    """Return the versions of a baseline, oldest first; none when the name is unknown."""
-    place = _home(root, name)
-    found = []
-    for version in place.folders():
-        mark = read_file(place / version, MARK)
-        if mark is not None:
-            made = json.loads(mark)
-            created_at = datetime.fromisoformat(made["created_at"])
-            found.append(BaselineVersion(**{**made, "created_at": created_at}))
-    return sorted(found, key=lambda one: one.place)
-
-
-def find_version(root: str, name: str, wanted: str) -> BaselineVersion:
-    """Return a version of a baseline by its number or its digest.
-
-    ConflictError when two servers stored two versions of one number at the same moment.
-    """
-    if not (known := list_versions(root, name)):
-        raise NotFoundError(f'baseline "{name}": there is none in {root}')
-    found = [one for one in known if wanted in (one.version, str(one.number))]
-    if not found:
-        listed = ", ".join(f"{one.number} ({one.version})" for one in known[-10:])
-        raise NotFoundError(f'baseline "{name}": no version "{wanted[:80]}"; the newest: {listed}')
-    if len(found) > 1:
-        both = " or ".join(one.version for one in found)
-        raise ConflictError(f'baseline "{name}": two versions are number {wanted}; name {both}')
-    return found[0]
-
-
-def versions(root: str, name: str) -> list[str]:
-    """List the digests of a baseline's versions, oldest first; none when the name is unknown."""
-    return [one.version for one in list_versions(root, name)]
-
-
-def newest(root: str, name: str) -> str | None:
-    """Return the newest version of a baseline; None when the name is unknown."""
-    known = versions(root, name)
-    return known[-1] if known else None
-
-
-def get(
-    root: str, name: str, version: str | None = None,
-    parts: Sequence[str] = DOCUMENTS, columns: Sequence[str] | None = None,
-) -> Baseline:  # fmt: skip
-    """Load parts and columns of a baseline from the storage root, by default its newest version."""
-    if not (known := versions(root, name)):
-        raise NotFoundError(f'baseline "{name}": there is none in {root}')
-    if (chosen := version or known[-1]) not in known:
-        raise NotFoundError(f'baseline "{name}": no version "{chosen}"; known: {", ".join(known)}')
-    found = _read(_home(root, name) / chosen, parts, columns)
-    vars(found)["version"] = chosen  # Another driftline may have written other bytes.
-    return found
-
-
-def file_state(root: str, name: str, version: str | None) -> FileState:
-    """Return what tells whether a version's files are those of before; erasure changes one."""
-    files = (_home(root, name) / (version or "")).listing(allow_not_found=True)
-    return tuple(sorted((one.base_name, one.size, one.mtime_ns) for one in files))
-
-
-def erase_rows(root: str, endpoint: str, times_us: Collection[int]) -> int:
-    """Erase an endpoint's rows of some event times from the samples of versions made of its rows.
-
-    Returns how many rows were erased. Counts and digests of the versions stay.
-    """
-    erased = 0
-    baselines = locate(root) / "baselines"
-    for name in baselines.folders():
-        for one in list_versions(root, name):
-            if str(one.origin.get("endpoint", "")).lower() != endpoint.lower():
-                continue
-            place = baselines / name / one.version
-            for file in (SAMPLE, LABELLED):
-                if (data := read_file(place, file)) is None:
-                    continue
-                rows = parsed_file(place, file, Outcomes.from_bytes, data)
-                kept = rows.at_other_times(times_us)
-                if gone := len(rows.table) - len(kept.table):
-                    (place / file).write(kept.to_bytes())
-                    erased += gone
-    return erased
-
-
-def remove(root: str, name: str, version: str) -> None:
-    """Remove a version of a baseline from the storage root."""
-    (_home(root, name) / version).remove(above=2)
-
-
-def _home(root: str, name: str) -> Location:
-    if re.fullmatch(NAME, name) is None:
-        raise InputError(
-            f'baseline "{name}": expected a name of letters, digits and inner hyphens, at most 63'
-        )
-    return locate(root) / "baselines" / name

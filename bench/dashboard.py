@@ -39,7 +39,8 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.metrics import store as metric_store
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.baseline.store import Baseline, put
+from driftline.baseline.store import Baseline
+from driftline.baseline.versions import put
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.database.engine import open_database
 from driftline.database.migrations import migrate

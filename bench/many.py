@@ -38,7 +38,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator  # noqa: E402
 from driftline.alerts.metrics import store as metrics  # noqa: E402
 from driftline.alerts.metrics.adding import add  # noqa: E402
 from driftline.alerts.metrics.datapoint import Datapoint  # noqa: E402
-from driftline.baseline import store  # noqa: E402
+from driftline.baseline import versions  # noqa: E402
 from driftline.baseline.store import Baseline  # noqa: E402
 from driftline.monitors.definitions import MonitorDefinition, put_definition  # noqa: E402
 from driftline.monitors.run.scheduler import Scheduler  # noqa: E402
@@ -137,7 +137,7 @@ class Crowd:
 
     def make(self) -> None:
         values = np.random.default_rng(1).normal(size=200)
-        store.put(str(self.root), "b", Baseline.fit(pa.table({"x": values})), lambda: START)
+        versions.put(str(self.root), "b", Baseline.fit(pa.table({"x": values})), lambda: START)
         with self.engine.begin() as connection:
             for number in range(self.monitors):
                 put_definition(connection, self._monitor(number), START)
@@ -167,7 +167,7 @@ class Crowd:
                 add(connection, points, f"{self.clock.isoformat()}/{first}", now=self.clock)
 
     def scheduler(self) -> Scheduler:
-        signature = store.get(str(self.root), "b").signature
+        signature = versions.get(str(self.root), "b").signature
         return Scheduler(
             self.engine, str(self.root), lambda _: signature, now=lambda: self.clock,
         )  # fmt: skip

@@ -25,7 +25,7 @@ import pyarrow as pa
 from sqlalchemy import Engine, func, select
 
 from driftline.alerts.tables import datapoints
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
@@ -58,7 +58,7 @@ class Campaign:
     def __post_init__(self) -> None:
         self.engine = open_url(self.database)
         values = np.random.default_rng(1).normal(size=200)
-        store.put(str(self.root), "b", Baseline.fit(pa.table({"x": values})), lambda: START)
+        versions.put(str(self.root), "b", Baseline.fit(pa.table({"x": values})), lambda: START)
         order = random.Random(1).sample(range(self.monitors), self.monitors)
         with self.engine.begin() as connection:
             for number in order:
@@ -69,7 +69,7 @@ class Campaign:
                 put_definition(connection, monitor, START)
 
     def scheduler(self, now: Callable[[], datetime], engine: Engine | None = None) -> Scheduler:
-        signature = store.get(str(self.root), "b").signature
+        signature = versions.get(str(self.root), "b").signature
 
         def lease_clock() -> datetime:
             return START + (time.time() - REAL_S) * 150 * timedelta(seconds=1)
@@ -192,7 +192,7 @@ class Campaign:
     def _serve(self, clock: Clock) -> None:
         engine = open_url(self.database)
         now = lambda: datetime.fromtimestamp(clock.value, UTC)  # noqa: E731 - as short as it is
-        signature, chance = store.get(str(self.root), "b").signature, random.Random()
+        signature, chance = versions.get(str(self.root), "b").signature, random.Random()
         with read_connection(engine) as connection:
             known = list_definitions(connection)
         run = execution.run if self.is_judged else record_only

@@ -6,7 +6,7 @@ from functools import partial
 
 from dash import html
 
-from driftline.baseline.store import BaselineVersion
+from driftline.baseline.versions import BaselineVersion
 from driftline.dashboard.address import baseline_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button

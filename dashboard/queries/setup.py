@@ -15,8 +15,8 @@ from driftline.access.audit import PROMOTE, AuditEntry, entries
 from driftline.access.credentials import Token, list_granted
 from driftline.access.principal import CURRENT
 from driftline.alerts.notify.channels import ChannelStatus, list_channels
-from driftline.baseline import store
-from driftline.baseline.store import BaselineVersion
+from driftline.baseline import versions
+from driftline.baseline.versions import BaselineVersion
 from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import RANGE, Address
 from driftline.dashboard.queries.storage import Storage
@@ -90,7 +90,7 @@ def read_setup(stores: Stores, asked: Address) -> SetupView:
     lines = []
     for name in names[SIZE * (page - 1) : SIZE * page]:
         own = [one for one in users if one.baseline == name]
-        lines.append(BaselineLine(name, store.list_versions(root, name), own))
+        lines.append(BaselineLine(name, versions.list_versions(root, name), own))
     return replace(view, baselines=lines, number=page, total=len(names))
 
 
@@ -144,7 +144,7 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     in_use = (past[0].after or {}).get("version") if past else next(iter(following), None)
     pair = found = None
     if asked.reference is not None and version is not None:
-        version_of = partial(store.find_version, storage.root, name)
+        version_of = partial(versions.find_version, storage.root, name)
         pair = before, after = version_of(asked.reference), version_of(version)
         if CURRENT.get().may("analyst"):
             found = _compared(storage, name, before.version, after.version)
@@ -154,7 +154,7 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     }
     shown = next((one for one in known if one.version in (version, in_use)), known[-1])
     if version and not asked.reference:
-        shown = store.find_version(storage.root, name, version)
+        shown = versions.find_version(storage.root, name, version)
     outline, may_read = storage.outline(name, shown.version), CURRENT.get().may("analyst")
     bounds = suggested_bounds(outline, shows_values=may_read)
     return BaselineView(

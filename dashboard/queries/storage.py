@@ -15,13 +15,14 @@ import pyarrow as pa
 from sqlalchemy import Engine
 
 from driftline.access.principal import CURRENT
-from driftline.baseline import store
+from driftline.baseline import store, versions
 from driftline.baseline.cache import BaselineCache
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
-from driftline.baseline.store import Baseline, BaselineVersion
+from driftline.baseline.store import Baseline
+from driftline.baseline.versions import BaselineVersion
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage, EndpointReport, audited_coverage, report
 from driftline.capture.windows.window import Window, WindowRead, unfit_counts
@@ -94,7 +95,7 @@ class Storage:
 
     def versions(self, baseline: str) -> list[BaselineVersion]:
         """Return the versions of a baseline; NotFoundError where it has none."""
-        if not (known := store.list_versions(self.root, baseline)):
+        if not (known := versions.list_versions(self.root, baseline)):
             why = "has no versions; expected one that was applied"
             raise NotFoundError(f'baseline "{baseline}" {why}')
         return known
@@ -116,11 +117,11 @@ class Storage:
 
     def column(self, name: str, version: str, column: str) -> ColumnProfile | None:
         """Return the summary of a column, without its sketch."""
-        return self._columns(name, version or store.newest(self.root, name) or "", column)
+        return self._columns(name, version or versions.newest(self.root, name) or "", column)
 
     def _column(self, name: str, version: str, column: str) -> ColumnProfile | None:
         parts = (store.SIGNATURE, store.PROFILE)
-        found = store.get(self.root, name, version, parts, [column]).profile
+        found = versions.get(self.root, name, version, parts, [column]).profile
         # Without a profile of ours, the statistics may stand for it.
         found = found or self.baseline(name, version).profile
         return found.columns.get(column) if found else None

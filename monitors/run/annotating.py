@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, select, true
 
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError

@@ -9,7 +9,7 @@ from itertools import islice
 from sqlalchemy import Engine, select
 
 from driftline.alerts.alarms.records import begin_alarms
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
@@ -105,7 +105,7 @@ def missed_windows(
             f'monitor "{name}": more than {MOST_WINDOWS:,} windows in {span}; expected fewer: '
             "backfill a part at a time"
         )
-    baseline = definition.baseline_version or store.newest(root, definition.baseline)
+    baseline = definition.baseline_version or versions.newest(root, definition.baseline)
     with read_connection(engine) as connection:
         position = state_of(connection, name).begin
         passed = [one for one in windows if position is not None and one.end <= position]

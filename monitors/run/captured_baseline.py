@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.renewal import Change, renewed, replaceable, with_columns_anew
 from driftline.baseline.store import QUALITY_STATISTICS, Baseline
@@ -55,7 +55,7 @@ def put_renewed(
     InputError when labels are asked for and the version has no outcomes or the rows lack their
     columns, UndecidedError when there are too few rows.
     """
-    known, of = store.get(root, name, version), f'baseline "{name}"'
+    known, of = versions.get(root, name, version), f'baseline "{name}"'
     label, event_time, needed = labels_of(known) if labels else None, EVENT_TIME, set[str]()
     if labels:
         if known.outcomes is None or label is None:
@@ -90,7 +90,7 @@ def put_renewed(
     if labels:
         made = _with_documents_anew(known, made)
         origin = {**origin, "labels": True, "rows_read": read.row_count}
-    store.put(root, name, made, now, origin)
+    versions.put(root, name, made, now, origin)
     return made
 
 
@@ -172,7 +172,7 @@ def new_normal(
     root: str, definition: MonitorDefinition, annotation: Annotation, signature: Signature
 ) -> Baseline:
     """Return a version of a baseline with an annotated feature as captured; do not store it."""
-    known = store.get(root, definition.baseline, definition.baseline_version)
+    known = versions.get(root, definition.baseline, definition.baseline_version)
     signature = signature.read_by(known.signature)
     if annotation.feature is None:
         raise InputError(

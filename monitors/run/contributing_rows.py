@@ -9,7 +9,7 @@ import orjson
 import pyarrow as pa
 from sqlalchemy import Engine
 
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.baseline.condition import Condition
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError, UndecidedError

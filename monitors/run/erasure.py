@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, updat
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.metrics.identity import chunks
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
-from driftline.baseline.store import erase_rows
 from driftline.baseline.times import EPOCH
+from driftline.baseline.versions import erase_rows
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.tables.storage import open_storage, reaching
 from driftline.capture.windows.window import Window

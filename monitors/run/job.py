@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import Predictor
@@ -42,7 +42,7 @@ class Job:
     window: Window
     now: Callable[[], datetime]
     signature: Signature | None  # Of the endpoint; None: the source is a table.
-    baselines: BaselineReader = store.get
+    baselines: BaselineReader = versions.get
     predict: Predictor | None = None
     scripts_dir: str = ""
     commands_dir: str = ""

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated
 
-from driftline.baseline import store as versions
+from driftline.baseline import versions
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError

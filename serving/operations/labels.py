@@ -10,7 +10,7 @@ import pyarrow as pa
 from fastapi import Query, Request
 from pydantic import Field
 
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.capture.labels.files import read_label_body
 from driftline.capture.labels.labelling import Labels
 from driftline.capture.labels.labels import LABEL_SCHEMA, LabelCounts, put

@@ -16,7 +16,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from driftline.access.principal import CURRENT, signing_name
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from driftline.access.audit import PROMOTE, record
 from driftline.access.principal import Principal
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.baseline.scripting import preprocessed, script_in
 from driftline.baseline.store import ANALYSIS, CONSTRAINTS, STATISTICS, Baseline
 from driftline.capture.windows.window import Window

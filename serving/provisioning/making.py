@@ -12,8 +12,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from driftline.baseline.store import find_version
-from driftline.baseline.store import get as load_version
+from driftline.baseline.versions import find_version
+from driftline.baseline.versions import get as load_version
 from driftline.capture.windows.window import ROW_IDS
 from driftline.database.engine import read_connection
 from driftline.errors import InputError

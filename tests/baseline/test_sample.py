@@ -13,7 +13,8 @@ from driftline.baseline import sample
 from driftline.baseline.cache import BaselineCache
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.sample import RowKeeper, RowSampler
-from driftline.baseline.store import Baseline, erase_rows, get, put
+from driftline.baseline.store import Baseline
+from driftline.baseline.versions import erase_rows, get, put
 from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache

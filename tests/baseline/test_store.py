@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.store import OUTLINE, Baseline, get, put, versions
+from driftline.baseline.store import OUTLINE, Baseline
+from driftline.baseline.versions import get, put, versions
 from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location
 from tests.servers.commands import talking
@@ -293,7 +294,8 @@ PUTTER = """
 import sys
 from datetime import UTC, datetime
 import pyarrow as pa
-from driftline.baseline.store import Baseline, put
+from driftline.baseline.store import Baseline
+from driftline.baseline.versions import put
 for count in range(1, 10_000):
     found = Baseline.fit(pa.table({"x": [float(count)] * 50}))
     put(sys.argv[1], "x", found, lambda: datetime.now(UTC))

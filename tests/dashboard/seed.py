@@ -28,7 +28,8 @@ from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.app.demo import flights
 from driftline.baseline.cache import BaselineCache
-from driftline.baseline.store import Baseline, put
+from driftline.baseline.store import Baseline
+from driftline.baseline.versions import put
 from driftline.capture.labels.labels import put as put_labels
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.capture.windows.window import Window

@@ -14,7 +14,7 @@ from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.metrics.variants import Variant
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.dashboard.address import (
     parse,
@@ -130,7 +130,7 @@ def test_the_page_of_traffic_says_how_far_a_deployment_is_and_which_workers_are_
 def test_the_set_up_says_what_the_baseline_lacks_in_place_of_what_can_never_judge(engine, tmp_path):
     rows = pd.DataFrame({"late": [0, 1] * 20, "said": [0, 1, 1, 1] * 10, "age": range(40)})
     made = Baseline.fit(rows, label="late", prediction="said", positive=1)
-    store.put(str(tmp_path), "trained", made, lambda: NOW)
+    versions.put(str(tmp_path), "trained", made, lambda: NOW)
     named = {"fresh": ("trained", NOW, None, {})}
     stores = Stores(engine, str(tmp_path), lambda: NOW, declared=lambda: named)
 

@@ -6,7 +6,7 @@ import plotly.utils
 import pytest
 
 from driftline.access.principal import Principal
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.dashboard.address import baseline_link, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.queries.stores import Stores
@@ -60,8 +60,8 @@ def test_each_tab_is_for_its_role_and_is_offered_to_it_alone(stores, as_role, ta
 
 def test_bounds_are_those_of_the_document(stores, seeded):
     """The independent source is constraints.json, as `store` wrote it."""
-    (version,) = store.list_versions(seeded.root, "flights")
-    baseline = store.get(seeded.root, "flights", version.version)
+    (version,) = versions.list_versions(seeded.root, "flights")
+    baseline = versions.get(seeded.root, "flights", version.version)
     document = json.loads(baseline.constraints.to_json())
     late = next(one for one in document["features"] if one["name"] == "late")
 

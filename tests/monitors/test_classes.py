@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
@@ -113,7 +113,7 @@ def test_labels_that_come_later_are_the_references_classes(root: str, label, giv
         "label": [given[one] for one in today["late"].to_pylist()],
     }
     put(root, "flights", pa.table(labels), lambda: datetime(2024, 1, 3, tzinfo=UTC))
-    store.put(root, "flights", baseline, lambda: START)
+    versions.put(root, "flights", baseline, lambda: START)
 
     for kind in ("model-quality", "bias"):
         definition = MonitorDefinition("daily", "flights", "flights", kind=kind)
@@ -192,7 +192,7 @@ def test_captured_answers_in_words_meet_labels_in_numbers(root: str, kind) -> No
     append_day(root, baseline.signature, 0, captured)
     labels = {"key": [f"a-{n}" for n in range(400)], "label": today["late"].cast("string")}
     put(root, "flights", pa.table(labels), lambda: datetime(2024, 1, 3, tzinfo=UTC))
-    store.put(root, "flights", baseline, lambda: START)
+    versions.put(root, "flights", baseline, lambda: START)
 
     definition = MonitorDefinition("daily", "flights", "flights", kind=kind)
     read = read_captured(root, definition, WINDOW, baseline.signature, baseline)

@@ -17,7 +17,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.monitors.run.erased_person import (
@@ -40,7 +40,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def told(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> None:
     """Judge the day of a person; composites tell of it after another alarm, to which they link."""
-    store.put(root, "flights", reference, lambda: NOW)
+    versions.put(root, "flights", reference, lambda: NOW)
     values = weather(rng, 400)
     values["temp"][:40] = TEMP
     values["origin"] = np.where(np.arange(400) < 40, PLACE, values["origin"])

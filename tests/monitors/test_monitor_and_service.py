@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 import driftline as dl
 from driftline.app.demo.flights import YEAR_END, YEAR_START, load
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.database.engine import using_database
 from driftline.monitors.definitions import MonitorDefinition, put_definition
@@ -118,7 +118,7 @@ def told_by_the_scheduler(
     engine: Engine, root: str, baseline: dl.Baseline, days: Windows, kind: str
 ) -> Iterator[dict]:
     """Return the report of each window as the service stores it."""
-    store.put(root, "flights", baseline, lambda: SPRING)
+    versions.put(root, "flights", baseline, lambda: SPRING)
     for _, rows in days:
         capture(root, baseline.signature, rows)
     start, end = days[0][0], days[-1][0] + DAY
@@ -190,7 +190,7 @@ def test_what_one_window_cannot_show_is_told_over_several(
 def test_windows_given_late_or_again_are_told_as_by_runs_of_the_service(
     database: Engine, root: str, reference: dl.Baseline, rng: np.random.Generator
 ) -> None:
-    store.put(root, "flights", reference, lambda: START)
+    versions.put(root, "flights", reference, lambda: START)
     monitor, definition = dl.Monitor(reference), MonitorDefinition("m", "flights", "flights")
     rows = {at: scaled(weather(rng, 60), 1000 if at < 4 else 1) for at in range(6)}
     late = scaled(weather(rng, 60), 1000)

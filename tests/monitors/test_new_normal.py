@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Engine
 
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.baseline.store import Baseline
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition

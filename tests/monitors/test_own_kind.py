@@ -21,7 +21,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.app.cli import build
 from driftline.app.drafts import draft_resources
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.dashboard.pages.measured import page
 from driftline.dashboard.queries.stores import Stores
@@ -78,7 +78,7 @@ def test_it_is_deployed_scheduled_alarmed_on_and_shown(
 ) -> None:
     declared = parse_resources(draft_resources("flights", Roles(), model="/m", reference="/r"))
     definitions = [definition_of(one) for one in declared if "repeat" in one.name]
-    store.put(root, "flights", reference, lambda: START)
+    versions.put(root, "flights", reference, lambda: START)
     now = [START]
     with engine.begin() as connection:
         for one in definitions:

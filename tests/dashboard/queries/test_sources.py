@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import MONITOR_DIMENSION, put_alarm
 from driftline.alerts.evaluation.states import set_state
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.dashboard.pages import overview
@@ -33,7 +33,7 @@ def folder(engine: Engine, tmp_path: Path) -> Path:
     """A judged table whose texts changed at noon; gives the folder of its files."""
     rng, root = np.random.default_rng(1), str(tmp_path / "store")
     texts = rng.choice(["a", "b"], 5_000)
-    store.put(root, "scores", Baseline.fit(pa.table({"text": texts})), lambda: DAY)
+    versions.put(root, "scores", Baseline.fit(pa.table({"text": texts})), lambda: DAY)
     today = ["a"] * 240 + ["new"] * 240
     times = [DAY + timedelta(minutes=3 * number) for number in range(480)]
     ids = [f"r{number}" for number in range(480)]

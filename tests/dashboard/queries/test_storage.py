@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from driftline.app.demo import flights
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.dashboard.pages import measured as measured_page
@@ -42,8 +42,8 @@ def stores(seeded, tmp_path_factory):
     near = rows.set_column(place, "distance", pc.divide(rows["distance"].cast("int64"), 100))
     near = near.rename_columns([HOSTILE if one == "temp" else one for one in near.column_names])
     baseline = Baseline.fit(near, label=flights.LABEL, timestamp=flights.EVENT_TIME)
-    store.put(seeded.root, "near", baseline, seeded.now)
-    signature = store.get(seeded.root, "flights", None).signature
+    versions.put(seeded.root, "near", baseline, seeded.now)
+    signature = versions.get(seeded.root, "flights", None).signature
     answer = Column("prediction", "prediction", "int64", "prediction")
     odd = MonitorDefinition("odd", endpoint="flights", baseline="near", kind="outliers",
                             schedule="cron(0 0 ? * * *)")  # fmt: skip
@@ -60,10 +60,10 @@ def test_without_a_version_it_is_the_newest_baseline_however_new(stores, seeded,
     storage, root = Storage(str(tmp_path)), str(tmp_path)
     for several in (50, 80):
         made = Baseline.fit(pa.table({"temp": [float(one) for one in range(several)]}))
-        store.put(root, "new", made, seeded.now)
+        versions.put(root, "new", made, seeded.now)
 
         assert storage.baseline("new", "").profile.row_count == several
-        assert storage.outline("new", "").version == store.newest(root, "new")
+        assert storage.outline("new", "").version == versions.newest(root, "new")
 
 
 @pytest.mark.parametrize("answered", ["both", "prediction alone"])
@@ -74,7 +74,7 @@ def test_a_monitors_columns_are_all_of_its_baseline(tmp_path, seeded, answered):
         pa.table({name: values * 50 for name, values in rows.items()}),
         label="late", prediction="said", probability="chance",
     )  # fmt: skip
-    store.put(str(tmp_path), "new", made, seeded.now)
+    versions.put(str(tmp_path), "new", made, seeded.now)
     outputs = (
         Column("prediction", "prediction_v2", "string", "prediction", former=("prediction",)),
         Column("probability", "probability", "double", "probability"),

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine
 
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, InputError

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.backtest.backtest import (
@@ -52,7 +52,7 @@ def captured(append: Append, rng) -> None:
 def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
     captured, engine: Engine, root: str, reference: Baseline
 ) -> None:
-    store.put(root, "flights", reference, clock)
+    versions.put(root, "flights", reference, clock)
     live = {}
     for day in range(DAYS):
         execution = run_day(engine, root, reference, DEFINITION, day)

@@ -15,7 +15,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from sqlalchemy import Engine
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.external.changes import external_changes
@@ -49,7 +49,7 @@ def write(request: pytest.FixtureRequest):
 
 @pytest.fixture
 def scheduler(engine: Engine, root: str, tmp_path: Path, reference: Baseline, write):
-    store.put(root, "flights", reference, lambda: START)
+    versions.put(root, "flights", reference, lambda: START)
     for day in range(3):
         write(tmp_path / "scores", table(day))
     source = {"path": str(tmp_path / "scores"), "timestamp": "at"}

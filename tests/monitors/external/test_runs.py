@@ -18,7 +18,7 @@ from deltalake import write_deltalake
 from sqlalchemy import Engine, delete
 
 from driftline.alerts.metrics import store as metrics
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import UnavailableError
@@ -104,7 +104,7 @@ FORMS = [write_parquet, write_delta, write_csv, write_lines, write_sqlite]
 
 @pytest.fixture
 def judge(engine: Engine, root: str, tmp_path: Path, scored: Baseline):
-    store.put(root, "scores", scored, clock)
+    versions.put(root, "scores", scored, clock)
     access = Access({"warehouse": f"sqlite:///{tmp_path / 'scores.db'}"})
 
     def once(
@@ -174,7 +174,7 @@ def test_captured_rows_and_the_same_rows_of_a_folder_are_judged_alike(
     values = weather(rng, 400)
     values["wind"] = values["wind"] * 1000
     times = [START + timedelta(minutes=number) for number in range(400)]
-    store.put(root, "flights", reference, clock)
+    versions.put(root, "flights", reference, clock)
     append_day(root, reference.signature, 0, values)
     columns = {**values, TIME: pa.array(times), "id": [f"a-{number}" for number in range(400)]}
     source = {

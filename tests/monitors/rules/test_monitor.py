@@ -11,7 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, Window, read_window
 from driftline.errors import InputError
@@ -56,7 +56,7 @@ def test_a_definition_keeps_its_rules_and_counts_a_change(engine: Engine) -> Non
 def test_a_stored_rule_whose_package_is_gone_fails_the_runs_of_its_monitor_only(
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
 ) -> None:
-    store.put(root, "flights", reference, lambda: NOW)
+    versions.put(root, "flights", reference, lambda: NOW)
     append(0, weather(rng, 400))
     with engine.begin() as connection:
         put_definition(connection, DEFINITION, NOW)
@@ -75,7 +75,7 @@ def test_a_stored_rule_whose_package_is_gone_fails_the_runs_of_its_monitor_only(
 def test_a_window_is_judged_by_rules_and_its_rows_are_found_from_the_document(
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
 ) -> None:
-    store.put(root, "flights", reference, lambda: NOW)
+    versions.put(root, "flights", reference, lambda: NOW)
     values = weather(rng, 400)
     for name in values:
         values[name][300] = values[name][20]
@@ -140,7 +140,7 @@ def test_a_rule_on_the_endpoints_id_or_time_judges_what_the_requests_came_with(
         {"check": "freshness", "column": "asked_at", "max_age": "1h"},
     )
     reference = with_own_names(rng)
-    store.put(root, "flights", reference, lambda: NOW)
+    versions.put(root, "flights", reference, lambda: NOW)
     ids = [f"o{number // 2}" for number in range(400)]  # Two rows a request.
     append_requests(root, reference, weather(rng, 400), ids)
 
@@ -179,7 +179,7 @@ def test_rules_on_whole_tables_judge_windows_where_scripts_and_tables_are_allowe
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    store.put(root, "flights", reference, lambda: NOW)
+    versions.put(root, "flights", reference, lambda: NOW)
     append(0, weather(rng, 400))
     (tmp_path / "checks.py").write_text("def f(table):\n    return table['wind'].to_numpy() < 0\n")
     (tmp_path / "known.csv").write_text("origin\nEWR\n")
@@ -227,7 +227,7 @@ def test_a_table_that_resources_may_not_read_is_not_read_by_rules(
     def refuse(path: str) -> None:
         raise InputError(f"{path}: out of reach")
 
-    store.put(root, "flights", reference, lambda: NOW)
+    versions.put(root, "flights", reference, lambda: NOW)
     append(0, weather(rng, 400))
     rules = ({"check": "foreign_key", "column": "origin", "table": "/etc/passwd", "key": "a"},)
     job = Job(

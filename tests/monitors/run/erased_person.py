@@ -18,7 +18,7 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.notify import channels
 from driftline.alerts.notify.deliverer import Deliverer
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.erasing import Erased, erase
 from driftline.monitors.definitions import MonitorDefinition
@@ -38,7 +38,7 @@ PERSON = [f"a-{number}" for number in range(40)]
 @pytest.fixture
 def judged(engine: Engine, root: str, reference: Baseline, append: Append, rng, receiver):  # noqa: F811
     """Judge the day of a person, tell a receiver by three forms of message, and the day after."""
-    store.put(root, "flights", reference, lambda: NOW)
+    versions.put(root, "flights", reference, lambda: NOW)
     values = weather(rng, 400)
     values["origin"] = np.where(np.arange(400) < 40, PLACE, values["origin"])
     values["temp"][:40] = TEMP

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.capture.windows.window import Window
 from driftline.errors import UnavailableError
 from driftline.monitors import tables
@@ -35,7 +35,7 @@ HALF = Window(START, START + DAY / 2)
 @pytest.fixture
 def house(engine: Engine, root, reference, append, rng) -> Engine:
     """Three captured days, of which the monitor's schedule begins with the third."""
-    store.put(root, "flights", reference, lambda: START)
+    versions.put(root, "flights", reference, lambda: START)
     with engine.begin() as connection:
         put_definition(connection, DAILY, NOW)
     for day in range(3):

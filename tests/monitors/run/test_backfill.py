@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import get_alarm, put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors import tables
@@ -43,7 +43,7 @@ ALARM = AlarmDefinition(
 @pytest.fixture
 def house(engine: Engine, root, reference, append, rng) -> Engine:
     """A monitor that was made on the fifth day; the winds before were out of all bounds."""
-    store.put(root, "flights", reference, lambda: START)
+    versions.put(root, "flights", reference, lambda: START)
     for day in range(5):
         rows = weather(rng, 60)
         append(day, rows if day == 4 else {**rows, "wind": rows["wind"] - 1000.0})

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from driftline.alerts.tables import datapoints
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError
@@ -36,7 +36,7 @@ DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start
 @pytest.fixture
 def job(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> Job:
     """One captured day of a monitor that has run nothing yet."""
-    store.put(root, "flights", reference, lambda: START)
+    versions.put(root, "flights", reference, lambda: START)
     with engine.begin() as connection:
         put_definition(connection, DAILY, START)
     append(0, weather(rng, 400))

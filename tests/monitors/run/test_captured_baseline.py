@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
@@ -38,7 +38,7 @@ def before() -> Baseline:
 @pytest.fixture
 def captured(root: str, before: Baseline) -> pa.Table:
     """Capture a day of 1,400 rows, of which all but every seventh get a label."""
-    store.put(root, "flights", before, lambda: START)
+    versions.put(root, "flights", before, lambda: START)
     rows = table(2, 1_400)
     append_day(root, before.signature, 0, {name: rows[name].to_numpy() for name in CAPTURED})
     chosen = np.flatnonzero(np.arange(1_400) % 7)
@@ -60,14 +60,14 @@ def test_it_is_as_a_baseline_fitted_on_the_labelled_rows(
         root, "flights", before.version, rows, lambda: NOW, {"endpoint": "flights"}, labels=True
     )
 
-    stored = store.get(root, "flights", made.version)
+    stored = versions.get(root, "flights", made.version)
     assert stored.outcomes is not None
     assert stored.outcomes.table.select(captured.column_names[1:]).equals(captured.drop("x"))
     fitted = Baseline.fit(stored.outcomes.table, timestamp="event_time", **ROLES)
     for name in (QUALITY_STATISTICS, QUALITY_CONSTRAINTS):
         assert stored.documents[name] == fitted.documents[name]
     assert stored.signature == before.signature
-    (_, version) = store.list_versions(root, "flights")
+    (_, version) = versions.list_versions(root, "flights")
     assert version.row_count == 1_200
     assert version.origin == {"endpoint": "flights", "labels": True, "rows_read": 1_400}
 
@@ -75,7 +75,7 @@ def test_it_is_as_a_baseline_fitted_on_the_labelled_rows(
 def test_a_baseline_of_a_variant_holds_its_rows_alone_with_labels_or_without(
     root: str, before: Baseline
 ) -> None:
-    store.put(root, "flights", before, lambda: START)
+    versions.put(root, "flights", before, lambda: START)
     rows = table(2, 1_400)
     captured = {name: rows[name].to_numpy() for name in CAPTURED}
     variants = np.array(["old", "new"])[np.arange(1_400) % 2]
@@ -102,7 +102,7 @@ def test_too_few_labels_are_refused_with_their_number(
 
 def test_a_baseline_without_labels_is_refused(root: str) -> None:
     alone = Baseline.fit(table(1), label="late")
-    store.put(root, "flights", alone, lambda: START)
+    versions.put(root, "flights", alone, lambda: START)
 
     with pytest.raises(InputError, match=r'baseline "flights": version .* has no labels'):
         put_renewed(root, "flights", alone.version, pytest.fail, lambda: NOW, {}, labels=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
@@ -49,7 +49,7 @@ def labelled() -> Baseline:
 @pytest.fixture
 def judge(engine: Engine, root: str, labelled: Baseline):
     """Capture one day, give labels, and judge the day."""
-    store.put(root, "flights", labelled, lambda: START)
+    versions.put(root, "flights", labelled, lambda: START)
     rows = answers(2, ROWS)
     append_day(root, labelled.signature, 0, {k: v for k, v in rows.items() if k != "late"})
 
@@ -110,7 +110,7 @@ def test_a_metric_of_ones_own_is_published_and_another_function_asks_again(
     listed = with_quality(labelled, [f"{file}:gain", "cohen_kappa_score"])
     document = listed.documents[QUALITY_CONSTRAINTS].replace(f"{file}:gain", "own.py:gain=higher")
     deployed = replace(listed, functions=(), documents={QUALITY_CONSTRAINTS: document})
-    store.put(root, "flights", deployed, lambda: START)
+    versions.put(root, "flights", deployed, lambda: START)
     append_day(root, labelled.signature, 0, {k: v for k, v in rows.items() if k != "late"})
     labels = [str(one) for one in rows["late"]]
     keys = [f"a-{one}" for one in range(ROWS)]
@@ -150,7 +150,7 @@ def test_derived_predictions_are_those_that_the_references_model_would_have_made
     baseline = Baseline.fit(
         pa.table(reference), label="late", prediction="said", probability="chance"
     )
-    store.put(root, "flights", baseline, lambda: START)
+    versions.put(root, "flights", baseline, lambda: START)
     rows = answers(2, ROWS)
     append_day(root, baseline.signature, 0, {name: rows[name] for name in ("temp", "chance")})
     definition = MonitorDefinition("daily", "flights", "flights")
@@ -221,7 +221,7 @@ def test_a_window_whose_labels_are_all_of_another_type_has_a_report_that_says_so
 def test_a_window_that_cannot_be_estimated_waits_for_its_labels(
     engine: Engine, root: str, labelled: Baseline
 ) -> None:
-    store.put(root, "flights", labelled, lambda: START)
+    versions.put(root, "flights", labelled, lambda: START)
     few = answers(2, 12)
     append_day(root, labelled.signature, 0, {k: v for k, v in few.items() if k != "late"})
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from driftline.alerts import tables as alert_tables
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure import expunging
 from driftline.capture.erasure.clearing import ClearedWindows
@@ -125,7 +125,7 @@ def unlabelled(root: str) -> Baseline:
         "said": rng.integers(0, 2, 2_000),
     }
     baseline = Baseline.fit(pa.table(rows), label="late", prediction="said")
-    store.put(root, "flights", baseline, lambda: NOW)
+    versions.put(root, "flights", baseline, lambda: NOW)
     captured = {name: rows[name][:400] for name in ("temp", "said")}
     append_day(root, baseline.signature, 0, captured)
     labels = pa.table(

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from driftline.alerts.metrics import store as metrics
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.expunging import expunge
 from driftline.capture.spool.frame import Flag
@@ -36,7 +36,7 @@ DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
 
 @pytest.fixture
 def judge(engine: Engine, root: str, reference: Baseline):
-    store.put(root, "flights", reference, clock)
+    versions.put(root, "flights", reference, clock)
 
     def once(definition: MonitorDefinition = DEFINITION, window: Window = WINDOW) -> Execution:
         return run(Job(engine, root, definition, window, now=clock, signature=reference.signature))

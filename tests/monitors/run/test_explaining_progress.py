@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.formats.source import open_source
@@ -42,7 +42,7 @@ def explained(reference: Baseline) -> Baseline:
 def job(
     engine: Engine, root: str, reference: Baseline, explained: Baseline, append: Append, rng
 ) -> Job:
-    store.put(root, "flights", explained, lambda: START)
+    versions.put(root, "flights", explained, lambda: START)
     append(0, weather(rng, 900))
     return Job(
         engine, root, MONITOR, WINDOW, now=lambda: START + 3 * DAY,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, Engine
 
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.baseline.store import Baseline
 from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window

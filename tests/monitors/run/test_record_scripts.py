@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.sagemaker.importing import store_lines
 from driftline.monitors.definitions import (
@@ -72,7 +72,7 @@ def judge(engine: Engine, root: str, folder: Path, tmp_path: Path) -> Callable[.
     file = tmp_path / "reference.jsonl"
     file.write_bytes(b"\n".join(lines(rng, 5000)))
     reference = Baseline.fit(str(file), preprocess=folder / "pre.py", segments=["place"])
-    store.put(root, "flights", reference, clock)
+    versions.put(root, "flights", reference, clock)
 
     def once(definition: MonitorDefinition = DEFINITION, allowed: str | None = None) -> Execution:
         return run_day(

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, delete, select
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import get_alarm, put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.labels.labels import label_folder
 from driftline.capture.labels.labels import put as put_labels
@@ -48,7 +48,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def house(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> Engine:
-    store.put(root, "flights", reference, lambda: START)
+    versions.put(root, "flights", reference, lambda: START)
     for day in range(3):
         append(day, weather(rng, 60))
     with engine.begin() as connection:

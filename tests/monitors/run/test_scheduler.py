@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, select, update
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.cache import BaselineCache
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -59,7 +59,7 @@ def waiting_from(house: Engine) -> list[datetime]:
 def six_days(tmp_path_factory: pytest.TempPathFactory, reference: Baseline) -> Path:
     """A root with six captured days; to copy it costs a thirtieth of writing the days."""
     root, rng = tmp_path_factory.mktemp("six-days"), np.random.default_rng(20240101)
-    store.put(str(root), "flights", reference, lambda: START)
+    versions.put(str(root), "flights", reference, lambda: START)
     for day in range(6):
         append_day(str(root), reference.signature, day, weather(rng, 60))
     return root
@@ -175,13 +175,13 @@ def test_a_broken_monitor_does_not_keep_others_from_running(house, root, referen
 WORKER = """
 import sys
 from datetime import datetime, timedelta
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.monitors.run.scheduler import Scheduler
 from tests.monitors.conftest import START, DAY
 from tests.servers.postgres import open_url
 
 database, root = sys.argv[1:]
-signature = store.get(root, "flights").signature
+signature = versions.get(root, "flights").signature
 scheduler = Scheduler(
     open_url(database), root, lambda _: signature, now=lambda: START + 6 * DAY
 )

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.baseline.store import Baseline
 from driftline.monitors.definitions import MonitorDefinition
 from tests.monitors.conftest import DAY, START, append_day, report_of, run_day, weather

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.serving.provisioning import controllers
 from driftline.serving.resources import store
 from tests.serving.conftest import resource

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from driftline.baseline import store as baselines
+from driftline.baseline import versions as baselines
 from driftline.baseline.schema import infer_signature
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.shapes.requests import RequestRows

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from driftline.alerts.tables import metrics
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
@@ -148,7 +148,7 @@ def test_points_carry_sagemakers_names_and_our_own_the_true_method(
 def test_a_captured_window_is_judged_and_its_numbers_are_stored(
     engine, root: str, append, reference: Baseline, rng: np.random.Generator
 ) -> None:
-    store.put(root, "base", complete(reference), lambda: START)
+    versions.put(root, "base", complete(reference), lambda: START)
     rows = weather(rng, 500, d=12)
     append(0, {name: rows[name].to_numpy(zero_copy_only=False) for name in rows.column_names})
     definition = MonitorDefinition("leaning", "flights", "base", kind="attribution")

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, select
 
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.tables import datapoints
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.labels.labels import put
 from driftline.capture.sagemaker.importing import store_lines
@@ -86,7 +86,7 @@ def judge(
     engine: Engine, root: str, commands: Path, reference: Baseline
 ) -> Callable[..., Execution]:
     """Judge ten requests by a program, whose text is given."""
-    store.put(root, "flights", reference, lambda: START)
+    versions.put(root, "flights", reference, lambda: START)
     store_lines(root, "flights", [line(index) for index in range(10)], reference.signature)
 
     def once(

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 import driftline as dl
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.monitors.definitions import MonitorDefinition
@@ -67,7 +67,7 @@ def test_a_monitor_judges_by_it_from_the_first_window_on(
 ) -> None:
     values = weather(rng, 400)
     append(0, {**values, "temp": values["temp"] + 4.0, "wind": values["wind"] * 1.4})
-    store.put(root, "flights", named(reference, "temp", "wasserstein", 0.1), clock)
+    versions.put(root, "flights", named(reference, "temp", "wasserstein", 0.1), clock)
     monitor = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 
     execution = run_day(engine, root, reference, monitor, 0)

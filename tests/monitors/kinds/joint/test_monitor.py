@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from driftline.alerts.metrics import store as metrics
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.monitors.definitions import MonitorDefinition
 from tests.monitors.conftest import DAY, START, Append, clock, report_of, run_day, weather
@@ -18,7 +18,7 @@ DEFINITION = MonitorDefinition("together", endpoint="flights", baseline="flights
 def test_a_day_whose_columns_hang_together_otherwise_is_a_ticket(
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
 ) -> None:
-    store.put(root, "flights", reference, clock)
+    versions.put(root, "flights", reference, clock)
     append(0, weather(rng, 400))
     sorted_together = weather(rng, 400)
     for name in ("temp", "wind"):  # Each as ever; the two now rise together.
@@ -49,7 +49,7 @@ def test_a_day_whose_columns_hang_together_otherwise_is_a_ticket(
 def test_days_too_small_for_a_finding_are_judged_together(
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
 ) -> None:
-    store.put(root, "flights", reference, clock)
+    versions.put(root, "flights", reference, clock)
     for day in range(6):
         rows = weather(rng, 60)
         if day > 1:

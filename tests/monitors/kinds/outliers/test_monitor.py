@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sqlalchemy import Engine
 
-from driftline.baseline import store
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, Window, read_window
 from driftline.monitors.definitions import MonitorDefinition
@@ -29,7 +29,7 @@ DEFINITION = MonitorDefinition("odd", endpoint="flights", baseline="flights", ki
 def test_too_many_outliers_are_counted_and_found_again(
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
 ) -> None:
-    store.put(root, "flights", reference, clock)
+    versions.put(root, "flights", reference, clock)
     values = weather(rng, 1_000)
     values["wind"][:50] *= 1_000
     append(0, values)
