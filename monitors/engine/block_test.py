@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from driftline.monitors.engine.intervals import intervals
@@ -69,6 +70,15 @@ class Tested:
     violated: bool
     windows: int
     needed: float = math.nan
+
+    @property
+    def remedy(self) -> str:
+        """What would make the number testable."""
+        if math.isnan(self.needed):
+            return "a longer window would do"
+        if math.isfinite(self.needed):
+            return f"about {self.needed:,.0f} rows that it rests on would do"
+        return "no number of rows would do, only a longer reference or longer windows"
 
 
 class ChangeLaw:
@@ -201,6 +211,13 @@ def judge(
     levels = holm_levels(list(p_value[is_testable]), level)
     is_violated[is_testable] = p_value[is_testable] < levels
     reach = law.reach(level / tests, side)
+    # A share without room on the side where the span lies can change to the other side only.
+    is_free = metrics.is_share & (worse == 0)
+    is_out = is_free & ~_is_within(centre + side * reach)
+    if is_out.any():
+        side = np.where(is_out, -side, side)
+        reach = np.where(is_out, law.reach(level / tests, side), reach)
+        reach = np.where(is_free & ~_is_within(centre + side * reach), np.nan, reach)
     findable = reach + NINE_IN_TEN * np.sqrt(law.row_variance)
     factor = np.maximum(factor, TINY)
     low, high = intervals(value, jackknife(metrics, buckets), support, reference)
@@ -239,6 +256,10 @@ def judge(
             )
         )
     return tested
+
+
+def _is_within(share: Array) -> NDArray[np.bool_]:
+    return np.asarray((share >= 0.0) & (share <= 1.0))
 
 
 def _pooled_rows(reference: Reference, buckets: Array) -> RowLaw:

@@ -122,7 +122,9 @@ def judge_thresholds(
                 findable=math.nan,
                 p_value=float(p[order]),
                 support=float(support[order]),
-                state=State.JUDGED if known and np.isfinite(end) else State.UNDEFINED,
+                state=(State.JUDGED if np.isfinite(end) else State.TOO_VARIABLE)
+                if known
+                else State.UNDEFINED,
                 violated=known and bool(p[order] < levels[order]),
                 windows=1,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import numpy as np
@@ -22,6 +22,7 @@ from driftline.monitors.kinds.attribution.sums import Importance
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.measured import Measured, MetricPoint
+from driftline.monitors.results.verdict import BELOW, with_intervals, with_verdict
 from driftline.monitors.results.violation import (
     JsonValue,
     Violation,
@@ -36,9 +37,7 @@ LONGEST_NAME = 255
 ALL_ZERO = "all attributions are zero"
 REFERENCE_ZERO = "the reference is all zero"
 OTHER_LEVEL = "incomparable: another model, or another unit"
-NOT_TESTABLE = "more rows, or a longer reference, would do"
 CHECK = "feature_attribution_drift_check"
-ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 # Rows of a window that are explained one by one, and features of each.
 ROWS_SHOWN, FEATURES_SHOWN = 5, 5
 # Features that a cause names.
@@ -178,35 +177,12 @@ def _numbers(output: Output) -> Iterator[Measured]:
             why=OTHER_LEVEL if is_level and tested is None and not output.is_few else "",
             reference=reference.total if is_level else float(reference.shares[at]),
         )  # fmt: skip
-        yield result if tested is None else _verdict(output, result, tested, output.limits[at])
-
-
-def _verdict(
-    output: Output, result: Measured, tested: Tested, limits: tuple[float, float]
-) -> Measured:
-    low, high, least, most = (
-        None if math.isnan(end) else end for end in (tested.low, tested.high, *limits)
-    )
-    result = replace(result, low=low, high=high, reference_low=least, reference_high=most)
-    bound, is_level = tested.bound, tested.name == LEVEL
-    if not is_level and not 0.0 < bound < 1.0:  # It can change in the other way only.
-        bound = 2.0 * tested.reference - bound
-    is_bound = math.isfinite(bound) and (is_level or 0.0 < bound < 1.0)
-    if result.state == State.INSUFFICIENT:
-        return result
-    if output.reference.total <= 0:
-        return replace(result, state=State.UNDEFINED, why=REFERENCE_ZERO)
-    if tested.state == State.UNDEFINED:
-        return replace(result, state=State.UNDEFINED, why=ALL_ZERO)
-    if tested.state != State.JUDGED or not is_bound:
-        return replace(result, state=State.TOO_VARIABLE, why=NOT_TESTABLE)
-    return replace(
-        result,
-        bound=bound,
-        operator=ABOVE if bound > tested.reference else BELOW,
-        p_value=tested.p_value,
-        severity="ticket" if tested.violated else None,
-    )
+        if tested is not None:
+            result = with_intervals(result, (tested.low, tested.high, *output.limits[at]))
+            if not output.is_few:
+                lacks = REFERENCE_ZERO if output.reference.total <= 0 else ALL_ZERO
+                result = with_verdict(result, tested, undefined=lacks)
+        yield result
 
 
 def _points(window: ExplainedRows, outputs: Sequence[Output]) -> Iterator[MetricPoint]:

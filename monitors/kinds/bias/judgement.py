@@ -26,12 +26,16 @@ from driftline.monitors.kinds.bias.metrics import (
 from driftline.monitors.kinds.bias.reference import BiasReference
 from driftline.monitors.kinds.bias.sums import NAMES, TOLERANCE, Place
 from driftline.monitors.results.measured import RATIOS, REFERENCE_LACKS, Measured, neutral_of
+from driftline.monitors.results.verdict import (
+    ABOVE,
+    BELOW,
+    span_violations,
+    with_intervals,
+    with_verdict,
+)
 from driftline.monitors.results.violation import Severity
 from driftline.monitors.state import State
 
-ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
-# Even a group in which nobody, or everybody, is positive would be no violation.
-NOT_TESTABLE = "a longer window or reference would do"
 # Of a ratio without a denominator: the difference beside it is judged.
 OTHERS_HAVE_NONE = "no other row is positive"
 
@@ -76,17 +80,15 @@ def find(
         for name in (*POST_TRAINING, *PRE_TRAINING)
         if name in window[at].measured
     ]
-    known = {(one.group, one.result.name) for one in found if one.result.violated}
-    for number, one in enumerate(tested[len(places) :]):
-        at, name = places[number % len(places)]
-        if one.violated and (at, name) not in known and not is_unfair(window[at], name):
-            known.add((at, name))
+    for number, one in span_violations(tested, len(places)):
+        at, name = places[number]
+        if not is_unfair(window[at], name):
             group = reference.plan.groups[at]
             result = Measured(
                 name=name, value=one.value, low=one.low, high=one.high, reference=one.reference,
                 count=int(one.support), facet=group.facet.name, facet_value=group.text,
             )  # fmt: skip
-            found.append(Finding(_judged(result, one), at, windows=one.windows))
+            found.append(Finding(with_verdict(result, one, undefined=""), at, windows=one.windows))
     return found
 
 
@@ -138,9 +140,8 @@ def limit_tests(
     listed = [*thresholds.values()]
     tested = judge_thresholds(shown.metrics, buckets, listed, level=level, reference=shown)
     return {
-        place: one
+        place: one if _is_reachable(one) else replace(one, state=State.TOO_VARIABLE)
         for place, one in zip(thresholds, tested, strict=True)
-        if one.state == State.JUDGED and _is_reachable(one)
     }
 
 
@@ -155,16 +156,13 @@ def _is_reachable(one: Tested) -> bool:
 def shown_result(group: Group, name: str, window: WindowGroup, reference: float | None) -> Measured:
     """Return a metric as measured, without a verdict."""
     measured = window.measured[name]
-    low, high, least, most = (
-        None if math.isnan(end) else end for end in window.limits.get(name, (math.nan,) * 4)
-    )
-    return Measured(
-        name=name, value=measured.value, low=low, high=high, reference=reference,
-        reference_low=least, reference_high=most,
+    result = Measured(
+        name=name, value=measured.value, reference=reference,
         count=int(sum(needed_rows(name, side) for side in sides_of(window.pair))),
         facet=group.facet.name, facet_value=group.text,
         why="" if measured.value is not None else measured.reason,
     )  # fmt: skip
+    return with_intervals(result, window.limits.get(name, (math.nan,) * 4))
 
 
 def _finding(
@@ -186,8 +184,6 @@ def _finding(
     elif required is None:
         lack = usual.reason.removeprefix("no_").replace("_", " ") or "value of it"
         result = replace(result, state=State.UNDEFINED, why=f"{REFERENCE_LACKS}{lack}")
-    elif math.isinf(value) and name in NAMES:
-        result = replace(result, state=State.UNDEFINED, why=OTHERS_HAVE_NONE)
     elif limit is not None and name not in NAMES:
         # Nothing tells how much it varies: Clarify's rule holds.
         side, edge = _edge(name, value, limit)
@@ -196,10 +192,8 @@ def _finding(
             result, bound=edge, operator=ABOVE if side > 0 else BELOW,
             severity=severity if is_beyond else None,
         )  # fmt: skip
-    elif tested is None or tested.state != State.JUDGED:
-        result = replace(result, state=State.TOO_VARIABLE, why=NOT_TESTABLE)
     else:
-        result = _judged(result, tested, severity)
+        result = with_verdict(result, tested, undefined=OTHERS_HAVE_NONE, severity=severity)
     return Finding(result, at, is_limit)
 
 
@@ -209,15 +203,3 @@ def _edge(name: str, value: float, limit: float) -> tuple[int, float]:
     side = 1 if value >= neutral else -1
     ends = (limit, 1.0 / limit if limit else math.inf) if neutral else (abs(limit), -abs(limit))
     return side, max(ends) if side > 0 else min(ends)
-
-
-def _judged(result: Measured, tested: Tested, severity: Severity = "ticket") -> Measured:
-    """Take the engine's verdict."""
-    assert result.reference is not None
-    return replace(
-        result,
-        bound=tested.bound,
-        operator=ABOVE if tested.bound >= result.reference else BELOW,
-        p_value=tested.p_value,
-        severity=severity if tested.violated else None,
-    )

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import numpy as np
+
 from driftline.baseline.answers import Answers
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.engine.block_test import Tested
 from driftline.monitors.engine.pooling import WindowSums
-from driftline.monitors.kinds.model_quality.documents import GREATER, LESS, is_sagemakers
+from driftline.monitors.kinds.model_quality.documents import LESS, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.measures import NEGATIVE, POSITIVE, measure_classes
 from driftline.monitors.kinds.model_quality.metrics import aliased, base_of
@@ -31,6 +33,7 @@ from driftline.monitors.kinds.model_quality.testing import (
 from driftline.monitors.kinds.model_quality.values import CLASS_METRICS, Measure, effective_rows
 from driftline.monitors.results.label_sample import LabelSample
 from driftline.monitors.results.measured import UNBOUNDED, Measured
+from driftline.monitors.results.verdict import with_intervals, with_verdict
 from driftline.monitors.results.violation import Severity, plural
 from driftline.monitors.state import State
 
@@ -146,20 +149,20 @@ def _result(
     number = window.numbers.get(base_of(name)[0])
     if measure.undefined:
         return result
+    shown = None
     if number is not None:
-        result = _with_number(result, name, number)
+        shown = _as_shown(name, number.tested, measure.value)
+        result = _with_number(result, shown, number)
     if name not in expected.constraints:
         if any(one.name == name for one in expected.extras.own) and not result.state.is_unjudged:
             return _without_threshold(result, expected.measures.get(name))
         return result
     if result.state.is_unjudged:
         return result
-    tested = None if number is None else number.written or number.tested
-    tested = window.written.get(name, tested)
-    result = _decided(result, name, tested, expected, _worth(answers))
-    if number is not None and tested is number.tested and result.bound is not None:
-        return replace(result, bound=result.bound + _moved(name, result, tested))
-    return result
+    by_hand = window.written.get(name, None if number is None else number.written)
+    if by_hand is not None:
+        shown = _as_shown(name, by_hand)
+    return _decided(result, shown, expected, _worth(answers))
 
 
 def _plain_result(name: str, measure: Measure, expected: Expectation, rows: int) -> Measured:
@@ -176,79 +179,51 @@ def _plain_result(name: str, measure: Measure, expected: Expectation, rows: int)
     )
 
 
-def _with_number(result: Measured, name: str, number: Number) -> Measured:
+def _with_number(result: Measured, shown: Tested, number: Number) -> Measured:
     """Add the interval, the rows that the metric rests on, and the reference's interval."""
-    one, moved = number.tested, _moved(name, result, number.tested)
     if number.unbounded:
         return replace(result, state=State.TOO_VARIABLE, why=f"{UNBOUNDED}{number.unbounded}")
-    low, high = sorted((aliased(name, one.low) + moved, aliased(name, one.high) + moved))
-    least, most = sorted(aliased(name, end) for end in number.reference)
-    return replace(
-        result,
-        low=_known(low),
-        high=_known(high),
-        reference_low=_known(least),
-        reference_high=_known(most),
-        count=round(one.support),
-        why=FEW_MAKE_IT if math.isnan(low) and one.support > 0 else "",
-    )
+    ends = sorted(aliased(result.name, end) for end in number.reference)
+    is_open = math.isnan(shown.low) and shown.support > 0
+    result = replace(result, count=round(shown.support), why=FEW_MAKE_IT if is_open else "")
+    return with_intervals(result, (shown.low, shown.high, *ends))
 
 
-def _moved(name: str, result: Measured, one: Tested) -> float:
-    """Return what lies between a shown value and the one that is tested.
+def _as_shown(name: str, one: Tested, value: float = math.nan) -> Tested:
+    """Return what was tested of a base metric as the numbers of one that says the same.
 
     Brier skill is tested at the reference's share of positives, an area by bins of the scores.
-    Limits and bounds move along, so that they stand to the shown value as they did to the tested.
+    Limits and bounds move along with the `value` shown, so that they stand to it as they did to the
+    tested one.
     """
-    return 0.0 if result.value is None else result.value - aliased(name, one.value)
+    moved = np.nan_to_num(value - aliased(name, one.value))
+    low, high = sorted(aliased(name, end) + moved for end in (one.low, one.high))
+    return replace(
+        one, low=low, high=high, reference=aliased(name, one.reference),
+        bound=aliased(name, one.bound) + moved,
+    )  # fmt: skip
 
 
-def _decided(
-    result: Measured, name: str, one: Tested | None, expected: Expectation, rows: float
-) -> Measured:
+def _decided(result: Measured, one: Tested | None, expected: Expectation, rows: float) -> Measured:
     """Add bound, p-value and whether it is violated; or why it is not judged."""
     if rows < MIN_ROWS:
         return replace(result, state=State.INSUFFICIENT, why="")
-    reference = expected.measures.get(name)
-    is_own = name in expected.own
-    if one is None or (one.state == State.UNDEFINED and not is_own):
-        why = reference.undefined if reference is not None else ""
-        return replace(result, state=State.UNDEFINED, why=f"in the reference: {why or UNKNOWN}")
+    name = result.name
+    reference, is_own = expected.measures.get(name), name in expected.own
     if not is_own and expected.answers is not None and len(expected.answers) < MIN_ROWS:
         return replace(result, state=State.TOO_VARIABLE, why=_short_reference(expected.answers))
-    if one.state != State.JUDGED:
-        if name in SKILL and reference is not None and reference.value == 1.0:
-            return replace(result, state=State.TOO_VARIABLE, why="the reference has no error")
-        return _not_testable(result, one)
-    bound = aliased(name, one.bound)
-    constraint = expected.constraints[name]
-    operator = constraint.operator
-    if constraint.is_two_sided:
-        operator = LESS if (result.value or 0.0) < constraint.threshold else GREATER
-    if not math.isfinite(bound):
-        return _not_testable(result, one)
-    return replace(
-        result,
-        bound=bound,
-        operator=operator,
-        p_value=_known(one.p_value),
-        severity="ticket" if one.violated else None,
-    )
+    why = reference.undefined if reference is not None else ""
+    result = with_verdict(result, one, undefined=f"in the reference: {why or UNKNOWN}")
+    if result.state == State.TOO_VARIABLE and name in SKILL and result.reference == 1.0:
+        return replace(result, why="the reference has no error")
+    if result.judged and not expected.constraints[name].is_two_sided:
+        return replace(result, operator=expected.constraints[name].operator)
+    return result
 
 
 def _worth(answers: Answers) -> float:
     """Return how many rows of equal weight the rows are worth."""
     return float(len(answers)) if answers.weight is None else effective_rows(answers.weight)
-
-
-def _not_testable(result: Measured, one: Tested) -> Measured:
-    """Say why a number is not testable, with the rows that would do."""
-    if not one.support:
-        return replace(result, state=State.INSUFFICIENT, why="")
-    why = "no number of rows would do, only a longer reference or longer windows"
-    if math.isfinite(one.needed):
-        why = f"about {one.needed:,.0f} rows that it rests on would do"
-    return replace(result, state=State.TOO_VARIABLE, why=why)
 
 
 def _short_reference(answers: Answers) -> str:
@@ -300,7 +275,8 @@ def _part_results(
         result = _plain_result(name, measure, expected, len(answers))
         number, before = numbers.get(name), reference.get(name)
         if number is not None and not measure.undefined:
-            result = _with_number(result, name, number)
+            shown = _as_shown(name, number.tested, measure.value)
+            result = _with_number(result, shown, number)
         value = None if before is None else _known(before.value)
         metric, _, label = name.removesuffix("]").partition("[")
         found.append(replace(result, name=metric, label=label, reference=value))

@@ -30,14 +30,13 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.results.measured import UNCOVERED, Measured, MetricPoint
 from driftline.monitors.results.notes import missing_note
 from driftline.monitors.results.row_references import Pointer, row_pointers
+from driftline.monitors.results.verdict import with_intervals, with_verdict
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
-from driftline.monitors.state import State
 
 NO_VALUES = "nothing was judged: no column has a value in these rows and in the reference"
 WITHOUT_JOINT = "; so each column is looked at alone, not whether values go together"
 METRIC = "outlier_share"
-CHECK, ABOVE = "outlier_share_check", "GreaterThanThreshold"
-NOT_TESTABLE = "a longer window or reference would do"
+CHECK = "outlier_share_check"
 NAMED = 3
 TOGETHER = "columns together"
 HOUR = timedelta(hours=1)
@@ -197,22 +196,9 @@ def _buckets(is_odd: Flags, is_repeated: Flags) -> Array:
 
 
 def _metric(tested: Tested) -> Measured:
-    is_judged = tested.state == State.JUDGED
-    low, high = (None if math.isnan(one) else one for one in (tested.low, tested.high))
-    return Measured(
-        name=METRIC,
-        value=tested.value,
-        low=low,
-        high=high,
-        reference=tested.reference,
-        bound=tested.bound if is_judged else None,
-        operator=ABOVE if is_judged else "",
-        p_value=tested.p_value if is_judged else None,
-        count=round(tested.support),
-        severity="ticket" if tested.violated else None,
-        state=State.JUDGED if is_judged else State.TOO_VARIABLE,
-        why="" if is_judged else NOT_TESTABLE,
-    )
+    plain = Measured(METRIC, tested.value, reference=tested.reference, count=round(tested.support))
+    result = with_intervals(plain, (tested.low, tested.high, math.nan, math.nan))
+    return with_verdict(result, tested, undefined="no rows")
 
 
 def _too_many(scorer: RowScorer, reading: OutlierReading, tested: Tested) -> Violation:

@@ -76,10 +76,8 @@ def test_each_pair_of_values_is_a_group_and_small_ones_say_so() -> None:
     assert small < 30
     unjudged = metric(report, "DPPL", "Female & Other")
     assert not unjudged.judged
-    assert (unjudged.state, unjudged.why) == (
-        "too_variable",
-        "a longer window or reference would do",
-    )
+    assert unjudged.state == "too_variable"
+    assert unjudged.why.endswith(" rows that it rests on would do")
     assert metric(report, "DPPL", "Female & White").judged
 
 
