@@ -17,7 +17,6 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 BATCH_ROWS = 65_536
 # As DuckDB's errors begin, before they say what of.
@@ -89,19 +88,18 @@ def _run(connection: duckdb.DuckDBPyConnection, row_count: int, query: str, most
             first = [column[0].as_py() for column in batch.columns]
         count += batch.num_rows
         if named:
-            numbers = batch.column(named[0]).drop_null()
-            if not pa.types.is_integer(numbers.type) or not _within(numbers, row_count):
+            numbers = batch.column(named[0]).drop_null().to_numpy(zero_copy_only=False)
+            if len(numbers) and not _are_rows(numbers, row_count):
                 return _failed(f'query: its "{ROW}" holds no numbers of rows; leave it as it is')
-            marks[numbers.to_numpy()] = True
+            marks[numbers.astype(np.intp)] = True
         elif count > most:
             break
     answer = {"types": types, "first": first, "count": count, "is_marked": bool(named)}
     return answer, marks.tobytes()
 
 
-def _within(numbers: pa.Array, row_count: int) -> bool:
-    ends = pc.min_max(numbers).as_py()
-    return not len(numbers) or (ends["min"] >= 0 and ends["max"] < row_count)
+def _are_rows(numbers: np.ndarray, row_count: int) -> bool:
+    return bool(numbers.dtype.kind in "iu" and numbers.min() >= 0 and numbers.max() < row_count)
 
 
 if __name__ == "__main__":
