@@ -209,7 +209,8 @@ def in_brief(found: object) -> str:
     brief = reprlib.Repr()
     brief.maxstring = brief.maxother = brief.maxlong = 100
     brief.maxlevel = 3
-    return brief.repr(found)
+    shown = brief.repr(found)
+    return shown if len(shown) <= 100 else f"{shown[:99]}…"
 
 
 def nearest(wrong: object, known: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ class RuleSet:
             return cls()
         if isinstance(found, str | bytes) or not isinstance(found, Sequence):
             raise InputError(
-                f"{where}: {_cut(found)}; expected a list of rules, such as "
+                f"{where}: {in_brief(found)}; expected a list of rules, such as "
                 '[{"check": "unique", "column": "id"}]'
             )
         if len(found) > MAX_RULES:
@@ -60,7 +60,9 @@ class RuleSet:
         if found is None:
             return cls()
         if not isinstance(found, list | tuple):
-            raise InputError(f"checks is {_cut(found)}; expected a list of functions over a table")
+            raise InputError(
+                f"checks is {in_brief(found)}; expected a list of functions over a table"
+            )
         return cls(tuple(_table_rule(one, f"checks[{at}]") for at, one in enumerate(found)))
 
     def plus(self, other: RuleSet) -> RuleSet:
@@ -103,7 +105,7 @@ def _table_rule(found: object, where: str) -> Rule:
         return _rule({"check": found}, where)
     if not callable(found):
         raise InputError(
-            f'{where}: {_cut(found)}; expected a function over a table, or "FILE.py:FUNCTION"'
+            f'{where}: {in_brief(found)}; expected a function over a table, or "FILE.py:FUNCTION"'
         )
     name = getattr(found, "__name__", type(found).__name__)
     return Rule({"check": name}, found)
@@ -115,7 +117,7 @@ def _rule(found: object, where: str) -> Rule:
         found = {"check": "expression", "expression": found}
     if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
         raise InputError(
-            f"{where}: {_cut(found)}; expected an object such as "
+            f"{where}: {in_brief(found)}; expected an object such as "
             '{"check": "unique", "column": "id"}, or an expression; functions stand in checks'
         )
     if "check" not in found:
@@ -136,11 +138,6 @@ def _plain(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     return list(value) if isinstance(value, tuple) else value
-
-
-def _cut(found: object) -> str:
-    shown = in_brief(found)
-    return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 
 def _names(columns: Iterable[str]) -> str:
