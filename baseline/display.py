@@ -140,8 +140,11 @@ def _numbers(one: ColumnProfile) -> tuple[str, ...]:
 def _frequent(one: ColumnProfile) -> str:
     if one.is_number or one.type == "timestamp":
         return ""
-    shown = (
-        value if len(value) <= LEVEL_LENGTH else f"{value[: LEVEL_LENGTH - 1]}…"
-        for value in one.frequent(FREQUENT)
-    )
-    return escape(", ".join(shown))
+    return ", ".join(map(_level, one.frequent(FREQUENT)))
+
+
+def _level(value: str) -> str:
+    """Return a value's beginning; a pointer that rests on it shows the whole."""
+    if len(value) <= LEVEL_LENGTH:
+        return escape(value)
+    return f'<span title="{escape(value)}">{escape(value[: LEVEL_LENGTH - 1])}…</span>'

@@ -79,9 +79,13 @@ class FaultContext:
 
     def numbers(self, name: str) -> np.ndarray:
         """Return the finite numbers of a column, float64; fractions of whole numbers, too."""
+        numbers = self.all_numbers(name)
+        return np.asarray(numbers[np.isfinite(numbers)])
+
+    def all_numbers(self, name: str) -> np.ndarray:
+        """Return the numbers of a column, float64, with infinite ones."""
         found = coerce(self.rows.column(name).combine_chunks(), "double")[0].drop_null()
-        numbers = np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
-        return numbers[np.isfinite(numbers)]
+        return np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
 
     def texts(self, name: str) -> pa.Array:
         """Return a column's texts, those that are there."""

@@ -34,7 +34,7 @@ FALSE_NAME, VALUES_EACH = 1e-4, 30
 def default_value(context: FaultContext) -> Iterator[tuple[str, Fault]]:
     """Look for one value in the violated columns of numbers."""
     for name in context.broken(is_number=True):
-        numbers = context.numbers(name)
+        numbers = context.all_numbers(name)
         if numbers.size >= MIN_VALUES and (fault := _flood(context, name, numbers)) is not None:
             yield name, fault
 

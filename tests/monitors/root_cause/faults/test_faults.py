@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,14 +77,17 @@ def test_columns_that_were_exchanged_in_all_rows_have_no_segment() -> None:
     assert any(one.segment and one.segment.column == "shift" for one in in_part)
 
 
-def test_a_value_that_floods_is_told_beside_what_its_range_held(reference: Baseline) -> None:
+@pytest.mark.parametrize("value", [59.9, math.inf])
+def test_a_value_that_floods_is_told_beside_what_its_range_held(
+    reference: Baseline, value: float
+) -> None:
     rows, chosen = trips(1_000, 4), np.random.default_rng(104).random(1_000) < 0.1
-    rows["temp"] = rows.temp.mask(chosen, 59.9)
+    rows["temp"] = rows.temp.mask(chosen, value)
 
     (found,) = dl.check(rows, reference).violations
 
     assert found.fault.kind == "default_value"
-    assert "looks like a default value: 59.9 in " in found.cause
+    assert f"looks like a default value: {value} in " in found.cause
     assert found.fault.text.endswith("in the reference)")
 
 
