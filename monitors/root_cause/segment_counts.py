@@ -203,6 +203,8 @@ class SegmentTable:
 
 def count_segments(columns: Sequence[CodedColumn], asked: Sequence[TargetRows]) -> list[Parts]:
     """Count the rows of each single segment for each target."""
+    if not asked:
+        return []
     rows, owner = _flat([one.matching for one in asked])
     known_rows, known_owner = _flat([one.known for one in asked])
     # Of most targets all rows could meet the condition: nothing need be counted of them.
