@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from driftline.baseline.engine import Tell
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.parts import Part
 
@@ -49,9 +48,7 @@ class DaskCluster:
     # Dask's configuration names (DASK_SCHEDULER_ADDRESS).
     address: str = ""
 
-    def map(
-        self, task: Callable[[Part], R], parts: Iterable[Part], tell: Tell | None = None
-    ) -> Iterator[R]:
+    def map(self, task: Callable[[Part], R], parts: Iterable[Part]) -> Iterator[R]:
         """Run a task on every part, as `Engine.map`."""
         with _connected(self.address) as client:
             most, flight = IN_FLIGHT * _threads(client), deque[tuple[Any, Part]]()
@@ -59,9 +56,7 @@ class DaskCluster:
             def landed() -> R:
                 """Wait for the oldest part's result."""
                 found: R = _result(client, flight[0][0])
-                _, part = flight.popleft()
-                if tell is not None and part.row_count is not None:
-                    tell(part.row_count)
+                flight.popleft()
                 return found
 
             # Sent once, whatever it weighs: its cells may be many. As the result of a call, that

@@ -204,7 +204,9 @@ def fit_source(
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
     meter = Meter(progress, source.row_count, readings=2)
     place = engine or InProcess()
-    first = gather(partial(FirstReading.start, signature, roles), source.parts(), place, meter.tell)
+    first = gather(
+        partial(FirstReading.start, signature, roles), source.parts(), place, meter.advance
+    )
     profile, sample = first.profile, first.rows.table()
     if not profile.row_count:
         raise InputError("the reference data holds no rows; expected at least one")
@@ -236,7 +238,7 @@ def fit_source(
         _second_reading, own, signature.event_time, chosen,
         _derived_columns(signature, first, cells, sample),
     )  # fmt: skip
-    reading = gather(counter, source.parts(), place, meter.tell).counters
+    reading = gather(counter, source.parts(), place, meter.advance).counters
     second: CellCounter = reading["cells"]
     for name, cell in cells.items():
         profile.columns[name].cells = cell

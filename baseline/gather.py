@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import pyarrow as pa
 
-from driftline.baseline.engine import Engine, Tell
+from driftline.baseline.engine import Engine
 from driftline.formats.parts import Part
 
 
@@ -45,30 +45,32 @@ class Together:
 
 @dataclass(frozen=True, slots=True)
 class _Reading(Generic[C]):
-    """Counts one part."""
+    """Counts one part, and its rows."""
 
     start: Callable[[], C]
     columns: tuple[str, ...] | None
 
-    def __call__(self, part: Part) -> C:
-        counter = self.start()
+    def __call__(self, part: Part) -> tuple[C, int]:
+        counter, rows = self.start(), 0
         for batch in part.batches(self.columns):
             counter.update(batch)
-        return counter
+            rows += batch.num_rows
+        return counter, rows
 
 
 def gather(
     start: Callable[[], C],
     parts: Iterable[Part],
     engine: Engine,
-    tell: Tell | None = None,
+    advance: Callable[[int], None],
     columns: Sequence[str] | None = None,
 ) -> C:
-    """Count all parts."""
+    """Count all parts; `advance` is called with the rows of each."""
     reading = _Reading(start, None if columns is None else tuple(columns))
     total: C | None = None
-    for found in engine.map(reading, parts, tell):
+    for found, rows in engine.map(reading, parts):
         total = found if total is None else total.merge(found)
+        advance(rows)
         del found  # Of thousands of columns it is heavy, and the next part is counted now.
     return start() if total is None else total
 
@@ -86,12 +88,8 @@ class Meter:
         self._done = 0
         self._total = None if rows is None else readings * rows
 
-    @property
-    def tell(self) -> Tell | None:
-        """Report progress; called by an engine."""
-        return None if self._show is None else self._advance
-
-    def _advance(self, rows: int) -> None:
+    def advance(self, rows: int) -> None:
+        """Report that so many more rows are done."""
         self._done += rows
         if self._show is not None:
             self._show(self._done, self._total)

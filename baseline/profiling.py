@@ -46,4 +46,4 @@ def profile(
     columns = signature or infer_signature(source.schema)
     meter = Meter(progress, source.row_count)
     start = partial(Profile.empty, columns)
-    return gather(start, source.parts(), open_engine(engine), meter.tell)
+    return gather(start, source.parts(), open_engine(engine), meter.advance)

@@ -54,7 +54,7 @@ class Rows:
     def gather(self, start: Callable[[], C], columns: Sequence[str] | None = None) -> C:
         """Read all rows once, as `gather` does; of the columns, those named suffice."""
         meter = Meter(self.progress, self.row_count)
-        return gather(start, self._parts(), self.engine, meter.tell, columns)
+        return gather(start, self._parts(), self.engine, meter.advance, columns)
 
     def read(self, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         """Read some columns of all rows, or all; texts may come as numbers of a dictionary."""

@@ -63,11 +63,6 @@ class AlignedPart:
     numbers: SingleNumbers
 
     @property
-    def row_count(self) -> int | None:
-        """How many rows, when that is known before they are read."""
-        return self.part.row_count
-
-    @property
     def weight(self) -> int:
         """Bytes of rows that go with it to another process."""
         return self.part.weight

@@ -34,10 +34,6 @@ class Part(Protocol):
     """Some of the rows, in the data's order; read once."""
 
     @property
-    def row_count(self) -> int | None:
-        """How many rows, when that is known before they are read."""
-
-    @property
     def weight(self) -> int:
         """Bytes of rows that go with it to another process; 0 when that opens them itself."""
 
@@ -82,7 +78,6 @@ class FragmentPart:
     # The same in plain types.
     plain: pa.Schema
     shown: str
-    row_count: int
     weight: int = 0
 
     def batches(
@@ -118,12 +113,12 @@ def fragment_parts(dataset: ds.Dataset, plain: pa.Schema, shown: str) -> Iterato
             rows += group.num_rows
             if rows >= PART_ROWS:
                 chosen = (*held, fragment.subset(row_group_ids=groups))
-                yield FragmentPart(chosen, dataset.schema, plain, shown, rows)
+                yield FragmentPart(chosen, dataset.schema, plain, shown)
                 held, groups, rows = [], [], 0
         if groups:
             held.append(fragment.subset(row_group_ids=groups))
     if rows:
-        yield FragmentPart(tuple(held), dataset.schema, plain, shown, rows)
+        yield FragmentPart(tuple(held), dataset.schema, plain, shown)
 
 
 def _row_groups(fragment: ds.ParquetFileFragment, shown: str) -> list[ds.RowGroupInfo]:
@@ -171,7 +166,6 @@ class StreamPart:
 
     feed: _Feed
     most: int
-    row_count: int | None = None
     weight: int = 0
 
     def batches(
@@ -188,7 +182,7 @@ class StreamPart:
         with ipc.new_stream(sink, batches[0].schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
-        return IpcPart(sink.getvalue(), sum(batch.num_rows for batch in batches))
+        return IpcPart(sink.getvalue())
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +190,6 @@ class IpcPart:
     """Rows that are carried along, as a stream of Arrow."""
 
     stream: pa.Buffer
-    row_count: int
 
     @property
     def weight(self) -> int:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from driftline.baseline.engine import Engine, InProcess, Tell
+from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -78,9 +78,7 @@ def one(folder: Path) -> Baseline:
 class Carrying:
     """Carries each part and its task as another process gets them."""
 
-    def map(
-        self, task: Callable[[Part], R], parts: Iterable[Part], tell: Tell | None = None
-    ) -> Iterator[R]:
+    def map(self, task: Callable[[Part], R], parts: Iterable[Part]) -> Iterator[R]:
         for part in parts:
             call, there = pickle.loads(pickle.dumps((task, part.portable())))
             yield pickle.loads(pickle.dumps(call(there)))

@@ -44,7 +44,6 @@ def test_parquet_is_cut_between_row_groups_and_keeps_its_order(
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=1_000)
     found = list(open_source(tmp_path / "a.parquet").parts())
     assert sizes(found) == [2_000] * 5
-    assert [part.row_count for part in found] == [2_000] * 5
     assert pa.concat_tables([rows_of(part) for part in found]).equals(table)
 
 
@@ -76,6 +75,5 @@ def test_a_part_that_was_carried_to_another_process_has_the_same_rows(
 ) -> None:
     for name, source in sources(tmp_path, table):
         carried = [pickle.loads(pickle.dumps(part.portable())) for part in source.parts()]
-        assert all(part.row_count == rows_of(part).num_rows for part in carried), name
         whole = pa.concat_tables([rows_of(part) for part in carried])
         assert whole.to_pydict() == table.to_pydict(), name
