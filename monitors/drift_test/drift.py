@@ -76,6 +76,11 @@ class ColumnDrift:
     others_kept: bool = False  # Whether all other levels keep their proportions.
 
     @property
+    def evidence(self) -> float:
+        """Evidence beyond the critical value, in nats."""
+        return self.likelihood_ratio - self.critical_value
+
+    @property
     def over_windows(self) -> str:
         """The windows behind its shares, in words; "" for the judged one alone."""
         return f" over the last {self.window_count} windows" if self.window_count > 1 else ""

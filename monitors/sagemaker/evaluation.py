@@ -28,9 +28,7 @@ from driftline.monitors.results.feature import FeatureResult, column_state
 from driftline.monitors.results.violation import Draft, Violation
 from driftline.monitors.root_cause.contributors import (
     ContributingRows,
-    Target,
 )
-from driftline.monitors.root_cause.search import search
 from driftline.monitors.rows import BatchMaker
 from driftline.monitors.sagemaker.judgement import Observed, Verdict, judge
 from driftline.signature import Signature
@@ -157,18 +155,15 @@ def _marker(batches: BatchMaker, verdict: Verdict, baseline: Baseline) -> BatchM
 def _violations(verdict: Verdict, rows: BatchMaker, context: CheckContext) -> tuple[Violation, ...]:
     """Look up the rows behind each draft, in one pass."""
     drafts = verdict.drafts
-
-    def look_up(targets: list[Target]) -> list[ContributingRows]:
-        read = replace(context.rows, batches=rows, splitter=None, callers=None)
-        return search(read, targets, context.baseline)
-
+    read = replace(context.rows, batches=rows, splitter=None, callers=None)
+    behind = rows_behind([(one, None) for one in drafts], read, context.baseline)
     total = sum(draft.share for draft in drafts) or 1.0
     shares: dict[str, float] = {}
     for one in drafts:
         shares[one.feature] = shares.get(one.feature, 0.0) + one.share / total
     return tuple(
         _violation(draft, contributors, shares[draft.feature])
-        for draft, contributors in rows_behind(drafts, look_up, {})
+        for draft, contributors in zip(drafts, behind, strict=True)
     )
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived_columns import (
     DAY_ENDS,
     DAY_OLD,
@@ -159,38 +158,6 @@ def window_cells(found: DerivedCounter, known: DerivedCounts | None) -> dict[str
     return cells
 
 
-@dataclass(frozen=True, slots=True)
-class DerivedFinding:
-    """A derived column of which a level has become more frequent than chance brings."""
-
-    column: DerivedColumn
-    level: str
-    drift: ColumnDrift
-    share: float  # Of the window's known rows, 0-1.
-    share_reference: float
-
-    @property
-    def evidence(self) -> float:
-        """Evidence beyond the critical value, in nats."""
-        return self.drift.likelihood_ratio - self.drift.critical_value
-
-
-def find_derived(known: DerivedCounts, drifts: Mapping[str, ColumnDrift]) -> list[DerivedFinding]:
-    """Return the derived columns that drifted to a level that is a fault, strongest first."""
-    found = []
-    for column in known.columns:
-        drift = drifts.get(column.name)
-        if drift is None or not drift.drifted:
-            continue
-        before, now = (_shares(one) for one in (drift.reference_counts, drift.window_counts))
-        grown = int(np.argmax(now - before))
-        level = column.levels[grown]
-        if level in WORDS[column.kind].levels:
-            shares = float(now[grown]), float(before[grown])
-            found.append(DerivedFinding(column, level, drift, *shares))
-    return sorted(found, key=lambda one: -one.evidence)
-
-
 def _shares(counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts[:-2] / max(counts[:-2].sum(), 1.0))
 
@@ -202,7 +169,7 @@ def derived_drafts(
     budget: Budget,
     time: str | None,
 ) -> list[Draft]:
-    """Judge derived columns; the judgement tells which columns have stronger findings.
+    """Judge derived columns; of each column only the finding with most evidence speaks.
 
     ``counts`` are the window's, ``time`` the column with its rows' times.
     """
@@ -220,46 +187,54 @@ def derived_drafts(
 
     test = context.kept((DERIVED, length, budget, scales), share_test)
     drifts = test.judge(counts, past.counts or (), all_bounds=False).drifts
-    return _strongest(find_derived(known, drifts), judgement, baseline.constraints, time)
-
-
-def _strongest(
-    found: Iterable[DerivedFinding],
-    judgement: Judgement,
-    constraints: Constraints,
-    time: str | None,
-) -> list[Draft]:
-    """Return the drafts of findings; of each column, only the one with most evidence speaks.
-
-    Findings on days are of no rows, and other checks than those of shares need no evidence.
-    """
-    spoken: dict[str, float] = {}
-    for draft in judgement.drafts:
-        own, drift = math.inf, judgement.drifts.get(draft.feature)
-        if draft.check == DRIFT_CHECK and drift is not None:
-            own = drift.likelihood_ratio - drift.critical_value
-        if draft.check != DAY_CHECK:
-            spoken[draft.feature] = max(own, spoken.get(draft.feature, -math.inf))
+    spoken = _evidence_by_feature(judgement)
     drafts = []
-    for one in found:
-        columns = one.column.columns
-        if any(spoken.get(name, -math.inf) >= one.evidence for name in columns):
+    for column in sorted(known.columns, key=lambda one: -_evidence(drifts.get(one.name))):
+        drift, names = drifts.get(column.name), column.columns
+        if drift is None or not drift.drifted:
             continue
-        if all(constraints.config(name).evaluate_constraints for name in columns):
-            spoken |= dict.fromkeys(columns, math.inf)
-            drafts.append(_draft(one, time))
+        if any(spoken.get(name, -math.inf) >= drift.evidence for name in names):
+            continue
+        draft = _draft(column, drift, time)
+        if draft and all(baseline.constraints.config(one).evaluate_constraints for one in names):
+            spoken |= dict.fromkeys(names, math.inf)
+            drafts.append(draft)
     return drafts
 
 
-def _draft(found: DerivedFinding, time: str | None) -> Draft:
-    words, feature = WORDS[found.column.kind], found.column.columns[0]
+def _evidence(drift: ColumnDrift | None) -> float:
+    return -math.inf if drift is None else drift.evidence
+
+
+def _evidence_by_feature(judgement: Judgement) -> dict[str, float]:
+    """Return how surely something else is reported of each column, in nats.
+
+    Findings on days are of no rows, and other checks than those of shares need no evidence.
+    """
+    found: dict[str, float] = {}
+    for draft in judgement.drafts:
+        own, drift = math.inf, judgement.drifts.get(draft.feature)
+        if draft.check == DRIFT_CHECK and drift is not None:
+            own = drift.evidence
+        if draft.check != DAY_CHECK:
+            found[draft.feature] = max(own, found.get(draft.feature, -math.inf))
+    return found
+
+
+def _draft(column: DerivedColumn, drift: ColumnDrift, time: str | None) -> Draft | None:
+    """Report the level that has become more frequent by most; None where it is no fault."""
+    before, now = (_shares(one) for one in (drift.reference_counts, drift.window_counts))
+    grown = int(np.argmax(now - before))
+    words, level, feature = WORDS[column.kind], column.levels[grown], column.columns[0]
+    if level not in words.levels:
+        return None
     if words.check == REPEATED_ROWS_CHECK:
         feature = REPEATED_ROWS
-    needs_times = DERIVATIONS[found.column.kind].needs_times
-    condition = DerivedCondition(found.column, found.level, time if needs_times else None)
+    needs_times = DERIVATIONS[column.kind].needs_times
+    condition = DerivedCondition(column, level, time if needs_times else None)
     what = (
-        f"{percent(found.share)} of rows {condition.phrase} "
-        f"(reference {percent(found.share_reference)}){found.drift.over_windows}"
+        f"{percent(now[grown])} of rows {condition.phrase} "
+        f"(reference {percent(before[grown])}){drift.over_windows}"
     )
     return Draft(
         feature=feature,
@@ -267,8 +242,8 @@ def _draft(found: DerivedFinding, time: str | None) -> Draft:
         description=f"Rows differ from the reference's: {what}.",
         what=what,
         predicate=condition,
-        share_reference=found.share_reference,
-        share=found.share - found.share_reference,
+        share_reference=float(before[grown]),
+        share=float(now[grown] - before[grown]),
         severity=words.severity,
-        since=found.drift.since if found.drift.window_count > 1 else None,
+        since=drift.since if drift.window_count > 1 else None,
     )

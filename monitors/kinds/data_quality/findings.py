@@ -6,12 +6,12 @@ outside the reference, a change of unit. A shift within known values is a ticket
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from driftline.baseline.blocks import BlockCounts
-from driftline.baseline.condition import Condition
 from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_KEY, OF_TIME
+from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -33,6 +33,7 @@ from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.root_cause.faults.exchanged import are_exchanged_beside
 from driftline.monitors.root_cause.search import began_before, is_unheard_of, search
+from driftline.monitors.rows import Rows
 
 # Columns whose values are not judged, but their gaps are.
 UNJUDGED = frozenset({OF_BATCH, OF_FILE, OF_KEY, OF_TIME})
@@ -63,32 +64,29 @@ def find_violations(
     """Find the rows behind each draft, in one pass, and describe them."""
     renamed = {one.column for one in judgement.drifts.values() if is_renamed(one)}
     mixed_up = _mixed_up(judgement.drafts)
-    found = [
-        word_violation(
-            draft,
-            without_place(contributors)
-            if draft.feature in renamed
-            or _is_everywhere(draft, contributors, faults)
-            or _is_placed_by(contributors, mixed_up - {draft.feature})
-            else contributors,
-            references,
-            judgement,
-            _began_before(draft, references, context, counts),
-            context.baseline.blocks,
+    drafts = [(one, judgement.drifts.get(one.feature)) for one in judgement.drafts]
+    behind = rows_behind(drafts, context.rows, context.baseline)
+    found = []
+    for (draft, _), rows in zip(drafts, behind, strict=True):
+        is_everywhere = (
+            draft.feature in renamed
+            or _is_everywhere(draft, rows, faults)
+            or _is_placed_by(rows, mixed_up - {draft.feature})
         )
-        for draft, contributors in rows_behind(
-            judgement.drafts, lambda targets: search_rows(context, targets), judgement.drifts
+        found.append(
+            word_violation(
+                draft,
+                replace(rows, segment=None, unplaced="") if rows and is_everywhere else rows,
+                references,
+                judgement,
+                _began_before(draft, references, context, counts),
+                context.baseline.blocks,
+            )
         )
-    ]
     first: dict[str, int] = {}
     for one in found:
         first.setdefault(one.feature_name, len(first))
     return tuple(sorted(found, key=lambda one: (first[one.feature_name], one.severity != "page")))
-
-
-def without_place(contributors: ContributingRows | None) -> ContributingRows | None:
-    """Return contributing rows without their segment."""
-    return contributors and replace(contributors, segment=None, unplaced="")
 
 
 def _mixed_up(drafts: Sequence[Draft]) -> set[str]:
@@ -124,29 +122,24 @@ def _is_everywhere(
 
 
 def rows_behind(
-    drafts: Sequence[Draft],
-    look_up: Callable[[list[Target]], list[ContributingRows]],
-    drifts: Mapping[str, ColumnDrift],
-) -> Iterator[tuple[Draft, ContributingRows | None]]:
-    """Return each draft with the rows behind it; None where it has no condition on rows."""
+    drafts: Sequence[tuple[Draft, ColumnDrift | None]], rows: Rows, baseline: Baseline
+) -> list[ContributingRows | None]:
+    """Return the rows behind each draft, found together; None where it has no condition on rows.
+
+    With each draft comes its column's drift, if any: its design effect is that of the rows.
+    """
     targets = [
-        target_of(draft, draft.predicate, drifts.get(draft.feature))
-        for draft in drafts
+        Target(
+            draft.predicate,
+            draft.share_reference,
+            draft.share < 0,
+            1.0 if drift is None else max(drift.design_effect, 1.0),
+        )
+        for draft, drift in drafts
         if draft.predicate is not None
     ]
-    left = iter(look_up(targets))
-    return ((draft, None if draft.predicate is None else next(left)) for draft in drafts)
-
-
-def target_of(draft: Draft, condition: Condition, drift: ColumnDrift | None) -> Target:
-    """Return the target of a search: a condition, and the design effect of its rows."""
-    effect = 1.0 if drift is None else max(drift.design_effect, 1.0)
-    return Target(condition, draft.share_reference, draft.share < 0, effect)
-
-
-def search_rows(context: CheckContext, targets: Sequence[Target]) -> list[ContributingRows]:
-    """Return the rows behind each target."""
-    return search(context.rows, targets, context.baseline)
+    left = iter(search(rows, targets, baseline))
+    return [None if draft.predicate is None else next(left) for draft, _ in drafts]
 
 
 def _began_before(

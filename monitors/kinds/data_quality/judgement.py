@@ -235,7 +235,7 @@ class ProfileChecks:
     def _excess(self, name: str) -> float:
         """Evidence of one column beyond the critical value, in nats."""
         drift, odd = self.drifts.get(name), self.implausible.get(name)
-        excess = drift.likelihood_ratio - drift.critical_value if drift else 0.0
+        excess = drift.evidence if drift else 0.0
         days = self.days.findings.get(name)
         excess = max(excess, days.evidence) if days else excess
         return max(excess, odd.evidence) if odd else excess

@@ -23,15 +23,15 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.data_quality.feature_results import feature_results
-from driftline.monitors.kinds.data_quality.findings import search_rows, target_of, word_violation
+from driftline.monitors.kinds.data_quality.findings import rows_behind, word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement, ProfileChecks
 from driftline.monitors.report.comparison import share_of
 from driftline.monitors.results.feature import SegmentResult
 from driftline.monitors.results.violation import DRIFT_CHECK, Draft, Segment, Violation
-from driftline.monitors.root_cause.contributors import ContributingRows, Target
+from driftline.monitors.root_cause.contributors import ContributingRows
 from driftline.monitors.state import State
 from driftline.signature import Signature
 from driftline.validation import nearest
@@ -157,8 +157,9 @@ def _judge_one(
     ).judge()
     # Columns are there for all rows or for none: the rows as a whole say so. They also say what
     # became of the segments' own column: of all rows without a value, all are without one.
+    predicate = one.predicate(index)
     drafts = tuple(
-        found
+        _within(found, predicate)
         for found in judgement.drafts
         if found.feature in own.columns and found.feature != one.name
     )
@@ -166,7 +167,7 @@ def _judge_one(
     return SegmentVerdict(
         column=one.name,
         level=one.level(index),
-        predicate=one.predicate(index),
+        predicate=predicate,
         row_count=row_count,
         share_of_rows=row_count / int(window.rows[one.name].sum()),
         reference_count=known,
@@ -175,6 +176,13 @@ def _judge_one(
         judgement=replace(judgement, drafts=drafts),
         state=State.NO_REFERENCE if not known else State.INSUFFICIENT if few else State.JUDGED,
     )
+
+
+def _within(draft: Draft, segment: Predicate) -> Draft:
+    """Return a draft whose rows are those of a segment alone."""
+    if not isinstance(draft.predicate, Predicate):
+        return draft
+    return replace(draft, predicate=replace(draft.predicate, within=segment))
 
 
 def _with_columns_of(own: Profile, profile: Profile) -> Profile:
@@ -226,40 +234,25 @@ def find_segment_violations(
     verdicts: Sequence[SegmentVerdict], context: CheckContext
 ) -> tuple[Violation, ...]:
     """Find the rows behind the segments' violations, in one pass, and describe them."""
-    drafts = [(verdict, draft) for verdict in verdicts for draft in verdict.judgement.drafts]
-    drafts.sort(key=lambda pair: -_evidence(*pair))
-    targets = [_target(*pair) for pair in drafts[:LOOKED_UP]]
-    looked = [target for target in targets if target is not None]
-    left = iter(search_rows(context, looked))
-    return tuple(
-        _violation(verdict, draft, next(left) if target is not None else None)
-        for (verdict, draft), target in zip(
-            drafts, [*targets, *[None] * (len(drafts) - len(targets))], strict=True
-        )
-    )
-
-
-def _evidence(verdict: SegmentVerdict, draft: Draft) -> float:
-    drift = verdict.judgement.drifts.get(draft.feature)
-    return drift.likelihood_ratio - drift.critical_value if drift is not None else 0.0
-
-
-def _target(verdict: SegmentVerdict, draft: Draft) -> Target | None:
-    if not isinstance(draft.predicate, Predicate):
-        return None
-    within = replace(draft.predicate, within=verdict.predicate)
-    return target_of(draft, within, verdict.judgement.drifts.get(draft.feature))
+    found = [
+        (verdict, draft, verdict.judgement.drifts.get(draft.feature))
+        for verdict in verdicts
+        for draft in verdict.judgement.drafts
+    ]
+    found.sort(key=lambda one: 0.0 if one[2] is None else -one[2].evidence)
+    looked_up = [(draft, drift) for _, draft, drift in found[:LOOKED_UP]]
+    behind = iter(rows_behind(looked_up, context.rows, context.baseline))
+    return tuple(_violation(*one, next(behind, None)) for one in found)
 
 
 def _violation(
-    verdict: SegmentVerdict, draft: Draft, contributors: ContributingRows | None
+    verdict: SegmentVerdict,
+    draft: Draft,
+    drift: ColumnDrift | None,
+    contributors: ContributingRows | None,
 ) -> Violation:
     """Build a violation of one segment, whose location is the segment itself."""
     found = word_violation(draft, contributors, verdict.references, verdict.judgement)
-    predicate = draft.predicate
-    if isinstance(predicate, Predicate):
-        predicate = replace(predicate, within=verdict.predicate)
-    drift = verdict.judgement.drifts.get(draft.feature)
     count = found.row_count
     if contributors is None and drift is not None and draft.check == DRIFT_CHECK:
         own = share_of(verdict.profile.columns[draft.feature], drift.predicate)
@@ -267,7 +260,6 @@ def _violation(
     return replace(
         found,
         cause=f"where {verdict.name}: {found.cause}",
-        predicate=predicate,
         row_count=count,
         # Within its own rows all evidence is a segment's; beside the others it weighs as its rows.
         share_of_blame=found.share_of_blame * verdict.share_of_rows,
