@@ -19,6 +19,7 @@ from driftline.baseline.predicate import Operator, Predicate, number_text
 from driftline.baseline.profile import Profile
 from driftline.baseline.shape import bars_of, edges_of
 from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.root_cause.row_sample import cells_of
 from driftline.monitors.root_cause.selection import where_text
 from driftline.stats.intervals import wilson_of_each
 
@@ -199,26 +200,18 @@ def _condition(cells: Cells, words: str) -> Predicate | None:
 
 
 def _members(cells: Cells, moved: Predicate | None) -> NDArray[np.bool_]:
-    """Mark the cells of a set, shape (cells.size,)."""
+    """Mark the cells of a set, shape (cells.size,); one that a cut goes through is marked, too.
+
+    It holds rows that the verdict means, whose share in the reference is told as at most so.
+    """
     inside = np.zeros(cells.size, dtype=bool)
     if moved is None:
         return inside
-    if cells.is_number and moved.op in OTHER_SIDE and isinstance(moved.value, int | float):
-        # Cell k holds [edges[k - 1], edges[k]). A cell that the cut goes through is marked, too:
-        # it holds rows that the verdict means, whose share in the reference is told as at most so.
-        strict = moved.op in ("lt", "ge")
-        cut = float(moved.value) if strict else float(np.nextafter(moved.value, np.inf))
-        if moved.op in ("lt", "le"):
-            inside[: int(np.searchsorted(cells.edges, cut, side="left")) + 1] = True
-        else:
-            inside[int(np.searchsorted(cells.edges, cut, side="right")) : cells.size - 2] = True
-        inside[cells.size - 2 :] = False
-    elif moved.op in ("in", "not_in") and not cells.is_number:
+    if moved.op in ("in", "not_in") and not cells.is_number:
         inside[: cells.size - 2] = _text_members(cells, moved)
-    elif moved in cells.predicates:
-        sets = cells.scan(np.eye(cells.size, dtype=np.int64))
-        inside = sets[:, cells.predicates.index(moved)] > 0
-    return inside
+        return inside
+    found = cells_of(cells, moved)
+    return inside if found is None else found
 
 
 def _bars_with(
