@@ -218,18 +218,11 @@ def require_storage(engine: Engine, root: str) -> None:
             )
 
 
-def inputs_of(connection: Connection, identity: str) -> dict[str, Any] | None:
-    """Return what an execution read; None where it noted nothing."""
-    found: dict[str, Any] | None = connection.scalar(
-        select(executions.c.inputs).where(executions.c.id == identity)
-    )
-    return found
-
-
-def variant_judged(connection: Connection, identity: str) -> str | None:
-    """Return the endpoint variant that an execution judged; None: all."""
-    found = (inputs_of(connection, identity) or {}).get("rows", {}).get("variant")
-    return None if found is None else str(found)
+def answers_judged(connection: Connection, identity: str) -> Mapping[str, str | None]:
+    """Return the variant and the target model whose answers alone an execution judged."""
+    query = select(executions.c.inputs).where(executions.c.id == identity)
+    rows = (connection.scalar(query) or {}).get("rows", {})
+    return {name: rows.get(name) for name in ("variant", "target_model")}
 
 
 def record(

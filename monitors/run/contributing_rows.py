@@ -14,7 +14,7 @@ from driftline.baseline.condition import Condition
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError, UndecidedError
 from driftline.monitors.definitions import get_definition
-from driftline.monitors.executions import Execution, variant_judged
+from driftline.monitors.executions import Execution, answers_judged
 from driftline.monitors.external.source import Access, ExternalSource
 from driftline.monitors.kinds.conditions import with_baseline, with_rows
 from driftline.monitors.run.captured_window import read_whole
@@ -48,7 +48,7 @@ def open_contributing_rows(
     """
     with read_connection(engine) as connection:
         report = report_of(orjson.loads(read_document(connection, execution)))
-        variant = variant_judged(connection, execution.id)
+        answers = answers_judged(connection, execution.id)
     conditions = _conditions(report, index)
     if script := report.details.get(SCRIPT):
         raise UndecidedError(
@@ -62,7 +62,7 @@ def open_contributing_rows(
     window = read_whole(
         root, execution.endpoint, execution.window, signature, baseline,
         looked_at={name for one in conditions for name in one.columns},
-        source=source, access=access, variant=variant,
+        source=source, access=access, **answers,
     )  # fmt: skip
     conditions = [with_rows(one, window.batches) for one in conditions]
     return ContributingRows(conditions, window.batches)

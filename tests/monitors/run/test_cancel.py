@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.executions import log_of
+from driftline.monitors.executions import answers_judged, log_of
 from driftline.monitors.run import execution as runs
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import run
@@ -181,3 +182,11 @@ def test_an_execution_keeps_what_it_read_and_how_it_went(job: Job) -> None:
     assert inputs["definition"]["version"] == done.definition_version
     assert "400 rows of 400 requests: 0 late, 0 unanswered, 0 not readable" in log[1]
     assert log[-2:] == ["recording", "Completed"]
+
+
+def test_the_rows_behind_a_violation_are_those_of_the_model_that_was_judged(job: Job) -> None:
+    done = run(replace(job, definition=replace(DAILY, target_model="a.skops")))
+
+    with job.engine.connect() as connection:
+        answers = answers_judged(connection, done.id)
+    assert answers == {"variant": None, "target_model": "a.skops"}
