@@ -11,7 +11,7 @@ import json
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from os import PathLike, fspath
 from threading import Lock
@@ -19,15 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import (
-    Connection,
-    Table,
-    create_engine,
-    delete,
-    func,
-    insert,
-    select,
-)
+from sqlalchemy import Connection, Table, create_engine, delete, func, insert, select
 from sqlalchemy.pool import StaticPool
 
 from driftline.baseline.blocks import event_times
@@ -43,7 +35,6 @@ from driftline.monitors.check_context import CheckContext, EarlierRows, PastWind
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
-from driftline.monitors.executions import COMPLETED, Execution
 from driftline.monitors.kinds.catalog import asked_kind, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS
@@ -53,7 +44,7 @@ from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.rule import in_brief
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.causes import recognize_causes, store_causes
-from driftline.monitors.run.described import execution_id
+from driftline.monitors.run.described import describe
 from driftline.monitors.run.past_windows import (
     RETENTION,
     WindowHistory,
@@ -61,13 +52,7 @@ from driftline.monitors.run.past_windows import (
     store_history,
 )
 from driftline.monitors.schedule import moment_before
-from driftline.monitors.tables import (
-    causes,
-    executions,
-    metadata,
-    window_counts,
-)
-from driftline.monitors.window_history.store import Key
+from driftline.monitors.tables import causes, executions, metadata, window_counts
 from driftline.roles import Roles
 
 log = logging.getLogger(__name__)
@@ -76,7 +61,7 @@ DAY = timedelta(days=1)
 # Over which schedules count their windows, too.
 FOUR_YEARS = timedelta(days=1461)
 NAME = "Monitor"
-MONITOR_FORMAT = 5
+MONITOR_FORMAT = 6
 STATE, BASELINE = "monitor.json", "baseline"
 # What a monitor knows of earlier windows.
 TABLES: Mapping[str, Table] = {
@@ -205,7 +190,8 @@ class Monitor:
             with self._engine.connect() as connection:
                 self._warn_of_overlaps(connection, span)
                 history = self._history(connection, span, source)
-            past = history.past(self._pooled(history, span), self._drift_tests)
+            rows = self._pooled(history.pooled, span)
+            past = replace(history.past, rows=rows, drift_tests=self._drift_tests)
             report = recognize_causes(evaluate(past), history.causes)
             if report.row_count:  # As the service, which does not judge a window without rows.
                 with self._engine.begin() as connection:
@@ -330,10 +316,6 @@ class Monitor:
         until = f" until {last:%Y-%m-%dT%H:%M:%SZ}" if count else ""
         return f"<Monitor {self.kind}: {count:,} windows{until}>"
 
-    @property
-    def _key(self) -> Key:
-        return Key.of(self._definition, self.baseline.version)
-
     def _history(self, connection: Connection, span: Window, source: Source) -> WindowHistory:
         rows = source.row_count or 0
         if self._definition.kind_value.pooled_windows and source.row_count is None:
@@ -342,19 +324,17 @@ class Monitor:
             connection, self._definition, self.baseline, span, row_count=rows, annotations=()
         )
 
-    def _pooled(self, history: WindowHistory, span: Window) -> EarlierRows | None:
+    def _pooled(self, pooled: Window | None, span: Window) -> EarlierRows | None:
         """Return the rows of earlier windows that are judged with a window's."""
-        if history.pooled is None:
+        if pooled is None:
             return None
         tables = [
             self._rows[one]
             for one in sorted(self._rows, key=lambda one: one.start)
-            if one.length == span.length
-            and history.pooled.start <= one.start
-            and one.end <= span.start
+            if one.length == span.length and pooled.start <= one.start and one.end <= span.start
         ]
         return EarlierRows(
-            history.pooled.start,
+            pooled.start,
             lambda: (batch for table in tables for batch in table.to_batches()),
         )
 
@@ -380,37 +360,17 @@ class Monitor:
         self, connection: Connection, span: Window, history: WindowHistory, report: Report
     ) -> None:
         """Store a window's history, and delete what is too old."""
-        execution, table = self._execution(span, report.row_count), executions.c
-        same = table.id == execution["id"]
+        # Without what may quote a row.
+        version, table = self.baseline.version, executions.c
+        execution = describe(self._definition, span, version, "", report, finished=span.end)
+        execution = replace(execution, headline="", cause="")
+        same = table.id == execution.id
         oldest = moment_before(span.start, max(RETENTION, REMEMBERED_WINDOWS * span.length))
         is_old = table.window_start < oldest
         connection.execute(delete(executions).where(same | is_old))
-        connection.execute(insert(executions).values(execution))
-        store_causes(
-            connection, self._definition, self.baseline.version, report, span, retention=RETENTION
-        )
+        connection.execute(insert(executions).values(asdict(execution)))
+        store_causes(connection, self._definition, version, report, span, retention=RETENTION)
         store_history(connection, history=history, window=span, report=report, retention=RETENTION)
-
-    def _execution(self, span: Window, row_count: int) -> dict[str, object]:
-        """Return the row that records a window as judged."""
-        version = self.baseline.version
-        execution = Execution(
-            id=execution_id(self._definition, version, span, ""),
-            monitor=NAME,
-            kind=self.kind,
-            endpoint=NAME,
-            definition_version=1,
-            baseline=NAME,
-            baseline_version=version,
-            window_start=span.start,
-            window_end=span.end,
-            digest="",
-            status=COMPLETED,
-            row_count=row_count,
-            started_at=span.end,
-            finished_at=span.end,
-        )
-        return asdict(execution)
 
     def _keep_rows(self, span: Window, source: Source, row_count: int) -> None:
         """Store the rows that are pooled with later windows, up to the sample size."""

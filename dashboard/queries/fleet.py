@@ -29,7 +29,7 @@ from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, select_executions
 from driftline.monitors.run.drift_map import DriftMap
-from driftline.monitors.run.planning import kept_states
+from driftline.monitors.run.planning import list_states
 from driftline.monitors.run.standing import standing_lines, window_line
 from driftline.monitors.tables import executions
 
@@ -88,7 +88,7 @@ def state_lines(
     connection: Connection, now: datetime, endpoint: str | None = None
 ) -> tuple[MonitorLine, ...]:
     """Return how the monitors stand, of one endpoint or of all, with their newest windows."""
-    known = kept_states(connection)
+    known = list_states(connection)
     of = [one.definition for one in known]
     watched = [one for one in of if endpoint in (None, one.endpoint)]
     return standing_lines(connection, watched, known, now)

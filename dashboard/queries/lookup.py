@@ -13,7 +13,7 @@ from driftline.dashboard.address import RANGE
 from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.run.planning import kept_states
+from driftline.monitors.run.planning import list_states
 
 
 class DeletedError(NotFoundError):
@@ -38,7 +38,7 @@ def changes_of_state(connection: Connection, record: AnyRecord, limit: int) -> l
 
 def monitors(connection: Connection) -> list[MonitorDefinition]:
     """Return the monitors, by name."""
-    return [one.definition for one in kept_states(connection)]
+    return [one.definition for one in list_states(connection)]
 
 
 def monitor(connection: Connection, name: str) -> MonitorDefinition:

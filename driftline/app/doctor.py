@@ -22,8 +22,7 @@ from driftline.app.processes import IN_THE_CLEAR
 from driftline.database.engine import sqlite_file, using_database
 from driftline.database.migrations import known_revisions, stored_revision
 from driftline.errors import DriftlineError, UnavailableError
-from driftline.monitors.definitions import list_definitions
-from driftline.monitors.run.planning import overdue
+from driftline.monitors.run.planning import list_states, overdue
 from driftline.settings.settings import Settings
 from driftline.sizes import bytes_text
 from driftline.storage import bucket_failure, disk_failure, is_remote, use_options
@@ -136,7 +135,8 @@ def _monitors(settings: Settings, now: datetime) -> str:
         using_database(settings.database_url, read_only=True) as engine,
         engine.connect() as connection,
     ):
-        known, late = len(list_definitions(connection)), overdue(connection, now)
+        states = list_states(connection)
+        known, late = len(states), overdue(connection, now, states)
     if late:
         first = min(late, key=lambda one: one.due_at)
         why = f": {first.failure}".replace("; ", ", ") if first.failure else ""

@@ -206,9 +206,10 @@ def _evaluate_kind(context: RunContext) -> Report:
         rows=scripted_rows(
             job.root, job.definition, job.window, context.baseline, job.scripts_dir
         ),
-        past=history.past(
-            None if pooled is None else EarlierRows(pooled.window.start, pooled.batches),
-            job.drift_tests,
+        past=replace(
+            history.past,
+            rows=None if pooled is None else EarlierRows(pooled.window.start, pooled.batches),
+            drift_tests=job.drift_tests,
         ),
         command=command_of(
             job.root, job.definition, context.read, context.baseline, job.commands_dir,

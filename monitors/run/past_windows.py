@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, select
@@ -12,14 +12,13 @@ from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, Annotation
-from driftline.monitors.check_context import EarlierRows, PastWindows
+from driftline.monitors.check_context import PastWindows
 from driftline.monitors.day_test.day_test import LEAST_SPAN, day_scales
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import SCALES
-from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.spans import window_index
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.engine.pooling import MOST_PAST, WindowSums
+from driftline.monitors.engine.pooling import MOST_PAST
 from driftline.monitors.executions import WITHOUT_REPORT
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.apply_annotations import unexpected, without_expected
@@ -27,7 +26,6 @@ from driftline.monitors.run.causes import read_causes
 from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import executions
 from driftline.monitors.window_history.first_windows import (
-    FirstWindows,
     first_span,
     read_first_windows,
 )
@@ -45,20 +43,10 @@ class WindowHistory:
     """History of earlier windows for a window's evaluation."""
 
     key: Key
-    counts: tuple[WindowCounts, ...]  # In order of time, without drift that was expected.
+    past: PastWindows  # Without the rows to pool, and without drift that was expected.
     pooled: Window | None  # The windows whose rows are evaluated together with its own.
-    # Where the reference has no times; None for others, and for kinds without drift of columns.
-    first_windows: FirstWindows | None
     # The causes that windows before have reported, each with the first of them.
-    causes: Mapping[str, datetime] = field(default_factory=dict)
-    days: tuple[WindowCounts, ...] = ()  # Before those of the counts; see `PastWindows`.
-    sums: tuple[WindowSums, ...] = ()  # In order of time, without windows that were expected.
-
-    def past(self, rows: EarlierRows | None, drift_tests: DriftTestCache | None) -> PastWindows:
-        """Return it as a kind is given it, with the rows to pool."""
-        return PastWindows(
-            self.counts, rows, self.first_windows, drift_tests, self.days, self.sums,
-        )  # fmt: skip
+    causes: Mapping[str, datetime]
 
 
 def read_history(
@@ -80,15 +68,14 @@ def read_history(
         connection, definition, baseline.version, window, row_count=row_count,
         annotations=annotations,
     )  # fmt: skip
-    return WindowHistory(
-        key,
+    past = PastWindows(
         without_expected(counts, annotations),
-        pooled,
-        first,
-        read_causes(connection, definition, baseline.version, window),
-        _days_before(connection, key, window, ids, annotations),
-        unexpected(read_sums(connection, key, window.start, window.length), annotations),
+        first_windows=first,
+        days=_days_before(connection, key, window, ids, annotations),
+        sums=unexpected(read_sums(connection, key, window.start, window.length), annotations),
     )
+    causes = read_causes(connection, definition, baseline.version, window)
+    return WindowHistory(key, past, pooled, causes)
 
 
 def windows_read(window: Window) -> int:
@@ -155,7 +142,7 @@ def store_history(
     if report.sums is not None:
         put_sums(connection, history.key, report.sums, report.row_count)
     saved: Window | None = None
-    if history.first_windows is not None:  # They are all that shows how windows vary.
+    if history.past.first_windows is not None:  # They are all that shows how windows vary.
         saved = first_span(connection, history.key, report.cell_ids)
     count = day_scales(window.length)[-1] if report.sums is None else MOST_PAST
     oldest = moment_before(window.end, max(retention, count * window.length))

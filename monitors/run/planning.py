@@ -191,14 +191,9 @@ def set_back(engine: Engine, state: MonitorState, now: datetime) -> MonitorState
     return replace(state, begin=begin)
 
 
-def overdue(
-    connection: Connection, now: datetime, known: Sequence[MonitorState] | None = None
-) -> list[Overdue]:
-    """Return the monitors whose next window should have been judged by now, and was not.
-
-    ``known`` are the states of all monitors, if already read.
-    """
-    found, states = [], list_states(connection) if known is None else known
+def overdue(connection: Connection, now: datetime, states: Sequence[MonitorState]) -> list[Overdue]:
+    """Return which of the monitors should have judged their next window by now, and did not."""
+    found = []
     queued = window_queue.first_scheduled(connection)
     for state in states:
         definition = state.definition
@@ -285,20 +280,14 @@ _KEPT = WeakKeyDictionary[Engine, MonitorStates]()
 
 
 def list_states(connection: Connection) -> list[MonitorState]:
-    """Return all monitors by name, with their positions."""
-    return MonitorStates().read(connection)
-
-
-def kept_states(connection: Connection) -> list[MonitorState]:
-    """Return the same for repeated reads: only changed ones are read again."""
+    """Return all monitors by name, with their positions; only changed ones are read again."""
     return _KEPT.setdefault(connection.engine, MonitorStates()).read(connection)
 
 
 def state_of(connection: Connection, name: str) -> MonitorState:
     """Return the state of one monitor, as the scheduler would find it."""
-    return _state(
-        connection.execute(_states(*definitions.c).where(definitions.c.name == name)).one()
-    )
+    (state,) = states_of(connection, [name])
+    return state
 
 
 def states_of(connection: Connection, names: Sequence[str]) -> list[MonitorState]:

@@ -91,7 +91,7 @@ def read_context(
         pooled and _counted(pooled, progress), removals, before, progress,
     )  # fmt: skip
     progress.inputs = _inputs_of(
-        definition, baseline, read, captured, annotations, len(history.counts)
+        definition, baseline, read, captured, annotations, len(history.past.counts or ())
     )
     progress.note(
         f"{plural(read.row_count, 'row')} of {plural(read.request_count, 'request')}: "

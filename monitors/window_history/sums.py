@@ -8,8 +8,9 @@ import zlib
 from datetime import datetime, timedelta
 
 import numpy as np
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
+from driftline.database.dialects import upsert
 from driftline.errors import InputError
 from driftline.monitors.engine.metric import Array
 from driftline.monitors.engine.pooling import MOST_PAST, SCALES, WindowSums
@@ -23,21 +24,16 @@ HEAD = struct.Struct("<BIIdII")
 
 def put_sums(connection: Connection, key: Key, sums: WindowSums, row_count: int) -> None:
     """Keep the sums of a window, beside its counts if it has any."""
-    table = window_counts.c
-    same = (table.monitor == key.monitor, table.window_start == sums.start)
     values = {
         "source": key.source,
         "baseline_version": key.baseline_version,
         "row_count": row_count,
         "sums": pack_sums(sums),
     }
-    kept = update(window_counts).where(*same, table.window_end == sums.end).values(values)
-    if not connection.execute(kept).rowcount:
-        connection.execute(
-            insert(window_counts).values(
-                monitor=key.monitor, window_start=sums.start, window_end=sums.end, **values
-            )
-        )
+    row = {"monitor": key.monitor, "window_start": sums.start, "window_end": sums.end, **values}
+    statement = upsert(connection, window_counts).values(row)
+    key_columns = [*window_counts.primary_key]
+    connection.execute(statement.on_conflict_do_update(index_elements=key_columns, set_=values))
 
 
 def read_sums(

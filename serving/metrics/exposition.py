@@ -27,7 +27,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors.executions import UNJUDGED
 from driftline.monitors.report.datapoints import DATA_METRICS
-from driftline.monitors.run.planning import overdue
+from driftline.monitors.run.planning import list_states, overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
@@ -169,7 +169,7 @@ class _Installation(Collected):
             "monitor endpoint",
             (
                 ([one.monitor, one.endpoint], (now - one.due_at).total_seconds())
-                for one in cap.take(overdue(connection, now))
+                for one in cap.take(overdue(connection, now, list_states(connection)))
             ),
         )
 

@@ -12,7 +12,6 @@ from driftline.baseline import versions as baselines
 from driftline.baseline.store import Baseline
 from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
-from driftline.monitors.check_context import PastWindows
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
@@ -70,12 +69,13 @@ def test_where_a_long_span_of_hours_ends_the_days_of_all_its_windows_are_read(
         put(connection, Key.of(DEFINITION, reference.version), one, reference.cell_ids)
     window = Window(begin + (count - 1) * HOUR, begin + count * HOUR)
 
-    found = read_history(connection, DEFINITION, reference, window, row_count=7, annotations=())
+    history = read_history(connection, DEFINITION, reference, window, row_count=7, annotations=())
+    found = history.past
 
     expected = [*sums[:-1], *(one - 1 for one in sums[-1:])]
     assert [int(one.days["temp"].sums.sum()) for one in found.days] == expected
     assert [one.row_count for one in found.days] == [7 * one for one in expected]
-    before = windows_before(PastWindows(found.counts, days=found.days))
+    before = windows_before(found)
     counted = [hour for one in before for hour in one.days["temp"].sums.ravel().tolist()]
     own = 62 if sums else min(len(kept), 63)  # With those in `days` none counts twice.
     assert sum(counted) == sum(expected) + own

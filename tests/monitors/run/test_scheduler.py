@@ -26,7 +26,7 @@ from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import progress
 from driftline.monitors.run.job import Job
-from driftline.monitors.run.planning import overdue
+from driftline.monitors.run.planning import list_states, overdue
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.window_queue import claim, put, request
 from driftline.monitors.tables import SCHEDULED
@@ -312,7 +312,7 @@ def test_a_window_that_cannot_be_run_is_tried_again_later_and_says_why(
             tries.append((clock.time - begun).total_seconds())
         clock.time += timedelta(seconds=5)
     with house.connect() as connection:
-        (late,) = overdue(connection, clock.time)
+        (late,) = overdue(connection, clock.time, list_states(connection))
     log.unlink()
     log.with_name("away").rename(log)
     clock.time = waiting(house).next_attempt_at

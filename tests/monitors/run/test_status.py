@@ -47,7 +47,9 @@ def state(engine: Engine, name: str = "daily"):
 
 def late(engine: Engine, now: datetime) -> list[tuple[str, Window]]:
     with engine.connect() as connection:
-        return [(one.monitor, one.window) for one in overdue(connection, now)]
+        return [
+            (one.monitor, one.window) for one in overdue(connection, now, list_states(connection))
+        ]
 
 
 def test_a_monitor_that_has_never_run_stands_at_its_start(engine, declare):
