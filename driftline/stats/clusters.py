@@ -15,16 +15,13 @@ SHOWN_CLUSTERS, DECIDING_CLUSTERS = 20, 5
 
 
 def cluster_rows(
-    time_us: NDArray[np.int64] | None,
-    *,
-    least: int = SHOWN_CLUSTERS,
-    longest_us: int = DAY_US,
+    time_us: NDArray[np.int64] | None, *, least: int = SHOWN_CLUSTERS
 ) -> NDArray[np.intp] | None:
     """Put rows of one day, hour or minute into one cluster: the longest span with enough of them.
 
     From times in microseconds since 1970, shape (rows,), `NO_TIME` where unknown, each row's
-    cluster, 0 ..., of the same shape; None without times. `least` clusters are enough; spans over
-    `longest_us` are not taken. Rows without a time are dealt to the clusters in turn.
+    cluster, 0 ..., of the same shape; None without times. `least` clusters are enough. Rows
+    without a time are dealt to the clusters in turn.
 
     References
     ----------
@@ -33,7 +30,7 @@ def cluster_rows(
     if time_us is None:
         return None
     known = time_us != NO_TIME
-    for span in (one for one in CLUSTER_SPANS if one <= longest_us):
+    for span in CLUSTER_SPANS:
         # Numbered without holes, so that counting by cluster needs no room for empty ones.
         places, dense = np.unique(time_us[known] // span, return_inverse=True)
         if len(places) >= least:

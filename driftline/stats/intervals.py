@@ -14,20 +14,11 @@ Z95 = float(special.ndtri(0.975))
 """Normal quantile of a two-sided 95% interval."""
 
 TINY = 1e-9
-# Beyond this no double holds the exponential.
-FARTHEST = 700.0
-# Up to so many rows that count a share's limits are those of a rare event.
-FEW = 3
-# A count that is a share times its rows is off by less than this.
-ROUNDING = 1e-9
 # Lacking something less often than this is no chance.
 RARELY = 1e-3
 
 Numbers = NDArray[np.float64]
 Limits = tuple[float, float]
-
-# Directions from the middle of an ellipse to its border, a degree and a half apart.
-_COSINES, _SINES = (turn(np.linspace(0.0, 2.0 * np.pi, 241)) for turn in (np.cos, np.sin))
 
 
 def wilson(count: float, rows: float, z: float = Z95) -> Limits:
@@ -60,17 +51,15 @@ def wilson(count: float, rows: float, z: float = Z95) -> Limits:
     return low, 1.0 if count >= rows else max(share, min(1.0, centre + half))
 
 
-def may_lack(count: float, known: float, rows: int, found: int = 0) -> bool:
-    """Whether so many rows may by chance lack what `count` of `known` others have.
-
-    ``found``: so many of the rows have it, or fewer.
+def may_lack(count: float, known: float, rows: int) -> bool:
+    """Whether so many rows may all by chance lack what `count` of `known` others have.
 
     References
     ----------
     Wilson, JASA 22, 1927.
     """
     least = wilson(count, known, -float(special.ndtri(RARELY)))[0]
-    return bool(special.bdtr(found, rows, least) > RARELY)
+    return bool((1.0 - least) ** rows > RARELY)
 
 
 def wilson_of_each(counts: NDArray[np.int64], rows: float) -> Numbers:
@@ -92,12 +81,7 @@ def wilson_of_each(counts: NDArray[np.int64], rows: float) -> Numbers:
     ----------
     Wilson, JASA 22, 1927.
     """
-    if rows <= 0:
-        return np.tile([0.0, 1.0], (len(counts), 1))
-    share, square = counts / rows, Z95 * Z95 / rows
-    half = Z95 * np.sqrt(share * (1 - share) / rows + square / (4 * rows))
-    limits = np.stack([share + square / 2 - half, share + square / 2 + half], axis=1)
-    return np.clip(limits / (1 + square), 0.0, 1.0)
+    return np.array([wilson(count, rows) for count in counts.tolist()]).reshape(-1, 2)
 
 
 def auc_limits(auc: float, sizes: tuple[float, float], z: float = Z95) -> Limits:

@@ -47,4 +47,3 @@ def test_rows_that_lack_something_are_a_finding_less_often_than_once_in_a_thousa
         found = [not may_lack(count, 500, rows) for count in counts]
         assert np.mean(found) * lacking < 1e-3
     assert not may_lack(500, 500, 5)
-    assert may_lack(250, 500, 40, found=15) and not may_lack(250, 500, 40, found=5)
