@@ -9,7 +9,6 @@ import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
-from driftline.baseline.profile import Profile
 from driftline.stats.calendar_regression import (
     SEASON_DAYS,
     Integers,
@@ -132,24 +131,13 @@ class ReferenceDays:
 
 def parts_of(
     columns: Mapping[str, Cells],
-    blocks: BlockCounts,
+    blocks: BlockCounts | None,
     steps: Mapping[str, StepScores],
 ) -> tuple[ReferenceDays, ...]:
-    """Learn from the reference's hours, by group of columns with the same hours."""
-    found = (ReferenceDays.of(columns, part, steps) for part in (blocks, *blocks.apart))
-    return tuple(one for one in found if one is not None)
-
-
-def known_steps(profile: Profile | None) -> dict[str, StepScores]:
-    """Return the steps of numeric columns, where they were counted."""
-    columns = {} if profile is None else profile.columns
-    return {name: one.steps for name, one in columns.items() if one.steps is not None}
-
-
-def teaches_days(blocks: BlockCounts | None) -> bool:
-    """Whether a reference has enough days to learn from."""
+    """Learn from the reference's hours, by group of columns with the same hours; none without."""
     parts = () if blocks is None else (blocks, *blocks.apart)
-    return any(one.span_days >= REFERENCE_DAYS for one in parts)
+    found = (ReferenceDays.of(columns, part, steps) for part in parts)
+    return tuple(one for one in found if one is not None)
 
 
 def _scores(

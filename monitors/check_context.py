@@ -64,6 +64,15 @@ class PastWindows:
     # Of kinds that the engine judges, in order of time; None as of `counts`.
     sums: Sequence[WindowSums] | None = None
 
+    @property
+    def with_days(self) -> Sequence[WindowCounts]:
+        """The windows before, each once, with `days`; with gaps `counts` reach further back."""
+        counts = self.counts or ()
+        if not self.days:
+            return counts
+        end = self.days[-1].end
+        return (*self.days, *(one for one in counts if one.start and end and one.start >= end))
+
 
 @dataclass(frozen=True, slots=True)
 class Command:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
+from driftline.baseline.constraints import is_compared
 from driftline.baseline.reference_days import ReferenceDays, parts_of
+from driftline.baseline.store import Baseline
 from driftline.baseline.times import EPOCH
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.spans import spans_ending_with, window_index
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -125,28 +126,35 @@ class DayTestResult:
 class DayTest:
     """The day test of one monitor, with the reference's days."""
 
-    references: Mapping[str, ReferenceColumn]
-    blocks: BlockCounts
+    columns: Mapping[str, Cells]  # That are compared.
+    blocks: BlockCounts | None  # The reference by the hour; None: it has no times.
     steps: Mapping[str, StepScores]
-    length: timedelta | None = None  # Of a window; None: rows of no known span.
-    budget: Budget = field(default_factory=Budget)
-    scales: tuple[int, ...] = SCALES
+    length: timedelta | None  # Of a window; None: rows of no known span.
+    budget: Budget
+
+    @classmethod
+    def of(cls, baseline: Baseline, length: timedelta | None, budget: Budget) -> DayTest:
+        """Return the test of windows of a length; of few days, or none, it learns nothing."""
+        known = {} if baseline.profile is None else baseline.profile.columns
+        columns = {
+            one.name: baseline.cells[one.name]
+            for one in baseline.signature.columns
+            if one.name in baseline.cells and one.name in known
+            and known[one.name].cell_counts is not None
+            and is_compared(baseline.constraints, one)
+        }  # fmt: skip
+        steps = {name: one.steps for name, one in known.items() if one.steps is not None}
+        return cls(columns, baseline.blocks, steps, length, budget)
 
     @cached_property
     def groups(self) -> tuple[ReferenceDays, ...]:
         """The judged columns, grouped by the hours of their reference."""
-        columns = {name: one.cells for name, one in self.references.items()}
-        return parts_of(columns, self.blocks, self.steps)
+        return parts_of(self.columns, self.blocks, self.steps)
 
     @property
     def cells(self) -> dict[str, Cells]:
         """Cells of the judged columns."""
-        return {
-            name: self.references[name].cells
-            for group in self.groups
-            for name in group.scores
-            if name in self.references
-        }
+        return {name: self.columns[name] for group in self.groups for name in group.scores}
 
     def day_sums(self, counter: DayCounter) -> dict[str, DaySums]:
         """Score the days of a window, by column."""
@@ -200,7 +208,7 @@ class DayTest:
         longest = group.variation.longest_span * DAY
         return tuple(
             scale
-            for scale in self.scales
+            for scale in day_scales(self.length)
             if scale * self.length >= LEAST_SPAN and (scale == 1 or scale * self.length <= longest)
         )
 

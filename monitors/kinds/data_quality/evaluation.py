@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -22,11 +23,6 @@ from driftline.monitors.kinds.data_quality.baseline_fit import (
     fit_note,
     without_drift,
     without_unknown_variation,
-)
-from driftline.monitors.kinds.data_quality.day_checks import (
-    day_details,
-    judge_days,
-    kept_day_test,
 )
 from driftline.monitors.kinds.data_quality.derived_checks import (
     DECIMALS_CHECK,
@@ -69,7 +65,7 @@ from driftline.monitors.kinds.data_quality.unit_changes import (
 from driftline.monitors.kinds.data_quality.window_reading import WindowReading, read_rows
 from driftline.monitors.report.comparison import lay_beside
 from driftline.monitors.report.report import STATISTICS, Report
-from driftline.monitors.results.violation import DRIFT_CHECK, Draft, Fault, Violation
+from driftline.monitors.results.violation import DRIFT_CHECK, Draft, Fault, JsonValue, Violation
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import converted
 from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
@@ -97,7 +93,7 @@ class _Window:
     known: Mapping[str, ColumnProfile]  # The reference's profile of each column.
     plan: SegmentPlan | None  # None: no segment is judged apart.
     budget: Budget  # Of all rows; segments have their own.
-    day_test: DayTest | None
+    day_test: DayTest
     span: Window | None  # None: its rows are of no known window.
     reading: WindowReading
     sample: pa.Table  # Some of its rows.
@@ -122,7 +118,7 @@ def evaluate(context: CheckContext) -> Report:
     _require_own_documents(baseline)
     window = _read(context)
     profile, counts, references = window.profile, window.counts, window.references
-    by_days = judge_days(context, window.day_test, counts)
+    by_days = window.day_test.judge(counts, context.past.with_days)
     judgement = _judge(window, by_days)
     faults = window.fault_context(judgement)
     recognised = recognised_faults(faults.of(one.feature for one in judgement.drafts))
@@ -152,7 +148,7 @@ def evaluate(context: CheckContext) -> Report:
         unmetered=baseline.constraints.unmetered(one.name for one in window.signature.columns),
         details={
             **rule_details(outcomes),
-            **day_details(by_days),
+            **_day_details(by_days),
             **_notes(window, violations),
             **fit_note(judgement, context.past.counts),
         },
@@ -177,7 +173,9 @@ def _read(context: CheckContext) -> _Window:
     references = reference_columns(baseline)
     plan = segment_plan(baseline, context.segments)
     budget = context.budget if plan is None else plan.whole(context.budget)
-    day_test = kept_day_test(context, budget)
+    length = context.rows.length
+    make_day_test = partial(DayTest.of, baseline, length, budget)
+    day_test = context.kept(("days", length, budget), make_day_test)
     reading = read_rows(context, plan, day_test)
     known = {} if baseline.profile is None else baseline.profile.columns
     span = None if facts is None else facts.window
@@ -200,7 +198,7 @@ def _counted(
     context: CheckContext,
     reading: WindowReading,
     span: Window | None,
-    day_test: DayTest | None,
+    day_test: DayTest,
     references: Mapping[str, ReferenceColumn],
 ) -> WindowCounts:
     """Return the window's counts for the tests, and those stored for later windows."""
@@ -211,7 +209,7 @@ def _counted(
         runs = {name: one.runs for name, one in reading.profile.columns.items()}
         counts = shortened_runs(counts, runs, baseline.profile.columns, references)
     derived = window_cells(reading.derived, baseline.derived)
-    days = {} if day_test is None or not reading.days.cells else day_test.day_sums(reading.days)
+    days = day_test.day_sums(reading.days) if reading.days.cells else {}
     return replace(counts, cells={**counts.cells, **derived}, days=days)
 
 
@@ -300,6 +298,16 @@ def _judged_segments(window: _Window) -> list[SegmentVerdict]:
         replace(verdict, judgement=without_drift(verdict.judgement, context.past.first_windows))
         for verdict in verdicts
     ]
+
+
+def _day_details(by_days: DayTestResult) -> dict[str, JsonValue]:
+    """Return the report's details of the days, where any were judged."""
+    if not by_days.judged:
+        return {}
+    findings: dict[str, JsonValue] = {
+        name: {**one.to_dict()} for name, one in by_days.findings.items()
+    }
+    return {"day_test": {"judged": [*sorted(by_days.judged)], "findings": findings}}
 
 
 def _notes(window: _Window, violations: Sequence[Violation]) -> dict[str, str]:

@@ -95,13 +95,10 @@ class WindowReading:
         )
 
 
-def read_rows(
-    context: CheckContext, plan: SegmentPlan | None, day_test: DayTest | None
-) -> WindowReading:
+def read_rows(context: CheckContext, plan: SegmentPlan | None, day_test: DayTest) -> WindowReading:
     """Read the rows once, for all counters."""
     baseline, rows = context.baseline, context.rows
     time_column = baseline.signature.event_time if rows.facts is None else rows.time_column
-    is_scored = day_test is not None and time_column is not None and bool(day_test.groups)
     segments = partial(SegmentCounter.start, (), {})
     start = partial(
         WindowReading.start,
@@ -109,7 +106,7 @@ def read_rows(
         baseline.cells,
         rows.unfit,
         segments if plan is None else plan.counter(baseline.cells),
-        day_test.cells if day_test is not None and is_scored else {},
+        {} if time_column is None else day_test.cells,
         () if baseline.derived is None else baseline.derived.columns,
         time_column,
     )

@@ -16,7 +16,6 @@ from driftline.baseline.value_runs import TimeOrder
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.day_test.day_test import DayFinding, DayTest
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.stats.day_scores import CLOCK_COS, CLOCK_SIN, ROUGH
 from tests.monitors.day_test.weather import weather
@@ -39,11 +38,7 @@ def day_test(days: int = REFERENCE_DAYS) -> DayTest:
 
 def learnt_from(reference: pd.DataFrame) -> DayTest:
     baseline = Baseline.fit(reference, timestamp="at")
-    assert baseline.profile is not None
-    assert baseline.blocks is not None
-    columns = baseline.profile.columns
-    steps = {name: one.steps for name, one in columns.items() if one.steps is not None}
-    return DayTest(reference_columns(baseline), baseline.blocks, steps, WEEK, Budget(1.0, 52.0))
+    return DayTest.of(baseline, WEEK, Budget(1.0, 52.0))
 
 
 def counted(

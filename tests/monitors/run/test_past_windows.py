@@ -15,7 +15,6 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
-from driftline.monitors.kinds.data_quality.day_checks import windows_before
 from driftline.monitors.run import captured_window, execution
 from driftline.monitors.run.past_windows import read_history
 from driftline.monitors.window_history.store import Key, put, read
@@ -75,7 +74,7 @@ def test_where_a_long_span_of_hours_ends_the_days_of_all_its_windows_are_read(
     expected = [*sums[:-1], *(one - 1 for one in sums[-1:])]
     assert [int(one.days["temp"].sums.sum()) for one in found.days] == expected
     assert [one.row_count for one in found.days] == [7 * one for one in expected]
-    before = windows_before(found)
+    before = found.with_days
     counted = [hour for one in before for hour in one.days["temp"].sums.ravel().tolist()]
     own = 62 if sums else min(len(kept), 63)  # With those in `days` none counts twice.
     assert sum(counted) == sum(expected) + own
