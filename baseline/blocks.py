@@ -18,6 +18,8 @@ from driftline.stats.calendar_regression import SEASON_DAYS, YEAR_DAYS
 HOUR_US = 3_600_000_000
 # Three years of hours; older ones are dropped so that the file stays small.
 HOUR_LIMIT = 3 * 366 * 24
+# So many counts of newly read rows are held before they are added up.
+HELD_COUNTS = 1 << 20
 # A block with fewer rows than this share of the usual is a ragged end, not a window.
 PARTIAL_SHARE = 0.1
 
@@ -80,12 +82,13 @@ class BlockCounts:
 
     def replaced(self, names: Collection[str], other: BlockCounts) -> BlockCounts:
         """Return the counts with those of some columns taken from another time."""
-        taken = other._without(other.counts.keys() - {*names})
-        kept = [one._without(names) for one in (self, *self.apart)]
+        taken = other.without(other.counts.keys() - {*names})
+        kept = [one.without(names) for one in (self, *self.apart)]
         parts = [one for one in (*kept, taken) if one.counts]
         return replace(parts[0], apart=tuple(parts[1:]))
 
-    def _without(self, names: Collection[str]) -> BlockCounts:
+    def without(self, names: Collection[str]) -> BlockCounts:
+        """Leave out some columns."""
         left = {name: one for name, one in self.counts.items() if name not in names}
         return BlockCounts(self.hours, left)
 
@@ -118,16 +121,24 @@ def seasoned(blocks: BlockCounts | None) -> frozenset[str]:
 
 
 class BlockCounter:
-    """Collects `BlockCounts` while the reference is read."""
+    """Collects `BlockCounts` while the reference is read, by blocks of `step` hours."""
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        self._sizes = dict(sizes)
+    def __init__(self, sizes: Mapping[str, int], step: int = 1) -> None:
+        self._sizes, self.step = dict(sizes), step
         self._total = _no_rows(self._sizes)
         self._parts: list[BlockCounts] = []
 
+    @classmethod
+    def of(cls, counts: BlockCounts, step: int) -> BlockCounter:
+        """Take over counts."""
+        found = cls({name: one.shape[1] for name, one in counts.counts.items()}, step)
+        found._total = counts
+        return found
+
     def update(self, time_us: np.ndarray, codes: Mapping[str, np.ndarray]) -> None:
         """Add rows: times in microseconds since 1970 (UTC), and each row's cell by column."""
-        hours, inverse = np.unique(time_us // HOUR_US, return_inverse=True)
+        hours = time_us // (HOUR_US * self.step) * self.step
+        hours, inverse = np.unique(hours, return_inverse=True)
         if not len(hours):
             return
         counts = {
@@ -136,7 +147,8 @@ class BlockCounter:
         }
         self._parts.append(BlockCounts(hours.astype(np.int64), counts))
         # Adding up only now and then keeps both the copying and the memory small.
-        if sum(len(part.hours) for part in self._parts) > max(1000, len(self._total.hours)):
+        held = sum(len(part.hours) for part in self._parts)
+        if held > len(self._total.hours) and held * sum(self._sizes.values()) > HELD_COUNTS:
             self._fold()
 
     def _fold(self) -> None:
@@ -154,7 +166,7 @@ class BlockCounter:
 
     def merge(self, other: BlockCounter) -> BlockCounter:
         """Return the counter of the rows of both; neither input changes."""
-        merged = BlockCounter(self._sizes)
+        merged = BlockCounter(self._sizes, self.step)
         merged._total = self._total
         merged._parts = [*self._parts, other._total, *other._parts]
         merged._fold()

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.blocks import BlockCounter, BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.derived_columns import DerivedColumn, DerivedCounts
 from driftline.baseline.records import from_table, to_table
-from driftline.baseline.segments import SegmentColumn, SegmentCounter, small_counts
+from driftline.baseline.segments import SegmentColumn, SegmentCounter
 from driftline.errors import InputError
 
 COUNTS_FORMAT = "1"
@@ -116,12 +116,13 @@ def _segment_rows(
 ) -> Iterator[ColumnCounts]:
     for one in () if segments is None else segments.columns:
         assert segments is not None
-        blocks = segments.blocks.get(one.name)
+        counter = segments.blocks.get(one.name)
+        blocks = None if counter is None else counter.result()
         for name, totals in segments.counts[one.name].items():
             hours = None if blocks is None else blocks.hours
-            counts = None if blocks is None else blocks.counts.get(name, np.zeros((0, 0), np.uint8))
+            counts = None if blocks is None else blocks.counts[name]
             row = ColumnCounts.of(name, cells[name], hours, counts)
-            step = 0 if blocks is None else blocks.step
+            step = 0 if counter is None else counter.step
             yield replace(row, segment=one, totals=totals.ravel(), step=step)
 
 
@@ -149,14 +150,14 @@ def _read_derived(rows: Sequence[ColumnCounts]) -> DerivedCounts | None:
 def _read_segments(rows: Sequence[ColumnCounts], cells: Mapping[str, Cells]) -> SegmentCounter:
     columns = {row.segment.name: row.segment for row in rows if row.segment is not None}
     counted = {row.column: cells[row.column] for row in rows}
-    event_time = "" if rows[0].step else None
-    found = SegmentCounter.start(tuple(columns.values()), counted, event_time)
-    for row in rows:
-        assert row.segment is not None
-        name, totals = row.segment.name, row.totals.reshape(row.segment.size, -1)
-        found.counts[name][row.column], found.rows[name] = totals, totals.sum(axis=1)
-        if row.step:
-            blocks = found.blocks[name]
-            blocks.step, blocks.hours = row.step, row.hours
-            blocks.counts[row.column] = small_counts(row.by_block())
-    return found
+    found = SegmentCounter.start(tuple(columns.values()), counted)
+    for segment in columns:
+        own = [row for row in rows if row.segment == columns[segment]]
+        for row in own:
+            totals = row.totals.reshape(columns[segment].size, -1)
+            found.counts[segment][row.column], found.rows[segment] = totals, totals.sum(axis=1)
+        if own[0].step:
+            # As small as they were stored: most are below 256, and a byte each.
+            blocks = BlockCounts(own[0].hours, {row.column: row.by_block() for row in own})
+            found.blocks[segment] = BlockCounter.of(blocks, own[0].step)
+    return replace(found, event_time="" if found.blocks else None)

@@ -45,6 +45,7 @@ from driftline.baseline.schema import find_column, infer_signature, split_probab
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
 from driftline.baseline.steps import StepCounter
 from driftline.baseline.suggest import suggest
+from driftline.baseline.times import TimeSummary
 from driftline.baseline.value_runs import TimeOrder
 from driftline.classes import (
     class_of_name,
@@ -166,6 +167,7 @@ class CellCounter:
 def _second_reading(
     cells: Mapping[str, Cells],
     event_time: str | None,
+    times: TimeSummary | None,
     segments: Sequence[SegmentColumn],
     derived: Sequence[DerivedColumn],
 ) -> Together:
@@ -175,7 +177,7 @@ def _second_reading(
         "derived": DerivedCounter.start(derived, event_time, by_hour=True),
     }
     if segments:
-        found["segments"] = SegmentCounter.start(segments, cells, event_time)
+        found["segments"] = SegmentCounter.start(segments, cells, event_time, times)
     if event_time is not None:
         numbers = [name for name, one in cells.items() if one.is_number]
         found["steps"] = StepCounter.start(event_time, numbers)
@@ -234,8 +236,10 @@ def fit_source(
     )
     if rows.are_outcomes:
         rows = replace(rows, roles=resolve(roles, signature, sample))
+    event_time = signature.event_time
+    times = None if event_time is None else profile.columns[event_time].times
     counter = partial(
-        _second_reading, own, signature.event_time, chosen,
+        _second_reading, own, signature.event_time, times, chosen,
         _derived_columns(signature, first, cells, sample),
     )  # fmt: skip
     reading = gather(counter, source.parts(), place, meter.advance).counters

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.blocks import BlockCounter, BlockCounts
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.fit import fit_source
 from driftline.baseline.profile import Profile
@@ -209,9 +209,7 @@ def _segments(before: SegmentCounter | None, names: Collection[str]) -> SegmentC
     if before is None:
         return None
     blocks = {
-        segment: replace(
-            one, counts={name: found for name, found in one.counts.items() if name not in names}
-        )
+        segment: BlockCounter.of(one.result().without(names), one.step)
         for segment, one in before.blocks.items()
     }
     return replace(
