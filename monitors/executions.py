@@ -285,11 +285,9 @@ def set_aside_open(connection: Connection, monitor: str, now: datetime) -> int:
     """
     table = executions.c
     is_open = (table.monitor == monitor) & (table.window_end > now)
-    found = connection.execute(select(*COLUMNS).where(is_open, table.is_current)).all()
-    if not found:
-        return 0
-    for row in found:
-        metrics.put(connection, (), source=_source(Execution(**row._mapping)))
+    found = select_executions(connection, select(*COLUMNS).where(is_open, table.is_current))
+    for execution in found:
+        metrics.put(connection, (), source=_source(execution))
     connection.execute(update(executions).where(is_open).values(is_current=False))
     return len(found)
 
@@ -352,5 +350,5 @@ def _source(execution: Execution) -> str:
 
 def find(connection: Connection, identity: str) -> Execution | None:
     """Return one execution, or None."""
-    row = connection.execute(select(*COLUMNS).where(executions.c.id == identity)).first()
-    return None if row is None else Execution(**row._mapping)
+    found = select_executions(connection, select(*COLUMNS).where(executions.c.id == identity))
+    return found[0] if found else None

@@ -27,7 +27,7 @@ from driftline.dashboard.queries import lookup, views
 from driftline.dashboard.queries.views import MonitorLine
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import Execution, select_executions
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.drift_map import DriftMap
 from driftline.monitors.run.planning import list_states
 from driftline.monitors.run.standing import standing_lines, window_line
@@ -160,5 +160,4 @@ def read_window(
     Without a start it is the newest one, None before the first. NotFoundError: no such monitor;
     NoWindowError: no execution on a window of that start.
     """
-    definition, read = lookup.monitor(connection, name), partial(select_executions, connection)
-    return window_line(connection, definition, stamp, in_range(), read)
+    return window_line(connection, lookup.monitor(connection, name), stamp, in_range())

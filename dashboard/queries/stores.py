@@ -37,7 +37,6 @@ from driftline.monitors.executions import (
     Execution,
     get_execution,
     log_of,
-    select_executions,
 )
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.results.shown import choose_metric
@@ -139,8 +138,7 @@ class Stores:
             if not (lines := fleet.state_lines(connection, now, name)):
                 self._require_endpoint(connection, name)
             if not tab:  # As many as one chart has room for.
-                read = partial(select_executions, connection)
-                lines = with_older_windows(lines, fleet.MARKS_SHOWN, fleet.in_range(), read)
+                lines = with_older_windows(connection, lines, fleet.MARKS_SHOWN, fleet.in_range())
             alarms = alarms_view(connection, now, endpoint=name, size=FIRING_SHOWN, is_firing=True)
             line = views.EndpointLine(name, lines, None, alarms.total, *declared[1:])
             others = tuple(one for one in lines if fleet.is_of_tab(one.definition, tab))
@@ -341,8 +339,7 @@ class Stores:
                 case "monitor" | "column" | "explain":
                     found = lookup.monitor(connection, address.monitor)
                     if address.window and address.page in ("monitor", "column", "explain"):
-                        read = partial(select_executions, connection)
-                        require_window(read, found, address.window)
+                        require_window(connection, found, address.window)
                 case "endpoint" | "window":
                     watched = self._require_endpoint(connection, address.endpoint)
                     if address.window and address.page == "window":

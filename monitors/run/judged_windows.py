@@ -6,7 +6,7 @@ Of windows with one start, the schedule's own stands for those run by hand.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,9 +32,6 @@ LATER_SHOWN = 100
 STAMP = "%Y%m%dT%H%M%SZ"
 NEVER = datetime.fromtimestamp(0, UTC)
 NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
-
-ReadRuns = Callable[[Select[Any]], list[Execution]]
-"""Reads the executions that a query selects, of those that who asks may see."""
 
 
 def judged(definition: MonitorDefinition) -> Select[Any]:
@@ -80,15 +77,15 @@ def as_runs(definition: MonitorDefinition, rows: Sequence[Execution]) -> tuple[E
 
 
 def windows_around(
-    read: ReadRuns, definition: MonitorDefinition, stamp: str
+    connection: Connection, definition: MonitorDefinition, stamp: str
 ) -> tuple[Execution, ...]:
     """Read the windows around a start, oldest first; none for what is no start."""
     standing, begin, end = judged(definition), executions.c.window_start, second_of(stamp)[1]
     later = standing.where(begin >= end).order_by(begin, executions.c.finished_at.desc())
     earlier = standing.where(begin < end).order_by(*NEWEST_FIRST)
     rows = [
-        *reversed(read(later.limit(LATER_SHOWN))),
-        *read(earlier.limit(WINDOWS_SHOWN - LATER_SHOWN)),
+        *reversed(select_executions(connection, later.limit(LATER_SHOWN))),
+        *select_executions(connection, earlier.limit(WINDOWS_SHOWN - LATER_SHOWN)),
     ]
     return as_runs(definition, rows)
 

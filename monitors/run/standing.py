@@ -11,11 +11,10 @@ from sqlalchemy import ColumnElement, Connection, func, select, union_all
 
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution
+from driftline.monitors.executions import COLUMNS, Execution, select_executions
 from driftline.monitors.run.judged_windows import (
     NEWEST_FIRST,
     WINDOWS_SHOWN,
-    ReadRuns,
     as_runs,
     judged,
     newest_windows,
@@ -49,7 +48,7 @@ def standing_lines(
 
 
 def with_older_windows(
-    lines: Sequence[MonitorLine], most: int, shown: ColumnElement[bool], read: ReadRuns
+    connection: Connection, lines: Sequence[MonitorLine], most: int, shown: ColumnElement[bool]
 ) -> tuple[MonitorLine, ...]:
     """Add older displayed windows to the newest ones, up to a total over all monitors."""
     each = most // (sum(bool(one.runs) for one in lines) or 1)
@@ -65,7 +64,7 @@ def with_older_windows(
         return tuple(lines)
     found = select(*COLUMNS).where(executions.c.id.in_(union_all(*older))).order_by(*NEWEST_FIRST)
     rows = defaultdict[str, list[Execution]](list)
-    for row in read(found):
+    for row in select_executions(connection, found):
         rows[row.monitor].append(row)
     added = {one.name: as_runs(one.definition, rows[one.name]) for one in lines}
     return tuple(replace(one, runs=added[one.name] + one.runs) for one in lines)
@@ -81,10 +80,11 @@ def no_window(monitor: str, stamp: str) -> NoWindowError:
     return NoWindowError(f'monitor "{monitor}" has no window "{stamp}": {why}')
 
 
-def require_window(read: ReadRuns, definition: MonitorDefinition, stamp: str) -> None:
+def require_window(connection: Connection, definition: MonitorDefinition, stamp: str) -> None:
     """Refuse a start of which a monitor has no window."""
     (start, end), begin = second_of(stamp), executions.c.window_start
-    if not read(judged(definition).where(begin >= start, begin < end).limit(1)):
+    found = judged(definition).where(begin >= start, begin < end).limit(1)
+    if not select_executions(connection, found):
         raise no_window(definition.name, stamp)
 
 
@@ -111,7 +111,6 @@ def window_line(
     definition: MonitorDefinition,
     stamp: str | None,
     shown: ColumnElement[bool],
-    read: ReadRuns,
 ) -> tuple[MonitorLine, Execution | None]:
     """Return a monitor and the window with a start, however old, with those around it.
 
@@ -119,7 +118,7 @@ def window_line(
     that start.
     """
     newest = judged(definition).where(shown).order_by(*NEWEST_FIRST).limit(WINDOWS_SHOWN)
-    rows, table = read(newest), executions.c
+    rows, table = select_executions(connection, newest), executions.c
 
     def counted(*where: ColumnElement[bool]) -> int:
         starts = select(func.count(table.window_start.distinct())).where(
@@ -139,7 +138,7 @@ def window_line(
     if stamp is not None:
         run = next((run for run in line.runs[1:] if run.window.stamp == stamp), None)
         if run is None:  # Before the oldest, too, there may be others to step to.
-            around = windows_around(read, definition, stamp)
+            around = windows_around(connection, definition, stamp)
             line = replace(line, runs=around, are_newest=False, window_count=counted())
             run = next((run for run in line.runs if run.window.stamp == stamp), None)
         if run is None:
