@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -127,17 +127,37 @@ def read_external(
     time = TimeColumn(source.timestamp, source.time_zone)
     with opened(source, access, window, zone=time.zone, signature=signature) as table:
         plan = _Plan.of(source, table.names, signature, columns, labels)
-        typed = _Typed(plan, time, window)
+        is_joined = labels is not None and source.labels is not None
+        typed = _Typed(plan, time, window, keeps_ids=is_joined)
         rows = spooled(typed(table.batches(plan.read, time, window)), plan.stored)
-    read = ExternalWindow(
-        window, rows.row_count, rows.row_count, 0, typed.untimed, 0, "", plan.schema, None,
-        tuple((name, name, plan.schema.field(name).type) for name in plan.schema.names),
-        labelled_count=typed.labelled, unfit_label_count=typed.unfit_labels, _rows=rows,
-    )  # fmt: skip
+    times, hashes, label = np.concatenate(typed.times), np.concatenate(typed.hashes), None
+    labelled, unfit_labels = typed.labelled, typed.unfit_labels
     if labels is not None and source.labels is not None:
-        read = _labelled(read, source.labels, access, labels)
-    inputs = {"source": str(source), "files": _described(table)}
-    return _digested(replace(read, inputs=inputs))
+        ids = pa.concat_arrays(typed.ids)
+        values, is_unfit = _joined_labels(source.labels, access, labels, window, ids)
+        labelled, unfit_labels = len(values) - values.null_count, int(is_unfit.sum())
+        of_labels, _ = hash_column(values)
+        hashes = hash_integers((hashes * np.uint64(31) + of_labels).view(np.int64))
+        label = labels.name, values
+    return ExternalWindow(
+        window, rows.row_count, rows.row_count, 0, typed.untimed, 0,
+        _digest(times, hashes, typed.untimed), plan.schema, None,
+        tuple((name, name, plan.schema.field(name).type) for name in plan.schema.names),
+        labelled_count=labelled, unfit_label_count=unfit_labels,
+        inputs={"source": str(source), "files": _described(table)},
+        _rows=rows, _times=times, _hashes=hashes, _label=label,
+    )  # fmt: skip
+
+
+def _digest(times: np.ndarray, hashes: np.ndarray, untimed: int) -> str:
+    """Return the digest of rows by their times and hashes, whatever their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    if len(times):
+        order = np.lexsort((hashes, times))
+        digest.update(times[order].astype("<i8").tobytes())
+        digest.update(hashes[order].astype("<u8").tobytes())
+        digest.update(b"%d" % untimed if untimed else b"")
+    return digest.hexdigest()
 
 
 def _described(table: Table) -> list[dict[str, object]] | None:
@@ -205,12 +225,15 @@ class _Plan:
 class _Typed:
     """Converts a table's batches to the rows of a window, and counts problems."""
 
-    def __init__(self, plan: _Plan, time: TimeColumn, window: Window) -> None:
-        self._plan, self._time = plan, time
+    def __init__(self, plan: _Plan, time: TimeColumn, window: Window, *, keeps_ids: bool) -> None:
+        self._plan, self._time, self._keeps_ids = plan, time, keeps_ids
         self._start, self._end = (
             pa.scalar(one, UTC_MICROSECONDS) for one in (window.start, window.end)
         )
         self.untimed = self.labelled = self.unfit_labels = 0
+        # Of all rows: their times in microseconds, hashes of what they hold, and ids if kept.
+        self.times, self.hashes = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+        self.ids = [pa.nulls(0, pa.string())]
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -236,7 +259,11 @@ class _Typed:
             else:
                 unfit.add(found.unfit, name, found.texts)
         columns.append(unfit.array(batch.num_rows))
-        return pa.RecordBatch.from_arrays(columns, schema=plan.stored)
+        rows = pa.RecordBatch.from_arrays(columns, schema=plan.stored)
+        self.times.append(times.cast(pa.int64()).to_numpy())
+        self.hashes.append(hash_rows(rows, [one for one in rows.schema.names if one != UNFIT])[0])
+        self.ids += [ids] if self._keeps_ids else []
+        return rows
 
 
 def event_times(array: pa.Array, time: TimeColumn) -> pa.TimestampArray:
@@ -269,25 +296,15 @@ def _require(names: Sequence[str], name: str, source: ExternalSource, what: str)
         )
 
 
-def _labelled(
-    read: ExternalWindow, declared: ExternalLabels, access: Access, labels: Labels
-) -> ExternalWindow:
-    """Join labels of another table by row id."""
-    assert read._rows is not None
-    ids = pa.chunked_array(
-        [batch.column(INFERENCE_ID) for batch in read._rows()], pa.string()
-    ).combine_chunks()
+def _joined_labels(
+    declared: ExternalLabels, access: Access, labels: Labels, window: Window, ids: pa.Array
+) -> tuple[pa.Array, np.ndarray]:
+    """Return each row's label in another table, by its id, and whether it is unfit."""
     # An id that is null is no id.
-    asked = pc.unique(ids).drop_null()
-    keys, texts, unfit = _read_labels(declared, access, labels, read.window, asked)
+    keys, texts, unfit = _read_labels(declared, access, labels, window, pc.unique(ids).drop_null())
     at = pc.index_in(ids, value_set=keys, skip_nulls=True)
-    values = texts.take(at)
-    return replace(
-        read,
-        labelled_count=len(values) - values.null_count,
-        unfit_label_count=int(pc.sum(pc.fill_null(unfit.take(at), False)).as_py() or 0),
-        _label=(labels.name, values),
-    )
+    is_unfit = pc.fill_null(unfit.take(at), fill_value=False)
+    return texts.take(at), is_unfit.to_numpy(zero_copy_only=False)
 
 
 def _read_labels(
@@ -345,27 +362,3 @@ def _read_labels(
         )
     rows = rows.filter(pa.array(newest))
     return tuple(rows[name].combine_chunks() for name in ("key", "label", "lost"))
-
-
-def _digested(read: ExternalWindow) -> ExternalWindow:
-    """Hash each row, and all of them in order."""
-    assert read._rows is not None
-    times, hashes, at = [], [], 0
-    for batch in read._rows():
-        found, _ = hash_rows(batch, [name for name in batch.schema.names if name != UNFIT])
-        if read._label is not None:
-            labels, _ = hash_column(read._label[1].slice(at, batch.num_rows))
-            found = hash_integers((found * np.uint64(31) + labels).view(np.int64))
-        times.append(batch.column(EVENT_TIME).cast(pa.int64()).to_numpy())
-        hashes.append(found)
-        at += batch.num_rows
-    digest = hashlib.blake2b(digest_size=16)
-    if not times:
-        return replace(read, digest=digest.hexdigest())
-    all_times, all_hashes = np.concatenate(times), np.concatenate(hashes)
-    order = np.lexsort((all_hashes, all_times))
-    digest.update(all_times[order].astype("<i8").tobytes())
-    digest.update(all_hashes[order].astype("<u8").tobytes())
-    if read.unparsed_count:
-        digest.update(b"%d" % read.unparsed_count)
-    return replace(read, digest=digest.hexdigest(), _times=all_times, _hashes=all_hashes)
