@@ -43,21 +43,14 @@ class VariantMean:
     variant: str
     rows: int
     units: int
-    mean: float
-
-
-@dataclass(frozen=True, slots=True)
-class VariantLack:
-    """One variant: how many of its rows should have a value, and how many of these have none."""
-
-    variant: str
-    rows: int
-    lacking: int
+    mean: float | None  # None where no row has a value.
+    lacking: int  # Rows that should have a value and have none.
 
     @property
-    def words(self) -> str:
+    def lack(self) -> str:
         """The share of its rows that lack a value, in words."""
-        return f"{self.variant} lacks it in {percent(self.lacking / self.rows)} of its rows"
+        share = percent(self.lacking / (self.rows + self.lacking))
+        return f"{self.variant} lacks it in {share} of its rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +81,11 @@ class VariantComparison:
     decision, winner
         What follows, and the variant that won; None where none has.
     variants
-        The mean of each variant.
+        The mean of each variant, and how many of its rows lack a value.
     differences
         Of each pair, the second's mean less the first's, within days, with its interval.
     left_out
         Rows without a variant, or without a value up to 1e140.
-    lacks
-        Of each variant, how many rows lack a value; empty if every row has one.
     unknown
         Rows of classes that the reference never has, and what they count as; "" for none.
     """
@@ -108,7 +99,6 @@ class VariantComparison:
     variants: tuple[VariantMean, ...]
     differences: tuple[VariantDifference, ...]
     left_out: int
-    lacks: tuple[VariantLack, ...] = ()
     unknown: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,13 +131,14 @@ class VariantComparison:
         yield self.summary
         yield f"{self.metric}: {self.better} is better"
         for one in self.variants:
-            mean, rows = number_words(one.mean), plural(one.rows, "row")
-            yield f"{one.variant}: {self.metric} {mean} ({rows})"
+            if one.mean is not None:
+                mean, rows = number_words(one.mean), plural(one.rows, "row")
+                yield f"{one.variant}: {self.metric} {mean} ({rows})"
         for pair in self.differences:
             yield f"{pair.second} less {pair.first}: {_limits(pair, self.alpha)}"
-        for lack in self.lacks:
-            rows = plural(lack.rows, "row")
-            yield f"without a value: {lack.lacking:,} of {rows} of {lack.variant}"
+        for one in self.variants if any(one.lacking for one in self.variants) else ():
+            rows = plural(one.rows + one.lacking, "row")
+            yield f"without a value: {one.lacking:,} of {rows} of {one.variant}"
         if self.unknown:
             yield self.unknown
         if self.left_out:
@@ -241,50 +232,34 @@ def _compared(
     rows = _Rows(values, variant, asked.blocks(table), asked.units(table))
     wanted = rows.take(np.flatnonzero(is_named & (has_value | asked.has_label(table))))
     rows = rows.take(np.flatnonzero(is_named & has_value))
-    lacks = _lacks(wanted, names)
-    present = np.unique(rows.variant)
-    if len(present) < 2 or len(np.unique(wanted.variant)) > MOST_VARIANTS:
-        raise InputError(_why_none(asked, table, [names[one] for one in present], lacks))
+    all_named = np.unique(wanted.variant)
+    means = tuple(wanted.mean_of(at, names[at]) for at in all_named.tolist())
+    if sum(one.rows > 0 for one in means) < 2 or len(means) > MOST_VARIANTS:
+        raise InputError(_why_none(asked, table, means))
     side = better or ("lower" if asked.costs is not None else QUALITY.get(metric, "higher"))
-    means = tuple(VariantMean(names[one], *rows.mean_of(one)) for one in present)
     # Of a variant whose rows all lack a value nothing is known, and it may be the better one.
-    size = np.bincount(wanted.variant, minlength=len(names))
-    judged = np.union1d(present, np.flatnonzero(size >= LEAST_UNITS))
+    judged = all_named[[one.rows > 0 or one.lacking >= LEAST_UNITS for one in means]]
     differences = _differences(rows, judged, names, alpha)
-    if lacks:
+    if any(one.lacking for one in means):
         lacking = replace(wanted, values=np.asarray(~(np.abs(wanted.values) <= LARGEST), float))
         shares = _differences(lacking, judged, names, alpha)
         differences = tuple(
-            _if_complete(one, share, lacks) for one, share in zip(differences, shares, strict=True)
+            _if_complete(one, share, means) for one, share in zip(differences, shares, strict=True)
         )
     decision, winner = _decided([names[one] for one in judged], differences, side, margin)
     return VariantComparison(
         metric, side, margin, alpha, decision, winner, means, differences,
-        table.num_rows - len(rows.values), lacks, unknown,
+        table.num_rows - len(rows.values), unknown,
     )  # fmt: skip
 
 
-def _lacks(wanted: _Rows, names: Sequence[str]) -> tuple[VariantLack, ...]:
-    """Count the rows without a value by variant; nothing where all have one."""
-    size = len(names)
-    of = np.bincount(wanted.variant, minlength=size)
-    lacking = of - np.bincount(wanted.variant, np.abs(wanted.values) <= LARGEST, size).astype(int)
-    if not lacking.any():
-        return ()
-    return tuple(
-        VariantLack(names[one], int(of[one]), int(lacking[one]))
-        for one in np.flatnonzero(of).tolist()
-    )
-
-
-def _why_none(
-    asked: Asked, table: pa.Table, present: Sequence[str], lacks: Sequence[VariantLack]
-) -> str:
+def _why_none(asked: Asked, table: pa.Table, means: Sequence[VariantMean]) -> str:
     """Return why there are not two variants to compare, or too many."""
+    present = [one.variant for one in means if one.rows]
     shown = ", ".join(f'"{one}"' for one in present[:NAMED]) or "none"
     shown += ", …" * (len(present) > NAMED)
-    none = [one for one in lacks if one.lacking == one.rows][:NAMED]
-    more = [f'none of {plural(one.rows, "row")} of "{one.variant}" has one' for one in none]
+    none = [one for one in means if not one.rows][:NAMED]
+    more = [f'none of {plural(one.lacking, "row")} of "{one.variant}" has one' for one in none]
     if table.num_rows and not asked.has_label(table).any():
         more = ["no row has a label yet"]
     return (
@@ -295,12 +270,12 @@ def _why_none(
 
 
 def _if_complete(
-    pair: VariantDifference, share: VariantDifference, lacks: Sequence[VariantLack]
+    pair: VariantDifference, share: VariantDifference, means: Sequence[VariantMean]
 ) -> VariantDifference:
     """Decide nothing if one variant lacks values in significantly more of its rows."""
     if share.low is None or share.high is None or max(share.low, -share.high) < LACKING:
         return pair
-    of = ", ".join(one.words for one in lacks if one.variant in (pair.first, pair.second))
+    of = ", ".join(one.lack for one in means if one.variant in (pair.first, pair.second))
     return replace(pair, why_not=f"{of}: {UNLIKE}")
 
 
@@ -315,7 +290,7 @@ def _require(better: object, margin: object, alpha: object) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
-    """Rows with a value, shapes (rows,)."""
+    """Rows of variants, shapes (rows,)."""
 
     values: Numbers
     variant: NDArray[np.intp]
@@ -327,10 +302,12 @@ class _Rows:
             self.values[places], self.variant[places], self.blocks[places], self.units[places]
         )
 
-    def mean_of(self, variant: int) -> tuple[int, int, float]:
-        chosen = self.variant == variant
-        units = len(np.unique(self.units[chosen]))
-        return int(chosen.sum()), units, float(self.values[chosen].mean())
+    def mean_of(self, variant: int, name: str) -> VariantMean:
+        own = self.take(np.flatnonzero(self.variant == variant))
+        known = own.take(np.flatnonzero(np.abs(own.values) <= LARGEST))
+        rows, units = len(known.values), len(np.unique(known.units))
+        mean = float(known.values.mean()) if rows else None
+        return VariantMean(name, rows, units, mean, len(own.values) - rows)
 
 
 def _differences(

@@ -31,10 +31,10 @@ def test_a_variant_that_has_no_value_in_its_worst_rows_does_not_win() -> None:
     found = dl.compare(frame, metric="m", timestamp="t")
 
     count = int((frame["variant"] == "green").sum())
-    assert [(one.variant, one.lacking) for one in found.lacks] == [
+    assert [(one.variant, one.lacking) for one in found.variants] == [
         ("blue", 0), ("green", int(hidden.sum()))
     ]  # fmt: skip
-    assert found.lacks[1].rows == count
+    assert found.variants[1].rows + found.variants[1].lacking == count
     assert found.decision == "undecided"
     assert found.differences[0].low > 0  # It would have won.
     assert "rows): blue lacks it in 0% of its rows, green lacks it in" in found.summary
@@ -53,10 +53,10 @@ def test_answers_that_are_missing_are_told_from_labels_that_have_not_come() -> N
 
     found = dl.compare(frame, base, metric="mae")
 
-    assert calm.lacks == ()
+    assert not any(one.lacking for one in calm.variants)
     assert calm.left_out == unlabelled.sum()
-    assert sum(one.rows for one in found.lacks) == ROWS - unlabelled.sum()
-    assert found.lacks[0].lacking == 0
+    assert sum(one.rows + one.lacking for one in found.variants) == ROWS - unlabelled.sum()
+    assert found.variants[0].lacking == 0
     assert "b lacks it in 29.4%" in found.differences[0].why_not
 
 
