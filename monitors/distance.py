@@ -153,8 +153,7 @@ def _sample_of(data: object, shown: str, cells: Cells | None) -> Sample:
 
 def _on_cells(cells: Cells, counts: NDArray[np.integer]) -> CellCounts:
     """Return rows by cell without the empty and unfit cells."""
-    rest = None if cells.is_number else np.arange(cells.size - 2) >= len(cells.levels)
-    return CellCounts(cells.id, counts[:-2].astype(np.float64), rest)
+    return CellCounts(cells.id, counts[:-2].astype(np.float64))
 
 
 def _as_array(data: object, shown: str) -> pa.Array | pa.ChunkedArray:

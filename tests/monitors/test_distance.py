@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import chi2_contingency
 
 import driftline as dl
 from driftline.baseline.profile import Profile
@@ -122,7 +123,7 @@ def test_edges_give_finite_numbers_or_a_reason(first, second) -> None:
         ("psi", [1.0], [1, "a"], "window: list is not one column"),
         ("psi", [[1.0]], [[1.0]], "reference: values of type list<item: double> have no distance"),
         ("psi", pd.to_datetime(["2020-01-01"]), [1.0], "values of type timestamp["),
-        ("chi_squared", ["a", "b"], ["a", "b"], "does not exist here"),
+        ("wasserstein_raw", [-1e308], [1e308], "does not exist here: the values lie too far"),
     ],
 )
 def test_a_wrong_question_is_answered_in_one_sentence(name, first, second, sentence) -> None:
@@ -175,3 +176,13 @@ def test_other_packages_add_distances_by_name() -> None:
     assert dl.distance("acme_whole", ["a"], ["b"]).note == "ours"
     with pytest.raises(UndecidedError, match="too few"):
         dl.distance("acme_shy", [1.0], [1.0])
+
+
+def test_chi_squared_is_the_plain_formula_of_scipy_also_of_rare_values() -> None:
+    first, second = list("aaaaaaabbbc"), list("aaabbd")
+    table = [[7, 3, 1, 0], [3, 2, 0, 1]]
+
+    found = dl.distance("chi_squared", first, second)
+
+    wanted = chi2_contingency(table, correction=False).statistic
+    assert found.value == pytest.approx(wanted, rel=1e-12)

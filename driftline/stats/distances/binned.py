@@ -26,7 +26,6 @@ from driftline.stats.distances.divergences import (
 )
 
 ONE_VALUE = "one value on both sides"
-TOO_FEW = "too few rows: no two bins expect five rows on both sides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ BINNED: Mapping[str, Binned] = {
     "hellinger": Binned(_hellinger, "root of share"),
     "total_variation": Binned(_total_variation, "share"),
     "l_infinity": Binned(_largest_difference, "share"),
+    "chi_squared": Binned(chi_square, "chi-square"),
 }
 
 
@@ -78,28 +78,6 @@ def measure_binned(name: str, bins: Bins) -> Distance:
         When a side holds no rows.
     """
     binned = BINNED[name]
-    if bins.is_constant:
+    if np.count_nonzero(bins[0] + bins[1]) == 1:
         return Distance(name, 0.0, binned.unit, ONE_VALUE)
-    return Distance(name, binned.measure(bins.reference, bins.window), binned.unit)
-
-
-def chi_squared(bins: Bins) -> Distance:
-    """Measure Pearson's chi-square over bins that expect enough rows; it grows with the rows.
-
-    Returns
-    -------
-    Distance
-        >= 0, its degrees of freedom in the note; None where fewer than two bins are left.
-
-    References
-    ----------
-    Pearson, Biometrika 8, 1911 (two samples of different size).
-    """
-    unit = "chi-square"
-    if bins.is_constant:
-        return Distance("chi_squared", 0.0, unit, ONE_VALUE)
-    first, second = bins.pooled
-    if first.size < 2:
-        return Distance("chi_squared", None, unit, TOO_FEW)
-    note = f"{first.size - 1} degrees of freedom"
-    return Distance("chi_squared", chi_square(first, second), unit, note)
+    return Distance(name, binned.measure(*bins), binned.unit)

@@ -2,76 +2,22 @@
 
 References
 ----------
-Cochran, Biometrics 10, 1954 (five expected rows a bin); docs/distances.md, "Binned".
+docs/distances.md, "Binned".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
-
 import numpy as np
-from numpy.typing import NDArray
 
 from driftline.stats.distances.counts import Counts, EmptyDistributionError
 from driftline.stats.distances.sample import Levels, Numbers, Sample
 
 # Equal parts of the reference's numbers; a value with as large a share is a bin of its own.
 BINS = 20
-# A bin with fewer rows to be expected on a side has no normal law (Cochran, 1954).
-EXPECTED_COUNT = 5.0
 
 
-@dataclass(frozen=True)
-class Bins:
-    """Rows per bin, those that hold a value; shapes (K,).
-
-    Parameters
-    ----------
-    reference, window
-        Rows per bin.
-    source
-        Where the bins are from.
-    rest
-        Bins that stand for "any other value": seen in the reference or not they are pooled as
-        one, since the reference's own choice of levels makes the unseen rarer there.
-    """
-
-    reference: Counts
-    window: Counts
-    source: Literal["cells", "parts", "levels"]
-    rest: NDArray[np.bool_] | None = None
-
-    @property
-    def rows(self) -> tuple[float, float]:
-        """Rows of the reference, n, and of the window, m."""
-        return float(self.reference.sum()), float(self.window.sum())
-
-    @cached_property
-    def pooled(self) -> tuple[Counts, Counts]:
-        """Both sides with the bins joined that expect fewer than five rows on a side."""
-        n, m = self.rows
-        total = self.reference + self.window
-        needed = EXPECTED_COUNT * (n + m) / min(n, m)
-        joined = total < needed
-        if self.rest is not None:
-            joined = joined | self.rest
-        sides = [
-            np.append(side[~joined], side[joined].sum()) for side in (self.reference, self.window)
-        ]
-        both = sides[0] + sides[1]
-        if both[-1] < needed and both.size > 1:  # The joined ones are still too few.
-            least = int(np.argmin(both[:-1]))
-            for side in sides:
-                side[least] += side[-1]
-            return sides[0][:-1], sides[1][:-1]
-        return sides[0], sides[1]
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether all rows of both sides are in one bin."""
-        return int(np.count_nonzero(self.reference + self.window)) == 1
+# Rows per bin of the reference and of the window, those that hold a value; shapes (K,).
+Bins = tuple[Counts, Counts]
 
 
 def bins_of(reference: Sample, window: Sample) -> Bins:
@@ -95,7 +41,7 @@ def bins_of(reference: Sample, window: Sample) -> Bins:
         exact = first.error == 0 and second.error == 0
         bins = None if exact else _on_cells(reference, window)
         bins = bins or _by_level(first, second)
-    if bins is None or min(bins.rows) <= 0:
+    if bins is None or not all(side.sum() > 0 for side in bins):
         raise EmptyDistributionError("distance of no values; expected some on both sides")
     return bins
 
@@ -105,13 +51,13 @@ def _on_cells(reference: Sample, window: Sample) -> Bins | None:
     first, second = reference.cells, window.cells
     if first is None or second is None or first.id != second.id:
         return None
-    return Bins(first.counts, second.counts, "cells", first.is_rest)
+    return (first.counts, second.counts)
 
 
 def _in_parts(reference: Numbers, window: Numbers) -> Bins:
     """Cut numbers into equal parts of the reference."""
     if not reference.count or not window.count:
-        return Bins(np.zeros(1), np.zeros(1), "parts")
+        return (np.zeros(1), np.zeros(1))
     share = reference.weights / reference.count
     reached = np.cumsum(share)
     at = np.searchsorted(reached, np.arange(1, BINS) / BINS - 1e-12)
@@ -124,7 +70,7 @@ def _in_parts(reference: Numbers, window: Numbers) -> Bins:
         ).astype(np.float64)
         for side in (reference, window)
     )
-    return Bins(first, second, "parts")
+    return (first, second)
 
 
 def _by_level(reference: Levels, window: Levels) -> Bins:
@@ -138,4 +84,4 @@ def _by_level(reference: Levels, window: Levels) -> Bins:
     exact = reference.error == 0 and window.error == 0
     if exact:
         sides = [side[:-1] for side in sides]
-    return Bins(sides[0], sides[1], "levels")
+    return (sides[0], sides[1])

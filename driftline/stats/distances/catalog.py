@@ -61,12 +61,11 @@ DISTANCES: Mapping[str, Entry] = {
     "energy": _on_curves(transport.energy),
     "unit_change": _on_curves(units.unit_change),
     **{name: _binned(name) for name in binned.BINNED},
-    "chi_squared": Entry(None, lambda pair: binned.chi_squared(pair.bins)),
     "unseen": _of_sides("levels", proportions.unseen),
     "missing": _of_sides(None, proportions.missing),
 }
 # They need no values: the rows by cell, and how many hold none, are enough.
-OF_COUNTS = frozenset({*binned.BINNED, "chi_squared", "missing"})
+OF_COUNTS = frozenset({*binned.BINNED, "missing"})
 
 
 def plugged_in() -> tuple[str, ...]:

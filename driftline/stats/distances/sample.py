@@ -69,13 +69,10 @@ class CellCounts:
         Only counts of equal ids are on the same cells.
     counts
         Rows in each cell, shape (C,).
-    is_rest
-        Which cells stand for "any other value", shape (C,); None for numbers, which have none.
     """
 
     id: str
     counts: Counts
-    is_rest: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)

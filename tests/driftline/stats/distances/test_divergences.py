@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from driftline.stats.distances.bins import Bins
 from driftline.stats.distances.counts import EmptyDistributionError
 from driftline.stats.distances.curves import cdf_distance
 from driftline.stats.distances.deequ import chi_squared, robust
@@ -131,17 +130,3 @@ def test_ranges_symmetry_and_zero_for_equals(first, second) -> None:
         assert measure(first, first) == pytest.approx(0.0, abs=1e-12)
     assert jensen_shannon([5, 0], [0, 3]) == pytest.approx(np.log(2))
     assert hellinger_square([5, 0], [0, 3]) == 1.0
-
-
-def test_bins_that_expect_five_rows_on_a_side_stay_and_fewer_are_joined() -> None:
-    # Cochran's rule. Of the last two bins, 10 of 210 rows are expected evenly on both sides: 5.
-    first, second = Bins(np.array([100.0, 3, 2]), np.array([100.0, 2, 3]), "levels").pooled
-    assert (first.tolist(), second.tolist()) == ([100, 5], [100, 5])
-
-    # 9 of 209 are fewer than five on a side: they go with the least of the others.
-    first, second = Bins(np.array([60.0, 40, 3, 2]), np.array([61.0, 39, 2, 2]), "levels").pooled
-    assert (first.tolist(), second.tolist()) == ([60, 45], [61, 43])
-
-    # Where all are joined there is no other.
-    first, second = Bins(np.array([2.0, 1]), np.array([1.0, 2]), "levels").pooled
-    assert (first.tolist(), second.tolist()) == ([3], [3])
