@@ -60,7 +60,7 @@ class ColumnProfile:
     levels
         Counts of text and boolean values; of a text beyond a kilobyte the start and a digest.
     distinct
-        Number of distinct values; for text only once the levels are not exact.
+        Number of distinct values.
     lengths
         Lengths of texts in characters, rounded down to eight binary digits: exact below 256.
     times
@@ -226,18 +226,10 @@ class ColumnProfile:
         self._count_rows(len(values), int(counts.sum()), unfit)
         if self.cells is not None:
             self._count_cells(self.cells.count_texts(texts, counts, len(values), unfit))
-        self._add_texts(texts, counts)
-
-    def _add_texts(self, texts: pa.Array, counts: np.ndarray) -> None:
-        """Add counted texts to the levels, and to the distinct count once these overflow."""
         kept = shortened(texts)
-        before, was_exact = self.levels.values, self.levels.is_exact
         self.levels.update(kept, counts)
         self.lengths.add(_rounded_lengths(texts), counts)
-        if not self.levels.is_exact:
-            if was_exact:
-                self.distinct.update(hash_texts(before))
-            self.distinct.update(hash_texts(kept))
+        self.distinct.update(hash_texts(kept))
 
     def merge(self, other: ColumnProfile) -> ColumnProfile:
         """Return the summary of the rows of both; neither input changes."""
@@ -249,7 +241,6 @@ class ColumnProfile:
         if (self.cells.id if self.cells else None) != (other.cells.id if other.cells else None):
             raise InputError(f'column "{self.name}": the two profiles were counted on other cells')
         counts = [part for part in (self.cell_counts, other.cell_counts) if part is not None]
-        levels = self.levels.merge(other.levels)
         return ColumnProfile(
             name=self.name,
             type=self.type,
@@ -257,8 +248,8 @@ class ColumnProfile:
             moments=self.moments.merge(other.moments),
             sketch=self.sketch.merge(other.sketch),
             numbers=self.numbers.merge(other.numbers),
-            levels=levels,
-            distinct=self._distinct(levels).merge(other._distinct(levels)),
+            levels=self.levels.merge(other.levels),
+            distinct=self.distinct.merge(other.distinct),
             lengths=self.lengths.merge(other.lengths),
             times=self.times.merge(other.times),
             vectors=self.vectors.merge(other.vectors),
@@ -266,14 +257,6 @@ class ColumnProfile:
             cells=self.cells,
             cell_counts=np.sum(counts, axis=0) if counts else None,
         )
-
-    def _distinct(self, merged: LevelCounts) -> DistinctCount:
-        """Return the distinct count to merge; the levels' own, if they overflow."""
-        if merged.is_exact or not self.levels.is_exact:
-            return self.distinct
-        found = DistinctCount()
-        found.update(hash_texts(self.levels.values))
-        return found
 
 
 def _whole_count(numbers: np.ndarray) -> int:

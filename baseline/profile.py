@@ -17,7 +17,7 @@ from driftline.baseline.value_runs import TimeOrder
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-PROFILE_FORMAT = 11
+PROFILE_FORMAT = 12
 KEY = b"driftline.profile"
 
 

@@ -74,12 +74,12 @@ def test_other_bytes_are_refused(data):
         Profile.from_bytes(data)
 
 
-@pytest.mark.parametrize("version", [10, 12])
+@pytest.mark.parametrize("version", [11, 13])
 def test_another_format_is_refused_with_one_sentence(version):
     notes = json.dumps({"format": version, "row_count": 0})
     other = to_parquet(from_parquet(DATA).replace_schema_metadata({KEY: notes}))
 
-    with pytest.raises(InputError, match=f"profile format {version}; this driftline reads 11: "):
+    with pytest.raises(InputError, match=f"profile format {version}; this driftline reads 12: "):
         Profile.from_bytes(other)
 
 
@@ -96,7 +96,7 @@ def test_tables_with_a_wrong_inside_are_refused():
     for broken in (
         table.drop_columns(["sketch"]),
         table.set_column(0, "name", pa.array([1] * 4)).drop_columns(["moments"]),
-        table.replace_schema_metadata({b"driftline.profile": b'{"format": 11}'}),
+        table.replace_schema_metadata({b"driftline.profile": b'{"format": 12}'}),
         table.replace_schema_metadata({b"driftline.profile": b"[]"}),
         table.replace_schema_metadata({b"driftline.profile": b"no json"}),
     ):
