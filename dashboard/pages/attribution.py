@@ -34,7 +34,7 @@ def attribution_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui
     panels: list[ui.Cell] = []
     for label in classes[:CLASSES_SHOWN]:
         own = [one for one in lines if one.label == label]
-        title = ": ".join(part for part in (TITLE, metric_list.label_of(own[0], view)) if part)
+        title = ": ".join(part for part in (TITLE, metric_list.label_of(own[0])) if part)
         parts = [_ranks(own, f"slope-{len(panels)}")]
         if not panels:
             left = len(classes) - CLASSES_SHOWN

@@ -96,7 +96,7 @@ def _within_bound(view: KindView) -> list[str]:
     sides: dict[str, list[str]] = {}
     for one in view.found.metrics:
         if side := one.worse_within_bound:
-            where = " ".join(filter(None, (one.group, metric_list.label_of(one, view))))
+            where = " ".join(filter(None, (one.group, metric_list.label_of(one))))
             name = title_of(one.name) + (f" of {where}" if where else "")
             sides.setdefault(side, []).append(name)
     return [sentence(f"{', '.join(names)}: {side} {WITHIN_BOUND}")
@@ -116,7 +116,7 @@ def over_time(view: KindView, run: Execution) -> html.Section:
     more = f", {apart} {side} {WITHIN_BOUND}" if apart else ""
     more += f"{windows.newest_words(view.monitor)}; shown: {span(run.window)}"
     summary = f"{plural(known, 'window')} measured, {broken} in violation{more}"
-    name, label = title_of(metric.name), metric_list.label_of(metric, view)
+    name, label = title_of(metric.name), metric_list.label_of(metric)
     title = f"{name[:1].upper()}{name[1:]}" + f" of {metric.group}" * bool(metric.group)
     title += f", {label}" * bool(label)
     meaning = metric_spec(metric.name).meaning

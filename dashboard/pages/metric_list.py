@@ -11,7 +11,7 @@ from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import WITHIN_BOUND, percent, plural
 from driftline.monitors.kind import metric_spec
 from driftline.monitors.report.metric_words import title_of
-from driftline.monitors.results.measured import Measured, told_label
+from driftline.monitors.results.measured import Measured
 
 Choose = Callable[[Mapping[str, str | None]], str]
 """The address of the same page with something else chosen: a metric, a facet, a threshold."""
@@ -30,11 +30,9 @@ def result_words(one: Measured) -> str:
     return f"{words}; no interval: {one.reason}" if one.reason else words
 
 
-def label_of(one: Measured, view: KindView) -> str:
-    """Return a metric's label as people read it, among all of its window; "" for none."""
-    found = view.found
-    told = told_label(one.label, {other.label for other in found.metrics}, found.positive)
-    return f"class {told}" if told.isdecimal() else told
+def label_of(one: Measured) -> str:
+    """Return a metric's label as people read it; "" for none."""
+    return f"class {one.label}" if one.label.isdecimal() else one.label
 
 
 def metric_link(one: Measured, choose: Choose) -> html.A:
@@ -58,7 +56,7 @@ def all_metrics(
         return f"{one.count:,}{share}" if one.count else "–"
 
     def name(one: Measured) -> ui.Cell:
-        about = (ui.faint(words) for words in (one.group, label_of(one, view)) if words)
+        about = (ui.faint(words) for words in (one.group, label_of(one)) if words)
         return ui.stack(metric_link(one, choose), *about)
 
     columns = metric_columns(ranked)

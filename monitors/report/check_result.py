@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
@@ -18,7 +18,6 @@ from driftline.monitors.results.measured import (
     WITHHELD,
     Measured,
     MetricPoint,
-    told_label,
 )
 from driftline.monitors.results.unjudged import (
     Unjudged,
@@ -237,15 +236,6 @@ class CheckResult:
     def worse_count(self) -> int:
         """How many metrics are worse than the reference beyond chance, within their bounds."""
         return sum(bool(one.worse_within_bound) for one in self.metrics)
-
-    @property
-    def shown_metrics(self) -> list[Measured]:
-        """The metrics, with their displayed labels."""
-        labels, positive = (
-            {one.label for one in self.metrics},
-            str(self.details.get("positive", "")),
-        )
-        return [replace(one, label=told_label(one.label, labels, positive)) for one in self.metrics]
 
     @property
     def headline(self) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from driftline.monitors.report.check_result import CheckResult
-from driftline.monitors.results.measured import told_label
 from driftline.monitors.results.violation import JsonValue, percent
 
 # Keys of a rule that are said elsewhere in its line.
@@ -82,8 +81,8 @@ def _explained(report: CheckResult) -> SideTable:
                 str(value) for key, value in one.items() if key not in ("answer", "contributions")
             )
             said = ", ".join(f"{name} {value:+.3g}" for name, value in parts.items())
-            of_class = told_label(label, by_label, str(report.details.get("positive", "")))
-            rows.append((of_class, where, f"{answer:.4g}", said))
+            of_class = label if len(by_label) > 1 else report.details.get("positive")
+            rows.append((str(of_class or ""), where, f"{answer:.4g}", said))
     unit = _unit(report.details)
     titles = ("class", "row", f"#answer ({unit})" if unit else "#answer", "contributions")
     # Of a model of one output that is no class, none is told.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from driftline.alerts.metrics.datapoint import Datapoint
@@ -154,17 +154,6 @@ def on_scale(name: str, value: float) -> float:
     if name not in RATIOS:
         return value
     return math.log(value) if value > 0 else -math.inf
-
-
-def told_label(label: str, labels: Collection[str], positive: str = "") -> str:
-    """Return the displayed label of a metric, one of several.
-
-    Where all are equal, such as SageMaker's ``label0`` of a model's only output, it is the class
-    whose probability that is, or none if unknown.
-    """
-    if len(set(labels)) > 1:
-        return label
-    return positive if label else ""
 
 
 def finite(value: float | None) -> float | str | None:

@@ -141,14 +141,14 @@ def attribution_metrics(week: int) -> tuple[Measured, ...]:
     shares = [
         Measured(
             f"share_{name}", now, now * 0.9, now * 1.1, before, before * 0.95, before * 1.05,
-            before * 1.5, "GreaterThanThreshold", 0.5, 900, label="label0",
+            before * 1.5, "GreaterThanThreshold", 0.5, 900,
             severity="ticket" if now > before * 1.5 else None,
         )
         for name, now, before in zip(FEATURES, window.tolist(), reference.tolist(), strict=True)
     ]  # fmt: skip
     order = Measured(
         "ndcg", ndcg, ndcg - 0.01, min(1.0, ndcg + 0.01), 1.0, bound=0.95,
-        operator="LessThanThreshold", p_value=0.01, count=900, label="label0",
+        operator="LessThanThreshold", p_value=0.01, count=900,
         severity="ticket" if ndcg < 0.95 else None,
     )  # fmt: skip
     return (order, *shares)

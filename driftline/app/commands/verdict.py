@@ -82,7 +82,7 @@ def report_lines(report: Report | Reports) -> Iterator[str | Table]:
         for side in side_tables(report):
             yield from _rows([one.removeprefix("#") for one in side.titles], side.rows)
         if report.metrics:
-            yield from _metrics(report.shown_metrics)
+            yield from _metrics(report.metrics)
         elif any(one.ratio is not None for one in report.results):
             yield from _features(report)
         yield from notes_of(report.details)

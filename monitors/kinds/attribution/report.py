@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 import numpy as np
@@ -109,9 +109,12 @@ def attribution_report(
     compat = context.compat
     found: list[Found] = []
     metrics: list[Measured] = []
+    positive = "" if window.rows is None else window.rows.positive
     for output in outputs:
         order = _order(output, compat=compat)
-        metrics += [order, *_numbers(output)]
+        # Of an only output, which SageMaker calls "label0", people know the class.
+        label = output.label if len(outputs) > 1 else positive
+        metrics += [replace(one, label=label) for one in (order, *_numbers(output))]
         prefix = f"{output.label}: " if len(outputs) > 1 else ""
         found += [*_of_order(output, prefix, order), *_of_shares(output, prefix)]
         found += _of_level(output, prefix)
@@ -152,7 +155,6 @@ def _order(output: Output, *, compat: bool) -> Measured:
         bound=NDCG_LIMIT if is_judged else None,
         operator=BELOW if is_judged else "",
         count=window.count,
-        label=output.label,
         severity="ticket" if is_judged and score < NDCG_LIMIT else None,
         state=state,
         why=why,
@@ -172,7 +174,7 @@ def _numbers(output: Output) -> Iterator[Measured]:
     for at, (name, value) in enumerate(zip(names, values, strict=True)):
         tested, is_level = alone.get(name), name == LEVEL
         result = Measured(
-            name=name, value=value, count=window.count, label=output.label,
+            name=name, value=value, count=window.count,
             state=State.INSUFFICIENT if output.is_few else State.SHOWN,
             why=OTHER_LEVEL if is_level and tested is None and not output.is_few else "",
             reference=reference.total if is_level else float(reference.shares[at]),
