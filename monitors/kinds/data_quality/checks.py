@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -70,6 +70,19 @@ RARE_COUNT, RARE_SHARE = 5, 0.01
 LEFT = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedColumn:
+    """One column of a window, what is asked of it, and what is known of it."""
+
+    column: Column
+    constraint: FeatureConstraints
+    config: MonitoringConfig
+    profile: ColumnProfile
+    reference: ColumnProfile | None
+    drift: ColumnDrift | None  # The verdict of the drift test; None where it has none.
+    alpha: float  # The p-value below which a column is a violation.
+
+
 def mismatch_draft(
     name: str,
     expected: str,
@@ -97,17 +110,10 @@ def mismatch_draft(
     )
 
 
-def type_draft(
-    column: Column,
-    constraint: FeatureConstraints,
-    config: MonitoringConfig,
-    profile: ColumnProfile,
-    reference: ColumnProfile | None,
-    drift: ColumnDrift | None,
-    alpha: float,
-) -> Draft | None:
+def type_draft(one: CheckedColumn) -> Draft | None:
     """Require a share of values of the expected type; misfits in the reference are accepted."""
-    expected, present = constraint.inferred_type, profile.present_count
+    column, config, profile = one.column, one.config, one.profile
+    expected, present = one.constraint.inferred_type, profile.present_count
     if column.type in OWN_TYPES and expected in ("String", "Boolean"):
         expected = OWN_TYPES[column.type]
     # Text may well look like numbers, such as postal codes, unless the reference's were numbers.
@@ -115,10 +121,10 @@ def type_draft(
     if expected == "Unknown" or present == 0 or (expected == "String" and not is_not_text):
         return None
     fitting = 0.0 if is_not_text else _fitting_share(profile, expected)
-    if reference is not None:
-        usual = _fitting_share(reference, expected)
+    if one.reference is not None:
+        usual = _fitting_share(one.reference, expected)
         is_usual = usual < config.datatype_check_threshold
-        if is_usual and not _has_more_misfits(fitting, profile, usual, reference, drift, alpha):
+        if is_usual and not _has_more_misfits(one, fitting, usual, one.reference.present_count):
             return None
     wrong = (
         "numbers, not text" if is_not_text else NOT_OF_TYPE.get(column.type, "not of their type")
@@ -141,28 +147,17 @@ def _fitting_share(profile: ColumnProfile, expected: str) -> float:
     return fitting / profile.present_count if profile.present_count else 1.0
 
 
-def _has_more_misfits(
-    fitting: float,
-    profile: ColumnProfile,
-    usual: float,
-    reference: ColumnProfile,
-    drift: ColumnDrift | None,
-    alpha: float,
-) -> bool:
+def _has_more_misfits(one: CheckedColumn, fitting: float, usual: float, known: int) -> bool:
     """Whether more values are unfit than in the reference, beyond chance and tolerance."""
-    if drift is not None and profile.unfit_count:
-        return drift.unfit_likelihood_ratio > drift.critical_value
-    known, rows = reference.present_count, profile.present_count
-    return _is_more(1.0 - usual, known, 1.0 - fitting, rows, alpha, slack=TOLERANCE)
+    if one.drift is not None and one.profile.unfit_count:
+        return one.drift.unfit_likelihood_ratio > one.drift.critical_value
+    rows = one.profile.present_count
+    return _is_more(1.0 - usual, known, 1.0 - fitting, rows, one.alpha, slack=TOLERANCE)
 
 
-def origin_draft(
-    column: Column,
-    config: MonitoringConfig,
-    profile: ColumnProfile,
-    reference: ColumnProfile | None,
-) -> Draft | None:
+def origin_draft(one: CheckedColumn) -> Draft | None:
     """Require an unjudged column of days, files or batches to hold such values."""
+    column, config, profile, reference = one.column, one.config, one.profile, one.reference
     if column.type == "timestamp" and column.unjudged == OF_TIME and reference is not None:
         return _default_draft(column.name, config, new_default(profile, reference))
     expected = ORIGINS.get(column.unjudged or "")
@@ -170,13 +165,13 @@ def origin_draft(
     if expected is None or column.unjudged is None or not counts:
         return None
     known = [] if reference is None else list(reference.value_counts())
-    wrong = sorted(misfits(column.unjudged, list(counts), known), key=lambda one: -counts[one])
+    wrong = sorted(misfits(column.unjudged, list(counts), known), key=lambda text: -counts[text])
     shown = tuple(wrong[:SHOWN_ORIGINS])
-    listed = ", ".join(f'"{one}"' for one in shown) + (", …" if len(wrong) > len(shown) else "")
+    listed = ", ".join(f'"{text}"' for text in shown) + (", …" if len(wrong) > len(shown) else "")
     draft = mismatch_draft(
         column.name,
         expected,
-        1 - sum(counts[one] for one in wrong) / sum(counts.values()),
+        1 - sum(counts[text] for text in wrong) / sum(counts.values()),
         config,
         wrong=f"no {expected} ({listed})",
         predicate=Predicate(column.name, "in", values=shown),
@@ -209,19 +204,14 @@ def _default_draft(
     return None if draft is None else replace(draft, severity="ticket")
 
 
-def completeness_draft(
-    constraint: FeatureConstraints,
-    profile: ColumnProfile,
-    reference: ColumnProfile | None,
-    drift: ColumnDrift | None,
-    alpha: float,
-    *,
-    gone: bool,
-) -> Draft | None:
+def completeness_draft(one: CheckedColumn, *, is_gone: bool) -> Draft | None:
     """Require a share of rows with a value."""
+    constraint, profile, reference, drift = one.constraint, one.profile, one.reference, one.drift
     if constraint.completeness is None or profile.completeness >= constraint.completeness:
         return None
-    surprising = gone or (drift is not None and drift.null_likelihood_ratio > drift.critical_value)
+    surprising = is_gone or (
+        drift is not None and drift.null_likelihood_ratio > drift.critical_value
+    )
     observed = (
         reference is not None
         and reference.row_count > 0
@@ -233,7 +223,7 @@ def completeness_draft(
         return None
     missing = 1 - profile.completeness
     rows = reference.row_count if reference is not None else 0
-    is_news = observed and _is_news(0, rows, missing, profile.row_count, alpha)
+    is_news = observed and _is_news(0, rows, missing, profile.row_count, one.alpha)
     if observed and not is_news:
         return None  # Nor is that it had none at all: a first gap comes some day.
     if drift is None and missing >= GONE_SHARE:
@@ -250,30 +240,23 @@ def completeness_draft(
     )
 
 
-def domain_draft(
-    constraint: FeatureConstraints,
-    config: MonitoringConfig,
-    profile: ColumnProfile,
-    reference: ColumnProfile | None,
-    drift: ColumnDrift | None,
-    alpha: float,
-    *,
-    is_seasoned: bool,
-) -> Draft | None:
+def domain_draft(one: CheckedColumn, *, is_seasoned: bool) -> Draft | None:
     """Require a share of texts from the known domain.
 
     One new frequent text is reported where the reference has seen all seasons and has no rare
     texts, whatever the column's weekly variation: no week had it.
     """
+    constraint, profile, reference, drift = one.constraint, one.profile, one.reference, one.drift
     fitting = profile.present_count - profile.unfit_count
     if constraint.domains is None or fitting == 0 or profile.is_number:
         return None
     # Truth values are known as "true" and "false", however the document writes them.
-    domains = tuple(one.casefold() if profile.type == "bool" else one for one in constraint.domains)
+    is_flag = profile.type == "bool"
+    domains = tuple(text.casefold() if is_flag else text for text in constraint.domains)
     inside = pc.is_in(profile.levels.values, value_set=shortened(pa.array(domains, pa.string())))
     known = int(profile.levels.counts[inside.to_numpy(zero_copy_only=False)].sum())
     ratio = known / fitting
-    if ratio >= config.domain_content_threshold:
+    if ratio >= one.config.domain_content_threshold:
         return None
     observed = reference is not None and set(reference.levels.values.to_pylist()) == set(domains)
     if drift is not None:
@@ -281,7 +264,7 @@ def domain_draft(
     else:
         surprising = reference is not None and _is_news(
             int(np.sum(reference.levels.counts == 1)), reference.present_count,
-            1 - ratio, fitting, alpha,
+            1 - ratio, fitting, one.alpha,
         )  # fmt: skip
     if is_seasoned and reference is not None and reference.levels.is_exact:
         new = ~inside.to_numpy(zero_copy_only=False)

@@ -32,6 +32,7 @@ from driftline.monitors.drift_test.drift_test import SCALES, DriftTest, DriftTes
 from driftline.monitors.drift_test.significance import MIN_ROWS, blame
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import (
+    CheckedColumn,
     completeness_draft,
     constant_draft,
     day_draft,
@@ -317,36 +318,26 @@ def _column_drafts(checks: ProfileChecks) -> list[Draft]:
 def _feature_drafts(checks: ProfileChecks, column: Column, *, is_judged: bool) -> list[Draft]:
     """Judge one column of the window."""
     name, profile = column.name, checks.window.columns[column.name]
-    config = checks.constraints.config(name)
-    constraint = checks.constraints.feature(name) or FeatureConstraints(name)
     odd, drift = checks.implausible.get(name), checks.drifts.get(name)
-    known = checks.reference.columns.get(name) if checks.reference else None
-    drafts: list[Draft | None] = [
-        type_draft(column, constraint, config, profile, known, drift, checks.alpha),
-        # A label that has not come yet is no gap.
-        None
-        if column.role == "label"
-        else completeness_draft(
-            constraint, profile, known, drift, checks.alpha, gone=is_gone(checks.blocks, profile)
-        ),
-        domain_draft(
-            constraint,
-            config,
-            profile,
-            known,
-            drift,
-            checks.alpha,
-            is_seasoned=name in checks.seasoned,
-        ),
-        origin_draft(column, config, profile, known),
-    ]
+    one = CheckedColumn(
+        column,
+        checks.constraints.feature(name) or FeatureConstraints(name),
+        checks.constraints.config(name),
+        profile,
+        checks.reference.columns.get(name) if checks.reference else None,
+        drift,
+        checks.alpha,
+    )
+    drafts = [type_draft(one)]
+    if column.role != "label":  # One that has not come yet is no gap.
+        drafts.append(completeness_draft(one, is_gone=is_gone(checks.blocks, profile)))
+    drafts += [domain_draft(one, is_seasoned=name in checks.seasoned), origin_draft(one)]
     if drafts[0] is not None:
         # As SageMaker: the distribution of what is not of its type tells nothing.
         checks.notes[name] = "data_type_check"
     else:
         drafts.extend(_value_drafts(checks, drift, profile, is_judged=is_judged))
-    if odd is not None and drafts[0] is None:
-        drafts.append(implausible_draft(odd))
+        drafts.append(None if odd is None else implausible_draft(odd))
     return [draft for draft in drafts if draft is not None]
 
 
