@@ -218,10 +218,15 @@ def require_storage(engine: Engine, root: str) -> None:
             )
 
 
+def inputs_of(connection: Connection, identity: str) -> dict[str, Any]:
+    """Return what an execution read, by versions and digests; empty where it noted nothing."""
+    query = select(executions.c.inputs).where(executions.c.id == identity)
+    return connection.scalar(query) or {}
+
+
 def answers_judged(connection: Connection, identity: str) -> Mapping[str, str | None]:
     """Return the variant and the target model whose answers alone an execution judged."""
-    query = select(executions.c.inputs).where(executions.c.id == identity)
-    rows = (connection.scalar(query) or {}).get("rows", {})
+    rows = inputs_of(connection, identity).get("rows", {})
     return {name: rows.get(name) for name in ("variant", "target_model")}
 
 

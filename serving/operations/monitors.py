@@ -31,6 +31,7 @@ from driftline.monitors.executions import (
     Execution,
     Status,
     get_execution,
+    inputs_of,
     list_executions,
     log_of,
 )
@@ -345,6 +346,12 @@ def executions(
 def execution(connection: Connection, execution_id: ExecutionId) -> Execution:
     """Return one execution."""
     return get_execution(connection, execution_id)
+
+
+@operation("GET /executions/{execution_id}/inputs", role="viewer")
+def execution_inputs(connection: Connection, execution_id: ExecutionId) -> Json:
+    """Return what an execution read: versions of tables, digests, never values of rows."""
+    return inputs_of(connection, get_execution(connection, execution_id).id)
 
 
 @operation(

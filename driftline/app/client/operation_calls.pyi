@@ -286,6 +286,9 @@ class OperationCalls(ServerCalls):
     def execution(self, execution_id: str) -> Json:
         """Return one execution."""
 
+    def execution_inputs(self, execution_id: str) -> Json:
+        """Return what an execution read: versions of tables, digests, never values of rows."""
+
     def execution_log(self, execution_id: str) -> list[Json]:
         """Show the log of an execution: its stages and counts, never values of rows."""
 

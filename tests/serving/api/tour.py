@@ -226,6 +226,7 @@ def _visit_monitors(call: Tour) -> None:
     call.api("GET /monitors/{name}/executions", "quality", params={"limit": 1})
     call.api("GET /executions/{execution_id}", run)
     call.api("GET /executions/{execution_id}/log", run)
+    call.api("GET /executions/{execution_id}/inputs", run)
     call.api("GET /executions/{execution_id}/report", run)
     call.api("GET /executions/{execution_id}/rows", run, params={"limit": 1})
     call.api("GET /executions/{execution_id}/violations/rows", run)
