@@ -247,7 +247,7 @@ def _points(kind: str, found: Sequence[Measured]) -> Iterator[MetricPoint]:
             own = {"Facet": one.facet, "FacetValue": one.facet_value, "BiasStage": "Post-Training"}
             yield MetricPoint(BIAS, f"bias_metric_{one.name}", one.value, own)
         elif one.name == "ndcg":
-            yield MetricPoint("Driftline", "attribution_ndcg", one.value, {"Label": one.label})
+            yield MetricPoint("Driftline", "attribution_ndcg", one.value, {"Label": "label0"})
 
 
 def _details(kind: str) -> dict[str, object]:
