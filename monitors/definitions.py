@@ -106,7 +106,7 @@ class MonitorDefinition:
     target_model: str | None = None  # Of many models behind the endpoint: the one that is judged.
     output: str | None = None  # A place where the documents of each run are written, too.
     labels: str | None = None  # A place of ground truth files that are loaded before a run.
-    paused: bool = False  # Then schedulers run none of its windows.
+    paused: bool = False  # Then schedulers run only the windows that somebody asks for.
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     # Set by `put_definition`; counts the changes after which windows are judged anew.

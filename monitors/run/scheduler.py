@@ -121,10 +121,12 @@ class Scheduler:
         for state in found:
             definition = state.definition
             is_other = self.asks_models not in (None, definition.kind_value.needs_model)
-            if is_other or definition.paused:
+            queued = waiting.get(definition.name)
+            is_asked = queued is not None and queued.is_asked
+            if is_other or (definition.paused and not is_asked):
                 continue
             try:
-                ran.extend(self._take_turn(state, waiting.get(definition.name), stop))
+                ran.extend(self._take_turn(state, queued, stop))
             except Exception as error:  # One monitor's trouble must not stop the others.
                 if isinstance(error, SQLAlchemyError) and is_disconnect(error):
                     raise
@@ -138,12 +140,12 @@ class Scheduler:
         definition, moment = state.definition, self.lease_clock()
         state = planning.set_back(self.engine, state, self.now())
         due: Sequence[Window] = ()
-        if waiting is None or not waiting.is_scheduled:
+        if not definition.paused and (waiting is None or not waiting.is_scheduled):
             due = [*islice(state.due_windows(self._until(definition)), WINDOWS_PER_TURN)]
         is_waiting = waiting is not None and waiting.next_attempt_at <= moment
         looked_at = self._looked_at.get(definition.name)
         is_time = looked_at is None or not looked_at <= moment < looked_at + self.revisit_after
-        is_time &= state.is_stored or definition.labels is not None
+        is_time &= not definition.paused and (state.is_stored or definition.labels is not None)
         if not (due or is_waiting or is_time):
             return
         # A window that has changed is run again once in a while at most.
@@ -172,7 +174,9 @@ class Scheduler:
             if stop.is_set():
                 return
             moment = self.lease_clock()
-            row = window_queue.claim(self.engine, definition.name, self.owner, moment)
+            row = window_queue.claim(
+                self.engine, definition.name, self.owner, moment, only_asked=definition.paused
+            )
             if row is None:
                 return
             execution = self._judge(definition, row, signature, predict)

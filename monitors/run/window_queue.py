@@ -83,6 +83,7 @@ class Waiting:
     next_attempt_at: datetime
     start: datetime
     is_scheduled: bool  # Whether any of it is the schedule's own.
+    is_asked: bool  # Whether somebody has asked for any of it.
 
 
 def window_id(monitor: str, window: Window) -> str:
@@ -123,10 +124,13 @@ def request(
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=wish), rows)
 
 
-def claim(engine: Engine, monitor: str, owner: str, now: datetime) -> Row[Any] | None:
+def claim(
+    engine: Engine, monitor: str, owner: str, now: datetime, *, only_asked: bool = False
+) -> Row[Any] | None:
     """Take the window of a monitor that comes next, unless another of its windows is being run.
 
-    A scheduled window that could not be run keeps back the scheduled ones behind it.
+    A scheduled window that could not be run keeps back the scheduled ones behind it. Of a paused
+    monitor only windows that somebody asked for are taken.
     """
     other = windows.alias()
     is_taken = ~Lease(other.c.lease_owner, other.c.lease_until, LEASE).is_free(now)
@@ -137,7 +141,8 @@ def claim(engine: Engine, monitor: str, owner: str, now: datetime) -> Row[Any] |
     keeps_back = exists().where(
         other.c.monitor == monitor, other.c.id != _COLUMNS.id, or_(is_taken, is_before)
     )
-    rows = QUEUE.claim(engine, owner, now, 1, _COLUMNS.monitor == monitor, ~keeps_back)
+    chosen = [_COLUMNS.monitor == monitor, ~keeps_back, *[_IS_ASKED] * only_asked]
+    rows = QUEUE.claim(engine, owner, now, 1, *chosen)
     return rows[0] if rows else None
 
 
@@ -187,10 +192,11 @@ def first_waiting(connection: Connection, now: datetime) -> dict[str, Waiting]:
         func.min(at),
         func.min(columns.window_start),
         func.max(case((columns.reason == SCHEDULED, 1), else_=0)),
+        func.max(case((_IS_ASKED, 1), else_=0)),
     ).group_by(columns.monitor)
     return {
-        monitor: Waiting(next_attempt_at, start, bool(is_scheduled))
-        for monitor, next_attempt_at, start, is_scheduled in connection.execute(query)
+        monitor: Waiting(next_attempt_at, start, bool(is_scheduled), bool(is_asked))
+        for monitor, next_attempt_at, start, is_scheduled, is_asked in connection.execute(query)
     }
 
 

@@ -358,6 +358,23 @@ def test_windows_that_somebody_asks_for_are_run_without_a_schedule(
     assert [(run.window_start, run.row_count) for run in ran] == [(START, 60)]
 
 
+def test_a_paused_monitor_runs_the_windows_that_somebody_asks_for_alone(
+    house, root, reference, clock
+) -> None:
+    first, second = (Window(START + day * DAY, START + (day + 1) * DAY) for day in range(2))
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, paused=True), START)
+        put(connection, "daily", [first], SCHEDULED, at=START)
+        request(connection, "daily", [second], by="ada", now=START)
+    clock.time = START + 4 * DAY
+    one = scheduler(house, root, reference, clock)
+
+    ran = [*one.step(), *one.step()]
+
+    assert [(run.window_start, run.row_count) for run in ran] == [(START + DAY, 60)]
+    assert waiting_from(house) == [START]
+
+
 @both_databases
 def test_a_lease_is_renewed_as_long_as_a_run_lasts(
     house, root, reference, clock, monkeypatch
