@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from pathlib import Path
 
-from driftline.baseline.scripting_process import Limits, Record, Row, run_script
+from driftline.baseline.scripting_process import Record, Row, run_script
 from driftline.baseline.scripting_rows import source_of, texts_of
 from driftline.errors import InputError
 from driftline.formats.csv.files import CsvFile
@@ -40,7 +40,6 @@ def preprocessed(
     *,
     signature: Signature | None = None,
     compat: bool = False,
-    limits: Limits | None = None,
     discreet: bool = False,
     progress: Progress | None = None,
 ) -> Source:
@@ -52,7 +51,6 @@ def preprocessed(
         script,
         signature=signature,
         compat=compat,
-        limits=limits,
         discreet=discreet,
         header=header,
         progress=progress,
@@ -65,7 +63,6 @@ def preprocessed_records(
     *,
     signature: Signature | None = None,
     compat: bool = False,
-    limits: Limits | None = None,
     discreet: bool = False,
     with_ids: bool = False,
     header: Sequence[str] = (),
@@ -78,9 +75,7 @@ def preprocessed_records(
     def answers() -> Generator[list[Row]]:
         nonlocal done
         given = records if ids is None else _noted(records, ids)
-        for found in run_script(
-            script, "preprocess_handler", given, limits=limits, discreet=discreet
-        ):
+        for found in run_script(script, "preprocess_handler", given, discreet=discreet):
             yield found
             done += 1
             if progress is not None and done % PROGRESS_RECORDS == 0:

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -27,19 +26,12 @@ Handler = Literal["preprocess_handler", "postprocess_handler"]
 Record = Mapping[str, Any] | str
 Row = dict[str, str | None]
 CHILD = Path(__file__).with_name("scripting_child.py")
+# Longest time that one record may take, and loading the script.
+RECORD_S = 30.0
+# Of the process, and of any file that it writes.
+MEMORY_BYTES, FILE_BYTES = 2 << 30, 1 << 30
 # For a script's own end, such as functions that it has registered for it.
 FAREWELL_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Resource limits of a script."""
-
-    # Longest time that one record may take, and loading the script; seconds.
-    record_s: float = 30.0
-    # memory_bytes, file_bytes: of the process, and of any file that it writes.
-    memory_bytes: int = 2 << 30
-    file_bytes: int = 1 << 30
 
 
 def run_script(
@@ -47,7 +39,6 @@ def run_script(
     handler: Handler,
     records: Iterable[Record | None],
     *,
-    limits: Limits | None = None,
     discreet: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Generator[list[Row]]:
@@ -57,7 +48,7 @@ def run_script(
     leaves the text of its exceptions out of errors: both may quote a record. A failure of the
     script is an InputError, a timeout or crash an UndecidedError.
     """
-    limits, path = limits or Limits(), Path(script).resolve()
+    path = Path(script).resolve()
     if not path.is_file():
         raise NotFoundError(f"{os.fspath(script)}: no such file; expected a script in Python")
     if os.name != "posix":
@@ -71,12 +62,12 @@ def run_script(
         reading, writing = os.pipe()
         lines = stack.enter_context(os.fdopen(reading, "rb"))
         descriptors = writing, faults.fileno()
-        argv = [str(path), handler, str(limits.record_s), *map(str, descriptors)]
+        argv = [str(path), handler, str(RECORD_S), *map(str, descriptors)]
         try:
             process = stack.enter_context(
                 child.started(
                     [sys.executable, "-Iu", str(CHILD), *argv],
-                    child.Limits(memory_bytes=limits.memory_bytes, file_bytes=limits.file_bytes),
+                    child.Limits(memory_bytes=MEMORY_BYTES, file_bytes=FILE_BYTES),
                     environment={"HOME": home, "TMPDIR": home, **(environment or {})},
                     cwd=home,
                     stdin=given.fileno(),
@@ -97,7 +88,7 @@ def run_script(
             with suppress(subprocess.TimeoutExpired):
                 process.wait(FAREWELL_S)
         except EOFError:
-            told = _gone(path, process.wait(), faults, limits)
+            told = _gone(path, process.wait(), faults)
             raise UndecidedError(f"{os.fspath(script)}{told}{_after(done)}") from None
         except ValueError as error:
             raise UndecidedError(f"{os.fspath(script)}: {error}{_after(done)}") from None
@@ -140,13 +131,13 @@ def _failed(
     return error
 
 
-def _gone(path: Path, code: int, faults: BinaryIO, limits: Limits) -> str:
+def _gone(path: Path, code: int, faults: BinaryIO) -> str:
     """Describe how the process ended, from the watchdog's file."""
     faults.seek(0)
     text = faults.read().decode("utf-8", "replace")
     own = re.search(rf'File "{re.escape(str(path))}", line (\d+)', text)
     if text.startswith("Timeout"):
-        why = f"took longer than {limits.record_s:g} s; make it faster, or leave out what waits"
+        why = f"took longer than {RECORD_S:g} s; make it faster, or leave out what waits"
     elif code < 0:
         why = f"crashed ({signal.Signals(-code).name})"
     else:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from driftline.baseline import scripting_process
 from driftline.baseline.scripting import (
-    Limits,
     postprocess,
     preprocessed,
     preprocessed_records,
@@ -50,8 +50,14 @@ __all__ = ["script"]  # A fixture.
     ],
 )  # fmt: skip
 def test_a_bad_script_is_told_in_one_sentence_with_its_line(
-    tmp_path: Path, script: Write, text: str, kind: type[Exception], told: str
+    tmp_path: Path,
+    script: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    kind: type[Exception],
+    told: str,
 ) -> None:
+    monkeypatch.setattr(scripting_process, "RECORD_S", 1.0)
     good = "if record.event_metadata.event_id == 'event-0':\n        return {'a': 1}\n    "
     if "{}[" in text:
         text = text.replace("return {}[", good + "return {}[")
@@ -59,7 +65,7 @@ def test_a_bad_script_is_told_in_one_sentence_with_its_line(
     data = capture(tmp_path / "a.jsonl", [line(0, "1"), line(1, "2")])
 
     with pytest.raises(kind) as found:
-        preprocessed(data, script(text), limits=Limits(record_s=1.0))
+        preprocessed(data, script(text))
 
     assert told in str(found.value)
     assert "\n" not in str(found.value)
@@ -85,12 +91,13 @@ def test_a_script_cannot_answer_in_the_childs_place(script: Write, answer: str) 
         preprocessed_records([line(0, "1")], place)
 
 
-def test_a_hang_names_the_line_it_hangs_in(tmp_path: Path, script: Write) -> None:
+def test_a_hang_names_the_line_it_hangs_in(script: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripting_process, "RECORD_S", 0.5)
     place = script("def wait():\n    while True:\n        pass\n\n"
                    "def preprocess_handler(record):\n    wait()\n")  # fmt: skip
 
     with pytest.raises(UndecidedError, match=r"preprocess\.py, line [23]: the script took longer"):
-        preprocessed_records([line(0, "1")], place, limits=Limits(record_s=0.5))
+        preprocessed_records([line(0, "1")], place)
 
 
 def test_a_discreet_error_does_not_quote_the_record(script: Write) -> None:
