@@ -26,7 +26,7 @@ class Expectation:
 
     cells: Numbers  # Share of each cell, shape (C,).
     rows: Numbers  # Reference rows behind the shares, shape (W,).
-    effect: Numbers  # Design effects, shape (S,); see `clustered_likelihood_ratio`.
+    effect: Numbers  # Design effects, shape (S,); see `Comparison.ratio`.
     cluster_effect: Numbers
     shift_effect: Numbers
 

@@ -146,10 +146,10 @@ def _began_before(
     draft: Draft,
     references: Mapping[str, ReferenceColumn],
     context: CheckContext,
-    counts: WindowCounts | None,
+    counts: WindowCounts,
 ) -> Onset | None:
     """Return the earlier window in which a violation began, from window history."""
-    if not context.past.counts or counts is None or draft.feature not in references:
+    if not context.past.counts or draft.feature not in references:
         return None
     return began_before(draft.predicate, references[draft.feature], context.past.counts, counts)
 

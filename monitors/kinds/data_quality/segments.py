@@ -83,7 +83,9 @@ class SegmentVerdict:
     @property
     def name(self) -> str:
         """The segment in words: ``origin = "EWR"``, ``origin other``."""
-        return _name(self.column, self.level, self.predicate)
+        if self.predicate.op == "eq":
+            return f'{self.column} = "{self.level}"'
+        return f"{self.column} {EMPTY if self.predicate.op == 'null' else OTHER}"
 
 
 def segment_plan(baseline: Baseline, names: Sequence[str] | None) -> SegmentPlan | None:
@@ -266,12 +268,6 @@ def _violation(
         segment=Segment(verdict.column, verdict.level, 1.0, verdict.share_of_rows),
         within=verdict.name,
     )
-
-
-def _name(column: str, level: str, predicate: Predicate) -> str:
-    if predicate.op == "eq":
-        return f'{column} = "{level}"'
-    return f"{column} {EMPTY if predicate.op == 'null' else OTHER}"
 
 
 def segment_result(verdict: SegmentVerdict, signature: Signature) -> SegmentResult:

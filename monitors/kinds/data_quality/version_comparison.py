@@ -7,8 +7,8 @@ column names decide as in every check.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
 from driftline.monitors.distance import numbers_of
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
-from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
+from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.kinds.data_quality.feature_results import feature_results
 from driftline.monitors.kinds.data_quality.judgement import (
     Judgement,
@@ -55,9 +55,8 @@ class VersionComparison:
 
     columns: tuple[ColumnComparison, ...]  # Those that changed first.
     new_columns: tuple[str, ...]
-    _window: Profile | None = field(default=None, repr=False)
-    _references: Mapping[str, ReferenceColumn] = field(default_factory=dict, repr=False)
-    _judgement: Judgement | None = field(default=None, repr=False)
+    # A column's shares in both versions; None without any.
+    comparison: Callable[[str], Comparison | None] = lambda _column: None
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -79,13 +78,6 @@ class VersionComparison:
             return f"no change in {plural(judged, 'column')} beyond what chance explains"
         shown = ", ".join(self.changed[:5]) + ", …" * (len(self.changed) > 5)
         return f"{plural(len(self.changed), 'column')} changed: {shown}"
-
-    def comparison(self, column: str) -> Comparison | None:
-        """Return a column's shares in both versions; None without any."""
-        if self._window is None or self._judgement is None:
-            return None
-        moved = self._judgement.moved(column)
-        return lay_beside(column, self._window, self._references, moved)
 
 
 def compare_versions(before: Baseline, after: Baseline) -> VersionComparison:
@@ -117,7 +109,9 @@ def compare_versions(before: Baseline, after: Baseline) -> VersionComparison:
     results = feature_results(before.signature, window, judgement, before.profile.columns)
     found = [_compared(one, before, after, judgement) for one in results]
     found.sort(key=lambda one: (not one.changes, -(one.result.ratio or 0.0)))
-    return VersionComparison(tuple(found), new, window, references, judgement)
+    return VersionComparison(
+        tuple(found), new, lambda name: lay_beside(name, window, references, judgement.moved(name))
+    )
 
 
 def _is_retyped(before: Baseline, after: Baseline, name: str) -> bool:
