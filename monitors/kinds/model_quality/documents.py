@@ -21,7 +21,6 @@ from driftline.monitors.kinds.model_quality.own_metrics import name_of
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     LEVEL_METRICS,
     PINBALL,
-    is_coverage,
     is_of_quantiles,
 )
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
@@ -107,14 +106,6 @@ EXTRAS = frozenset(
         *(*MACRO, *AREAS, *ERRORS, COST),
     }
 )
-RATES = ("true_positive_rate", "true_negative_rate", "false_positive_rate", "false_negative_rate")
-# What gets a threshold, in order.
-CONSTRAINED: Mapping[Problem, tuple[str, ...]] = {
-    "regression": ("mae", "mse", "rmse", "r2"),
-    "binary": ("recall", "precision", "accuracy", *RATES, "auc", *SCORES, "brier_skill"),
-    "multiclass": ("accuracy", *WEIGHTED, "balanced_accuracy", "accuracy_skill", "brier_skill"),
-}
-RISING = frozenset({"mae", "mse", "rmse", "false_positive_rate", "false_negative_rate", PINBALL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,26 +130,6 @@ def is_sagemakers(name: str) -> bool:
     """Whether SageMaker has this metric, too."""
     is_ours = name in EXTRAS or name.endswith(CONSTANTS[1]) or is_of_quantiles(name)
     return not is_ours
-
-
-def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Constraint]:
-    """Return the thresholds of a reference: its own values, as in SageMaker.
-
-    Without probabilities balanced accuracy replaces the area under the curve: both are independent
-    of class frequencies.
-    """
-    names = list(CONSTRAINED[problem])
-    if problem == "binary" and "auc" not in measures:
-        names.append("balanced_accuracy")
-    if problem == "regression":
-        names += [name for name in measures if name == PINBALL or is_coverage(name)]
-    return {
-        name: Constraint(
-            measures[name].value, GREATER if name in RISING else LESS, is_coverage(name)
-        )
-        for name in names
-        if name in measures and not measures[name].undefined
-    }
 
 
 def statistics_document(

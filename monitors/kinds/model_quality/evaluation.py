@@ -21,13 +21,13 @@ from driftline.monitors.kinds.model_quality.documents import (
     constraint_document,
     is_sagemakers,
     statistics_document,
-    suggested,
 )
 from driftline.monitors.kinds.model_quality.estimates import estimate_window
 from driftline.monitors.kinds.model_quality.expectation import (
     Expectation,
     expectation,
     reference_answers,
+    suggested,
 )
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,

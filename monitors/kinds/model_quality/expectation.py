@@ -23,21 +23,34 @@ from driftline.monitors.kinds.model_quality.costs import COST
 from driftline.monitors.kinds.model_quality.documents import (
     GREATER,
     LESS,
+    WEIGHTED,
     Constraint,
     read_constraints,
     read_costs,
     read_listed,
     read_statistics,
     require_own_names,
-    suggested,
 )
 from driftline.monitors.kinds.model_quality.measures import Extras
+from driftline.monitors.kinds.model_quality.metrics import is_worse_above
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric, stored_metrics
-from driftline.monitors.kinds.model_quality.quantile_metrics import require_no_quantile_names
-from driftline.monitors.kinds.model_quality.values import Measure
+from driftline.monitors.kinds.model_quality.quantile_metrics import (
+    PINBALL,
+    is_coverage,
+    require_no_quantile_names,
+)
+from driftline.monitors.kinds.model_quality.values import BETAS, Measure
 from driftline.monitors.results.violation import percent
 from driftline.roles import Problem, Roles
 from driftline.stats.intervals import may_lack
+
+# What gets a threshold, in order.
+RATES = ("true_positive_rate", "true_negative_rate", "false_positive_rate", "false_negative_rate")
+CONSTRAINED: Mapping[Problem, tuple[str, ...]] = {
+    "regression": ("mae", "mse", "rmse", "r2"),
+    "binary": ("recall", "precision", "accuracy", *RATES, "auc", *BETAS, "brier_skill"),
+    "multiclass": ("accuracy", *WEIGHTED, "balanced_accuracy", "accuracy_skill", "brier_skill"),
+}
 
 
 @dataclass(frozen=True)
@@ -160,6 +173,26 @@ def _of_functions(
             operator = LESS if one.is_higher_better else GREATER
             found[one.name] = Constraint(measure.value, operator, one.is_higher_better is None)
     return found
+
+
+def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Constraint]:
+    """Return the thresholds of a reference: its own values, as in SageMaker.
+
+    Without probabilities balanced accuracy replaces the area under the curve: both are independent
+    of class frequencies.
+    """
+    names = list(CONSTRAINED[problem])
+    if problem == "binary" and "auc" not in measures:
+        names.append("balanced_accuracy")
+    if problem == "regression":
+        names += [name for name in measures if name == PINBALL or is_coverage(name)]
+    return {
+        name: Constraint(
+            measures[name].value, GREATER if is_worse_above(name) else LESS, is_coverage(name)
+        )
+        for name in names
+        if name in measures and not measures[name].undefined
+    }
 
 
 def reference_answers(

@@ -96,6 +96,13 @@ def aliased(name: str, value: float) -> float:
     return float(base_of(name)[1].show(np.array(value)))
 
 
+def is_worse_above(name: str) -> bool:
+    """Whether larger displayed values are worse."""
+    base, form = base_of(name)
+    metric = _spec(base)
+    return (metric.worse > 0) != (metric.form.is_turned != form.is_turned)
+
+
 def base_side(name: str, constraint: Constraint) -> int:
     """Return which way the base metric's displayed value is worse, by a constraint; 0: both."""
     if constraint.is_two_sided:

@@ -15,6 +15,7 @@ from driftline.formats.json.jackson import java_double
 from driftline.monitors.engine.block_test import Tested
 from driftline.monitors.kinds.model_quality.documents import GREATER, LESS, Constraint
 from driftline.monitors.kinds.model_quality.expectation import Expectation
+from driftline.monitors.kinds.model_quality.metrics import ALIASES, base_of
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     interval_words,
     is_coverage,
@@ -27,13 +28,6 @@ from driftline.monitors.results.violation import Violation, percent, share_blame
 from driftline.monitors.root_cause.segments import SegmentFinding
 from driftline.monitors.state import State
 
-# Metrics that say one and the same, its complement or its square: one violation tells all of them.
-SAME = (
-    ("recall", "true_positive_rate", "false_negative_rate"),
-    ("true_negative_rate", "false_positive_rate"),
-    ("accuracy", "weighted_recall"),
-    ("rmse", "mse"),
-)
 # Of more that say the same, how many they are.
 SAME_SHOWN = 3
 GUESSING = {
@@ -217,10 +211,12 @@ def same_metrics(violated: Sequence[Measured], own: Collection[str]) -> dict[str
         (one for one in told if is_coverage(one.name)),
         key=lambda one: (one.severity != "page", not is_interval(one.name), one.p_value or 0.0),
     )
-    groups = [sorted((one for one in told if one.name in names),
-                     key=lambda one: (one.severity != "page", names.index(one.name)))
-              for names in SAME]  # fmt: skip
-    return {one[0].name: one[1:] for one in (*groups, coverages) if len(one) > 1}
+    groups: dict[str, list[Measured]] = {}
+    for one in told:
+        groups.setdefault(base_of(one.name)[0], []).append(one)
+    for group in groups.values():
+        group.sort(key=lambda one: (one.severity != "page", one.name in ALIASES))
+    return {one[0].name: one[1:] for one in (*groups.values(), coverages) if len(one) > 1}
 
 
 def same_words(same: Sequence[Measured]) -> str:
