@@ -86,8 +86,9 @@ def judge_quality(
                 name, operator=constraint.operator, state=State.UNDEFINED, why=UNKNOWN
             )
     own = {one.name for one in expected.extras.own}
-    tested = [one.tested for name, one in window.numbers.items() if name not in own]
-    judged = sum(one.state == State.JUDGED for one in (*tested, *window.written.values()))
+    numbers = {name: one.tested for name, one in window.numbers.items()}
+    judged = sum(one.state == State.JUDGED and name not in own
+                 for each in (numbers, window.written) for name, one in each.items())  # fmt: skip
     level = context.budget.per_window / max(judged, 1)
     return QualityJudgement(
         measures,
@@ -159,9 +160,8 @@ def _result(
         return result
     if result.state.is_unjudged:
         return result
-    by_hand = window.written.get(name, None if number is None else number.written)
-    if by_hand is not None:
-        shown = _as_shown(name, by_hand)
+    if name in window.written:
+        shown = _as_shown(name, window.written[name])
     return _decided(result, shown, expected, _worth(answers))
 
 

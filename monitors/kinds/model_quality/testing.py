@@ -38,6 +38,7 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import PINBALL, wid
 from driftline.monitors.kinds.model_quality.sums import QualitySums, time_length
 from driftline.monitors.kinds.model_quality.unusable_answers import length_by_times
 from driftline.monitors.kinds.model_quality.values import CLASS_METRICS, Measure
+from driftline.monitors.results.verdict import span_violations
 from driftline.monitors.state import State
 
 SKILL = frozenset(
@@ -54,7 +55,6 @@ class Number:
     tested: Tested
     # The 95% interval of the reference's own value, as it is shown; NaN without a reference.
     reference: tuple[float, float] = (math.nan, math.nan)
-    written: Tested | None = None  # By a threshold that somebody wrote, which then decides.
     unbounded: str = ""  # Why neither an interval nor a bound holds.
 
 
@@ -63,7 +63,8 @@ class TestedWindow:
     """What the engine says of a window."""
 
     numbers: Mapping[str, Number]  # By metric, as the engine names it.
-    written: Mapping[str, Tested]  # Of metrics of sums, by the constraint's name.
+    # By thresholds that somebody wrote, which then decide: by the constraint's name.
+    written: Mapping[str, Tested]
     spans: tuple[int, ...]  # Over how many windows, above one, something was judged.
     pooled: tuple[Tested, ...]  # Violations of several windows together.
     sums: WindowSums | None  # What the window leaves for later ones.
@@ -71,32 +72,23 @@ class TestedWindow:
 
 @dataclass(frozen=True, eq=False)
 class QualityReference:
-    """A reference's rows as the engine takes them, for windows of one length."""
+    """What a window is compared with, as the engine takes it."""
 
     metrics: QualityMetrics
     reference: Reference
-    row_count: int
 
     @classmethod
-    def of(cls, expected: Expectation, block: timedelta) -> QualityReference | None:
-        """Count a reference's rows; None where there are none."""
-        answers = expected.answers
-        if answers is None or not len(answers):
-            return None
+    def of(
+        cls, expected: Expectation, answers: Answers, block: timedelta | None = None
+    ) -> QualityReference:
+        """Count a reference's rows in blocks; without, a window's own, which judge nothing."""
         sums = QualitySums.of(answers, expected.extras.costs)
         buckets = sums.by_group(answers)
-        shown = _class_names(expected, answers)
-        metrics = QualityMetrics.of(sums, buckets.sum(axis=0), shown)
-        days = sums.by_block(answers, block)
-        judged = _judged_sides(expected, metrics)
-        return cls(
-            metrics, Reference(metrics.metric_set(judged), buckets, days, block=block), len(answers)
-        )
-
-    @property
-    def ends(self) -> dict[str, tuple[float, float]]:
-        """The 95% interval of each of the reference's own values, as it is shown."""
-        return shown_ends(self.reference)
+        metrics = QualityMetrics.of(sums, buckets.sum(axis=0), _class_names(expected, answers))
+        if block is None:
+            return cls(metrics, Reference(metrics.metric_set({}), buckets))
+        judged, days = _judged_sides(expected, metrics), sums.by_block(answers, block)
+        return cls(metrics, Reference(metrics.metric_set(judged), buckets, days, block=block))
 
 
 def shown_ends(known: Reference) -> dict[str, tuple[float, float]]:
@@ -119,10 +111,8 @@ def judge_window(
     is_fair: bool,
 ) -> TestedWindow:
     """Test all metrics, alone and, of fair samples of labels, with earlier windows."""
-    known = kept_reference(context, expected, length)
-    has_reference = known is not None
-    if known is None:
-        known = _without_reference(expected, answers)
+    reference = kept_reference(context, expected, length)
+    known = reference or QualityReference.of(expected, answers)
     start = EPOCH if context.rows.facts is None else context.rows.facts.window.start
     sums = known.metrics.sums
     window = WindowSums(start, start + length, sums.by_group(answers), sums.layout)
@@ -136,21 +126,23 @@ def judge_window(
         window.buckets,
         list(asked.values()),
         level=level * max(len(asked), 1),
-        reference=known.reference if has_reference else None,
+        reference=None if reference is None else reference.reference,
     )
-    ends = known.ends if has_reference else {}
+    ends = {} if reference is None else shown_ends(reference.reference)
+    written = dict(zip(asked, found, strict=True))
     numbers = {one.name: Number(one, ends.get(one.name, (math.nan, math.nan)))
                for one in tested if one.windows == 1}  # fmt: skip
     for one in expected.extras.own:
         if not measures[one.name].undefined:
-            numbers[one.name] = _own_number(context, expected, one, answers, length)
+            numbers[one.name], by_hand = _own_number(context, expected, one, answers, length)
+            written |= {} if by_hand is None else {one.name: by_hand}
     kept = replace(window, p_value=smallest_p_value([*tested, *found]))
     return TestedWindow(
         numbers,
-        dict(zip(asked, found, strict=True)),
+        written,
         judged_spans(tested),
-        tuple(one for one in tested if one.windows > 1 and one.violated),
-        kept if is_fair and has_reference else None,
+        tuple(one for _, one in span_violations(tested, len(known.metrics.names))),
+        kept if is_fair and reference is not None else None,
     )
 
 
@@ -160,8 +152,8 @@ def _own_number(
     metric: OwnMetric,
     answers: Answers,
     length: timedelta,
-) -> Number:
-    """Test a metric of the user's own that has a value here."""
+) -> tuple[Number, Tested | None]:
+    """Test a metric of the user's own that has a value here, and by a threshold of its own."""
     before, constraint = expected.measures.get(metric.name), expected.constraints.get(metric.name)
     has_reference = expected.answers is not None and before is not None and not before.undefined
     worse = 0
@@ -181,7 +173,7 @@ def _own_number(
         side = worse or (1 if tested.value > threshold else -1)
         asked = [Threshold(0, threshold, side)]
         written = judge_thresholds(known.metrics, sums.buckets, asked, level=level)[0]
-    return Number(tested, ends, written, sums.why_unbounded())
+    return Number(tested, ends, sums.why_unbounded()), written
 
 
 def window_length(
@@ -198,12 +190,14 @@ def window_length(
 def kept_reference(
     context: CheckContext, expected: Expectation, length: timedelta
 ) -> QualityReference | None:
-    """Count a reference's rows in blocks for windows of a length, cached between windows."""
+    """Count a reference's rows in blocks for windows of a length, cached; None without any."""
     known = expected.answers
-    block = block_length(length, None if known is None else time_length(known))
+    if known is None or not len(known):
+        return None
+    block = block_length(length, time_length(known))
     constraints = tuple(sorted((name, repr(one)) for name, one in expected.constraints.items()))
     key = ("quality", context.roles, block, constraints, repr(expected.extras.costs))
-    return context.kept(key, lambda: QualityReference.of(expected, block))
+    return context.kept(key, lambda: QualityReference.of(expected, known, block))
 
 
 def findable(
@@ -214,9 +208,9 @@ def findable(
     Nine in ten windows of a day with `rows` rows would call the latter a violation.
     """
     known = kept_reference(context, expected, DAY)
-    if known is None:
+    if known is None or expected.answers is None:
         return
-    buckets = known.reference.buckets * (rows / known.row_count)
+    buckets = known.reference.buckets * (rows / len(expected.answers))
     tested = judge(known.reference, buckets, length=1.0, level=budget.per_window)
     by_name = {one.name: one for one in tested}
     for name in expected.constraints:
@@ -255,14 +249,6 @@ def _judged_sides(expected: Expectation, metrics: QualityMetrics) -> dict[str, i
         and base_of(name)[0] in metrics.names
         and not expected.measures[name].undefined
     }
-
-
-def _without_reference(expected: Expectation, answers: Answers) -> QualityReference:
-    """Return the window's own sums where a reference is known by documents alone."""
-    sums = QualitySums.of(answers, expected.extras.costs)
-    buckets = sums.by_group(answers)
-    metrics = QualityMetrics.of(sums, buckets.sum(axis=0), _class_names(expected, answers))
-    return QualityReference(metrics, Reference(metrics.metric_set({}), buckets), len(answers))
 
 
 def _thresholds(

@@ -45,12 +45,10 @@ SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
 
 def pooled_violations(pooled: Sequence[Tested], results: Mapping[str, Measured]) -> list[Evidence]:
     """Word losses that several windows show together, and the newest does not by itself."""
-    found: dict[str, Evidence] = {}
+    found = []
     for one in pooled:
         known = results.get(one.name)
-        if known is None or known.violated:
-            continue
-        if known.state == State.UNFAIR_LABELS:
+        if known is None or known.violated or known.state == State.UNFAIR_LABELS:
             continue
         low, high = (None if math.isnan(end) else end for end in (one.low, one.high))
         words = (
@@ -61,8 +59,8 @@ def pooled_violations(pooled: Sequence[Tested], results: Mapping[str, Measured])
         violation = _violation(
             one.name, one.value, 0.0, operator, one.reference, row_count=rows, cause=words
         )
-        found[one.name] = violation, -math.log(max(one.p_value, LEAST_CHANCE))
-    return list(found.values())
+        found.append((violation, -math.log(max(one.p_value, LEAST_CHANCE))))
+    return found
 
 
 def describe_violations(
