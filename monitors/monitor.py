@@ -44,7 +44,7 @@ from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.rule import in_brief
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.causes import recognize_causes, store_causes
-from driftline.monitors.run.described import describe
+from driftline.monitors.run.described import describe, with_report
 from driftline.monitors.run.past_windows import (
     RETENTION,
     WindowHistory,
@@ -362,7 +362,8 @@ class Monitor:
         """Store a window's history, and delete what is too old."""
         # Without what may quote a row.
         version, table = self.baseline.version, executions.c
-        execution = describe(self._definition, span, version, "", report, finished=span.end)
+        execution = describe(self._definition, span, version, "", finished=span.end)
+        execution = with_report(execution, self._definition, report)
         execution = replace(execution, headline="", cause="")
         same = table.id == execution.id
         oldest = moment_before(span.start, max(RETENTION, REMEMBERED_WINDOWS * span.length))

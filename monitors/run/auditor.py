@@ -70,14 +70,12 @@ class Auditor:
             try:
                 found = self.step()
                 pause_s = self._every_s
-            except DriftlineError as error:
-                log.warning("audit waits error=%s", error)
-                pause_s = min(_RETRY_S, self._every_s)
-                continue
-            except SQLAlchemyError as error:
-                if not is_disconnect(error):
+            except (DriftlineError, SQLAlchemyError) as error:
+                if isinstance(error, SQLAlchemyError) and not is_disconnect(error):
                     raise
-                log.warning("audit waits for the database error=%s", type(error).__name__)
+                # The message of the database may hold its address.
+                said = error if isinstance(error, DriftlineError) else type(error).__name__
+                log.warning("audit waits error=%s", said)
                 pause_s = min(_RETRY_S, self._every_s)
                 continue
             if not found.adds_up:

@@ -7,7 +7,7 @@ so the cancellation outlives the process that ran it.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -89,12 +89,9 @@ def _cancel(
             f'monitor "{name}": window {window} is not over yet, so it waits for nothing'
         )
     if known is None and window.end <= now:  # Else it is still to be judged once it is over.
-        stopped = describe(definition, window, "", "", reason, finished=now)
+        stopped = describe(definition, window, "", "", reason, status=STOPPED, finished=now)
         try:
-            record(
-                engine, replace(stopped, status=STOPPED), [], timetable=definition.timetable,
-                before=None,
-            )  # fmt: skip
+            record(engine, stopped, [], timetable=definition.timetable, before=None)
         except Overtaken as error:
             raise ConflictError(
                 f'monitor "{name}": window {window} has just ended; expected one that is being '

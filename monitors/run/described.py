@@ -1,4 +1,4 @@
-"""A run as it is recorded: its id, and its row by the report or by the reason why there is none."""
+"""A run as it is recorded: its id, and its row with a report or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COMPLETED, INSUFFICIENT, VIOLATED, Execution
+from driftline.monitors.executions import COMPLETED, FAILED, INSUFFICIENT, VIOLATED, Execution
 from driftline.monitors.report.report import Report
 
 # Any fixed value would do; this one is the URL namespace of RFC 9562 over our name.
@@ -43,18 +43,18 @@ def describe(
     window: Window,
     baseline_version: str,
     digest: str,
-    outcome: Report | str,
+    reason: str | None = None,
     *,
+    status: str = FAILED,
     finished: datetime,
     lasted: timedelta = timedelta(),
 ) -> Execution:
-    """Describe a run by its report, or as failed by the reason.
+    """Describe a run without a report.
 
     The duration is real time, also where a replay's clock leaps from day to day.
     """
-    identity = execution_id(definition, baseline_version, window, digest)
-    failed = Execution(
-        id=identity,
+    return Execution(
+        id=execution_id(definition, baseline_version, window, digest),
         monitor=definition.name,
         kind=definition.kind,
         endpoint=definition.endpoint,
@@ -64,15 +64,20 @@ def describe(
         window_start=window.start,
         window_end=window.end,
         digest=digest,
+        status=status,
+        failure_reason=reason,
         started_at=finished - lasted,
         finished_at=finished,
     )
-    if isinstance(outcome, str):
-        return replace(failed, failure_reason=outcome)
+
+
+def with_report(run: Execution, definition: MonitorDefinition, outcome: Report) -> Execution:
+    """Return a run with what its report says; what could not be judged is no pass."""
     uses_labels = definition.kind_value.uses_labels
+    judged = COMPLETED if outcome.decided else INSUFFICIENT
     return replace(
-        failed,
-        status=_status(outcome),
+        run,
+        status=VIOLATED if outcome.violations else judged,
         row_count=outcome.row_count,
         request_count=0 if outcome.facts is None else outcome.facts.request_count,
         # SageMaker counts each entry of its document, also those of the same rows.
@@ -85,12 +90,5 @@ def describe(
         max_drift_ratio=outcome.max_drift_ratio,
         headline=outcome.headline if outcome.decided else outcome.summary,
         cause=outcome.cause,
-        folder=f"executions/{definition.name}/{window.stamp}/{identity}",
+        folder=f"executions/{run.monitor}/{run.window.stamp}/{run.id}",
     )
-
-
-def _status(report: Report) -> str:
-    """Return how a window was judged: what could not be is no pass."""
-    if report.violations:
-        return VIOLATED
-    return COMPLETED if report.decided else INSUFFICIENT

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow.fs as pafs
-from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, update
+from sqlalchemy import Connection, Engine, delete, func, or_, select, update
 
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.metrics.identity import chunks
@@ -21,11 +21,10 @@ from driftline.baseline.times import EPOCH
 from driftline.baseline.versions import erase_rows
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.tables.storage import open_storage, reaching
-from driftline.capture.windows.window import Window
 from driftline.database.dialects import write_anew
 from driftline.database.engine import read_connection
 from driftline.formats.location import locate
-from driftline.monitors.executions import COLUMNS, NO_LABELS, Execution
+from driftline.monitors.executions import COLUMNS, NO_LABELS, Execution, select_executions
 from driftline.monitors.kind import all_kinds
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
 from driftline.monitors.run.captured_window import NO_DATA
@@ -44,8 +43,6 @@ CHANGED_TABLES = (
     alert_tables.outbox.name, alert_tables.history.name, alert_tables.alarms.name,
     alert_tables.attempts.name,
 )  # fmt: skip
-
-_Run = Row[tuple[object, ...]]
 
 
 def clear_windows(
@@ -87,14 +84,12 @@ def clear_windows(
 
 def clear_run(engine: Engine, root: str, run: Execution) -> None:
     """Take values of rows out of one execution, whose rows were erased while it judged them."""
-    with read_connection(engine) as connection:
-        runs = list(connection.execute(select(executions).where(executions.c.id == run.id)))
-    _clear(engine, root, runs, {run.folder} - {""})
+    _clear(engine, root, [run], {run.folder} - {""})
     write_anew(engine, CHANGED_TABLES)
     log.info("erased from a window judged meanwhile endpoint=%s execution=%s", run.endpoint, run.id)
 
 
-def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_Run]:
+def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[Execution]:
     """Find the executions, replaced ones too, that judged one of these times; times ascending."""
     table = executions.c
     pooled = {kind.name: kind.pooled_windows for kind in all_kinds()}
@@ -108,11 +103,11 @@ def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_
     widest = max(pooled.values())
     found = [
         run
-        for run in connection.execute(query)
+        for run in select_executions(connection, query)
         if _holds_any(run, times, pooled.get(run.kind, widest))
     ]
     # Of several of one window the current one is its last word.
-    return sorted(found, key=lambda one: bool(one.is_current))
+    return sorted(found, key=lambda one: one.is_current)
 
 
 def _named(connection: Connection, endpoint: str) -> tuple[set[str], set[str]]:
@@ -128,7 +123,7 @@ def _named(connection: Connection, endpoint: str) -> tuple[set[str], set[str]]:
     return monitors, set(connection.scalars(folders))
 
 
-def _holds_any(run: _Run, times: np.ndarray, pooled_windows: int) -> bool:
+def _holds_any(run: Execution, times: np.ndarray, pooled_windows: int) -> bool:
     start = run.window_start
     start -= pooled_windows * (run.window_end - start)
     first, end = ((at - EPOCH) // MICROSECOND for at in (start, run.window_end))
@@ -152,7 +147,7 @@ def _folders(root: str, monitors: Iterable[str], since: datetime) -> set[str]:
     return found
 
 
-def _clear(engine: Engine, root: str, runs: Sequence[_Run], folders: Collection[str]) -> int:
+def _clear(engine: Engine, root: str, runs: Sequence[Execution], folders: Collection[str]) -> int:
     """Delete documents, and what the database holds of runs; return the number of messages."""
     for folder in folders:
         (locate(root) / folder).remove()
@@ -161,22 +156,20 @@ def _clear(engine: Engine, root: str, runs: Sequence[_Run], folders: Collection[
         return clear_messages(connection, _quoted(runs))
 
 
-def _has_words(run: _Run) -> bool:
+def _has_words(run: Execution) -> bool:
     return any(text not in ("", ERASED, None) for text in (run.cause, run.headline)) or (
         run.failure_reason is not None
         and not run.failure_reason.startswith((*PLAIN_REASONS, ERASED))
     )
 
 
-def _quoted(runs: Sequence[_Run]) -> list[QuotedWindow]:
-    return [QuotedWindow(run.monitor, _window(run).stamp, run.window_start) for run in runs]
+def _quoted(runs: Sequence[Execution]) -> list[QuotedWindow]:
+    return [QuotedWindow(run.monitor, run.window.stamp, run.window_start) for run in runs]
 
 
-def _window(run: _Run) -> Window:
-    return Window(run.window_start, run.window_end)
-
-
-def _clear_rows(connection: Connection, runs: Sequence[_Run], folders: Collection[str]) -> None:
+def _clear_rows(
+    connection: Connection, runs: Sequence[Execution], folders: Collection[str]
+) -> None:
     """Clear executions and datapoints; folders are gone, also of who was recorded meanwhile."""
     table, points, metrics = executions.c, alert_tables.datapoints.c, alert_tables.metrics.c
     for some in chunks(sorted(folders)):
@@ -202,7 +195,7 @@ def _clear_rows(connection: Connection, runs: Sequence[_Run], folders: Collectio
     columns = select(metrics.id).where(
         metrics.namespace == DATA_METRICS, metrics.name.startswith("feature_data_", autoescape=True)
     )
-    sources = {f"monitor:{one.monitor}/{_window(one).stamp}": one for one in runs}
+    sources = {f"monitor:{one.monitor}/{one.window.stamp}": one for one in runs}
     for some in chunks(sorted(sources)):
         chosen = points.source.in_(some)
         connection.execute(
@@ -216,12 +209,11 @@ def _clear_rows(connection: Connection, runs: Sequence[_Run], folders: Collectio
         )
 
 
-def _note(run: _Run) -> dict[str, object]:
-    window = _window(run)
+def _note(run: Execution) -> dict[str, object]:
     return {
         "cause": ERASED if run.cause or run.failure_reason else "",
         "monitor": run.monitor,
         "execution": run.id,
-        "window": window.stamp,
-        "link": window_link(run.monitor, window, None),
+        "window": run.window.stamp,
+        "link": window_link(run.monitor, run.window, None),
     }

@@ -48,7 +48,7 @@ from driftline.monitors.run.apply_annotations import expect_annotated
 from driftline.monitors.run.captured_window import evaluate_captured, nothing_to_judge
 from driftline.monitors.run.causes import recognize_causes, store_causes
 from driftline.monitors.run.commands import command_of
-from driftline.monitors.run.described import describe, output_of
+from driftline.monitors.run.described import describe, output_of, with_report
 from driftline.monitors.run.erasure import clear_run
 from driftline.monitors.run.job import Job
 from driftline.monitors.run.past_windows import store_history
@@ -124,8 +124,7 @@ def _stopped(job: Job, progress: Progress) -> Execution:
     with read_connection(job.engine) as connection:
         stands = current(connection, job.definition.name, job.window) is not None
     reason = "stopped; the window's result of before stands" if stands else "stopped; no result"
-    described = describe(job.definition, job.window, "", "", reason, finished=job.now())
-    return replace(described, status=STOPPED)
+    return describe(job.definition, job.window, "", "", reason, status=STOPPED, finished=job.now())
 
 
 def _attempt(job: Job, progress: Progress) -> Execution:
@@ -223,10 +222,11 @@ def _evaluate_kind(context: RunContext) -> Report:
 def _publish(context: RunContext, report: Report) -> Execution:
     """Write the documents first, then what makes them known: the row and the datapoints."""
     job = context.job
-    execution = describe(
-        job.definition, job.window, context.baseline.version, context.read.digest, report,
+    described = describe(
+        job.definition, job.window, context.baseline.version, context.read.digest,
         finished=job.now(), lasted=context.progress.lasted,
     )  # fmt: skip
+    execution = with_report(described, job.definition, report)
     if not report.decided and ESTIMATED_ROWS in report.details:
         # Estimates are shown, and the window still waits for its labels.
         reason = nothing_to_judge(job.definition, context.read)
@@ -312,11 +312,10 @@ def _fail(
 ) -> Execution:
     """Record a run without a report, with its datapoints where failures are reported."""
     job = progress.job
-    described = describe(
-        job.definition, job.window, version, digest, str(reason),
+    execution = describe(
+        job.definition, job.window, version, digest, str(reason), status=reason.status,
         finished=job.now(), lasted=progress.lasted,
     )  # fmt: skip
-    execution = replace(described, status=reason.status)
     if reason.status == FAILED:
         execution = replace(execution, failure_type=reason.fault[:64], failure_record=reason.record)
     if not reason.is_recorded:
