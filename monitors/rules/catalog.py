@@ -293,11 +293,11 @@ def _span_in_words(span: timedelta) -> str:
 def _statistic(rule: Rule) -> WholeCheck:
     """Judge one number of a column's values; what is missing or no number is left out."""
     limits, where = _number_limits(rule), rule.condition("where")
-    what, number = rule.check, f"{STATISTICS.get(rule.check)}({{fraction}})"
-    number += " FILTER (isfinite({fraction}))"
-    if is_quantile := rule.check == "quantile":
+    what, values = rule.check, "{number}::DOUBLE"
+    number = f"{STATISTICS.get(what)}({values}) FILTER (isfinite({values}))"
+    if is_quantile := what == "quantile":
         share = rule.share("q", default=None)
-        what, number = f"quantile {share:g}", f"quantile_cont({{fraction}}, {share!r})"
+        what, number = f"quantile {share:g}", f"quantile_cont({values}, {share!r})"
     what += _with(where)
 
     def judge(numbers: Sequence[Any]) -> Tally:
@@ -311,7 +311,7 @@ def _statistic(rule: Rule) -> WholeCheck:
         words, is_broken = f"{what} is {number_text(value)}", not limits.hold(value)
         return whole_tally(count, words, limits.wanted, is_broken=is_broken)
 
-    aggregates = f"count({{fraction}}), count(*) FILTER (isinf({{fraction}})), {number}"
+    aggregates = f"count({values}), count(*) FILTER (isinf({values})), {number}"
     columns = (rule.text("column"),)
     return WholeCheck(columns=columns, aggregates=aggregates, judge=judge, where=where)
 

@@ -109,10 +109,6 @@ def _number_kind(batch: pa.RecordBatch, column: str) -> ColumnType:
     return "int64" if pa.types.is_integer(batch.column(column).type) else "double"
 
 
-def _fraction(batch: pa.RecordBatch, column: str) -> pa.Array:
-    return present(coerce(batch.column(column), "double")[0])
-
-
 def _time(batch: pa.RecordBatch, column: str) -> pa.Array:
     return _without_zone(present(coerce(batch.column(column), "timestamp")[0]))
 
@@ -131,7 +127,6 @@ FORMS: Mapping[str, Callable[..., pa.Array]] = {
     "value": _value,
     "text": text_of,
     "number": _number,
-    "fraction": _fraction,
     "time": _time,
     "number_misfit": _misfit,
     "time_misfit": partial(_misfit, is_time=True),
