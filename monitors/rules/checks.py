@@ -126,7 +126,6 @@ class RowCheck(Check):
 
     def tally(self, answer: Answer, row_count: int) -> Tally:
         """Put the counts into words."""
-        assert answer.first is not None, "counts have a row"
         judged, broken, *found = answer.first
         return self.row_tally(judged, broken, self.detail(found) if broken else "")
 
@@ -147,7 +146,6 @@ class WholeCheck(Check):
 
     def tally(self, answer: Answer, row_count: int) -> Tally:
         """Judge the numbers."""
-        assert answer.first is not None, "numbers have a row"
         return self.judge(answer.first)
 
 
@@ -208,7 +206,10 @@ def require_truth(session: Session, condition: SqlCondition, prepared: PreparedC
     """
     source = _source(prepared, Check(conditions=(condition,)))
     without = f"(FROM {source} LIMIT 0) RIGHT JOIN (SELECT 1) ON true"
-    kind = session.ask(f"SELECT (\n{condition.text}\n) FROM {without}").types[0]
+    query = (
+        f"SELECT found, typeof(found) FROM (SELECT (\n{condition.text}\n) AS found FROM {without})"
+    )
+    _, kind = session.ask(query).first
     if kind != "BOOLEAN":
         raise InputError(
             f'condition "{condition.text}" gives {kind}; expected a comparison, which is true or '

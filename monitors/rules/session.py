@@ -55,13 +55,12 @@ class Answer:
     """What a query gave.
 
     ``first``: the values of its first row; ``marks``: which rows it names, shape (rows,), None
-    where it has no column of their numbers; ``types``: of its columns, as DuckDB names them.
+    where it has no column of their numbers.
     """
 
     count: int
-    first: list[Any] | None
+    first: list[Any]
     marks: np.ndarray | None
-    types: list[str]
 
 
 class Session:
@@ -124,7 +123,7 @@ class Session:
         if "failed" in found:
             raise QueryError(found["failed"], found["kind"])
         named = np.frombuffer(marks, np.bool_) if found["is_marked"] else None
-        return Answer(found["count"], found["first"], named, found["types"])
+        return Answer(found["count"], found["first"], named)
 
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Return an answer; InputError when it takes too long, or the process has ended."""

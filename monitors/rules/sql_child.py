@@ -75,7 +75,8 @@ def _failed(said: str, kind: str = "") -> Reply:
 def _run(connection: duckdb.DuckDBPyConnection, row_count: int, query: str, most: int) -> Reply:
     """Return the first row of a result, how many it has, and a mark for each row that it names."""
     relation = connection.sql(query)
-    first, count, types = None, 0, [str(one) for one in relation.types]
+    first: list[Any] = []
+    count = 0
     named = [at for at, one in enumerate(relation.columns) if one.lower() == ROW]
     if len(named) > 1:
         return _failed(
@@ -94,8 +95,7 @@ def _run(connection: duckdb.DuckDBPyConnection, row_count: int, query: str, most
             marks[numbers.astype(np.intp)] = True
         elif count > most:
             break
-    answer = {"types": types, "first": first, "count": count, "is_marked": bool(named)}
-    return answer, marks.tobytes()
+    return {"first": first, "count": count, "is_marked": bool(named)}, marks.tobytes()
 
 
 def _are_rows(numbers: np.ndarray, row_count: int) -> bool:
