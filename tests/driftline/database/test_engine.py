@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -11,14 +12,16 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, func, insert, select, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from driftline.access.tables import metadata as access
 from driftline.alerts.tables import metadata as alerts
 from driftline.alerts.tables import metrics
 from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import DatabaseUrlError, open_database, read_connection
-from driftline.database.migrations import migrate, stored_revision
+from driftline.database.migrations import known_revisions, migrate, stored_revision
 from driftline.errors import ConflictError
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import metadata as serving
@@ -52,7 +55,7 @@ def test_a_fresh_database_has_exactly_the_declared_tables(empty_url: str) -> Non
     engine.dispose()
 
 
-@pytest.mark.parametrize("stored", ["0000", "9999"])
+@pytest.mark.parametrize("stored", ["0000", "0001", "9999"])
 def test_a_schema_of_another_version_is_refused_and_left_alone(empty_url: str, stored: str) -> None:
     engine = open_url(empty_url)
     known = migrate(engine)
@@ -65,6 +68,19 @@ def test_a_schema_of_another_version_is_refused_and_left_alone(empty_url: str, s
     with engine.connect() as connection:
         assert stored_revision(connection) == stored
     engine.dispose()
+
+
+def test_the_revision_is_named_after_the_tables_that_are_declared() -> None:
+    """Otherwise a database of other tables would pass for a current one, and fail when used."""
+    digest, dialect = hashlib.blake2b(digest_size=4), sqlite.dialect()  # type: ignore[no-untyped-call]
+    for metadata in TABLES:
+        for table in metadata.sorted_tables:
+            indexes = sorted(table.indexes, key=lambda one: str(one.name))
+            for statement in (CreateTable(table), *map(CreateIndex, indexes)):
+                digest.update(str(statement.compile(dialect=dialect)).encode())
+
+    expected = f"0001{digest.hexdigest()}"
+    assert known_revisions() == (expected,), "name the initial revision, and its file, so"
 
 
 CHILD = """
