@@ -389,7 +389,8 @@ def read_folder(
     """Read parts of a baseline, and of its columns some."""
     if place.kind != fs.FileType.Directory:
         raise NotFoundError(f"{place.shown}: no such folder; expected a baseline")
-    found = {name: data for name in parts if (data := read_file(place, name)) is not None}
+    read = {name: data for name in parts if (data := read_file(place, name)) is not None}
+    found = {**read}
     for name, other in ((STATISTICS, QUALITY_STATISTICS), (CONSTRAINTS, QUALITY_CONSTRAINTS)):
         if name in found and is_of_quality(found[name]):
             found[other] = found.pop(name)
@@ -398,7 +399,7 @@ def read_folder(
         return parsed_file(place, name, parse, found[name]) if name in found else None
 
     signature = parsed(SIGNATURE, Signature.from_json)
-    _require_files(place, found, parts)
+    _require_files(place, read, parts)
     constraints = parsed(CONSTRAINTS, Constraints.from_json) or Constraints.from_json(NONE)
     statistics = parsed(STATISTICS, Statistics.from_json)
     if signature is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from sklearn import metrics as peer
 from sklearn.dummy import DummyClassifier
 
 import driftline as dl
+from driftline.monitors.kind import kind_named
+from driftline.monitors.kinds.catalog import save_kind
 
 ROWS = 700
 EXACT = 1e-12
@@ -134,3 +137,13 @@ def test_several_classes() -> None:
     assert {name: one["value"] for name, one in found.items()} == pytest.approx(wanted, abs=EXACT)
     matrix = peer.confusion_matrix(label, answer, labels=CLASSES)
     assert [[counts[a][b] for b in CLASSES] for a in CLASSES] == matrix.tolist()
+
+
+def test_a_folder_of_this_kind_alone_is_read_again(tmp_path: Path) -> None:
+    baseline = dl.Baseline.fit(data(1), label="late", probability="said", exclude=["kind", "named"])
+    save_kind(baseline, kind_named("model-quality"), str(tmp_path))
+
+    report = dl.check(data(2), dl.Baseline.load(tmp_path), kind="model-quality")
+
+    assert report.decided
+    assert not (tmp_path / "profile.parquet").exists()
