@@ -47,6 +47,7 @@ _RUN = {
     "rows": ("row_count", "Rows of the last window that was judged."),
     "violations": ("violation_count", "Violations of that window."),
     "pages": ("page_count", "Violations of it that no season can bring."),
+    "unjudged_count": ("unjudged_count", "Its columns or metrics that could not be judged."),
     "max_drift_ratio": (
         "max_drift_ratio", "Largest distance over its bound; above 1 is a violation.",
     ),
