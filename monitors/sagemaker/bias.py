@@ -17,17 +17,16 @@ from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.bias.clarify import (
     ClarifyGroup,
-    clarify_counts,
+    clarify_groups,
     reference_groups,
 )
 from driftline.monitors.kinds.bias.counts import labelled_count
 from driftline.monitors.kinds.bias.evaluation import suggest
-from driftline.monitors.kinds.bias.flip_test import flips_of
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import Finding, WindowGroup, shown_result
 from driftline.monitors.kinds.bias.metrics import POST_TRAINING, PRE_TRAINING, GroupMetric
 from driftline.monitors.kinds.bias.plan import Plan, plan_of
-from driftline.monitors.kinds.bias.reference import ROUNDING, measured_of
+from driftline.monitors.kinds.bias.reference import ROUNDING, reference_measured
 from driftline.monitors.kinds.bias.report import (
     details_of,
     document_of,
@@ -57,18 +56,9 @@ def evaluate(context: CheckContext) -> Report:
     counted = count_window(plan, context)
     # The merge of a monitoring job has no rows without ground truth; a file's are negative.
     is_merged = context.rows.facts is not None
-    flips = flips_of(plan, counted.near, plan.roles, like_clarify=True)
-    known: Sequence[ClarifyGroup | None] = reference_groups(plan) or [None] * len(flips)
-    suggested: Sequence[Mapping[str, GroupMetric]] = [{}] * len(flips)
-    if plan.outcomes is not None:
-        usual = flips_of(plan, plan.outcomes.neighbours, plan.outcomes.roles)
-        suggested = measured_of(plan, plan.reference, usual)
-    windows = [
-        ClarifyGroup.of(
-            clarify_counts(group, counted.counts[group.counted], is_merged=is_merged), plan, flip
-        )
-        for group, flip in zip(plan.groups, flips, strict=True)
-    ]
+    windows = clarify_groups(plan, counted.counts, counted.near, plan.roles, is_merged=is_merged)
+    known: Sequence[ClarifyGroup | None] = reference_groups(plan) or [None] * len(windows)
+    suggested = reference_measured(plan)
     findings = []
     for at, (group, window) in enumerate(zip(plan.groups, windows, strict=True)):
         required = _required(plan, group, known[at], suggested[at])

@@ -11,13 +11,15 @@ smclarify 0.5, bias/metrics: what has no value, and which rows count.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.monitors.kinds.bias.counts import FacetCounts
-from driftline.monitors.kinds.bias.flip_test import flips_of, with_flip
+from driftline.monitors.kinds.bias.flip_test import FT, flips_of
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.metrics import (
     MISSING,
@@ -32,6 +34,7 @@ from driftline.monitors.kinds.bias.metrics import (
     sides_of,
 )
 from driftline.monitors.kinds.bias.plan import Plan
+from driftline.roles import Facet, Roles
 
 Counts = NDArray[np.int64]
 # With it smclarify ends the report of all metrics of predictions.
@@ -45,26 +48,34 @@ class ClarifyGroup:
     counts: Counts
     measured: dict[str, GroupMetric]
 
-    @classmethod
-    def of(cls, counts: Counts, plan: Plan, flip: GroupMetric | None) -> ClarifyGroup:
-        """Measure one counted group; `flip` is its flip test."""
-        found = clarify_metrics(counts, stratified=plan.is_stratified)
-        if flip is not None and found["DPPL"].reason == NONE_PREDICTED:
-            flip = found["DPPL"]
-        metrics = plan.metrics
-        measured = {name: one for name, one in with_flip(found, flip).items() if name in metrics}
-        return cls(counts, measured)
+
+def clarify_groups(
+    plan: Plan,
+    counts: Mapping[Facet, FacetCounts],
+    near: pa.Table | None,
+    roles: Roles,
+    *,
+    is_merged: bool = False,
+) -> list[ClarifyGroup]:
+    """Count and measure each group of some rows; `near` and `roles` as `flips_of` takes them."""
+    found = []
+    flips = flips_of(plan, near, roles, like_clarify=True)
+    for group, flip in zip(plan.groups, flips, strict=True):
+        own = clarify_counts(group, counts[group.counted], is_merged=is_merged)
+        measured = clarify_metrics(own, stratified=plan.is_stratified)
+        if flip and measured["DPPL"].reason == NONE_PREDICTED:
+            flip = {FT: measured["DPPL"]}
+        measured |= flip
+        asked = {name: one for name, one in measured.items() if name in plan.metrics}
+        found.append(ClarifyGroup(own, asked))
+    return found
 
 
 def reference_groups(plan: Plan) -> list[ClarifyGroup]:
     """Measure each group of the reference; none where only Clarify's document is known."""
     if plan.outcomes is None:
         return []
-    flips = flips_of(plan, plan.outcomes.neighbours, plan.outcomes.roles, like_clarify=True)
-    return [
-        ClarifyGroup.of(clarify_counts(group, plan.reference[group.counted]), plan, flip)
-        for group, flip in zip(plan.groups, flips, strict=True)
-    ]
+    return clarify_groups(plan, plan.reference, plan.outcomes.neighbours, plan.outcomes.roles)
 
 
 def clarify_counts(group: Group, own: FacetCounts, *, is_merged: bool = False) -> Counts:

@@ -26,7 +26,6 @@ from driftline.monitors.engine.pooling import (
 )
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.kinds.bias.counts import labelled_count
-from driftline.monitors.kinds.bias.flip_test import flips_of
 from driftline.monitors.kinds.bias.judgement import (
     WindowGroup,
     find,
@@ -41,6 +40,7 @@ from driftline.monitors.kinds.bias.reference import (
     BiasReference,
     learn,
     measured_of,
+    reference_measured,
 )
 from driftline.monitors.kinds.bias.report import (
     details_of,
@@ -77,8 +77,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
         plan = plan_of(baseline, outcomes.roles)
     except InputError:
         return {}  # Whoever asks for a check of bias is told what is missing.
-    flips = flips_of(plan, outcomes.neighbours, outcomes.roles)
-    return {ANALYSIS: document_of(plan, measured_of(plan, plan.reference, flips))}
+    return {ANALYSIS: document_of(plan, reference_measured(plan))}
 
 
 def evaluate(context: CheckContext) -> Report:
@@ -135,7 +134,7 @@ def _window_groups(
     if reference.shown is not None:
         there = interval_ends(shown, shown.buckets)
     limits = np.concatenate([here, there], axis=1).reshape(len(plan.groups), len(NAMES), 4)
-    measured = measured_of(plan, window.counts, flips_of(plan, window.near, plan.roles))
+    measured = measured_of(plan, window.counts, window.near, plan.roles)
     found = []
     for at, (group, values) in enumerate(zip(plan.groups, measured, strict=True)):
         pair, usual = window.counts[group.counted].pair(group.values), plan.reference_pair(group)

@@ -21,6 +21,7 @@ from driftline.monitors.kinds.bias.metrics import MISSING, GroupMetric
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.roles import Roles
 
+FT = "FT"
 # Of so few others the nearest one answers.
 NEIGHBOURS, FEW_OTHERS = 5, 10
 # Of features that are none, so many are named.
@@ -73,31 +74,26 @@ def flip(
 
 def flips_of(
     plan: Plan, table: pa.Table | None, roles: Roles, *, like_clarify: bool = False
-) -> list[GroupMetric | None]:
-    """Run the flip test for each group of a plan; None where none is asked or possible.
+) -> list[dict[str, GroupMetric]]:
+    """Run the flip test for each group of a plan: by its name, nothing where none is possible.
 
     A limit in analysis.json that cannot be evaluated gets a reason in place of a value.
     """
     if plan.features and plan.not_numeric:
         named = ", ".join(f'"{name}"' for name in plan.not_numeric[:NAMED])
-        return [GroupMetric(None, f"{NOT_NUMERIC}: {named}")] * len(plan.groups)
+        return [{FT: GroupMetric(None, f"{NOT_NUMERIC}: {named}")}] * len(plan.groups)
     if table is None or not plan.tries_flips:
-        asked = ((plan.required(group) or {}).get("FT") for group in plan.groups)
-        return [None if one is None else GroupMetric(None, NEEDS_DATA) for one in asked]
+        asked = ((plan.required(group) or {}).get(FT) for group in plan.groups)
+        return [{} if one is None else {FT: GroupMetric(None, NEEDS_DATA)} for one in asked]
     if missing := [name for name in plan.features if name not in table.column_names]:
         reason = f'the data has no feature "{missing[0]}"' if len(table) else "no_rows"
-        return [GroupMetric(None, reason)] * len(plan.groups)
+        return [{FT: GroupMetric(None, reason)}] * len(plan.groups)
     features = np.column_stack([read_numbers(table, name) for name in plan.features])
     answers = predicted_signs(table, roles)
-    found: list[GroupMetric | None] = []
+    found = []
     for group in plan.groups:
         values, cell = facet_codes(table, group.counted, plan.reference[group.counted].values)
         inside = np.array([*(one in group.values for one in values), False])[cell]
         others = (cell < len(values)) & ~inside
-        found.append(flip(features, answers, others, inside, like_clarify=like_clarify))
+        found.append({FT: flip(features, answers, others, inside, like_clarify=like_clarify)})
     return found
-
-
-def with_flip(measured: dict[str, GroupMetric], flip: GroupMetric | None) -> dict[str, GroupMetric]:
-    """Add the flip test, where it was run."""
-    return measured if flip is None else measured | {"FT": flip}

@@ -8,13 +8,14 @@ from datetime import timedelta
 from math import isclose
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.baseline.foreign_values import new_class_rows
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.kinds.bias.clarify import reference_groups
 from driftline.monitors.kinds.bias.counts import FacetCounts
-from driftline.monitors.kinds.bias.flip_test import flips_of, with_flip
+from driftline.monitors.kinds.bias.flip_test import flips_of
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.metrics import (
     LABEL_FREE,
@@ -26,7 +27,7 @@ from driftline.monitors.kinds.bias.metrics import (
 from driftline.monitors.kinds.bias.plan import Plan, reference_blocks, unusable_of
 from driftline.monitors.kinds.bias.sums import Place, bias_metrics, bucket_sums, shown_reference
 from driftline.monitors.results.unusable import Unusable
-from driftline.roles import Facet
+from driftline.roles import Facet, Roles
 
 # Judged unless somebody sets limits; all other metrics are shown. DPL finds a group whose labels
 # all turn negative, of which RD says nothing: without positives there is no recall.
@@ -64,9 +65,8 @@ def learn(plan: Plan, length: timedelta) -> BiasReference:
         lacking = [
             (at, name) for at, own in enumerate(documented) for name in own if own[name] is None
         ]
-        return BiasReference(plan, written, [{}] * len(written), lacking)
-    flips = flips_of(plan, outcomes.neighbours, outcomes.roles)
-    measured = measured_of(plan, plan.reference, flips)
+        return BiasReference(plan, written, reference_measured(plan), lacking)
+    measured = reference_measured(plan)
     limits = _set_limits(plan, measured)
     judged = [
         (at, name)
@@ -90,14 +90,21 @@ def learn(plan: Plan, length: timedelta) -> BiasReference:
     return BiasReference(plan, limits, measured, judged, sums, shown, [whole, *answered], unusable)
 
 
+def reference_measured(plan: Plan) -> list[dict[str, GroupMetric]]:
+    """Measure each group of the reference; nothing where only analysis.json is known."""
+    if plan.outcomes is None:
+        return [{}] * len(plan.groups)
+    return measured_of(plan, plan.reference, plan.outcomes.neighbours, plan.outcomes.roles)
+
+
 def measured_of(
-    plan: Plan, counts: Mapping[Facet, FacetCounts], flips: Sequence[GroupMetric | None]
+    plan: Plan, counts: Mapping[Facet, FacetCounts], near: pa.Table | None, roles: Roles
 ) -> list[dict[str, GroupMetric]]:
     """Measure each counted group, with its flip test; of the metrics, those asked for."""
     found, asked = [], plan.metrics
-    for group, flip in zip(plan.groups, flips, strict=True):
+    for group, flip in zip(plan.groups, flips_of(plan, near, roles), strict=True):
         pair = counts[group.counted].pair(group.values)
-        measured = with_flip(measure_group(pair, stratified=plan.is_stratified), flip)
+        measured = measure_group(pair, stratified=plan.is_stratified) | flip
         found.append({name: one for name, one in measured.items() if name in asked})
     return found
 
