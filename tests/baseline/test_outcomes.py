@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.folder import to_parquet
-from driftline.baseline.outcomes import Outcomes
+from driftline.baseline.outcomes import Outcomes, class_texts
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.roles import Facet, Roles
@@ -121,3 +121,13 @@ def test_a_positive_amount_is_no_class_of_a_binary_problem() -> None:
     assert above.outcomes.roles.problem == "regression"
     with pytest.raises(InputError, match=r"800 different numbers.* above positive 40 are positive"):
         Baseline.fit(rows, **roles, problem="binary")
+
+
+def test_equal_classes_of_other_types_have_equal_texts():
+    for values in (
+        pa.array([1, 0, None]),
+        pa.array([1.0, 0.0, np.nan]),
+        pa.array(["1", "0", None]),
+    ):
+        assert class_texts(values).to_pylist() == ["1", "0", None]
+    assert class_texts(pa.array(["True", "true", "x"])).to_pylist() == ["true", "true", "x"]

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from driftline.baseline.pairing import require_common_classes
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
+from driftline.roles import Roles
 
 TRUTH = np.array([0, 1, 1, 0] * 25)
 LOANS = pd.DataFrame(
@@ -96,3 +98,11 @@ def test_probabilities_that_name_other_classes_than_the_label_are_refused() -> N
         )
         assert fitted.signature.get("p_approve").classes == ("1",)
         assert fitted.outcomes.roles.probability[-1] == "p_approve"
+
+
+@pytest.mark.parametrize("predictions", ["01", "ar", ""])
+def test_a_positive_class_that_nobody_has_is_refused(predictions) -> None:
+    roles = Roles(label="y", prediction="p", positive="3")
+
+    with pytest.raises(InputError, match=r'^neither the reference .* class "3", only '):
+        require_common_classes("01", predictions, roles, "binary", predictions or "01")

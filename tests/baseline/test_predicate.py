@@ -5,6 +5,36 @@ from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
 
 
+def rows(predicate, **columns):
+    return predicate.mask(pa.record_batch({k: pa.array(v) for k, v in columns.items()})).to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "expected"),
+    [
+        ("lt", 2.0, [True, False, False, False]),
+        ("le", 2.0, [True, True, False, False]),
+        ("gt", 2.0, [False, False, True, False]),
+        ("ge", 2.0, [False, True, True, False]),
+        ("eq", 2.0, [False, True, False, False]),
+    ],
+)
+def test_numbers_are_compared_and_missing_ones_are_never_meant(op, value, expected):
+    predicate = Predicate("x", op, value)
+
+    assert rows(predicate, x=[1.0, 2.0, 3.0, None]) == expected
+    assert rows(predicate, x=["1", "2", "3", ""]) == expected
+
+
+def test_texts_are_compared_as_texts():
+    values = ["UA", "EVX", None, ""]
+
+    assert rows(Predicate("c", "eq", "UA"), c=values) == [True, False, False, False]
+    assert rows(Predicate("c", "in", values=("UA",)), c=values) == [True, False, False, False]
+    assert rows(Predicate("c", "not_in", values=("UA",)), c=values) == [False, True, False, False]
+    assert rows(Predicate("b", "eq", "true"), b=[True, False, None]) == [True, False, False]
+
+
 def test_what_a_window_keeps_aside_is_unfit_and_not_empty():
     kept = pa.array([[], [("x", "abc")], []], pa.map_(pa.string(), pa.string()))
     batch = pa.record_batch({"x": pa.array([1.0, None, None]), "unfit": kept})

@@ -138,6 +138,7 @@ INPUTS: list[tuple[str, str, Change, str | None, str, str]] = [
     ("classes", "answers that are lists", with_("named", [1, 2]), None, REFUSED, r"\[1, 2]"),
     ("numbers", "labels beyond all numbers", with_("value", math.inf), None, VIOLATED,
      "100% of 400 labels are of no use .reference 0%."),
+    ("numbers", "labels that are days", with_("value", date(2026, 1, 1)), None, REFUSED, "2026-01"),
     ("numbers", "huge whole labels", with_("value", 2**62), None, VIOLATED, "no row has a usable"),
     ("numbers", "a quarter of the labels in words", with_("value", "n/a?", 100), None, VIOLATED,
      'no number: "value" = "n/a." .100x.'),
