@@ -45,12 +45,21 @@ REPEATED_ROWS, REPEATED_ROWS_CHECK = "Repeated rows", "repeated_rows_check"
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How a kind of derived column is reported, once one of `levels` has become more frequent."""
+    """How a kind of derived column is reported, once some of `levels` have become more frequent."""
 
     check: str
     levels: tuple[str, ...]
-    phrase: Callable[[DerivedColumn, str], str]  # Which rows: of a column and its level.
+    phrase: Callable[[DerivedColumn, tuple[str, ...]], str]  # Which rows: of a column and levels.
     severity: Severity = "ticket"
+    is_ordered: bool = False  # Whether rows move from levels to all of those above or below.
+
+
+def _decimals(_: DerivedColumn, levels: tuple[str, ...]) -> str:
+    if len(levels) == 1:
+        return f"with {levels[0]}"
+    if levels[0] == DECIMAL_LEVELS[0]:
+        return f"with {levels[-1]} or fewer"
+    return f"with {levels[0]} or more"
 
 
 WORDS: Mapping[str, Words] = {
@@ -61,9 +70,9 @@ WORDS: Mapping[str, Words] = {
     DAY_ENDS: Words(
         "saturation_check",
         ("largest", "smallest"),
-        lambda _, level: f"that repeat the {level} value of their day",
+        lambda _, levels: f"that repeat the {levels[0]} value of their day",
     ),
-    DECIMALS: Words(DECIMALS_CHECK, DECIMAL_LEVELS, lambda _, level: f"with {level}"),
+    DECIMALS: Words(DECIMALS_CHECK, DECIMAL_LEVELS, _decimals, is_ordered=True),
     ORDER: Words(
         ORDER_CHECK,
         ("reversed",),
@@ -78,10 +87,10 @@ WORDS: Mapping[str, Words] = {
 
 @dataclass(frozen=True, slots=True)
 class DerivedCondition:
-    """Marks the rows that have a level of a derived column, as `Predicate` does for values."""
+    """Marks the rows that have levels of a derived column, as `Predicate` does for values."""
 
     derived: DerivedColumn
-    level: str
+    levels: tuple[str, ...]
     time: str | None
     op: str = DERIVED
 
@@ -100,13 +109,13 @@ class DerivedCondition:
     @property
     def phrase(self) -> str:
         """The condition in words, without the column's name."""
-        return WORDS[self.derived.kind].phrase(self.derived, self.level)
+        return WORDS[self.derived.kind].phrase(self.derived, self.levels)
 
     def __str__(self) -> str:
         return f"{self.column} {self.phrase}".strip()
 
     def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
-        """Mark the rows that have the level, beside the other rows of the batch; never null."""
+        """Mark the rows that have a level, beside the other rows of the batch; never null."""
         if isinstance(batch, pa.Table):
             parts = [self.mask(part) for part in batch.combine_chunks().to_batches()]
             return pa.concat_arrays(parts or [pa.array([], pa.bool_())])
@@ -114,7 +123,7 @@ class DerivedCondition:
         if {*batch.schema.names}.issuperset(self.columns):
             rows = OrderedRows.of(batch, self.time)
             codes = derived_codes(rows, self.derived, whole=True)
-            found[rows.index] = codes == self.derived.levels.index(self.level)
+            found[rows.index] = np.isin(codes, [*map(self.derived.levels.index, self.levels)])
         return pa.array(found)
 
     def to_dict(self) -> dict[str, Any]:
@@ -125,7 +134,7 @@ class DerivedCondition:
             "kind": self.derived.kind,
             "columns": list(self.derived.columns),
             "within": list(self.derived.within),
-            "level": self.level,
+            "levels": list(self.levels),
             "time": self.time,
         }
 
@@ -133,7 +142,7 @@ class DerivedCondition:
     def from_dict(cls, found: Mapping[str, Any]) -> DerivedCondition:
         """Read what `to_dict` returned."""
         column = DerivedColumn(found["kind"], tuple(found["columns"]), tuple(found["within"]))
-        return cls(column, found["level"], found["time"])
+        return cls(column, tuple(found["levels"]), found["time"])
 
 
 def derived_references(known: DerivedCounts) -> dict[str, ReferenceColumn]:
@@ -222,19 +231,21 @@ def _evidence_by_feature(judgement: Judgement) -> dict[str, float]:
 
 
 def _draft(column: DerivedColumn, drift: ColumnDrift, time: str | None) -> Draft | None:
-    """Report the level that has become more frequent by most; None where it is no fault."""
+    """Report the levels that have become more frequent by most; None where one is no fault."""
+    words, feature = WORDS[column.kind], column.columns[0]
     before, now = (_shares(one) for one in (drift.reference_counts, drift.window_counts))
-    grown = int(np.argmax(now - before))
-    words, level, feature = WORDS[column.kind], column.levels[grown], column.columns[0]
-    if level not in words.levels:
+    levels = _grown(column.levels, now - before, is_ordered=words.is_ordered)
+    if not {*levels} <= {*words.levels}:
         return None
+    index = [*map(column.levels.index, levels)]
+    share, share_reference = float(now[index].sum()), float(before[index].sum())
     if words.check == REPEATED_ROWS_CHECK:
         feature = REPEATED_ROWS
     needs_times = DERIVATIONS[column.kind].needs_times
-    condition = DerivedCondition(column, level, time if needs_times else None)
+    condition = DerivedCondition(column, levels, time if needs_times else None)
     what = (
-        f"{percent(now[grown])} of rows {condition.phrase} "
-        f"(reference {percent(before[grown])}){drift.over_windows}"
+        f"{percent(share)} of rows {condition.phrase} "
+        f"(reference {percent(share_reference)}){drift.over_windows}"
     )
     return Draft(
         feature=feature,
@@ -242,8 +253,17 @@ def _draft(column: DerivedColumn, drift: ColumnDrift, time: str | None) -> Draft
         description=f"Rows differ from the reference's: {what}.",
         what=what,
         predicate=condition,
-        share_reference=float(before[grown]),
-        share=float(now[grown] - before[grown]),
+        share_reference=share_reference,
+        share=share - share_reference,
         severity=words.severity,
         since=drift.since if drift.window_count > 1 else None,
     )
+
+
+def _grown(levels: tuple[str, ...], gain: np.ndarray, *, is_ordered: bool) -> tuple[str, ...]:
+    """Return the level that has gained most rows; of ordered ones, all on the side that has."""
+    if not is_ordered:
+        return (levels[int(np.argmax(gain))],)
+    below = np.cumsum(gain)[:-1]  # The gain of each level and those before it.
+    at = int(np.argmax(np.abs(below)))
+    return levels[: at + 1] if below[at] > 0 else levels[at + 1 :]
