@@ -105,7 +105,7 @@ def test_it_is_deployed_scheduled_alarmed_on_and_shown(
     assert [type(one).__name__ for one in definitions] == ["MonitorDefinition", "AlarmDefinition"]
     assert [one.status for one in ran] == ["Completed", "CompletedWithViolations"]
     assert states == ["OK", "ALARM"]
-    assert "No violations: 1 metric judged" in views[0]
+    assert "rows, no violations" in views[0]
     assert "98% of the rows are copies; expected at most 50%" in views[1]
     for view in views:
         assert "What it measures" in view
