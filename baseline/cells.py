@@ -434,8 +434,10 @@ def text_cells(
     """
     ranked = sorted(levels.items(), key=lambda item: (-item[1], item[0]))
     least = LEVEL_SHARE * row_count
-    limit = max(least, ranked[LEVEL_COUNT][1] if len(ranked) > LEVEL_COUNT else 0)
-    noise = EQUAL_LEVELS * math.sqrt(2.0 * limit)
+    next_best = ranked[LEVEL_COUNT][1] if len(ranked) > LEVEL_COUNT else 0
+    limit = max(least, next_best)
+    # Where the limit is another level's count, it varies as well.
+    noise = EQUAL_LEVELS * math.sqrt(limit + next_best * (next_best > least))
     size = sum(count >= least for _, count in ranked[:LEVEL_COUNT])
     clear = {name for name, count in ranked[:size] if count > limit + noise}
     rivals = [name for name, count in ranked if abs(count - limit) <= noise]

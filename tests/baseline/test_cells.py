@@ -51,6 +51,14 @@ def test_levels_that_get_a_cell_are_not_the_luckiest_of_equal_ones(levels):
     assert abs(np.mean(surplus)) < 0.6  # Of 40 standard normal numbers: 3.8 standard deviations.
 
 
+def test_of_few_rows_clear_levels_keep_their_cell_beside_many_that_came_once():
+    counts = {f"once {at}": 1 for at in range(150)} | {f"often {at}": 14 for at in range(5)}
+
+    cells = text_cells("x", "string", {"most": 780} | counts, complete=True, row_count=1_000)
+
+    assert {"most", *(f"often {at}" for at in range(5))} <= {*cells.levels}
+
+
 @given(reference, window)
 def test_every_row_falls_into_exactly_one_cell(values, rows):
     cells = cells_of(values)
