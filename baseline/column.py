@@ -26,8 +26,9 @@ from driftline.stats.day_scores import StepScores
 
 # Below this float64 tells every whole number from all others.
 EXACT_WHOLE = 2.0**53
-# Longer texts than 2^8 characters are counted in bins of at most 1/128 of their length.
-LENGTH_BITS = 8
+# Longer texts than 2^8 characters are counted in bins of at most 1/128 of their length, those longer
+# than MOST_LENGTH in the last one: there are no more bins than numbers that are kept.
+LENGTH_BITS, MOST_LENGTH = 8, 2.0**14 - 1
 COUNTERS = (
     "row_count",
     "missing_count",
@@ -62,7 +63,8 @@ class ColumnProfile:
     distinct
         Number of distinct values.
     lengths
-        Lengths of texts in characters, rounded down to eight binary digits: exact below 256.
+        Lengths of texts in characters, rounded down to eight binary digits: exact below 256, and
+        together from 16,320 on.
     times
         Where the times lie.
     vectors
@@ -265,5 +267,6 @@ def _whole_count(numbers: np.ndarray) -> int:
 
 def _rounded_lengths(texts: pa.Array) -> np.ndarray:
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False).astype(np.float64)
+    lengths = np.minimum(lengths, MOST_LENGTH)
     fractions, exponents = np.frexp(lengths)
     return np.asarray(np.ldexp(np.floor(np.ldexp(fractions, LENGTH_BITS)), exponents - LENGTH_BITS))

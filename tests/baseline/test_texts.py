@@ -26,6 +26,14 @@ def test_lengths_of_texts_are_counted_exactly_below_256(values):
     assert dict(zip(merged.lengths.values, merged.lengths.counts, strict=True)) == lengths
 
 
+def test_lengths_are_kept_however_many_differ():
+    column = column_of("x" * length for length in range(1, 40_000, 7))
+
+    assert column.lengths.is_complete
+    assert column.lengths.counts.sum() == len(range(1, 40_000, 7))
+    assert column.lengths.values.max() == 16_320
+
+
 def test_long_texts_are_kept_by_their_start_and_stay_apart():
     long = ["x" * 5000 + str(index) for index in range(3)]
     found = shortened(pa.array(["short", *long])).to_pylist()
