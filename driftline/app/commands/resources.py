@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -180,12 +179,7 @@ def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
     signature = endpoint["status"].get("signature") or {"features": []}
     inputs = [one["name"] for one in signature["features"] if one["role"] == "feature"]
     lines = body.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
-    first = lines[0].decode("utf-8", "replace").strip() if lines else ""
-    is_header = inputs and first in (_line(inputs, csv.QUOTE_MINIMAL), _line(inputs, csv.QUOTE_ALL))
+    first = [line.decode("utf-8", "replace") for line in lines[:1]]
+    fields = [field.strip() for row in csv.reader(first, skipinitialspace=True) for field in row]
+    is_header = inputs and fields == [name.strip() for name in inputs]
     return b"".join(lines[1:]) if is_header else body
-
-
-def _line(fields: list[str], quoting: Literal[0, 1]) -> str:
-    text = StringIO()
-    csv.writer(text, quoting=quoting, lineterminator="").writerow(fields)
-    return text.getvalue()
