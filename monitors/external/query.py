@@ -36,8 +36,11 @@ _NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedEr
 class QueryRows:
     """Columns and rows of a running query; they can be read once."""
 
-    def __init__(self, result: CursorResult[tuple[object, ...]], shown: str) -> None:
+    def __init__(
+        self, result: CursorResult[tuple[object, ...]], shown: str, timeout_s: float
+    ) -> None:
         self._result, self._shown = result, shown
+        self._timeout_s, self._end = timeout_s, clock.monotonic() + timeout_s
         self.names = list(result.keys())
 
     def first(self) -> tuple[object, ...]:
@@ -52,6 +55,9 @@ class QueryRows:
         count = 0
         for rows in self._result.partitions(_FETCHED_ROWS):
             count += len(rows)
+            # PostgreSQL times each part of a cursor's rows by itself.
+            if clock.monotonic() > self._end:
+                raise _took_too_long(self._shown, self._timeout_s)
             if count > MOST_ROWS:
                 raise InputError(
                     f"{self._shown}: more than {MOST_ROWS:,} rows for one window; expected fewer: "
@@ -88,7 +94,7 @@ def running(
             }
             given = {name: _bound(bounds[name], zone, engine) for name in wanted}
             with session.execute(statement, given) as result:
-                yield QueryRows(result, shown)
+                yield QueryRows(result, shown, timeout_s)
     except (SQLAlchemyError, sqlite3.Error) as error:
         # Without what SQLAlchemy adds: the statement, and where to read about the error.
         told = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
@@ -96,16 +102,20 @@ def running(
             told == _INTERRUPTED
             or getattr(getattr(error, "orig", None), "sqlstate", None) == _CANCELLED
         ):
-            raise InputError(
-                f"{shown}: took longer than {timeout_s:g} s; expected less: shorten the window, "
-                "or give the column of times an index"
-            ) from None
+            raise _took_too_long(shown, timeout_s) from None
         if not _is_away(error, told):
             raise InputError(f"{shown}: {told}") from None
         told = failure_sentence(engine, error).replace("[database] url", "[query] connections")
         raise UnavailableError(f"{shown}: {told}") from None
     finally:
         engine.dispose()
+
+
+def _took_too_long(shown: str, timeout_s: float) -> InputError:
+    return InputError(
+        f"{shown}: took longer than {timeout_s:g} s; expected less: shorten the window, or give "
+        "the column of times an index"
+    )
 
 
 def counting(query: str, time: str | None) -> str:

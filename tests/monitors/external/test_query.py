@@ -62,6 +62,13 @@ def test_a_query_that_takes_too_long_is_ended(url: str, engine: Engine) -> None:
         rows_of(url, ENDLESS[engine.dialect.name], timeout_s=0.2)
 
 
+def test_a_query_whose_rows_come_quickly_and_for_ever_is_ended(url: str) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS x FROM n"
+
+    with pytest.raises(InputError, match=r"took longer than 0\.2 s; expected less"):
+        rows_of(url, endless, timeout_s=0.2)
+
+
 def test_a_query_that_is_wrong_is_told_without_the_password(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
