@@ -55,7 +55,9 @@ class ColumnTerms:
     @property
     def axes(self) -> int:
         """Number of axes."""
-        return 1 if self.cells.is_number else min(len(self.cells.levels), LEVEL_AXES)
+        if self.cells.is_number:
+            return min(len(self.values), 1)
+        return min(len(self.cells.levels), LEVEL_AXES)
 
     def codes(self, batch: pa.RecordBatch) -> Codes:
         """Return each row's cell, shape (rows,)."""
@@ -67,7 +69,7 @@ class ColumnTerms:
 
     def of_rows(self, batch: pa.RecordBatch, codes: Codes) -> tuple[Numbers, Numbers]:
         """Return terms, shape (rows,), and places, shape (rows, axes), of rows in these cells."""
-        if not self.cells.is_number:
+        if not len(self.values):
             return self.rare[codes], np.eye(self.cells.size, self.axes)[codes]
         values = _numbers(batch.column(self.cells.column), self.cells)
         ranks = np.interp(values, self.values, self.ranks)
@@ -96,10 +98,12 @@ def column_terms(cells: Cells, column: ColumnProfile, sample: pa.Array) -> Colum
             once = np.count_nonzero(column.levels.counts == 1)
             rare[len(cells.levels) + 1] = -np.log(max(once, 0.5) / rows)
         return ColumnTerms(cells, rare, words, np.zeros(0), np.zeros(0))
-    # Cells without rows are as rare as half a row; how far out others lie, ranks say.
-    rare[:-2] = np.where(held > 0, 0.0, rare[:-2])
     numbers = _numbers(sample, cells)
     numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return ColumnTerms(cells, rare, words, numbers, numbers)
+    # Cells without rows are as rare as half a row; how far out others lie, ranks say.
+    rare[:-2] = np.where(held > 0, 0.0, rare[:-2])
     values, often = np.unique(numbers, return_counts=True)
     # No share is known to be below half a row of all.
     least = 0.5 / len(numbers)

@@ -55,6 +55,18 @@ def test_outliers_that_are_too_many_are_found_with_their_column(baseline: Baseli
     assert not report.passed
 
 
+def test_numbers_of_which_the_sample_has_none_are_rare_as_such() -> None:
+    many = trips(200_000, seed=5).assign(note=np.nan)
+    many.loc[[17, 90_001], "note"] = 1.0
+    sparse = Baseline.fit(many, timestamp="at")
+    today = trips(1_000, seed=6, first_hour=HOURS, hours=24).assign(note=np.nan)
+    usual = dl.outlier_scores(today, sparse)["outlier_score"][3].as_py()
+    today.loc[3, "note"] = 1.0
+
+    assert dl.outlier_scores(today, sparse)["outlier_score"][3].as_py() > usual
+    assert dl.check(today, sparse, kind="outliers").passed
+
+
 def test_windows_without_a_change_pass(baseline: Baseline) -> None:
     """Four days of the reference's kind, at one false alarm a year."""
     reports = [
