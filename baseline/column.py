@@ -26,8 +26,8 @@ from driftline.stats.day_scores import StepScores
 
 # Below this float64 tells every whole number from all others.
 EXACT_WHOLE = 2.0**53
-# Longer texts than 2^8 characters are counted in bins of at most 1/128 of their length, those longer
-# than MOST_LENGTH in the last one: there are no more bins than numbers that are kept.
+# Longer texts than 2^8 characters are counted in bins of at most 1/128 of their length, and beyond
+# MOST_LENGTH in the last one: there are no more bins than numbers that are kept.
 LENGTH_BITS, MOST_LENGTH = 8, 2.0**14 - 1
 COUNTERS = (
     "row_count",

@@ -267,12 +267,15 @@ class MonitorStates:
         query = _states(*_STAMP).order_by(definitions.c.name)
         with self._lock:
             rows = {row.name: row for row in connection.execute(query)}
-            known = self._states
-            self._states = {name: known.get(name, (row, None)) for name, row in rows.items()}
-            changed = [one for one, row in rows.items() if known.get(one, (None,))[0] != row]
-            for some in chunks(changed):
-                read = {one.definition.name: one for one in states_of(connection, some)}
-                self._states |= {name: (rows[name], read.get(name)) for name in some}
+            same = {name: one for name, one in self._states.items() if rows.get(name) == one[0]}
+            read = {
+                one.definition.name: one
+                for some in chunks([name for name in rows if name not in same])
+                for one in states_of(connection, some)
+            }
+            self._states = {
+                name: same.get(name, (row, read.get(name))) for name, row in rows.items()
+            }
             return [state for _, state in self._states.values() if state is not None]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import Engine, insert, update
+from sqlalchemy.exc import OperationalError
 
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
@@ -16,6 +18,7 @@ from driftline.monitors.definitions import (
     put_definition,
     tell_left_out,
 )
+from driftline.monitors.run import planning
 from driftline.monitors.run.planning import list_states, overdue
 from driftline.monitors.tables import definitions, positions
 from tests.monitors.conftest import DAY, START
@@ -87,6 +90,19 @@ def test_a_window_is_overdue_ten_minutes_after_it_could_have_been_run(engine, de
     assert late(engine, due + GRACE + timedelta(seconds=1)) == [
         ("daily", Window(START, START + DAY))
     ]
+
+
+def test_a_database_that_fails_once_hides_no_monitor(engine, declare, monkeypatch) -> None:
+    declare()
+    with monkeypatch.context() as failing, engine.connect() as connection:
+        failing.setattr(
+            planning, "states_of", Mock(side_effect=OperationalError("", {}, OSError()))
+        )
+        with pytest.raises(OperationalError):
+            list_states(connection)
+
+    with engine.connect() as connection:
+        assert [one.definition.name for one in list_states(connection)] == ["daily"]
 
 
 def test_a_stored_monitor_that_does_not_parse_is_told_once_and_the_others_run(
