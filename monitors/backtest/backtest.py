@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -168,9 +168,13 @@ def backtest_roles(
     find_column(roles.timestamp, source.schema.names, what="timestamp")
     rows = pa.Table.from_batches(source.batches(), source.schema)
     times, _ = coerce(rows.column(roles.timestamp).combine_chunks(), "timestamp")
-    undated = times.null_count
-    order = pc.sort_indices(times)[: len(times) - undated]  # Those without a time come last.
-    rows, times_us = rows.take(order), times.take(order).cast(pa.int64()).to_numpy()
+    order = pc.sort_indices(times)[: len(times) - times.null_count]  # Those without come last.
+    times_us = times.take(order).cast(pa.int64()).to_numpy()
+    # Times that stand for none, such as of the year 9999, lie in no window either.
+    ends = [(moment - EPOCH) // MICROSECOND for moment in (FIRST, LAST)]
+    inside = slice(*np.searchsorted(times_us, ends).tolist())
+    rows, times_us = rows.take(order[inside]), times_us[inside]
+    undated = len(times) - len(times_us)
     if baseline.signature.get(roles.timestamp) is None:
         rows = rows.drop_columns([roles.timestamp])
     verdicts = []
@@ -217,7 +221,7 @@ def backtest_captured(
         definition, rules=(), schedule=schedule.expression, time_zone=schedule.time_zone
     )
     verdicts = []
-    for span in due_windows(schedule, options.start, options.end):
+    for span in [*_limited(due_windows(schedule, options.start, options.end))]:
         read = read_captured(root, asked, span, signature, baseline, access)
         if read.row_count:
             source = Source(read.schema, read.batches, row_count=read.row_count)
@@ -258,13 +262,18 @@ def _spans(schedule: Schedule, times_us: np.ndarray, options: BacktestOptions) -
     first, last = (EPOCH + int(one) * MICROSECOND for one in times_us[[0, -1]])
     begin = schedule.fired_before(first) or first - LONGEST
     end = options.end or last + LONGEST
-    for count, span in enumerate(due_windows(schedule, max(begin, options.start or begin), end)):
+    for span in _limited(due_windows(schedule, max(begin, options.start or begin), end)):
         if span.start > last:
             return
-        if count > MOST_WINDOWS:
+        yield span
+
+
+def _limited(spans: Iterable[Window]) -> Iterator[Window]:
+    for count, span in enumerate(spans):
+        if count >= MOST_WINDOWS:
             raise InputError(
-                f"times from {first:%Y-%m-%d} to {last:%Y-%m-%d}: more than {MOST_WINDOWS:,} "
-                "windows; expected fewer: give a shorter span, or longer windows"
+                f"more than {MOST_WINDOWS:,} windows up to {span.end:%Y-%m-%d}; expected fewer: "
+                "give a shorter span, or longer windows"
             )
         yield span
 

@@ -119,7 +119,8 @@ def test_every_kind_is_replayed_as_its_monitor_judges(rows: pa.Table, baseline, 
 
 def test_rows_without_a_time_are_counted_and_in_no_window(rows: pa.Table, baseline) -> None:
     times = rows["at"].to_pylist()[: 2 * 960]
-    times[:5] = [None] * 5
+    far = [START.replace(year=year, tzinfo=None) for year in (1, 9999)]
+    times[:5] = [None, None, None, *far]
     some = rows.slice(0, 2 * 960).set_column(0, "at", pa.array(times, pa.timestamp("us")))
 
     found = backtest(some, baseline, timestamp="at")

@@ -91,6 +91,15 @@ def test_other_windows_than_the_monitors_can_be_tried(
     assert found.window == "rate(12 hours)"
 
 
+def test_more_windows_than_years_of_minutes_are_refused_before_any_is_read(
+    root: str, reference: Baseline
+) -> None:
+    options = BacktestOptions(START, START + 1_000 * DAY)
+
+    with pytest.raises(InputError, match=r"more than 600,000 windows up to "):
+        backtest_captured(root, DEFINITION, reference, None, options, schedule=schedule_of("1m"))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
