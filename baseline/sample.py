@@ -141,6 +141,28 @@ class RowSample:
     # Computes what `derived` gives; None when there is nothing.
     derive: Callable[[], DerivedRows | None] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        kept: RowKeeper,
+        cells: Mapping[str, Cells],
+        event_time: str | None = None,
+        traits: Sequence[Traits] = (),
+        known: DerivedRows | None = None,
+    ) -> RowSample:
+        """Return the kept rows by cell.
+
+        `known` is what the reference's derived columns are counted on; None for the reference.
+        """
+        (rows,) = kept.table().to_batches() or [pa.RecordBatch.from_pylist([])]
+        hours = None if event_time is None else _hours(column_of(rows, event_time))
+
+        def derived() -> DerivedRows:
+            return derive({one: one.kept(rows) for one in traits}, hours, known)
+
+        has_derived = bool(traits) and rows.num_rows > 0
+        return cls(_Codes(cells, rows), hours, kept.seen, derived if has_derived else None)
+
     def __len__(self) -> int:
         return len(next(iter(self.codes.values()))) if self.codes else 0
 
@@ -156,55 +178,14 @@ class RowSample:
         return RowSample(codes, hours, self.row_count)
 
 
-class RowSampler:
-    """Draws a `RowSample` while rows are read.
-
-    `known` is what the reference's derived columns are counted on; None for the reference itself.
-    """
-
-    def __init__(
-        self,
-        cells: Mapping[str, Cells],
-        event_time: str | None = None,
-        *,
-        row_count: int | None = None,
-        traits: Sequence[Traits] = (),
-        known: DerivedRows | None = None,
-    ) -> None:
-        self.cells, self.event_time = dict(cells), event_time
-        self.traits, self.known = tuple(traits), known
-        types = {name: cell.type for name, cell in self.cells.items()}
-        if event_time is not None:
-            types[event_time] = "timestamp"
-        self._rows = RowKeeper(types, SAMPLE_ROWS, row_count=row_count)
-
-    @property
-    def seen(self) -> int:
-        """Number of rows read."""
-        return self._rows.seen
-
-    def update(self, batch: pa.RecordBatch) -> None:
-        """Read rows, and keep the sampled ones."""
-        self._rows.update(batch)
-
-    def merge(self, other: RowSampler) -> RowSampler:
-        """Return the sampler of the rows of both, the other's after these."""
-        merged = RowSampler(self.cells, self.event_time, traits=self.traits, known=self.known)
-        merged._rows = self._rows.merge(other._rows)
-        return merged
-
-    def result(self) -> RowSample:
-        """Return the sample of all rows that came."""
-        (rows,) = self._rows.table().to_batches() or [pa.RecordBatch.from_pylist([])]
-        hours = None if self.event_time is None else _hours(column_of(rows, self.event_time))
-        codes = _Codes(self.cells, rows)
-        if not self.traits or not rows.num_rows:
-            return RowSample(codes, hours, self.seen)
-
-        def derived() -> DerivedRows:
-            return derive({one: one.kept(rows) for one in self.traits}, hours, self.known)
-
-        return RowSample(codes, hours, self.seen, derived)
+def keeper_of(
+    cells: Mapping[str, Cells], event_time: str | None = None, row_count: int | None = None
+) -> RowKeeper:
+    """Return what keeps the rows of a `RowSample` while they are read."""
+    types = {name: cell.type for name, cell in cells.items()}
+    if event_time is not None:
+        types[event_time] = "timestamp"
+    return RowKeeper(types, SAMPLE_ROWS, row_count=row_count)
 
 
 class _Codes(Mapping[str, NDArray[np.unsignedinteger]]):

@@ -47,7 +47,7 @@ from driftline.baseline.folder import (
 from driftline.baseline.losses import LevelLosses, losses_by_level
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile
-from driftline.baseline.sample import RowSample, RowSampler
+from driftline.baseline.sample import RowSample, keeper_of
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError, NotFoundError
@@ -264,12 +264,12 @@ class Baseline:
         cells = {name: one for name, one in self.cells.items() if name in table.column_names}
         if not cells:
             return None
-        sampler = RowSampler(
-            cells, self.rows.roles.timestamp, traits=derivations(self.profile, cells)
-        )
+        event_time, traits = self.rows.roles.timestamp, derivations(self.profile, cells)
+        kept = keeper_of(cells, event_time)
         for batch in table.combine_chunks().to_batches():
-            sampler.update(batch)
-        return replace(sampler.result(), row_count=self.rows.row_count)
+            kept.update(batch)
+        sample = RowSample.of(kept, cells, event_time, traits)
+        return replace(sample, row_count=self.rows.row_count)
 
     @cached_property
     def losses(self) -> Mapping[str, LevelLosses] | None:

@@ -12,7 +12,7 @@ from scipy import stats
 from driftline.baseline import sample
 from driftline.baseline.cache import BaselineCache
 from driftline.baseline.cells import number_cells, text_cells
-from driftline.baseline.sample import RowKeeper, RowSampler
+from driftline.baseline.sample import RowKeeper, RowSample, keeper_of
 from driftline.baseline.store import Baseline
 from driftline.baseline.versions import erase_rows, get, put
 from driftline.errors import InputError
@@ -37,16 +37,20 @@ def rows(count: int, seed: int = 0) -> pa.RecordBatch:
     )
 
 
-def sampler(batch: pa.RecordBatch, event_time: str | None = "when", **known: int) -> RowSampler:
-    found = RowSampler(CELLS, event_time, **known)
+def kept_of(batch: pa.RecordBatch, **known: int) -> RowKeeper:
+    found = keeper_of(CELLS, "when", **known)
     found.update(batch)
     return found
+
+
+def sampled(kept: RowKeeper) -> RowSample:
+    return RowSample.of(kept, CELLS, "when")
 
 
 def test_all_rows_of_small_data_are_kept_in_their_order() -> None:
     batch = rows(500)
 
-    found = sampler(batch).result()
+    found = sampled(kept_of(batch))
 
     assert found.row_count == len(found) == 500
     np.testing.assert_array_equal(found.codes["x"], CELLS["x"].assign(batch.column("x")))
@@ -72,10 +76,10 @@ def test_batches_of_any_size_give_the_same_sample(sizes: list[int]) -> None:
 
 
 def test_merging_is_associative_and_keeps_the_order() -> None:
-    parts = [sampler(rows(15_000, seed)) for seed in range(3)]
+    parts = [kept_of(rows(15_000, seed)) for seed in range(3)]
 
-    left = parts[0].merge(parts[1]).merge(parts[2]).result()
-    right = parts[0].merge(parts[1].merge(parts[2])).result()
+    left = sampled(parts[0].merge(parts[1]).merge(parts[2]))
+    right = sampled(parts[0].merge(parts[1].merge(parts[2])))
 
     assert len(left) == 20_000
     assert left.row_count == right.row_count == 45_000
@@ -86,8 +90,8 @@ def test_merging_is_associative_and_keeps_the_order() -> None:
 def test_the_rows_are_uniform_over_the_data_whether_the_count_is_known_or_not() -> None:
     batch = rows(200_000)
 
-    for found in (sampler(batch), sampler(batch, row_count=200_000)):
-        kept = found.result()
+    for found in (kept_of(batch), kept_of(batch, row_count=200_000)):
+        kept = sampled(found)
         assert len(kept) == 20_000
         tenths = np.bincount(kept.hours * 10 // (200_000 // 60 + 1), minlength=10)
         # A fixed seed; chi-squared with 9 degrees passes 60 once in a thousand million times.
@@ -97,11 +101,11 @@ def test_the_rows_are_uniform_over_the_data_whether_the_count_is_known_or_not() 
 def test_rows_that_are_all_alike_are_sampled_as_often_as_others() -> None:
     same = pa.record_batch({"x": pa.array(np.full(90_000, 7.0))})
     other = pa.record_batch({"x": pa.array(np.full(30_000, 80.0))})
-    found = RowSampler({"x": CELLS["x"]})
+    found = keeper_of({"x": CELLS["x"]})
     found.update(same)
     found.update(other)
 
-    kept = found.result()
+    kept = RowSample.of(found, {"x": CELLS["x"]})
 
     share = np.mean(kept.codes["x"] == kept.codes["x"][0])
     assert share == pytest.approx(0.75, abs=6 * np.sqrt(0.75 * 0.25 / 20_000))

@@ -21,7 +21,7 @@ from driftline.monitors.kind import OWN_METRICS, InapplicableKindError
 from driftline.monitors.kinds.joint.classifier import Domain
 from driftline.monitors.kinds.joint.correlation import PairChange
 from driftline.monitors.kinds.joint.judgement import JointJudgement, judge_window
-from driftline.monitors.kinds.joint.reading import JointReading, traits_of
+from driftline.monitors.kinds.joint.reading import JointReading
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.measured import Measured, MetricPoint
 from driftline.monitors.results.notes import missing_note
@@ -67,12 +67,10 @@ def evaluate(context: CheckContext) -> Report:
     start = partial(
         JointReading.start,
         {name: baseline.cells[name] for name in sample.codes},
-        traits_of(baseline),
-        sample.derived,
         context.rows.row_count,
     )
     reading = context.rows.gather(start, list(sample.codes))
-    rows = reading.sampler.seen
+    rows = reading.rows.seen
     if rows and not reading.seen:
         raise InputError(
             f"the data have none of the baseline's columns; expected {', '.join(sample.codes)}"

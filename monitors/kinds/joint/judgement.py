@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from driftline.baseline.blocks import BlockCounter
 from driftline.baseline.cells import Cells
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
-from driftline.baseline.sample import RowSample, RowSampler
+from driftline.baseline.sample import RowSample, keeper_of
 from driftline.baseline.store import Baseline
 from driftline.baseline.times import EPOCH
 from driftline.monitors.check_context import CheckContext
@@ -73,7 +73,8 @@ class Span:
 def judge_window(context: CheckContext, sample: RowSample, reading: JointReading) -> JointJudgement:
     """Run all joint tests on a window, with rows of the windows before it."""
     baseline, budget, length = context.baseline, context.budget, context.rows.length
-    window = reading.sampler.result()
+    counted = {name: baseline.cells[name] for name in sample.codes}
+    window = RowSample.of(reading.rows, counted, traits=traits_of(baseline), known=sample.derived)
     known, came = _present(baseline, reading.seen, sample), _present(baseline, reading.seen, window)
     codes, cells = _coded(baseline, known)
     now, _ = _coded(baseline, came)
@@ -170,20 +171,19 @@ def _spans(
     if context.rows.facts is None or (past := context.past.rows) is None:
         return
     window, baseline = context.rows.facts.window, context.baseline
-    sampler = RowSampler(
-        {name: baseline.cells[name] for name in known.codes}, "event_time",
-        traits=traits_of(baseline), known=known.derived,
-    )  # fmt: skip
+    cells = {name: baseline.cells[name] for name in known.codes}
+    kept = keeper_of(cells, "event_time")
     for batch in past.batches():
-        sampler.update(batch)
-    earlier = sampler.result()
-    if earlier.hours is None or not sampler.seen:
+        kept.update(batch)
+    if not kept.seen:
         return
+    earlier = RowSample.of(kept, cells, "event_time", traits_of(baseline), known.derived)
     codes, _ = _coded(baseline, _present(baseline, seen, earlier))
     held, there = 0, round((window.end - past.start) / window.length)
     for wanted in SPANS[1:]:
         length = min(wanted, there) * window.length
         first = (window.end - length - EPOCH) // HOUR
+        assert earlier.hours is not None  # They have an event time.
         inside = np.flatnonzero((earlier.hours >= first) & (earlier.hours != UNKNOWN_HOUR))
         if len(inside) > held:
             held = len(inside)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.derived import Traits, derivations
-from driftline.baseline.derived_rows import DerivedRows
-from driftline.baseline.sample import RowSampler
+from driftline.baseline.sample import RowKeeper, keeper_of
 from driftline.baseline.store import Baseline
 
 
@@ -18,28 +17,22 @@ from driftline.baseline.store import Baseline
 class JointReading:
     """A sample of the rows."""
 
-    sampler: RowSampler
+    rows: RowKeeper
     seen: set[str]  # Judged columns that came.
 
     @classmethod
-    def start(
-        cls,
-        cells: Mapping[str, Cells],
-        traits: Sequence[Traits],
-        known: DerivedRows | None,
-        row_count: int | None,
-    ) -> JointReading:
+    def start(cls, cells: Mapping[str, Cells], row_count: int | None) -> JointReading:
         """Begin without rows."""
-        return cls(RowSampler(cells, row_count=row_count, traits=traits, known=known), set())
+        return cls(keeper_of(cells, row_count=row_count), set())
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
-        self.sampler.update(batch)
-        self.seen |= self.sampler.cells.keys() & set(batch.schema.names)
+        self.rows.update(batch)
+        self.seen |= self.rows.types.keys() & set(batch.schema.names)
 
     def merge(self, other: JointReading) -> JointReading:
         """Return what is known of the rows of both, the other's after these."""
-        return JointReading(self.sampler.merge(other.sampler), self.seen | other.seen)
+        return JointReading(self.rows.merge(other.rows), self.seen | other.seen)
 
 
 def traits_of(baseline: Baseline) -> tuple[Traits, ...]:
