@@ -14,10 +14,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
     RowMapping,
     Select,
+    and_,
     delete,
     insert,
     or_,
@@ -252,7 +254,11 @@ def record(
             if _is_judged(connection, execution, before):
                 stale = or_(executions.c.folder == "", executions.c.is_current.is_(False))
                 connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
-                _set_aside(connection, execution)
+                others = (
+                    _of_window(execution.monitor, execution.window),
+                    executions.c.id != execution.id,
+                )
+                connection.execute(update(executions).where(*others).values(is_current=False))
             connection.execute(insert(executions).values(values))
             if not _is_part(connection, execution, timetable):
                 metrics.put(connection, points, source=_source(execution))
@@ -310,42 +316,29 @@ def log_of(connection: Connection, execution: str) -> list[dict[str, str]]:
 
 def current(connection: Connection, monitor: str, window: Window) -> str | None:
     """Return the id of the execution whose datapoints count for a window; None before the first."""
-    table = executions.c
-    query = select(table.id).where(
-        table.monitor == monitor,
-        table.window_start == window.start,
-        table.window_end == window.end,
-        table.is_current,
-    )
+    query = select(executions.c.id).where(_of_window(monitor, window), executions.c.is_current)
     return connection.scalar(query)
+
+
+def _of_window(monitor: str, window: Window) -> ColumnElement[bool]:
+    """Select the executions of a monitor on one window."""
+    return and_(
+        executions.c.monitor == monitor,
+        executions.c.window_start == window.start,
+        executions.c.window_end == window.end,
+    )
 
 
 def _is_judged(connection: Connection, execution: Execution, before: str | None) -> bool:
     """Whether the window was judged before; Overtaken where that changed since it was read."""
-    table = executions.c
-    query = select(table.id, table.is_current).where(
-        table.monitor == execution.monitor,
-        table.window_start == execution.window_start,
-        table.window_end == execution.window_end,
+    query = select(executions.c.id, executions.c.is_current).where(
+        _of_window(execution.monitor, execution.window)
     )
     known = {row.id: row.is_current for row in connection.execute(query)}
     standing = next((identity for identity, is_current in known.items() if is_current), None)
     if standing not in (before, execution.id):
         raise Overtaken
     return bool(known)
-
-
-def _set_aside(connection: Connection, execution: Execution) -> None:
-    connection.execute(
-        update(executions)
-        .where(
-            executions.c.monitor == execution.monitor,
-            executions.c.window_start == execution.window_start,
-            executions.c.window_end == execution.window_end,
-            executions.c.id != execution.id,
-        )
-        .values(is_current=False)
-    )
 
 
 def _source(execution: Execution) -> str:

@@ -54,12 +54,7 @@ def unexpected(
 ) -> tuple[WindowSums, ...]:
     """Leave out windows in which a violation was expected."""
     return tuple(
-        sums
-        for sums in past
-        if not any(
-            annotation.verdict == EXPECTED
-            for annotation in of_window(annotations, Window(sums.start, sums.end))
-        )
+        sums for sums in past if not is_expected(annotations, Window(sums.start, sums.end))
     )
 
 
@@ -72,15 +67,20 @@ def _without_expected(counts: WindowCounts, annotations: Sequence[Annotation]) -
         return counts
     cells: dict[str, NDArray[np.int64]] = {}
 
-    def is_expected(name: str, check: str) -> bool:
+    def is_of(name: str, check: str) -> bool:
         annotation = annotation_of(chosen, name, check, window)
         return annotation is not None and annotation.verdict == EXPECTED
 
     for name, column in counts.cells.items():
         # Without rows, not missing: a span that lacks a column in one window does not judge it.
-        cells[name] = np.zeros_like(column) if is_expected(name, DRIFT_CHECK) else column
-    days = {name: one for name, one in counts.days.items() if not is_expected(name, DAY_CHECK)}
+        cells[name] = np.zeros_like(column) if is_of(name, DRIFT_CHECK) else column
+    days = {name: one for name, one in counts.days.items() if not is_of(name, DAY_CHECK)}
     return replace(counts, cells=cells, days=days)
+
+
+def is_expected(annotations: Sequence[Annotation], window: Window) -> bool:
+    """Whether a violation of a window was expected."""
+    return any(one.verdict == EXPECTED for one in of_window(annotations, window))
 
 
 def of_window(annotations: Sequence[Annotation], window: Window) -> list[Annotation]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, select
 
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.annotations.annotation import EXPECTED, Annotation
+from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.check_context import PastWindows
 from driftline.monitors.day_test.day_test import LEAST_SPAN, day_scales
 from driftline.monitors.definitions import MonitorDefinition
@@ -21,7 +21,7 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.engine.pooling import MOST_PAST
 from driftline.monitors.executions import WITHOUT_REPORT
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.apply_annotations import unexpected, without_expected
+from driftline.monitors.run.apply_annotations import is_expected, unexpected, without_expected
 from driftline.monitors.run.causes import read_causes
 from driftline.monitors.schedule import moment_before
 from driftline.monitors.tables import executions
@@ -112,20 +112,6 @@ def _days_before(
     return tuple(reversed(found))
 
 
-def _judged_before(
-    definition: MonitorDefinition, baseline_version: str, window: Window, count: int
-) -> tuple[ColumnElement[bool], ...]:
-    """Select a monitor's executions of the windows before one, against the same baseline."""
-    table = executions.c
-    return (
-        table.monitor == definition.name,
-        table.endpoint == definition.endpoint,
-        table.baseline_version == baseline_version,
-        table.window_start >= moment_before(window.start, count * window.length),
-        table.window_start < window.start,
-    )
-
-
 def store_history(
     connection: Connection,
     *,
@@ -171,25 +157,23 @@ def pooled_window(
     query = (
         select(table.window_start, table.window_end, table.row_count)
         .where(
-            *_judged_before(definition, baseline_version, window, most),
+            table.monitor == definition.name,
+            table.endpoint == definition.endpoint,
+            table.baseline_version == baseline_version,
+            table.window_start >= moment_before(window.start, most * window.length),
+            table.window_start < window.start,
             table.is_current,
             table.status.not_in(WITHOUT_REPORT),
         )
         .order_by(table.window_start.desc())
     )
-    expected = [
-        annotation
-        for annotation in annotations
-        if annotation.withdrawn_at is None and annotation.verdict == EXPECTED
-    ]
     for row in connection.execute(query):
         before = Window(row.window_start, row.window_end)
         if before.length != window.length:
             continue  # Somebody asked for another span.
         rows += row.row_count
-        if before.end != start or rows > SAMPLE_ROWS:
-            break
-        if any(annotation.includes(before) for annotation in expected):
+        is_full = before.end != start or rows > SAMPLE_ROWS
+        if is_full or is_expected(annotations, before):
             break
         start = before.start
     return Window(start, window.start) if start < window.start else None
