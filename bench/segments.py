@@ -30,7 +30,7 @@ def is_true_segment(violation: dl.Violation, window: pd.DataFrame, reference: pd
     for rows in (reference, window):
         table = pa.Table.from_pandas(rows, preserve_index=False)
         meets.append(violation.predicate.mask(table).to_numpy(zero_copy_only=False))
-        masks = [one.mask(table).to_numpy(zero_copy_only=False) for one in segment.predicates]
+        masks = [one.mask(table).to_numpy(zero_copy_only=False) for one in segment.conditions]
         inside.append(np.logical_and.reduce(masks))
         # Of one text its levels are the segments; else there are two, the segment and the rest.
         of_levels = len(masks) == 1 and segment.column in _texts(rows)

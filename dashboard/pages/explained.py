@@ -80,7 +80,7 @@ def _place(view: queries.ExplainView, found: Explained) -> html.Section:
     shares = f"{percent(segment.share_of_culprits)} of the selected rows"
     words = f" holds {shares} and {percent(segment.share_of_rows)} of all."
     parts = [html.P([html.B(segment.words), words], className="sentence")]
-    where = where_text(segment.predicates)
+    where = where_text(segment.conditions)
     if where is not None:
         link = explain_link(view.monitor.name, window=view.run.window.stamp, where=where)
         parts.append(html.P(html.A("Explain this segment", href=link)))

@@ -71,19 +71,23 @@ class SegmentChange:
 class Segment:
     """The segment in which a violation's rows are concentrated."""
 
-    # Rows whose text column holds this value; of several conditions, the first.
-    column: str
-    level: str
+    conditions: tuple[
+        Predicate, ...
+    ]  # All that its rows meet: a level, some levels, a range, or two.
     share_of_culprits: float  # Share of the rows behind the violation that lie in it, 0-1.
     share_of_rows: float  # Share of all rows that lie in it, 0-1.
-    # All that its rows meet, where that is more than one level or a range of numbers.
-    conditions: tuple[Predicate, ...] = ()
     change: SegmentChange | None = None  # None where it was not measured.
 
     @property
-    def predicates(self) -> tuple[Predicate, ...]:
-        """All conditions of its rows."""
-        return self.conditions or (Predicate(self.column, "eq", self.level),)
+    def column(self) -> str:
+        """The column of the first condition."""
+        return self.conditions[0].column
+
+    @property
+    def level(self) -> str:
+        """The value of the first condition, or its words where it has not one text."""
+        first = self.conditions[0]
+        return first.value if isinstance(first.value, str) else first.phrase
 
     @property
     def words(self) -> str:
@@ -91,16 +95,13 @@ class Segment:
         return " and ".join(
             f"{one.column} = " + " or ".join(f'"{level}"' for level in one.values)
             if one.op == "in" else str(one)
-            for one in self.predicates
+            for one in self.conditions
         )  # fmt: skip
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The values of rows quoted in the words."""
-        return (
-            self.level,
-            *(text for condition in self.conditions for text in _texts_of(condition)),
-        )
+        return tuple(text for condition in self.conditions for text in _texts_of(condition))
 
     def __str__(self) -> str:
         rows, change = f"{percent(self.share_of_rows)} of all rows", self.change
@@ -145,8 +146,7 @@ class Segment:
         }
         if self.change is not None:
             found["change"] = {**asdict(self.change)}
-        if self.conditions:
-            found["conditions"] = [condition.to_dict() for condition in self.conditions]
+        found["conditions"] = [condition.to_dict() for condition in self.conditions]
         return {**found, "text": str(self)}
 
 

@@ -153,7 +153,7 @@ class _SegmentCounter:
         for counts, (target, segment) in zip(self.counts, self.asked, strict=True):
             whole = everywhere if target.within is None else marked(target.within)
             inside = whole.copy()
-            for condition in segment.predicates:
+            for condition in segment.conditions:
                 inside &= marked(condition)
             matching = marked(target.predicate)
             counts += [
@@ -173,7 +173,7 @@ def _count_all(rows: Rows, found: Sequence[ContributingRows]) -> None:
         return
     names = dict.fromkeys(
         name for target, segment in asked
-        for condition in (target.predicate, *segment.predicates) for name in condition.columns
+        for condition in (target.predicate, *segment.conditions) for name in condition.columns
     )  # fmt: skip
     counter = rows.gather(partial(_SegmentCounter.start, asked), (*names, UNFIT))
     for (one, segment), counts in zip(placed, counter.counts.tolist(), strict=True):

@@ -210,7 +210,7 @@ class _Search:
             is_loss=whole.is_loss,
             grew_from=float(parts.reference_share[segment]),
         )
-        found = _described((self.table.condition(segment),), 0.0, 0.0, change)
+        found = Segment((self.table.condition(segment),), 0.0, 0.0, change)
         return SegmentFinding(found, is_mix=True)
 
     def _try_singles(self, kind: Bools, gain: float) -> None:
@@ -459,19 +459,7 @@ class _Search:
         )
         conditions = self.table.conditions(found.segments, is_union=found.is_union)
         share_of_culprits = matching / max(whole.matching, 1.0)
-        return _described(conditions, share_of_culprits, rows / whole.rows, change)
-
-
-def _described(
-    conditions: tuple[Predicate, ...], share_of_culprits: float, share_of_rows: float,
-    change: SegmentChange,
-) -> Segment:  # fmt: skip
-    """Return a segment of these conditions; one level of a text needs none of them."""
-    first = conditions[0]
-    level = first.value if isinstance(first.value, str) else first.phrase
-    is_level = len(conditions) == 1 and first.op == "eq" and isinstance(first.value, str)
-    shown = () if is_level else conditions
-    return Segment(first.column, level, share_of_culprits, share_of_rows, shown, change)
+        return Segment(conditions, share_of_culprits, rows / whole.rows, change)
 
 
 def _usual(numbers: Numbers, held: Floats, inside: Floats) -> UsualRows:

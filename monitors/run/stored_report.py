@@ -318,9 +318,8 @@ def _violation(found: Mapping[str, Any]) -> Violation:
         Violation(**known),
         predicate=found["predicate"] and read_condition(found["predicate"]),
         segment=segment and Segment(
-            segment["column"], segment["level"], segment["share_of_culprits"],
-            segment["share_of_rows"],
-            tuple(map(Predicate.from_dict, segment.get("conditions", ()))),
+            tuple(map(Predicate.from_dict, segment["conditions"])),
+            segment["share_of_culprits"], segment["share_of_rows"],
             SegmentChange(**segment["change"]) if "change" in segment else None,
         ),
         onset=onset and Onset(

@@ -98,7 +98,7 @@ def _mixed_up(drafts: Sequence[Draft]) -> set[str]:
 def _is_placed_by(contributors: ContributingRows | None, mixed_up: Collection[str]) -> bool:
     """Whether a segment's rows are identified by such a column: they are others than before."""
     segment = None if contributors is None else contributors.segment
-    return segment is not None and any(one.column in mixed_up for one in segment.predicates)
+    return segment is not None and any(one.column in mixed_up for one in segment.conditions)
 
 
 def _is_everywhere(

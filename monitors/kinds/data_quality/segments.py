@@ -265,7 +265,7 @@ def _violation(
         row_count=count,
         # Within its own rows all evidence is a segment's; beside the others it weighs as its rows.
         share_of_blame=found.share_of_blame * verdict.share_of_rows,
-        segment=Segment(verdict.column, verdict.level, 1.0, verdict.share_of_rows),
+        segment=Segment((verdict.predicate,), 1.0, verdict.share_of_rows),
         within=verdict.name,
     )
 

@@ -185,16 +185,7 @@ def _segment(column: _Column, found: AddedLoss, at: int, loss: str) -> Segment:
         is_all=share >= ALL and abs(float(found.rest[at])) < QUIET,
         loss=loss,
     )
-    condition = column.conditions[at]
-    is_level = isinstance(condition.value, str)
-    return Segment(
-        condition.column,
-        str(condition.value) if is_level else condition.phrase,
-        share,
-        float(rows[at] / rows.sum()),
-        conditions=() if is_level else (condition,),
-        change=change,
-    )
+    return Segment((column.conditions[at],), share, float(rows[at] / rows.sum()), change)
 
 
 def _loss_name(answers: Answers) -> str:

@@ -83,11 +83,11 @@ def are_exchanged_beside(context: FaultContext, pair: Sequence[str], segment: Se
 
     Values from another column may all lie where they came from.
     """
-    masks = [reference_rows(one, context.all_cells, context.sample) for one in segment.predicates]
+    masks = [reference_rows(one, context.all_cells, context.sample) for one in segment.conditions]
     known = [one for one in masks if one is not None]
     if context.sample is None or len(known) < len(masks):
         return False
-    inside = [one.mask(context.rows).to_numpy(zero_copy_only=False) for one in segment.predicates]
+    inside = [one.mask(context.rows).to_numpy(zero_copy_only=False) for one in segment.conditions]
     rows = context.rows.filter(pa.array(~np.logical_and.reduce(inside)))
     sample = context.sample.take(np.flatnonzero(~np.logical_and.reduce(known)))
     if not {*pair} <= {*rows.column_names} & {*sample.codes}:

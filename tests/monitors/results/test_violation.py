@@ -14,7 +14,7 @@ TEXTS = st.text(alphabet='"ab, ;:', min_size=1, max_size=8)
 def test_no_value_is_left_in_a_plain_cause_whatever_quotes_it_holds(value, level, other, column):
     secret = {"a": "1", "b": "2"}
     value, level, other = (one.translate(str.maketrans(secret)) for one in (value, level, other))
-    segment = Segment(column, level, 0.5, 0.1)
+    segment = Segment((Predicate(column, "eq", level),), 0.5, 0.1)
     said = Violation(
         "carrier",
         "categorical_values_check",

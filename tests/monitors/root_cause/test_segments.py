@@ -65,7 +65,7 @@ def test_a_segment_that_follows_from_the_column_is_no_explanation(reference: Bas
 
     for feature, other in (("channel", "agent"), ("agent", "channel")):
         segment = place(found, feature)
-        assert segment is None or other not in {one.column for one in segment.predicates}
+        assert segment is None or other not in {one.column for one in segment.conditions}
 
 
 @pytest.mark.parametrize("seed", range(3))
