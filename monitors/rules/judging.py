@@ -76,7 +76,8 @@ def find_rows(condition: RuleCondition, read: Reader) -> RuleCondition:
 def try_out(rules: RuleSet, signature: Signature) -> None:
     """Run the SQL of rules on a row without values; InputError says what is wrong with one."""
     types = {one.name: one.type for one in signature.columns}
-    captured = zip(ROW_IDS, (pa.string(), pa.int64(), *_TIME_AND_ID), strict=True)
+    ids = pa.string(), pa.int64(), ARROW_TYPES["timestamp"], pa.string()
+    captured = zip(ROW_IDS, ids, strict=True)
     own = [(name, ARROW_TYPES[kind]) for name, kind in types.items() if name not in ROW_IDS]
     schema = pa.schema([*captured, *own])
     row = pa.RecordBatch.from_arrays([pa.nulls(1, one.type) for one in schema], schema=schema)
@@ -86,9 +87,6 @@ def try_out(rules: RuleSet, signature: Signature) -> None:
     for one in outcomes:
         _require_known(one, schema.names, ())
     _ask_all(outcomes, row, [row], PreparedColumns(types))
-
-
-_TIME_AND_ID = (ARROW_TYPES["timestamp"], pa.string())
 
 
 def _judge_all(
@@ -109,15 +107,17 @@ def _judge_all(
     for one in outcomes:
         _require_known(one, first.schema.names, known)
     rows: Iterable[pa.RecordBatch] = chain([first], batches)
+    table = None
     if any(isinstance(one.check, FunctionCheck) for one in outcomes):
         rows = list(rows)
+        table = _table(rows)
     _ask_all(outcomes, first, rows, PreparedColumns(types))
     for one in outcomes:
         with _defects(one.rule):
             if isinstance(one.check, WholeCheck) and not one.check.aggregates:
                 one.tally = one.check.judge(first.schema.names)
-            elif isinstance(one.check, FunctionCheck) and not one.absent:
-                one.tally, one.marks = one.check.judge(_table(rows))
+            elif isinstance(one.check, FunctionCheck) and not one.absent and table is not None:
+                one.tally, one.marks = one.check.judge(table)
     _find_rows(outcomes, read, compared)
 
 
@@ -142,7 +142,7 @@ def _require_known(one: Outcome, names: Sequence[str], known: Iterable[str]) -> 
             raise unknown_column(one.rule, name, columns)
 
 
-def _table(batches: Iterable[pa.RecordBatch]) -> pa.Table:
+def _table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
     tables = [pa.Table.from_batches([batch]) for batch in batches]
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
@@ -208,6 +208,8 @@ def _find_rows(outcomes: Sequence[Outcome], read: Reader, compared: Sequence[str
     for one, found in zip(broken, keys, strict=True):
         assert one.condition is not None, "its rows were read"
         one.condition = replace(one.condition, keys=np.unique(np.concatenate(found)))
+    for one in outcomes:  # A byte for each row is a lot to keep with a thousand rules.
+        one.marks = None
 
 
 def _has_any(marks: np.ndarray | None) -> bool:
