@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from driftline.monitors.engine.intervals import intervals
 from driftline.monitors.engine.jackknife import RowLaw, jackknife
-from driftline.monitors.engine.metric import NO_SUPPORT, TINY, Array, MetricSet
+from driftline.monitors.engine.metric import NO_SUPPORT, TINY, Array, Metric, MetricSet
 from driftline.monitors.engine.reference import Reference
-from driftline.monitors.engine.tails import pearson_tail
+from driftline.monitors.engine.tails import less_half_row, pearson_tail, student_chance
 from driftline.monitors.state import State
 from driftline.stats.multiple_testing import holm_levels
 from driftline.stats.roots import first_beyond
@@ -68,8 +67,20 @@ class Tested:
     support: float
     state: State
     violated: bool
-    windows: int
+    windows: int = 1
     needed: float = math.nan
+
+    @classmethod
+    def of(
+        cls, metric: Metric, numbers: Array, p_value: float, support: float, state: State,
+        violated: bool,
+    ) -> Tested:  # fmt: skip
+        """Show numbers in the tested form, (6,): value, low, high, reference, bound, findable."""
+        value, one, other, reference, bound, findable = metric.form.show(numbers).tolist()
+        return cls(
+            metric.name, value, min(one, other), max(one, other), reference, bound, findable,
+            float(p_value), float(support), state, bool(violated),
+        )  # fmt: skip
 
     @property
     def remedy(self) -> str:
@@ -138,17 +149,15 @@ class ChangeLaw:
         return np.where(is_both, np.minimum(2.0 * np.minimum(chance, other), 1.0), chance)
 
     def _tail(self, distance: Array, side: Array) -> Array:
-        beyond = np.maximum(distance - self._half_row, 0.0)
-        distance = np.where(distance > 0, beyond, distance)
+        distance = less_half_row(distance, self._half_row)
         # On which scale days are symmetric is not known for sure: it may only widen.
         side = side[..., None]
         skewness = side * self._row_skewness + np.maximum(side * self._day_skewness, 0.0)
         tails = pearson_tail(distance[..., None] / np.sqrt(self._variance), skewness)
-        chance = np.clip((tails * self._weight).sum(axis=-1), TINY, 1.0 - 1e-16)
+        chance = (tails * self._weight).sum(axis=-1)
         # Of a law with one great event nearly all lies just below its mean: no loss is found there.
         chance = np.where(distance > 0, chance, np.maximum(chance, 0.5))
-        # Rows' variance is an estimate: Student's tail at the same normal quantile.
-        return np.asarray(special.stdtr(self._degrees, special.ndtri(chance)))
+        return student_chance(chance, self._degrees)
 
     def reach(self, level: float, side: Array) -> Array:
         """Return the distance (M,), in the direction of `side`, at which the chance is `level`.
@@ -194,12 +203,11 @@ def judge(
     law = ChangeLaw(reference, rows, support, length)
     distance, factor = reference.distance(total, length)
     is_defined = np.isfinite(distance) & (support > NO_SUPPORT)
-    is_known = rows.variance > 0
     p_value = np.where(is_defined, law.p_value(np.nan_to_num(distance)), np.nan)
     worse = metrics.worse
     side = np.where(worse == 0, np.where(distance >= 0, 1.0, -1.0), worse)
     worst = (_useless(reference, centre, side) - centre) * factor
-    is_chosen = is_defined & is_known & np.isfinite(worst) & metrics.is_judged
+    is_chosen = is_defined & (rows.variance > 0) & np.isfinite(worst) & metrics.is_judged
     worst, each = np.nan_to_num(worst), level / max(int(is_chosen.sum()), 1)
     # A loss that is found was testable, however far it lies beyond the worst value.
     is_testable = is_chosen & ((law.p_value(worst) < each) | (p_value < each))
@@ -210,56 +218,48 @@ def judge(
     is_violated = np.zeros(len(value), np.bool_)
     levels = holm_levels(list(p_value[is_testable]), level)
     is_violated[is_testable] = p_value[is_testable] < levels
-    reach = law.reach(level / tests, side)
-    # A share without room on the side where the span lies can change to the other side only.
-    is_free = metrics.is_share & (worse == 0)
-    is_out = is_free & ~_is_within(centre + side * reach)
-    if is_out.any():
-        side = np.where(is_out, -side, side)
-        reach = np.where(is_out, law.reach(level / tests, side), reach)
-        reach = np.where(is_free & ~_is_within(centre + side * reach), np.nan, reach)
+    side, reach = _reach(law, level / tests, side, metrics.is_share & (worse == 0), centre)
     findable = reach + NINE_IN_TEN * np.sqrt(law.row_variance)
     factor = np.maximum(factor, TINY)
     low, high = intervals(value, jackknife(metrics, buckets), support, reference)
-    numbers = np.array(
-        [
-            value,
-            low,
-            high,
-            centre,
-            centre + side * reach / factor,
-            centre + side * findable / factor,
-        ]
-    )
+    ends = (centre + side * part / factor for part in (reach, findable))
+    numbers = np.stack([value, low, high, centre, *ends], axis=-1)
     tested = []
     for at, metric in enumerate(metrics.metrics):
-        now, one_end, other_end, before, bound, least = map(float, metric.form.show(numbers[:, at]))
         state = State.UNDEFINED
         if is_defined[at]:
             state = State.JUDGED if is_testable[at] else State.TOO_VARIABLE
             state = state if metric.judged else State.SHOWN
-        tested.append(
-            Tested(
-                name=metric.name,
-                value=now,
-                low=min(one_end, other_end),
-                high=max(one_end, other_end),
-                reference=before,
-                bound=metric.first_that_matters(bound, before),
-                findable=least,
-                p_value=float(p_value[at]),
-                support=float(support[at]),
-                state=state,
-                violated=bool(is_violated[at]) and metric.matters(now, before),
-                windows=windows,
-                needed=float(needed[at]) if state == State.TOO_VARIABLE else math.nan,
-            )
-        )
+        one = Tested.of(metric, numbers[at], p_value[at], support[at], state, is_violated[at])
+        one = replace(
+            one, bound=metric.first_that_matters(one.bound, one.reference), windows=windows,
+            violated=one.violated and metric.matters(one.value, one.reference),
+            needed=float(needed[at]) if state == State.TOO_VARIABLE else math.nan,
+        )  # fmt: skip
+        tested.append(one)
     return tested
 
 
-def _is_within(share: Array) -> NDArray[np.bool_]:
-    return np.asarray((share >= 0.0) & (share <= 1.0))
+def _reach(
+    law: ChangeLaw, level: float, side: Array, is_free: NDArray[np.bool_], centre: Array
+) -> tuple[Array, Array]:
+    """Return each number's side and the distance of its bound, NaN where there is none.
+
+    A share that may change either way, without room where the span lies, can only change the other
+    way.
+    """
+
+    def is_beyond(reach: Array) -> NDArray[np.bool_]:
+        bound = centre + side * reach
+        return np.asarray(is_free & ~((bound >= 0.0) & (bound <= 1.0)))
+
+    reach = law.reach(level, side)
+    is_out = is_beyond(reach)
+    if is_out.any():
+        side = np.where(is_out, -side, side)
+        reach = np.where(is_out, law.reach(level, side), reach)
+        reach = np.where(is_beyond(reach), np.nan, reach)
+    return side, reach
 
 
 def _pooled_rows(reference: Reference, buckets: Array) -> RowLaw:

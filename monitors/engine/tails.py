@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy import special
 
-from driftline.monitors.engine.metric import Array
+from driftline.monitors.engine.metric import TINY, Array
 
 NORMAL_SKEWNESS = 1e-3  # Below this a law is taken as normal.
 SCALE_POINTS = 24
@@ -49,6 +49,17 @@ def pearson_quantile(p: Array, skewness: Array) -> Array:
     with np.errstate(invalid="ignore"):
         skewed = np.sign(skewness) * (at - shape) / np.sqrt(shape)
     return np.where(is_normal, special.ndtri(p), skewed)
+
+
+def less_half_row(distance: Array, half: Array) -> Array:
+    """Take half a row off a distance above 0: of counts it is no evidence."""
+    return np.where(distance > 0, np.maximum(distance - half, 0.0), distance)
+
+
+def student_chance(chance: Array, degrees: float) -> Array:
+    """Return Student's chance at the same normal quantile: rows' variance is an estimate."""
+    chance = np.clip(chance, TINY, 1.0 - 1e-16)
+    return np.asarray(special.stdtr(degrees, special.ndtri(chance)))
 
 
 def student_scales(degrees: float) -> tuple[Array, Array]:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from driftline.monitors.engine.block_test import EXACT, FARTHEST, Tested
 from driftline.monitors.engine.intervals import spread_of_rows
 from driftline.monitors.engine.jackknife import jackknife
 from driftline.monitors.engine.metric import TINY, Array, MetricSet
 from driftline.monitors.engine.reference import Reference
-from driftline.monitors.engine.tails import pearson_tail
+from driftline.monitors.engine.tails import less_half_row, pearson_tail, student_chance
 from driftline.monitors.state import State
 from driftline.stats.multiple_testing import holm_levels
 from driftline.stats.roots import first_beyond
@@ -92,41 +91,23 @@ def judge_thresholds(
     half = np.where(metrics.is_lattice[at], 0.5 / support, 0.0) / error
 
     def p_value(distance: Array) -> Array:
-        beyond = np.where(distance > 0, np.maximum(distance - half, 0.0), distance)
-        tail = pearson_tail(beyond, side * skewness)
-        chance = np.clip(tail, TINY, 1.0 - 1e-16)
-        return np.asarray(special.stdtr(max(rows.groups - 1.0, 1.0), special.ndtri(chance)))
+        tail = pearson_tail(less_half_row(distance, half), side * skewness)
+        return student_chance(tail, max(rows.groups - 1.0, 1.0))
 
     is_known = np.isfinite(value) & (spread > 0)
     distance = np.nan_to_num(side * (value - wanted) / error)
     p = np.where(is_known, p_value(distance), np.nan)
     levels = np.zeros(len(p))
     levels[is_known] = holm_levels(list(p[is_known]), level)
-    start = np.zeros_like(p)
-    each = level / len(thresholds)
+    start, each = np.zeros_like(p), level / len(thresholds)
     reach = first_beyond(lambda far: each - p_value(far), start, start + FARTHEST, error=EXACT)
     bound = wanted + side * reach * error
+    none = np.full(len(p), np.nan)
+    numbers = np.stack([value, none, none, wanted, bound, none], axis=-1)
     tested = []
-    for order, one in enumerate(thresholds):
-        metric = metrics.metrics[one.metric]
-        shown, end = map(float, metric.form.show(np.array([value[order], bound[order]])))
-        known = bool(is_known[order])
-        tested.append(
-            Tested(
-                name=metric.name,
-                value=shown,
-                low=math.nan,
-                high=math.nan,
-                reference=one.value,
-                bound=end,
-                findable=math.nan,
-                p_value=float(p[order]),
-                support=float(support[order]),
-                state=(State.JUDGED if np.isfinite(end) else State.TOO_VARIABLE)
-                if known
-                else State.UNDEFINED,
-                violated=known and bool(p[order] < levels[order]),
-                windows=1,
-            )
-        )
+    for order, metric in enumerate(at):
+        state = State.JUDGED if np.isfinite(bound[order]) else State.TOO_VARIABLE
+        state = state if is_known[order] else State.UNDEFINED
+        one = metrics.metrics[metric], numbers[order], p[order], support[order], state
+        tested.append(Tested.of(*one, p[order] < levels[order]))
     return tested
