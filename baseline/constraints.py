@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, TypeVar
 
 from driftline.errors import InputError
@@ -83,48 +83,21 @@ class MonitoringConfig:
 
     def updated(self, found: Mapping[str, Any], *, where: str) -> MonitoringConfig:
         """Return the config with the settings of a ``monitoring_config`` or override block."""
-        changes: dict[str, Any] = {}
-        for key in ("evaluate_constraints", "emit_metrics"):
-            if key in found:
-                changes[key] = _choice(found[key], SWITCH, f"{where}.{key}")
-        for key in ("datatype_check_threshold", "domain_content_threshold"):
-            if key in found:
-                changes[key] = _share(found[key], f"{where}.{key}")
-        inner = found.get("distribution_constraints", {})
         place = f"{where}.distribution_constraints"
-        return replace(self, **changes)._with_comparison(_object(inner, place), place)
-
-    def _with_comparison(self, found: Mapping[str, Any], where: str) -> MonitoringConfig:
-        """Return the config with those of a ``distribution_constraints`` block."""
-        changes: dict[str, Any] = {}
-        if isinstance(found.get("enable_comparisons"), bool):  # A form of 2019.
-            changes["perform_comparison"] = found["enable_comparisons"]
-        if "perform_comparison" in found:
-            changes["perform_comparison"] = _choice(
-                found["perform_comparison"], SWITCH, f"{where}.perform_comparison"
-            )
-        if "comparison_method" in found:
-            changes["comparison_method"] = _method(
-                found["comparison_method"], f"{where}.comparison_method"
-            )
+        inner = _object(found.get("distribution_constraints", {}), place)
+        changes = _read(found, SETTINGS, where)
+        if isinstance(inner.get("enable_comparisons"), bool):  # A form of 2019.
+            changes["perform_comparison"] = inner["enable_comparisons"]
+        changes |= _read(inner, COMPARISON_SETTINGS, place)
         method = changes.get("comparison_method", self.comparison_method)
+        limits = dict.fromkeys(LIMITS, _share if method in METHODS else _limit)
+        thresholds = _read(inner, limits, place)
         if (method in METHODS) != (self.comparison_method in METHODS):
             # A limit in a distance's unit is no share, and a share no such limit.
-            changes |= {"written_threshold": None, "categorical_comparison_threshold": None}
-        limit = _share if method in METHODS else _limit
-        for key, name in (
-            ("comparison_threshold", "written_threshold"),
-            ("categorical_comparison_threshold", "categorical_comparison_threshold"),
-        ):
-            if key in found:
-                changes[name] = limit(found[key], f"{where}.{key}")
-        if "categorical_drift_method" in found:
-            changes["categorical_drift_method"] = _choice(
-                found["categorical_drift_method"],
-                CATEGORICAL_METHODS,
-                f"{where}.categorical_drift_method",
-            )
-        return replace(self, **changes)
+            thresholds = dict.fromkeys(LIMITS) | thresholds
+        if "comparison_threshold" in thresholds:
+            thresholds["written_threshold"] = thresholds.pop("comparison_threshold")
+        return replace(self, **changes, **thresholds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the block of a generated constraints.json."""
@@ -289,7 +262,16 @@ def _object(found: object, where: str) -> Mapping[str, Any]:
     return found
 
 
-def _choice(found: object, known: Mapping[str, T], where: str) -> T:
+def _read(
+    found: Mapping[str, Any], settings: Mapping[str, Callable[[object, str], Any]], where: str
+) -> dict[str, Any]:
+    """Return the checked values of the settings that a block has."""
+    return {
+        key: check(found[key], f"{where}.{key}") for key, check in settings.items() if key in found
+    }
+
+
+def _choice(known: Mapping[str, T], found: object, where: str) -> T:
     if not isinstance(found, str) or found not in known:
         raise InputError(f"constraints: {where} is {found!r}; expected {' or '.join(known)}")
     return known[found]
@@ -323,6 +305,21 @@ def _limit(found: object, where: str) -> float:
     ):
         raise InputError(f"constraints: {where} is {found!r}; expected a number above 0")
     return float(found)
+
+
+# What a block may set, and how it is checked.
+SETTINGS: Mapping[str, Callable[[object, str], Any]] = {
+    "evaluate_constraints": partial(_choice, SWITCH),
+    "emit_metrics": partial(_choice, SWITCH),
+    "datatype_check_threshold": _share,
+    "domain_content_threshold": _share,
+}
+COMPARISON_SETTINGS: Mapping[str, Callable[[object, str], Any]] = {
+    "perform_comparison": partial(_choice, SWITCH),
+    "comparison_method": _method,
+    "categorical_drift_method": partial(_choice, CATEGORICAL_METHODS),
+}
+LIMITS = ("comparison_threshold", "categorical_comparison_threshold")
 
 
 def _switched(value: object) -> str:
