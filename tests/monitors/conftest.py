@@ -118,12 +118,13 @@ def append_day(
     *,
     spool: str = "a",
     first: int = 0,
+    times: list[datetime] | None = None,
 ) -> None:
-    """Write captured records, one row each, spread over a day."""
+    """Write captured records, one row each, spread over a day, or at given times of one."""
     schema = table_schema(signature)
     count = len(next(iter(rows.values())))
     start = START + day * DAY
-    times = [start + timedelta(seconds=60 * (i % 1440)) for i in range(count)]
+    times = times or [start + timedelta(seconds=60 * (i % 1440)) for i in range(count)]
     sequence = [day * 1_000_000 + first + i for i in range(count)]
     values: dict[str, object] = {
         "event_id": [f"{spool}-{one}" for one in sequence],
@@ -134,7 +135,7 @@ def append_day(
         "flags": [0] * count,
         "spool_id": [spool] * count,
         "spool_seq": sequence,
-        "event_date": [f"{start:%Y-%m-%d}"] * count,
+        "event_date": [f"{time:%Y-%m-%d}" for time in times],
     }
     for column in signature.columns:
         if column.name in rows:

@@ -18,12 +18,10 @@ from sqlalchemy import Engine
 import driftline as dl
 from driftline.app.demo.flights import YEAR_END, YEAR_START, load
 from driftline.baseline import versions
-from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.database.engine import using_database
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.signature import Signature
 from tests.monitors.conftest import DAY, START, append_day, report_of, run_day, weather
 from tests.servers.postgres import new_sqlite
 
@@ -83,44 +81,15 @@ def database(tmp_path: Path) -> Iterator[Engine]:
         yield engine
 
 
-def capture(root: str, signature: Signature, rows: pa.Table) -> None:
-    """Write rows of one day to the table of the endpoint "flights", one request each."""
-    schema, count = table_schema(signature), rows.num_rows
-    times = rows["scheduled"].to_pylist()
-    sequence = [int(times[0].timestamp()) + at for at in range(count)]
-    values: dict[str, object] = {
-        "event_id": [f"a-{one}" for one in sequence],
-        "row_index": [0] * count,
-        "event_time": times,
-        "arrival_time": times,
-        "status": [200] * count,
-        "flags": [0] * count,
-        "spool_id": ["a"] * count,
-        "spool_seq": sequence,
-        "event_date": [f"{times[0]:%Y-%m-%d}"] * count,
-    }
-    values |= {
-        column.column: rows[column.name].to_pylist()
-        for column in signature.columns
-        if column.name in rows.column_names
-    }
-    arrays = [
-        pa.array(values[field.name], field.type)
-        if field.name in values
-        else pa.nulls(count, field.type)
-        for field in schema
-    ]
-    table = pa.Table.from_arrays(arrays, schema=schema)
-    Dataset(root, "flights").append(table, {"a": sequence[-1]})
-
-
 def told_by_the_scheduler(
     engine: Engine, root: str, baseline: dl.Baseline, days: Windows, kind: str
 ) -> Iterator[dict]:
     """Return the report of each window as the service stores it."""
     versions.put(root, "flights", baseline, lambda: SPRING)
-    for _, rows in days:
-        capture(root, baseline.signature, rows)
+    for day, (_, table) in enumerate(days):
+        rows = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+        times = table["scheduled"].to_pylist()
+        append_day(root, baseline.signature, day, rows, times=times)
     start, end = days[0][0], days[-1][0] + DAY
     definition = MonitorDefinition("daily", "flights", "flights", kind=kind, start=start)
     with engine.begin() as connection:

@@ -123,6 +123,19 @@ def test_a_list_of_probabilities_is_read_by_class(as_text: bool) -> None:
     assert numbers(named) == numbers(found)
 
 
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_column_named_as_a_number_of_lists_is_refused(place: int) -> None:
+    rows = in_lists(chances(1, IN_ORDER), as_text=False)
+    fitted = Baseline.fit(rows, label="truth", probability="chances")
+    both = rows.append_column(f"chances[{place}]", chances(1, IN_ORDER)["early"])
+
+    said = rf'column "chances\[{place}\]" stands twice in the data: as such, and as a number of'
+    with pytest.raises(InputError, match=said):
+        check(both, fitted, kind="model-quality")
+    with pytest.raises(InputError, match=said):
+        Baseline.fit(both, label="truth", probability="chances")
+
+
 def test_lists_of_another_length_are_no_probabilities() -> None:
     rows = in_lists(chances(1, IN_ORDER), as_text=False)
     lists = rows["chances"].to_pylist()
