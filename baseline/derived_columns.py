@@ -40,6 +40,8 @@ SAMPLED_ROWS = 1 << 11
 # Columns by which rows are compared first.
 FIRST_COLUMNS = 4
 DAY_H = 24
+# Days with rows in fewer hours have no ends.
+LEAST_HOURS = 12
 # More decimals than this are not told apart.
 MOST_DECIMALS = 7
 # What rounding to float32 changes a number by, at most, as a part of it; and its digits.
@@ -201,6 +203,10 @@ def _ends_of_day(rows: OrderedRows, column: DerivedColumn) -> Codes:
         return np.full(len(rows), UNKNOWN, np.int64)
     starts = run_starts(days)
     lengths = np.diff(starts, append=len(rows))
+    # The largest value of an hour is not that of its day.
+    is_first = np.zeros(len(rows), np.int64)
+    is_first[run_starts(rows.hours)] = 1
+    is_known &= np.repeat(np.add.reduceat(is_first, starts), lengths) >= LEAST_HOURS
     top = np.repeat(np.maximum.reduceat(np.where(is_known, numbers, -np.inf), starts), lengths)
     bottom = np.repeat(np.minimum.reduceat(np.where(is_known, numbers, np.inf), starts), lengths)
     found = np.where(is_known & (top > bottom), 0, UNKNOWN)

@@ -110,7 +110,14 @@ def test_the_ends_of_a_day_are_repeats_of_its_largest_and_smallest_values(
     assert found == list(expected.where(table["temp"].notna(), UNKNOWN))
 
 
-@pytest.mark.parametrize("rows", [20, 2_000])
+def test_a_part_of_a_day_has_no_ends(table: pd.DataFrame) -> None:
+    start = table["at"].dt.floor("D").min() + pd.Timedelta(days=1)
+    morning = table[table["at"].between(start, start + pd.Timedelta(hours=10))]
+
+    assert {*codes(morning, DerivedColumn(DAY_ENDS, ("temp",)))} == {UNKNOWN}
+
+
+@pytest.mark.parametrize("rows", [60, 2_000])
 def test_a_day_of_other_values_has_no_row_at_an_end_however_many_it_has(
     rng: np.random.Generator, rows: int
 ) -> None:
