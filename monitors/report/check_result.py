@@ -76,7 +76,7 @@ class CheckResult:
     expected: tuple[ExpectedViolation, ...] = ()
     # Gives the judged rows again; None when they are gone.
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
-    # Lays one feature's values beside the reference's; None when there are none to lay.
+    # Compares one feature's values with the reference's; None when there are none.
     comparer: Comparer | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -96,7 +96,7 @@ class Comparison:
         return [None, *self.borders[1:-1].tolist(), None]
 
 
-def lay_beside(
+def compare_column(
     name: str,
     profile: Profile,
     references: Mapping[str, ReferenceColumn],

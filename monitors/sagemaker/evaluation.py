@@ -22,7 +22,7 @@ from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.data_quality.findings import rows_behind, violation_of
 from driftline.monitors.kinds.data_quality.window_reading import OTHER_COLUMNS
-from driftline.monitors.report.comparison import lay_beside
+from driftline.monitors.report.comparison import compare_column
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.feature import FeatureResult, column_state
 from driftline.monitors.results.violation import Draft, Violation
@@ -74,7 +74,7 @@ def evaluate(context: CheckContext) -> Report:
         row_count=profile.row_count,
         unmetered=baseline.constraints.unmetered(names),
         batches=rows,
-        comparer=lambda name: lay_beside(name, profile, references, verdict.moved(name)),
+        comparer=lambda name: compare_column(name, profile, references, verdict.moved(name)),
     )
 
 

@@ -63,7 +63,7 @@ from driftline.monitors.kinds.data_quality.unit_changes import (
     name_units,
 )
 from driftline.monitors.kinds.data_quality.window_reading import WindowReading, read_rows
-from driftline.monitors.report.comparison import lay_beside
+from driftline.monitors.report.comparison import compare_column
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.violation import DRIFT_CHECK, Draft, Fault, JsonValue, Violation
 from driftline.monitors.root_cause.faults.context import FaultContext
@@ -155,7 +155,7 @@ def evaluate(context: CheckContext) -> Report:
         segments=tuple(segment_result(verdict, window.signature) for verdict in verdicts),
         counts=counts,
         cell_ids={name: baseline.cell_ids[name] for name in counts.cells},
-        comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
+        comparer=lambda name: compare_column(name, profile, references, judgement.moved(name)),
     )
 
 

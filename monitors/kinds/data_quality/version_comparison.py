@@ -27,7 +27,7 @@ from driftline.monitors.kinds.data_quality.judgement import (
     ProfileChecks,
     without_later_times,
 )
-from driftline.monitors.report.comparison import Comparison, lay_beside
+from driftline.monitors.report.comparison import Comparison, compare_column
 from driftline.monitors.results.feature import FeatureResult
 from driftline.monitors.results.violation import plural
 
@@ -110,7 +110,9 @@ def compare_versions(before: Baseline, after: Baseline) -> VersionComparison:
     found = [_compared(one, before, after, judgement) for one in results]
     found.sort(key=lambda one: (not one.changes, -(one.result.ratio or 0.0)))
     return VersionComparison(
-        tuple(found), new, lambda name: lay_beside(name, window, references, judgement.moved(name))
+        tuple(found),
+        new,
+        lambda name: compare_column(name, window, references, judgement.moved(name)),
     )
 
 
