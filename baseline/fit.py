@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from driftline.baseline import pairing
 from driftline.baseline.blocks import BlockCounter, BlockCounts, event_times
+from driftline.baseline.captured_ids import CAPTURED, data_schema
 from driftline.baseline.cells import Cells
 from driftline.baseline.column_cells import column_cells, repeated_cells
 from driftline.baseline.column_order import LEAST_DAYS, Pair, candidate_pairs
@@ -92,14 +93,16 @@ class FirstReading:
     zoned: frozenset[bool] = frozenset()
 
     @classmethod
-    def start(cls, signature: Signature, roles: Roles) -> FirstReading:
-        """Begin without rows."""
+    def start(cls, signature: Signature, roles: Roles, *, is_captured: bool) -> FirstReading:
+        """Begin without rows; of captured ones the ids are kept, too."""
         kept = kept_columns(roles)
         types = {
             one.name: one.type
             for one in signature.columns
             if one.role in JUDGED_ROLES or one.name in kept
         }
+        if is_captured:
+            types[CAPTURED] = "int64"
         rows = RowKeeper(types, MAX_ROWS)
         return cls(Profile.empty(signature), rows, signature.event_time)
 
@@ -202,13 +205,16 @@ def fit_source(
     """
     source, roles = split_probabilities(source, roles)
     roles = roles.with_point
-    signature = infer_signature(source.schema, roles)
+    signature = infer_signature(data_schema(source.schema), roles)
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
     meter = Meter(progress, source.row_count, readings=2)
     place = engine or InProcess()
     first = gather(
-        partial(FirstReading.start, signature, roles), source.parts(), place, meter.advance
-    )
+        partial(
+            FirstReading.start, signature, roles, is_captured=CAPTURED in source.schema.names
+        ),
+        source.parts(), place, meter.advance,
+    )  # fmt: skip
     profile, sample = first.profile, first.rows.table()
     if not profile.row_count:
         raise InputError("the reference data holds no rows; expected at least one")

@@ -134,7 +134,8 @@ def to_parquet(table: pa.Table) -> bytes:
     process. The digest stands in the schema's metadata and is taken over the file with zeros in its
     place, so the file stays a plain one.
     """
-    table = table.replace_schema_metadata({KEY: BLANK, **(table.schema.metadata or {})})
+    metadata = {KEY: BLANK} | (table.schema.metadata or {}) | {KEY: BLANK}
+    table = table.replace_schema_metadata(metadata)
     sink = io.BytesIO()
     parquet.write_table(table, sink, compression="zstd", use_compliant_nested_type=False)
     before, _, after = sink.getvalue().rpartition(BLANK)

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.captured_ids import data_schema
 from driftline.baseline.folder import from_parquet, to_parquet
 from driftline.baseline.pairing import require_numbers
 from driftline.classes import class_text, known_classes, merged_classes, number_text
@@ -28,7 +29,7 @@ from driftline.signature import Column, Signature
 log = logging.getLogger(__name__)
 
 KEY = b"driftline.sample"
-OUTCOMES_FORMAT = 5
+OUTCOMES_FORMAT = 6
 # Columns of quantiles that cross in more of the reference's rows are named the other way round.
 MOST_CROSSED = 0.9
 NUMBERS = ("double", "int64")
@@ -55,8 +56,8 @@ class Outcomes:
 
     # With nothing left open: problem, positive class and the meaning of each facet are decided.
     roles: Roles
-    # Columns by the user's names: the judged ones and those of `kept_columns`. Every row of the
-    # reference, or a uniform sample of a large one, in their order.
+    # Columns by the user's names: the judged ones and those of `kept_columns`, and the ids of
+    # captured rows. Every row of the reference, or a uniform sample of a large one, in their order.
     table: pa.Table
     row_count: int  # Rows of the whole reference.
     # Why the positive class is taken as that; "" where its owner named it.
@@ -76,7 +77,7 @@ class Outcomes:
         None where there are no answers, no features, or features that are no numbers.
         """
         own, rows = kept_columns(self.roles), len(self.table)
-        near = [name for name in self.table.column_names if name not in own]
+        near = [name for name in data_schema(self.table.schema).names if name not in own]
         types = [self.table[name].type for name in near]
         if not (self.roles.facets and self.roles.has_predictions and near and rows) or not all(
             pa.types.is_integer(one) or pa.types.is_floating(one) for one in types
@@ -85,14 +86,6 @@ class Outcomes:
         limit = max(min(NEIGHBOUR_ROWS, NEIGHBOUR_VALUES // len(near)), 1)
         table = self.table.select([*own, *near])
         return table.take(pa.array(np.arange(0, rows, -(-rows // limit))))
-
-    def at_other_times(self, times_us: Collection[int]) -> Outcomes:
-        """Leave out the rows of some event times, in microseconds since 1970."""
-        if self.roles.timestamp not in self.table.column_names:
-            return self
-        own = self.table[self.roles.timestamp].cast(pa.int64())
-        gone = pc.is_in(own, value_set=pa.array(list(times_us), pa.int64()))
-        return replace(self, table=self.table.filter(pc.invert(gone)))
 
     def without(self, columns: Collection[str]) -> Outcomes:
         """Leave out some columns."""

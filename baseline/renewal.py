@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from driftline.baseline.blocks import BlockCounter, BlockCounts
+from driftline.baseline.captured_ids import data_schema
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.fit import fit_source
 from driftline.baseline.profile import Profile
@@ -64,7 +65,8 @@ def renewed(
         assert baseline.outcomes is not None  # Whoever reads the labels looks for it.
         known = baseline.outcomes.roles
     # Ids and times of the user's own are no more judged than before.
-    others = {*rows.schema.names} - {*baseline.cells, event_time, known.label, known.weight}
+    others = {*data_schema(rows.schema).names}
+    others -= {*baseline.cells, event_time or "", known.label or "", known.weight or ""}
     codes = tuple(
         one.name
         for one in baseline.signature.features

@@ -23,6 +23,7 @@ from pyarrow import fs
 
 from driftline.baseline.analyzer import analyzed
 from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.captured_ids import holds_captured
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.counts import counts_from_table, counts_to_table
@@ -248,6 +249,12 @@ class Baseline:
     def sampled_count(self) -> int:
         """Number of rows kept; erasure, which leaves the version as it is, makes it less."""
         return sum(len(one.table) for one in (self.rows, self.labelled) if one is not None)
+
+    @property
+    def keeps_captured(self) -> bool:
+        """Whether rows that an endpoint captured are kept, which an erasure may take away."""
+        kept = (one.table for one in (self.rows, self.labelled) if one is not None)
+        return holds_captured(self.attributions, *kept)
 
     @property
     def outcomes(self) -> Outcomes | None:

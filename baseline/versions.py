@@ -9,11 +9,20 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import fs
 
-from driftline.baseline.folder import parsed_file, read_file
-from driftline.baseline.outcomes import Outcomes
+from driftline.baseline.captured_ids import CAPTURED, captured_ids, without_rows
+from driftline.baseline.folder import (
+    from_ipc,
+    from_parquet,
+    parsed_file,
+    read_file,
+    to_ipc,
+    to_parquet,
+)
 from driftline.baseline.store import (
+    ATTRIBUTIONS,
     DOCUMENTS,
     LABELLED,
     SAMPLE,
@@ -25,6 +34,12 @@ from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.formats.location import Location, locate
 
 MARK = "version.json"
+# The files with rows of the reference, and how they are read and written.
+KEPT_ROWS = (
+    (SAMPLE, from_parquet, to_parquet),
+    (LABELLED, from_parquet, to_parquet),
+    (ATTRIBUTIONS, from_ipc, to_ipc),
+)
 # Name, size and time of change of files.
 FileState = tuple[tuple[str, int, int], ...]
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"  # As all names of resources: interface, section 4.
@@ -58,15 +73,25 @@ def put(
     baseline: Baseline,
     now: Callable[[], datetime],
     origin: Mapping[str, Any] | None = None,
+    *,
+    is_current: Callable[[], bool] = lambda: True,
 ) -> str:
     """Store a baseline and return its version; the same baseline is stored once.
 
-    `origin` is shown in the list of versions.
+    `origin` is shown in the list of versions; `is_current` says whether no row that it was made of
+    has been erased meanwhile, else ConflictError.
     """
     place = _home(root, name) / baseline.version
     if (place / MARK).kind == fs.FileType.File:
         return baseline.version
     write_folder(place, baseline)
+    # Asked when the files are there: an erasure from now on reaches them.
+    if not is_current():
+        place.remove()
+        raise ConflictError(
+            f'baseline "{name}": rows are being erased, or were since this version was begun; make '
+            "it again when the erasure has ended (one that was killed ends when it is run again)"
+        )
     known = list_versions(root, name)
     made = BaselineVersion(
         max((one.number for one in known), default=0) + 1,
@@ -143,24 +168,22 @@ def file_state(root: str, name: str, version: str | None) -> FileState:
 
 
 def erase_rows(root: str, endpoint: str, times_us: Collection[int]) -> int:
-    """Erase an endpoint's rows of some event times from the samples of versions made of its rows.
+    """Erase an endpoint's rows of some event times from all versions that keep any of them.
 
     Returns how many rows were erased. Counts and digests of the versions stay.
     """
-    erased = 0
+    erased, ids = 0, captured_ids(endpoint, pa.array(list(times_us), pa.int64()))
     baselines = locate(root) / "baselines"
     for name in baselines.folders():
-        for one in list_versions(root, name):
-            if str(one.origin.get("endpoint", "")).lower() != endpoint.lower():
-                continue
-            place = baselines / name / one.version
-            for file in (SAMPLE, LABELLED):
-                if (data := read_file(place, file)) is None:
+        for version in (baselines / name).folders():  # Also those that are not listed yet.
+            place = baselines / name / version
+            for file, read, write in KEPT_ROWS:
+                data = read_file(place, file)
+                if data is None or CAPTURED.encode() not in data:
                     continue
-                rows = parsed_file(place, file, Outcomes.from_bytes, data)
-                kept = rows.at_other_times(times_us)
-                if gone := len(rows.table) - len(kept.table):
-                    (place / file).write(kept.to_bytes())
+                kept, gone = without_rows(parsed_file(place, file, read, data), ids)
+                if gone:
+                    (place / file).write(write(kept))
                     erased += gone
     return erased
 

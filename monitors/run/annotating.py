@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import Connection, Engine, select, true
 
@@ -25,7 +26,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import WITHOUT_REPORT, current
 from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.run import window_queue
-from driftline.monitors.run.captured_baseline import new_normal, refuse_pinned, rows_origin
+from driftline.monitors.run.captured_baseline import new_normal, put_made, refuse_pinned
 from driftline.monitors.run.job import Job
 from driftline.monitors.run.stored_report import StoredReport, read_report
 from driftline.monitors.schedule import moment_before
@@ -110,10 +111,9 @@ def _renew(job: Job, mark: Annotation, use: UseVersion) -> Marked:
     refuse_pinned(definition)
     rows = mark.rows or Window(mark.window.start, job.now())
     mark = replace(mark, rows_from=rows.start, rows_to=rows.end)
-    made = new_normal(job.root, definition, mark, signature)
+    make = partial(new_normal, job.root, definition, mark, signature)
     # First what nobody names yet; what breaks off here leaves everything as it was.
-    origin = rows_origin(rows, endpoint=definition.endpoint, columns=[mark.feature])
-    after = baselines.put(job.root, definition.baseline, made, job.now, origin)
+    after = put_made(job.root, definition.baseline, make, job.now).version
     before = definition.baseline_version
     assert before is not None  # Of a monitor that is declared.
     mark = replace(mark, baseline_version_before=before, baseline_version_after=after)

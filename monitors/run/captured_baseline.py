@@ -9,14 +9,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from driftline.baseline import versions
+from driftline.baseline.captured_ids import CAPTURED, captured_ids
 from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.renewal import Change, renewed, replaceable, with_columns_anew
 from driftline.baseline.store import QUALITY_STATISTICS, Baseline
+from driftline.capture.erasure.erasures import removal_version
+from driftline.capture.erasure.pending import is_clearing
 from driftline.capture.windows.window import Window, WindowRead, read_window
 from driftline.errors import ConflictError, InputError, UndecidedError
 from driftline.formats.arrow_types import as_fitted
@@ -31,10 +35,28 @@ from driftline.monitors.run.derived_predictions import with_predictions
 from driftline.signature import Signature
 
 EVENT_TIME = "event_time"
+Origin = Mapping[str, object]  # Of a version: shown in the list of versions.
 # Fewer rows make tails and levels of chance.
 FEWEST_ROWS = 500
 # Roles of columns that only a reference has.
 NEVER_CAPTURED = ("label", "excluded", "weight")
+
+
+def put_made(
+    root: str, name: str, make: Callable[[], tuple[Baseline, Origin]], now: Callable[[], datetime]
+) -> Baseline:
+    """Make a version, with its origin, and store it; captured rows are of one state of erasures.
+
+    ConflictError where an erasure may have taken some that were read.
+    """
+    removals = None if is_clearing(root) else removal_version(root)
+    made, origin = make()
+
+    def is_current() -> bool:
+        return not made.keeps_captured or removal_version(root) == removals
+
+    versions.put(root, name, made, now, origin, is_current=is_current)
+    return made
 
 
 def put_renewed(
@@ -43,7 +65,7 @@ def put_renewed(
     version: str,
     rows: Callable[[Baseline], WindowRead],
     now: Callable[[], datetime],
-    origin: Mapping[str, object],
+    origin: Origin,
     *,
     labels: bool = False,
 ) -> Baseline:
@@ -55,6 +77,20 @@ def put_renewed(
     InputError when labels are asked for and the version has no outcomes or the rows lack their
     columns, UndecidedError when there are too few rows.
     """
+    make = partial(_renewed, root, name, version, rows, origin, labels=labels)
+    return put_made(root, name, make, now)
+
+
+def _renewed(
+    root: str,
+    name: str,
+    version: str,
+    rows: Callable[[Baseline], WindowRead],
+    origin: Origin,
+    *,
+    labels: bool,
+) -> tuple[Baseline, Origin]:
+    """Make the version that `put_renewed` stores."""
     known, of = versions.get(root, name, version), f'baseline "{name}"'
     label, event_time, needed = labels_of(known) if labels else None, EVENT_TIME, set[str]()
     if labels:
@@ -76,6 +112,7 @@ def put_renewed(
         of,
         label=None if label is None else label.name,
         event_time=event_time,
+        endpoint=str(origin["endpoint"]) if "endpoint" in origin else None,
     )
     if missing := sorted(needed.difference(read.schema.names)):
         why = f" ({read.note})" if read.note else ""
@@ -90,8 +127,7 @@ def put_renewed(
     if labels:
         made = _with_documents_anew(known, made)
         origin = {**origin, "labels": True, "rows_read": read.row_count}
-    versions.put(root, name, made, now, origin)
-    return made
+    return made, origin
 
 
 def refuse_pinned(definition: MonitorDefinition) -> None:
@@ -170,8 +206,8 @@ def read_table_like(
 
 def new_normal(
     root: str, definition: MonitorDefinition, annotation: Annotation, signature: Signature
-) -> Baseline:
-    """Return a version of a baseline with an annotated feature as captured; do not store it."""
+) -> tuple[Baseline, Origin]:
+    """Make a version of a baseline with an annotated feature as captured."""
     known = versions.get(root, definition.baseline, definition.baseline_version)
     signature = signature.read_by(known.signature)
     if annotation.feature is None:
@@ -202,7 +238,8 @@ def new_normal(
         variant=definition.variant,
         target_model=definition.target_model,
     )
-    return with_columns_anew(known, source, change, event_time=EVENT_TIME)
+    origin = rows_origin(rows, endpoint=definition.endpoint, columns=[annotation.feature])
+    return with_columns_anew(known, source, change, event_time=EVENT_TIME), origin
 
 
 def captured_rows(
@@ -223,7 +260,7 @@ def captured_rows(
         root, endpoint, window, signature, columns=[*names, EVENT_TIME], variant=variant,
         target_model=target_model,
     )  # fmt: skip
-    return _source(read, names, signature, f'endpoint "{endpoint}"')
+    return _source(read, names, signature, f'endpoint "{endpoint}"', endpoint=endpoint)
 
 
 def _source(
@@ -234,8 +271,12 @@ def _source(
     *,
     label: str | None = None,
     event_time: str = EVENT_TIME,
+    endpoint: str | None = None,
 ) -> Source:
-    """Open rows, of which those with a label if one is named, and their time under a name."""
+    """Open rows, of which those with a label if one is named, and their time under a name.
+
+    Those that an `endpoint` captured have their ids, too.
+    """
     count = read.row_count if label is None else read.labelled_count
     if count < FEWEST_ROWS:
         with_label = "" if label is None else f", {count:,} of them with a label"
@@ -248,12 +289,18 @@ def _source(
     notes = {one.name: (one.unit, one.missing) for one in known.columns}
     fields = (as_fitted(read.schema.field(name), *notes.get(name, (None, None))) for name in names)
     schema = pa.schema([*fields, read.schema.field(EVENT_TIME).with_name(event_time)])
+    if endpoint is not None:
+        schema = schema.append(pa.field(CAPTURED, pa.int64()))
 
     # What capture found unfit stands in a map beside the columns, and is no data.
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in read.batches():
             rows = batch if label is None else batch.filter(batch.column(label).is_valid())
-            yield rows.select([*names, EVENT_TIME]).rename_columns(schema.names)
+            times = rows.column(EVENT_TIME)
+            columns = [*(rows.column(name) for name in names), times]
+            if endpoint is not None:
+                columns.append(captured_ids(endpoint, times))
+            yield pa.RecordBatch.from_arrays(columns, names=schema.names)
 
     return Source(schema, batches, row_count=count)
 

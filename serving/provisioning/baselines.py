@@ -28,7 +28,9 @@ from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.run.captured_baseline import (
     EVENT_TIME,
+    Origin,
     captured_rows,
+    put_made,
     require_over,
     rows_origin,
 )
@@ -46,7 +48,6 @@ from driftline.serving.resources.specs import BaselineSpec, CapturedData
 from driftline.serving.resources.store import Stored
 from driftline.serving.resources.worker_spec import WorkerSpec
 
-Origin = Mapping[str, object]
 ROLE_FIELDS = set(BaselineSpec.model_fields) - {
     "data", "columns", "documents", "model", "segments", "preprocess", "sample",
 }  # fmt: skip
@@ -135,9 +136,9 @@ def make_baseline(context: ServerContext, row: Stored) -> Finish:
     made: dict[str, Any] = {**before, **parts, "spec": row.spec}
     is_same = bool(before) and parts.items() <= before.items()
     if not (is_same and _deciding(before["spec"]) == _deciding(row.spec)):
-        baseline, origin = _fitted(context, spec, model)
-        version = baselines.put(context.root, row.name, baseline, context.now, origin)
-        made |= {"version": version, "signature": baseline.signature.to_json()}
+        make = partial(_fitted, context, spec, model)
+        baseline = put_made(context.root, row.name, make, context.now)
+        made |= {"version": baseline.version, "signature": baseline.signature.to_json()}
     return partial(_put, context, row, made)
 
 

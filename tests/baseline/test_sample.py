@@ -11,6 +11,7 @@ from scipy import stats
 
 from driftline.baseline import sample
 from driftline.baseline.cache import BaselineCache
+from driftline.baseline.captured_ids import CAPTURED, captured_ids
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.sample import RowKeeper, RowSample, keeper_of
 from driftline.baseline.store import Baseline
@@ -178,11 +179,13 @@ def test_a_baseline_may_keep_no_row(tmp_path) -> None:
 
 def test_erased_rows_leave_the_samples_of_versions_made_of_an_endpoint(tmp_path) -> None:
     root, times = str(tmp_path), np.arange(600) * 3_600_000_000
-    table = pa.table({"x": np.arange(600.0), "at": pa.array(times, pa.timestamp("us", "UTC"))})
+    at = pa.array(times, pa.timestamp("us", "UTC"))
+    table = pa.table({"x": np.arange(600.0), "at": at, CAPTURED: captured_ids("Flights", at)})
     found = Baseline.fit(table, timestamp="at")
     origin = {"endpoint": "Flights", "from": "1970-01-01", "to": "1970-02-01"}
     version = put(root, "own", found, lambda: datetime.now(UTC), origin)
-    put(root, "other", found, lambda: datetime.now(UTC), {"data": "flights.csv"})
+    of_file = Baseline.fit(table.drop(CAPTURED), timestamp="at")
+    put(root, "other", of_file, lambda: datetime.now(UTC), {"data": "flights.csv"})
 
     erased = erase_rows(root, "flights", [times[3], times[40], 17])
 
@@ -196,7 +199,8 @@ def test_erased_rows_leave_the_samples_of_versions_made_of_an_endpoint(tmp_path)
 
 def test_erased_rows_leave_memory_at_the_next_use(tmp_path) -> None:
     root, times = str(tmp_path), np.arange(600) * 3_600_000_000
-    table = pa.table({"x": np.arange(600.0), "at": pa.array(times, pa.timestamp("us", "UTC"))})
+    at = pa.array(times, pa.timestamp("us", "UTC"))
+    table = pa.table({"x": np.arange(600.0), "at": at, CAPTURED: captured_ids("Flights", at)})
     put(
         root,
         "own",

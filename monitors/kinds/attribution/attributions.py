@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from driftline.baseline.captured_ids import BACKGROUND, CAPTURED, data_schema
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.predictor import UNKNOWN
@@ -23,8 +24,8 @@ from driftline.monitors.kinds.attribution.sums import Importance
 from driftline.monitors.results.row_references import Pointer
 from driftline.monitors.results.violation import plural
 
-KEY, BACKGROUND = b"driftline.attributions", b"driftline.background"
-ATTRIBUTIONS_FORMAT = 5
+KEY = b"driftline.attributions"
+ATTRIBUTIONS_FORMAT = 6
 # What SageMaker Clarify calls the only output of a model.
 LABEL = "label0"
 GIVEN = "given"  # The method of ready attributions.
@@ -44,10 +45,11 @@ class Attributions:
     model: str = ""  # Digest of the model; "" when unknown.
     # The class that the only output is about, of two; "" where there are not two, or it is unknown.
     positive: str = ""
-    # With the model's columns; None where no model was asked.
+    # With the model's columns, and the ids of captured rows; None where no model was asked.
     background: pa.Table | None = None
     # Microseconds since 1970, shape (N,), NO_TIME where unknown; None without times.
     time_us: NDArray[np.int64] | None = None
+    ids: pa.Array | None = None  # Of captured rows, shape (N,); only written.
     pointers: Sequence[Pointer] = ()  # Where each row is found again; none when not asked for.
     left_out: int = 0  # Rows without a usable prediction, or attribution.
 
@@ -93,6 +95,8 @@ class Attributions:
         columns = {str(at): np.ascontiguousarray(one) for at, one in enumerate(stacked)}
         if self.time_us is not None:
             columns[TIME] = self.time_us
+        if self.ids is not None:
+            columns[CAPTURED] = self.ids
         metadata = {KEY: json.dumps(notes).encode()}
         if self.background is not None:
             metadata[BACKGROUND] = to_ipc(self.background)
@@ -108,15 +112,19 @@ class Attributions:
                 f"attributions.arrow: format {version!r}; this driftline reads "
                 f"{ATTRIBUTIONS_FORMAT}; make the baseline again"
             )
-        labels, time_us = notes.pop("labels"), None
+        labels, time_us, table = notes.pop("labels"), None, _data(table)
         if TIME in table.column_names:
             time_us, table = table[TIME].to_numpy(), table.drop_columns([TIME])
         parts = np.split(np.column_stack([one.to_numpy() for one in table]), len(labels), axis=1)
-        background = from_ipc(metadata[BACKGROUND]) if BACKGROUND in metadata else None
+        background = _data(from_ipc(metadata[BACKGROUND])) if BACKGROUND in metadata else None
         return cls(
             tuple(notes.pop("features")), dict(zip(labels, parts, strict=True)),
             background=background, time_us=time_us, **notes,
         )  # fmt: skip
+
+
+def _data(table: pa.Table) -> pa.Table:
+    return table.select(data_schema(table.schema).names)
 
 
 def unnamed_labels(count: int) -> tuple[str, ...]:

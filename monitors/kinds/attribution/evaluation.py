@@ -15,6 +15,7 @@ from hashlib import blake2b
 from driftline.baseline.schema import column_type
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
+from driftline.estimators.own_methods import TREES
 from driftline.formats.arrow_types import missing_of, unit_of
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.drift_test.significance import MIN_ROWS
@@ -82,7 +83,8 @@ def _window_rows(context: CheckContext, reference: ExplainedRows) -> ExplainedRo
         return ExplainedRows.of_document(read_explanations(f'{{"explanations": {text}}}'))
     stored = reference.rows
     if context.predict is not None:
-        if stored is None or stored.background is None:
+        background = None if stored is None else stored.background
+        if stored is None or background is None or not (len(background) or stored.method == TREES):
             raise InputError(
                 "the baseline has no background rows to explain against; make it again with the "
                 "model, or give ready attributions"

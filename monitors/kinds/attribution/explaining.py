@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.captured_ids import CAPTURED
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.estimators.own_methods import TREES
@@ -89,12 +90,14 @@ def explain_reference(
         columns = model_columns(signature, model)
         wanted = _wanted_rows(model, len(columns))
         drawn = (max(wanted, REFERENCE_ROWS * TIMED_DRAWS) if time else wanted) + background
-        sample, *_ = sample_rows(rows.batches, {**columns, **time}, limit=drawn, seed=SEED)
+        ids: dict[str, ColumnType] = {CAPTURED: "int64"} if CAPTURED in rows.schema.names else {}
+        sample, *_ = sample_rows(rows.batches, {**columns, **time, **ids}, limit=drawn, seed=SEED)
         if sample.num_rows == 0:
             raise InputError("the reference holds no rows to explain")
         notes = {one.name: (one.unit, one.missing) for one in signature.inputs}
         asked = as_known(sample.select([*columns]), notes)
-        behind = _usable_background(asked.slice(0, background).combine_chunks(), model)
+        usable = _usable_background(asked.slice(0, background).combine_chunks(), model)
+        behind = asked.slice(0, background).combine_chunks().filter(usable)
         chosen = np.arange(background if sample.num_rows > background else 0, sample.num_rows)
         time_us = _times(sample, time)
         if time_us is not None:
@@ -103,6 +106,8 @@ def explain_reference(
         found, places = explain_rows(taken, behind, model, seed=SEED, moved=moved)
         if time_us is not None:
             found = replace(found, time_us=time_us[chosen[places]])
+        if ids:
+            found = _with_ids(found, sample[CAPTURED], chosen[places], usable)
     if found.left_out:
         told(found.left_out_note)
     if not any(one.any() for one in found.rows.values()):
@@ -118,12 +123,22 @@ def _wanted_rows(model: ModelPredictor, columns: int) -> int:
     return min(max(OWN_REFERENCE_VALUES // values, REFERENCE_ROWS), OWN_REFERENCE_ROWS)
 
 
-def _usable_background(background: pa.Table, model: ModelPredictor) -> pa.Table:
-    """Return the background rows with a numeric prediction; InputError without any."""
+def _with_ids(
+    found: Attributions, ids: pa.ChunkedArray, rows: np.ndarray, usable: pa.Array
+) -> Attributions:
+    """Return attributions with the ids of their rows and of the background, which came first."""
+    behind = found.background
+    if behind is not None and len(behind):  # Trees need none.
+        behind = behind.append_column(CAPTURED, ids.slice(0, len(usable)).filter(usable))
+    return replace(found, background=behind, ids=ids.take(pa.array(rows)).combine_chunks())
+
+
+def _usable_background(background: pa.Table, model: ModelPredictor) -> pa.Array:
+    """Return which background rows have a numeric prediction; InputError without any."""
     is_usable = is_number(ask(model, background)).all(axis=1)
     if not is_usable.any():
         raise no_number(f"of {plural(background.num_rows, 'background row')}")
-    return background.filter(pa.array(is_usable))
+    return pa.array(is_usable)
 
 
 def _times(sample: pa.Table, time: Mapping[str, object]) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -18,7 +19,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run.erasure import clear_windows
 from driftline.monitors.run.stored_report import StoredReport, read_report
-from driftline.monitors.tables import executions
+from driftline.monitors.tables import executions, results
 from tests.alerts.conftest import receiver
 from tests.monitors.conftest import DAY, START, report_of, run_day
 from tests.monitors.run.erased_person import (
@@ -58,6 +59,27 @@ def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
     assert not stored(engine, judged), "compressed, so that no byte shows what it holds"
     assert found.windows == 1
     assert found.messages >= 8
+
+
+@both_databases
+def test_reports_of_windows_past_retention_go_by_the_statements_of_the_page(
+    judged: Execution, engine: Engine, root: str
+) -> None:
+    page = Path(__file__).parents[3] / "docs" / "capture.md"
+    (statements,) = re.findall(r"```sql\n(.*?)```", page.read_text(), re.DOTALL)
+    assert stored(engine, judged)
+
+    with engine.begin() as connection:
+        for statement in statements.strip().split(";")[:-1]:
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+
+    assert not stored(engine, judged)
+    with engine.connect() as connection:
+        left = get_execution(connection, judged.id)
+        keys = connection.scalars(select(results.c.key)).all()
+    assert (left.headline, left.cause, left.status) == ("", "", judged.status)
+    assert keys
+    assert not [key for key in keys if key.startswith("mean / ")]
 
 
 @both_in_full
