@@ -131,8 +131,10 @@ def test_windows_against_a_reference_without_times_are_told_in_the_words_of_the_
     some = [(start, rows.drop_columns(["scheduled"])) for start, rows in days[:6]]
     here = [monitor.check(rows, time=start).to_dict() for start, rows in some]
 
-    there = told_by_the_scheduler(database, root, timeless_winter, days[:6], "data-quality")
-    assert_alike(here, [*there])
+    there = [*told_by_the_scheduler(database, root, timeless_winter, days[:6], "data-quality")]
+    for violation in (one for report in (*here, *there) for one in report["violations"]):
+        violation["onset"] = None  # Captured rows have times, which these have not.
+    assert_alike(here, there)
     assert here[0]["violations"][0]["constraint_check_type"] == "baseline_fit_check"
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 import pyarrow as pa
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.derived_columns import DerivedColumn, DerivedCounter
+from driftline.baseline.derived_columns import DerivedCounter, DerivedCounts
 from driftline.baseline.profile import Profile
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.value_runs import TimeOrder
@@ -52,7 +52,7 @@ class WindowReading:
         unfit: UnfitCounter | None,
         segments: Callable[[], SegmentCounter],
         days: Mapping[str, Cells],
-        derived: Sequence[DerivedColumn],
+        derived: DerivedCounts | None,
         time_column: str | None,
     ) -> WindowReading:
         """Begin without rows; ``days`` are the cells of columns that the day test scores."""
@@ -62,7 +62,12 @@ class WindowReading:
             unfit,
             segments(),
             DayCounter.start(time_column or "", days),
-            DerivedCounter.start(derived, time_column),
+            # As the reference's rows were counted: with their times, or without.
+            DerivedCounter()
+            if derived is None
+            else DerivedCounter.start(
+                derived.columns, None if derived.blocks is None else time_column
+            ),
             time_column,
         )
 
@@ -107,7 +112,7 @@ def read_rows(context: CheckContext, plan: SegmentPlan | None, day_test: DayTest
         rows.unfit,
         segments if plan is None else plan.counter(baseline.cells),
         {} if time_column is None else day_test.cells,
-        () if baseline.derived is None else baseline.derived.columns,
+        baseline.derived,
         time_column,
     )
     return rows.gather(start)
