@@ -197,6 +197,8 @@ def overdue(connection: Connection, now: datetime, states: Sequence[MonitorState
     queued = window_queue.first_scheduled(connection)
     for state in states:
         definition = state.definition
+        if definition.paused:
+            continue
         delay = timedelta(seconds=definition.delay_s)
         waiting = queued.get(definition.name)
         window = waiting.window if waiting else next(state.due_windows(now - delay), None)

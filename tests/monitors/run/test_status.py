@@ -92,6 +92,12 @@ def test_a_window_is_overdue_ten_minutes_after_it_could_have_been_run(engine, de
     ]
 
 
+def test_a_paused_monitor_is_never_overdue(engine, declare):
+    declare(paused=True)
+
+    assert late(engine, START + 9 * DAY) == []
+
+
 def test_a_database_that_fails_once_hides_no_monitor(engine, declare, monkeypatch) -> None:
     declare()
     with monkeypatch.context() as failing, engine.connect() as connection:
