@@ -53,7 +53,7 @@ def test_the_feature_fits_and_the_others_are_judged_as_before(engine: Engine, ro
         reason="other unit", author="ann", made_at=NOW, feature="temp", rows_from=START,
         rows_to=START + DAYS * DAY,
     )  # fmt: skip
-    made = new_normal(root, monitor, mark, reference.signature)
+    made, _ = new_normal(root, monitor, mark, reference.signature)
     after = baselines.put(root, "flights", made, lambda: NOW)
 
     assert {"temp", "wind"} <= features(root, judge(before))

@@ -95,6 +95,7 @@ def populated(folder: Path) -> Iterator[Running]:
             resource("Endpoint", "nightly", config="nightly", baseline="flights"),
             resource("Silence", "roll-out", matchers=["alarm=orders"], ends_at="2999-01-01"),
         )
+        wait_for(lambda: server.client.get("/readyz").is_success)  # Its models are loaded.
         printed = LogFile(server.context.model_logs_of("flights"), "AllTraffic")
         printed.write(4711, ["loaded 3 lookup tables", "no airport XNA, taking the mean"])
         write_note(server.context.root, document_of(audit(server.context.root, now=lambda: NOW)))
