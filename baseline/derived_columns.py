@@ -219,11 +219,12 @@ def _ends_of_day(rows: OrderedRows, column: DerivedColumn) -> Codes:
 def _decimals(rows: OrderedRows, column: DerivedColumn) -> Codes:
     """Count decimals as float32 shows them, which either side may have been.
 
-    0.10000000149 has one. Beyond six digits a scaled number fits by chance.
+    0.10000000149 has one. Beyond six digits a scaled number fits by chance. A zero has any number.
     """
     numbers = rows.numbers(column.columns[0])
-    found = np.where(np.isfinite(numbers), MOST_DECIMALS, UNKNOWN)
-    left = np.flatnonzero(np.isfinite(numbers))
+    is_known = np.isfinite(numbers) & (numbers != 0)
+    found = np.where(is_known, MOST_DECIMALS, UNKNOWN)
+    left = np.flatnonzero(is_known)
     for decimals in range(MOST_DECIMALS):
         scaled = np.abs(numbers[left] * 10.0**decimals)
         error = np.where(scaled < SINGLE_DIGITS, scaled * SINGLE_ERROR, 4.0 * np.spacing(scaled))

@@ -27,6 +27,7 @@ from driftline.baseline.derived_columns import (
     OrderedRows,
     derived_codes,
 )
+from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
@@ -38,6 +39,7 @@ from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK, Draft, 
 # Derived columns together cost this part of a monitor's false alarms.
 PART = 0.3
 DERIVED = "derived"
+FEW_VALUES = 100
 # Stands in the place of a feature's name.
 DECIMALS_CHECK, ORDER_CHECK = "decimals_check", "order_check"
 REPEATED_ROWS, REPEATED_ROWS_CHECK = "Repeated rows", "repeated_rows_check"
@@ -205,10 +207,18 @@ def derived_drafts(
         if any(spoken.get(name, -math.inf) >= drift.evidence for name in names):
             continue
         draft = _draft(column, drift, time)
+        if draft and column.kind == DECIMALS and _is_of_few_values(draft, baseline):
+            continue
         if draft and all(baseline.constraints.config(one).evaluate_constraints for one in names):
             spoken |= dict.fromkeys(names, math.inf)
             drafts.append(draft)
     return drafts
+
+
+def _is_of_few_values(draft: Draft, baseline: Baseline) -> bool:
+    """Whether decimals only tell which of a column's few values came: its drift tells that."""
+    few = baseline.profile and baseline.profile.columns[draft.feature].distinct_count <= FEW_VALUES
+    return bool(few and draft.share_reference >= 1 / FEW_VALUES)
 
 
 def _evidence(drift: ColumnDrift | None) -> float:

@@ -96,6 +96,19 @@ def test_a_fault_of_rows_is_told_with_its_rows(
     assert read_condition(found.predicate.to_dict()) == found.predicate
 
 
+def test_which_of_few_values_come_is_no_change_of_precision() -> None:
+    """Temperatures in steps of 0.02, a fifth of which have one decimal."""
+    rng = np.random.default_rng(4)
+    usual = pd.DataFrame({"temp": rng.integers(1, 50, 5_000) / 50})
+    cold = pd.DataFrame({"temp": rng.choice([0.1, 0.2, 0.3, 0.42], 500)})
+
+    checks = [
+        one.constraint_check_type for one in dl.check(cold, dl.Baseline.fit(usual)).violations
+    ]
+
+    assert checks == ["baseline_drift_check"]
+
+
 def test_another_unit_in_some_rows_is_told_with_all_of_them() -> None:
     """Miles that come as kilometres have one decimal to six: all are of the other unit."""
     rng = np.random.default_rng(2)
