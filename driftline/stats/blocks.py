@@ -1,17 +1,23 @@
 """Variation between blocks of time: how much a number differs from one to the next beyond chance.
 
 Rows of one day share their weather and their customers, so days differ by more than their rows say,
-without any change. What the reference's own blocks vary by, a window may vary by, too
-(docs/reference/statistics.md, "Variation between blocks"). Shapes: N rows, M numbers, B blocks.
+without any change. What the reference's own blocks vary by, a window may vary by, too. Every kind
+of monitor learns it here, each on the scale of its own numbers (docs/reference/statistics.md,
+"Variation between blocks"). Where two kinds differ in a parameter, their decisions were measured
+with it. Shapes: N rows, M numbers, B blocks.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
+
+from driftline.stats.roots import first_beyond
 
 Numbers = NDArray[np.float64]
 
@@ -29,6 +35,87 @@ WANTED_BLOCKS = 8
 PARTIAL_SHARE = 0.1
 # Means of fewer rows have the tails of their rows, not of their block.
 WORST_ROWS = 10
+# A reference's most surprising block is this rare.
+SURPRISE = 0.05
+# Knots of an unknown variance's law, between the quantiles that matter at one in a million.
+LAW_KNOTS = 120
+LAW_ENDS = (1e-11, 1.0 - 1e-6)
+# A distance is sought up to so many standard errors, and to this part of one.
+FARTHEST, EXACT = 1e6, 1e-11
+
+
+@dataclass(frozen=True, slots=True)
+class BlockVariation:
+    """How much a number differs between blocks.
+
+    Parameters
+    ----------
+    variance
+        Of the blocks' own values, beyond chance. Below 0 where blocks happen to differ by less than
+        their rows explain.
+    chance
+        Of a usual block's value by its rows alone.
+    blocks
+        How many it was learnt from; 0 when nothing is known: rows count as independent.
+    """
+
+    variance: float = 0.0
+    chance: float = 0.0
+    blocks: int = 0
+
+    def nats(self, distance: Numbers | float, known: float) -> Numbers:
+        """Return -ln of the chance that a window lies so far to one side without a change.
+
+        The rows' part is that of the window's own rows, `known`; what its block shares is unknown,
+        as far as so many blocks leave it: the chance is the mean over all variances that they do.
+        It is Student's without rows' part, the normal law's without blocks, and, since more rows
+        only ever take from `known`, never larger with more rows.
+
+        Parameters
+        ----------
+        distance
+            Of the window's value from the mean of the blocks, any shape; below 0 as 0.
+        known
+            Variance of their difference by rows alone; above 0 unless blocks differ.
+
+        References
+        ----------
+        Tsui and Weerahandi, Journal of the American Statistical Association 84, 1989 (generalised
+        p-values); Viechtbauer, Statistics in Medicine 26, 2007 (the law of Cochran's Q); Hahn,
+        Technometrics 12, 1970 (a new block beside old ones).
+        """
+        variances, weights = self._law()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.maximum(distance, 0.0)[..., None] / np.sqrt(known + variances)
+        tails = special.log_ndtr(-np.nan_to_num(z, posinf=np.inf))
+        return np.asarray(-special.logsumexp(tails, b=weights, axis=-1))
+
+    def reach(self, chance: float, known: float) -> float:
+        """Return the distance at which the chance is this, below a half; arguments as of `nats`."""
+        start, unit = np.zeros(1), np.sqrt(known + self._law()[0].max(keepdims=True))
+        wanted = -math.log(chance)
+        far = first_beyond(
+            lambda part: self.nats(part * unit, known) - wanted, start, start + FARTHEST,
+            error=EXACT,
+        )  # fmt: skip
+        return float((far * unit)[0])
+
+    def _law(self) -> tuple[Numbers, Numbers]:
+        """Return variances that what blocks share may add, and how likely each is."""
+        if not self.blocks:
+            return np.zeros(1), np.ones(1)
+        freedom = self.blocks - 1.0
+        low, high = special.gammaincinv(freedom / 2.0, LAW_ENDS) * 2.0
+        logs = np.linspace(math.log(max(low, np.finfo(np.float64).tiny)), math.log(high), LAW_KNOTS)
+        density = (freedom / 2.0) * logs - np.exp(logs) / 2.0
+        weights = np.exp(density - density.max())
+        whole = max(self.variance + self.chance, 0.0) * freedom / np.exp(logs)
+        variances = np.maximum(whole - self.chance, 0.0) * (1.0 + 1.0 / self.blocks)
+        return variances, weights / weights.sum()
+
+
+NO_BLOCKS = BlockVariation()
+"""Of a reference without times, or of too few blocks: rows count as independent."""
 
 
 def block_length(span_us: int, window: timedelta | None, share: float) -> int:
@@ -138,6 +225,74 @@ def upper_factor(blocks: float) -> float:
     Searle, Casella and McCulloch, Variance Components, 1992, section 2.2.
     """
     return 1.0 + 2.0 * math.sqrt(2.0 / blocks)
+
+
+def variation_of_means(values: Numbers, blocks: NDArray[np.int64]) -> BlockVariation:
+    """Return the variation of the blocks' means of rows.
+
+    Parameters
+    ----------
+    values
+        Of the rows, shape (N,); NaN for rows without one.
+    blocks
+        Of the rows, shape (N,); -1 for none. Those of one row say nothing.
+
+    Returns
+    -------
+    BlockVariation
+        Without blocks where fewer than three are left.
+
+    References
+    ----------
+    As of `variation_of_estimates`.
+    """
+    inside = (blocks >= 0) & ~np.isnan(values)
+    counts = np.bincount(blocks[inside])
+    held = counts > 1
+    if np.count_nonzero(held) < MINIMUM_BLOCKS:
+        return NO_BLOCKS
+    rows = counts[held]
+    means = np.bincount(blocks[inside], values[inside])[held] / rows
+    squares = np.bincount(blocks[inside], values[inside] ** 2)[held]
+    within = float((squares - rows * means**2).sum() / (rows - 1).sum())
+    chance = max(within, float(np.finfo(np.float32).tiny)) / rows
+    return variation_of_estimates(means, chance, is_sure=rows >= WORST_ROWS)
+
+
+def variation_of_estimates(
+    values: Numbers,
+    chance: Numbers,
+    *,
+    is_sure: NDArray[np.bool_] | None = None,
+) -> BlockVariation:
+    """Return the variation of one estimate of each block, whose variances by chance are known.
+
+    At least such that the most surprising block is no farther out than that of one in twenty such
+    references: days that share a fate have heavier tails than a normal distribution.
+
+    Parameters
+    ----------
+    values, chance
+        Of the blocks, shape (B,), B >= 2; variances above 0.
+    is_sure
+        Blocks whose surprise is their own, shape (B,); all when missing. Of few rows it has the
+        tails of the rows.
+
+    References
+    ----------
+    DerSimonian and Laird, Controlled Clinical Trials 7, 1986; Bonferroni's inequality.
+    """
+    blocks, inverse = len(values), 1 / chance
+    total = inverse.sum()
+    centre = (inverse * values).sum() / total
+    # A usual block's variance by chance: Cochran's Q of blocks that differ by chance alone, over
+    # its degrees of freedom, is 1 in its units.
+    usual = (blocks - 1) / (total - (inverse**2).sum() / total)
+    excess = (inverse * (values - centre) ** 2).sum() / (blocks - 1) - 1.0
+    farthest = special.ndtri(SURPRISE / blocks / 2.0) ** 2
+    beyond = (values - np.median(values)) ** 2 / farthest - chance
+    worst = float(beyond.max() if is_sure is None else beyond[is_sure].max(initial=0.0))
+    return BlockVariation(max(float(usual * excess), worst), float(usual), blocks)
 
 
 def laws_of_means(

@@ -1,12 +1,15 @@
 """Tests whether a classifier can tell the window's rows from the reference's (C2ST, by its AUC).
 
 It finds changes of any form, and the columns behind them, but it also tells Monday from Sunday. So
-a window's AUC is compared with those of the reference's own blocks, by the engine's law of days.
+a window's AUC is compared with those of the reference's own blocks, rows and days weighed apart
+(`BlockVariation`). Without blocks rows count as independent, and Hoeffding's inequality bounds the
+chance at any level.
 
 References
 ----------
-Lopez-Paz and Oquab, ICLR 2017 (classifier two-sample tests); Hanley and McNeil, Radiology 143, 1982
-(error of an AUC); Newcombe, Statistics in Medicine 25, 2006 (its interval).
+Lopez-Paz and Oquab, ICLR 2017 (classifier two-sample tests); Hoeffding, JASA 58, 1963, section 5b
+(two-sample U-statistics); Hanley and McNeil, Radiology 143, 1982 (error of an AUC);
+Newcombe, Statistics in Medicine 25, 2006 (its interval).
 """
 
 from __future__ import annotations
@@ -19,13 +22,10 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from driftline.monitors.engine.day_law import learn_days
-from driftline.monitors.engine.metric import TINY
 from driftline.one_thread import on_one_thread
+from driftline.stats.blocks import variation_of_estimates, variation_of_means
 from driftline.stats.intervals import auc_limits
-from driftline.stats.roots import first_beyond
 
 Features = NDArray[np.float32]
 Aucs = NDArray[np.float64]
@@ -54,8 +54,6 @@ TREES = 40
 BESIDE = 4
 # Variance of a rank among many rows, 0-1.
 ROW = 1.0 / 12.0
-# A distance is sought up to so many standard errors, and to this part of one.
-FARTHEST, EXACT = 1e4, 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +63,13 @@ class Domain:
     auc: float  # 0.5 when not told apart at all, with its 95% interval.
     low: float
     high: float
-    usual: float  # Mean AUC of the reference's blocks.
+    usual: float  # Mean AUC of the reference's blocks; 0.5 without blocks.
     bound: float
     p_value: float
     evidence: float  # -ln of the p-value, and of the one at which a violation begins.
     needed: float
-    blocks: int  # Of the reference, that were told from the rest.
+    # Blocks of the reference that were told from the rest; 0 when rows count as independent.
+    blocks: int
     row_count: int  # Of the window, of those that were looked at.
     # With the loss of AUC when the column is shuffled; most first.
     columns: tuple[tuple[str, float], ...]
@@ -112,19 +111,45 @@ def judge_domain(
     Returns
     -------
     Domain or None
-        None with fewer than 200 rows on either side, 100 in a usual block, or four blocks.
-
-    Notes
-    -----
-    Two tests must agree. The window's classifier ranks the blocks' rows, too: their means show how
-    blocks differ in that direction, but it is the window's own. And other classifiers tell blocks
-    from the rest, in any direction.
+        None with fewer than 200 rows on either side, or 100 in a usual block.
     """
-    chosen = _chosen_blocks(blocks, len(names))
-    sizes = np.bincount(blocks[blocks >= 0])[chosen]
-    if min(len(reference), len(window)) < FEWEST_ROWS or len(chosen) < FEWEST_BLOCKS:
+    if min(len(reference), len(window)) < FEWEST_ROWS or not names:
         return None
-    if (usual_size := int(np.median(sizes))) < FEWEST_OF_BLOCK:
+    random = np.random.default_rng(seed)
+    if len(np.unique(blocks[blocks >= 0])) >= FEWEST_BLOCKS:
+        return _by_blocks(names, reference, window, blocks, alpha, seed, keep)
+    size = min(len(reference), len(window), ROWS_MAX)
+    ours, theirs = _some(len(reference), size, random), _some(len(window), size, random)
+    rows = reference[ours], window[theirs]
+    trial = _Trial.of(*rows, (_halves(size), _halves(size)), random)
+    # P(AUC - 1/2 >= t) <= exp(-2 k t^2), k pairs without a row in common.
+    reach = math.sqrt(math.log(1.0 / alpha) / (2.0 * min(trial.sizes)))
+    excess = max(0.0, trial.auc - 0.5 - TOLERANCE)
+    nats = 2.0 * min(trial.sizes) * excess**2
+    return _domain(names, [trial], random, 0.5, 0.5 + TOLERANCE + reach, nats, alpha, 0, size)
+
+
+def _by_blocks(
+    names: tuple[str, ...],
+    reference: Features,
+    window: Features,
+    blocks: NDArray[np.int64],
+    alpha: float,
+    seed: int,
+    keep: Keep,
+) -> Domain | None:
+    """Compare with the reference's own blocks; two tests must agree.
+
+    The window's classifier ranks the blocks' rows, too: their means show how blocks differ in that
+    direction, but it is the window's own. And other classifiers tell blocks from the rest, in any
+    direction.
+    """
+    known, counts = np.unique(blocks[blocks >= 0], return_counts=True)
+    large = known[counts >= min(FEWEST_ROWS, float(np.median(counts)))]
+    most = min(BLOCKS_MAX, max(BLOCKS_LEAST, BLOCK_COLUMNS // len(names)))
+    chosen = large[np.unique(np.linspace(0, len(large) - 1, most).round().astype(int))]
+    usual_size = int(np.median(np.bincount(blocks[blocks >= 0])[chosen]))
+    if usual_size < FEWEST_OF_BLOCK:
         return None
     size = min(len(window), usual_size, ROWS_MAX)
     digests = [hashlib.blake2b(one.tobytes()).digest() for one in (reference, blocks)]
@@ -136,75 +161,24 @@ def judge_domain(
     theirs = _some(len(window), ROWS_MAX, random)
     trials = _trials(reference, window[theirs], random)
     auc = _auc_of(trials)
+    usual = float(np.mean(others))
+    centre = max(usual, 0.5) + TOLERANCE
+    # As the blocks' own: where each day has a text of its own, all are told apart, and none is odd.
+    distance = min(auc, NEARLY_ONE) - centre
+    # Each half is told apart by what the other has learned, and both may have learned the same by
+    # chance: of two trials no more is certain than of one.
+    own, chance = _by_rows(len(theirs), len(reference)), _by_rows(size, BESIDE * size)
     ranks = np.empty(len(reference))
     for one in trials:
         ranks[one.held] = one.ranks
-    of_blocks = [ranks[blocks == one] for one in chosen]
-    chance = np.full(len(others), _by_rows(size, BESIDE * size))
-    # Each half is told apart by what the other has learned, and both may have learned the same by
-    # chance: of two trials no more is certain than of one.
-    law = _BlockLaw(
-        np.column_stack([others, [one.mean() for one in of_blocks]]),
-        np.column_stack([chance, [one.var() / len(one) for one in of_blocks]]),
-        _by_rows(len(theirs), len(reference)),
+    laws = (
+        variation_of_means(ranks, blocks),
+        variation_of_estimates(others, np.full(len(others), chance)),
     )
-    usual = float(np.mean(others))
-    centre = max(usual, 0.5) + TOLERANCE
-    bound = centre + law.reach(alpha)
+    nats = min(float(law.nats(distance, own)) for law in laws)
+    bound = centre + max(law.reach(alpha, own) for law in laws)
     bound = bound if bound < NEARLY_ONE else 1.0
-    low, high = auc_limits(auc, trials[0].sizes)
-    # As the blocks' own: where each day has a text of its own, all are told apart, and none is odd.
-    evidence = float(law.nats(np.array([min(auc, NEARLY_ONE) - centre]))[0])
-    return Domain(
-        auc=auc,
-        low=low,
-        high=high,
-        usual=usual,
-        bound=bound,
-        p_value=math.exp(-evidence),
-        evidence=evidence,
-        needed=-math.log(alpha),
-        blocks=len(others),
-        row_count=len(theirs),
-        columns=trials[0].reasons(names, random) if auc > bound else (),
-    )
-
-
-def _chosen_blocks(blocks: NDArray[np.int64], columns: int) -> NDArray[np.int64]:
-    """Choose blocks of the reference, none of few rows; fewer of wider tables, and none of none."""
-    known, counts = np.unique(blocks[blocks >= 0], return_counts=True)
-    if not columns or len(known) < FEWEST_BLOCKS:
-        return known[:0]
-    large = known[counts >= min(FEWEST_ROWS, float(np.median(counts)))]
-    most = min(BLOCKS_MAX, max(BLOCKS_LEAST, BLOCK_COLUMNS // columns))
-    return np.asarray(large[np.unique(np.linspace(0, len(large) - 1, most).round().astype(int))])
-
-
-class _BlockLaw:
-    """The law of a window's AUC less the usual one: by its own rows, and by what blocks differ by.
-
-    `values` are of B blocks in M ways, (B, M), with their variances by rows alone; the way in which
-    blocks differ most decides. `by_rows` is the variance of the window's by rows.
-    """
-
-    def __init__(self, values: Aucs, variances: Aucs, by_rows: float) -> None:
-        between, self._weight = learn_days(values, variances).between(1.0, len(values))
-        self._errors = np.sqrt(by_rows + between)
-
-    def nats(self, distance: Aucs) -> Aucs:
-        """Return -ln of the chance of such distances without a change, shape (K,)."""
-        z = np.maximum(distance, 0.0)[:, None, None] / self._errors
-        tails = (special.ndtr(-z) * self._weight).sum(axis=-1).max(axis=-1)
-        return np.asarray(-np.log(np.maximum(tails, TINY)))
-
-    def reach(self, alpha: float) -> float:
-        """Return the distance at which the chance is `alpha`."""
-        start, unit = np.zeros(1), float(self._errors.max())
-        found = first_beyond(
-            lambda part: self.nats(part * unit) + math.log(alpha), start, start + FARTHEST,
-            error=EXACT,
-        )  # fmt: skip
-        return float(found[0]) * unit
+    return _domain(names, trials, random, usual, bound, nats, alpha, len(others), len(theirs))
 
 
 def _by_rows(window: int, reference: int) -> float:
@@ -228,6 +202,34 @@ def _block_aucs(
         halves = _halves(len(rest)), _halves(len(inside))
         found.append(_Trial.of(reference[rest], reference[inside], halves, random).auc)
     return np.asarray(found)
+
+
+def _domain(
+    names: tuple[str, ...],
+    trials: Sequence[_Trial],
+    random: np.random.Generator,
+    usual: float,
+    bound: float,
+    nats: float,
+    alpha: float,
+    blocks: int,
+    rows: int,
+) -> Domain:
+    auc = _auc_of(trials)
+    low, high = auc_limits(auc, trials[0].sizes)
+    return Domain(
+        auc=auc,
+        low=low,
+        high=high,
+        usual=usual,
+        bound=bound,
+        p_value=min(1.0, math.exp(-nats)),
+        evidence=nats,
+        needed=-math.log(alpha),
+        blocks=blocks,
+        row_count=rows,
+        columns=trials[0].reasons(names, random) if auc > bound else (),
+    )
 
 
 class _Trial:

@@ -227,13 +227,13 @@ def _pairs(found: JointJudgement) -> Iterator[Found]:
 
 def _told_apart(one: Domain) -> Found:
     by = ", ".join(name for name, _ in one.columns)
+    usual = f"; {one.usual:.2f} is usual among {one.blocks} blocks of the reference"
     return _violation(
         ALL_COLUMNS,
         DOMAIN,
         f"Domain drift: AUC {one.auc:.3f} is beyond {one.bound:.3f}",
         f"a classifier tells these rows from the reference's: AUC {one.auc:.2f}, 95% interval "
-        f"{one.low:.2f} to {one.high:.2f}; {one.usual:.2f} is usual among {one.blocks} blocks of "
-        f"the reference; by {by or 'many columns'}",
+        f"{one.low:.2f} to {one.high:.2f}{usual if one.blocks else ''}; by {by or 'many columns'}",
         (one.auc - 0.5) / (one.bound - 0.5),
         one.evidence - one.needed,
     )
