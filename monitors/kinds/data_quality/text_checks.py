@@ -69,7 +69,7 @@ def with_uncounted(
         known, own = reference.get(name), window[name]
         if known is None or known.type != "string" or known.vectors.count or drift.drifted:
             continue
-        if not len(own.levels.values) or not known.present_count:
+        if not own.present_count or not known.present_count:
             continue
         most = MOST_FACTOR * (_most(known, cells[name])[1] + known.levels.error + 1)
         is_free = _uncounted_share(known, cells[name]) >= UNCOUNTED_SHARE

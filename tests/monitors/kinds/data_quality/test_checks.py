@@ -1,4 +1,4 @@
-"""What one column's values must be: levels that a reference of all seasons never had."""
+"""What one column's values must be: known levels, and texts as long as the reference's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
@@ -55,3 +56,18 @@ def test_a_level_that_never_came_pages_however_the_weeks_differ(baseline: Baseli
 
     assert found.startswith("page 10.1% of values never seen in the reference")
     assert told(check(week, baseline)) == []
+
+
+@pytest.mark.parametrize("rows", [4_900, 5_100])
+def test_texts_cut_short_are_told_however_many_differ(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+
+    def notes(count: int) -> list[str]:
+        return ["".join(rng.choice(list("abcdef "), size)) for size in rng.integers(50, 400, count)]
+
+    reference = Baseline.fit(pa.table({"note": notes(6_000)}))
+    whole = notes(rows)
+
+    assert check(pa.table({"note": whole}), reference).passed
+    (cut,) = check(pa.table({"note": [one[:255] for one in whole]}), reference).violations
+    assert cut.cause.startswith("100% of rows shorter than 256 characters")
