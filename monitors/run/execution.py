@@ -135,16 +135,18 @@ def _attempt(job: Job, progress: Progress) -> Execution:
     if before is not None and not job.is_asked and (stopped := _stopped_run(job)) is not None:
         return stopped
     progress.note(progress.stage)
-    version = ""
     try:
         baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
-        version = baseline.version
+    except NotFoundError as error:
+        return _fail(progress, before, "", "", NotJudgedError(error))
+    version = baseline.version
+    try:
         with span("reading"):
             context = read_context(job, baseline, progress, before)
     except InputError as error:
-        # A baseline that is missing stays so, and a table that is not as it was declared.
-        if job.definition.source is None and (version or not isinstance(error, NotFoundError)):
+        if job.definition.source is None:
             raise
+        # A table that is not as it was declared stays so.
         return _fail(progress, before, version, "", NotJudgedError(error))
     if isinstance(context, Execution):
         return context
