@@ -72,7 +72,11 @@ def print_text(text: str, indent: int = 0) -> None:
 
 
 def print_table(given: Table) -> None:
-    """Print rows as a table as wide as the terminal; elsewhere each row is a line."""
+    """Print rows as a table as wide as the terminal; elsewhere each row is a line.
+
+    Columns wrap between words, so that ids and states stay whole. Where the words do not fit, each
+    row is printed as lines, a field each.
+    """
     # Imported here: rich is slow to import, and most calls print no table.
     from rich.cells import cell_len
     from rich.console import Console
@@ -86,10 +90,16 @@ def print_table(given: Table) -> None:
         print_text(given.title)
     heads = [harmless(name) for name in given.columns]
     rows = [[_cell(row.get(name)) for name in given.columns] for row in given.rows]
-    columns = [(head, "\n".join([head, *cells])) for head, *cells in zip(heads, *rows, strict=True)]
-    wanted = [(len(head), max(map(cell_len, text.split("\n")))) for head, text in columns]
-    # The widest columns are folded, as far as there is need; heads stay whole.
-    page_width = max(terminal_width(), sum(least + 2 for least, _ in wanted))
+    columns = ["\n".join([head, *cells]) for head, *cells in zip(heads, *rows, strict=True)]
+    wanted = [
+        (max(map(cell_len, text.split()), default=0), max(map(cell_len, text.split("\n"))))
+        for text in columns
+    ]
+    page_width = terminal_width()
+    if sum(least + 2 for least, _ in wanted) > page_width:
+        _print_records(heads, rows)
+        return
+    # The widest columns wrap, as far as there is need.
     for most in range(page_width, 0, -1):
         widths = [max(least, min(width, most)) for least, width in wanted]
         if sum(widths) + 2 * len(widths) <= page_width:
@@ -104,6 +114,14 @@ def print_table(given: Table) -> None:
     with page.capture() as shown:  # By itself, rich ends with 1 when nobody reads it.
         page.print(grid)
     typer.echo(shown.get(), nl=False)
+
+
+def _print_records(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    for at, row in enumerate(rows):
+        if at:
+            typer.echo()
+        for head, cell in zip(heads, row, strict=True):
+            print_text(f"{head}: {cell}", indent=2)
 
 
 def _cell(value: object) -> str:
