@@ -17,7 +17,7 @@ STATES = {
     "worse": ("◇", "Worse", "soft"),
     "failed": ("✕", "Failed", "failed"),
     "insufficient": ("?", "Too little data", "none"),
-    "partly": ("◔", "Partly judged", "none"),
+    "partly": ("⊙", "Partly judged", "none"),
     "stopped": ("■", "Stopped", "none"),
     "empty": ("∅", "No data", "none"),
     "unlabelled": ("◐", "Waiting for labels", "none"),

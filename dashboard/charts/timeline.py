@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlencode
 
@@ -18,16 +19,38 @@ from driftline.monitors.run.drift_map import DriftMap
 
 TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 ROW_PX = 34
+SEASONAL = "violation within the seasonal range"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a window is drawn, and how a legend and its state's chip show the same."""
+
+    symbol: str  # As the charts' library names it.
+    colour: str
+    size: int
+    glyph: str
+    tone: str  # Of the glyph.
+    words: str
+
+
 LOOKS = {
-    "none": ("line-ew", canvas.GREY, 7),
-    "failed": ("x", canvas.GREY, 8),
-    "ok": ("circle-open", canvas.GREY, 7),
-    "partly": ("circle-open-dot", canvas.GREY, 7),
-    "worse": ("diamond-open", canvas.SOFT, 8),
-    "soft": ("diamond", canvas.SOFT, 9),
-    "alarm": ("triangle-up", canvas.HARD, 10),
-}
-"""Symbol, colour and size of a window by how it stands, the worst last: it is drawn on top."""
+    "none": Look("line-ew", canvas.GREY, 7, "–", "faint", "not judged"),
+    "failed": Look("x", canvas.GREY, 8, say.STATES["failed"][0], "faint", "failed"),
+    "ok": Look("circle-open", canvas.GREY, 7, "○", "faint", "none"),
+    "partly": Look(
+        "circle-open-dot", canvas.GREY, 7, say.STATES["partly"][0], "faint", "none, partly judged"
+    ),
+    "worse": Look(
+        "diamond-open", canvas.SOFT, 8, say.STATES["worse"][0], "soft-text",
+        f"worse {say.WITHIN_BOUND}",
+    ),
+    "soft": Look("diamond", canvas.SOFT, 9, "◆", "soft-text", SEASONAL),
+    "alarm": Look(
+        "triangle-up", canvas.HARD, 10, say.STATES["violations"][0], "alarm-text", "violation"
+    ),
+}  # fmt: skip
+"""Windows by how they stand, the worst last: it is drawn on top."""
 
 QUIET = ("ok", "partly")
 
@@ -52,9 +75,12 @@ def timeline_figure(
     """
     measured = [run for run in runs if run.max_drift_ratio is not None]
     points = [
-        _points([run for run in measured if _look(run) in looks], looks[0])
-        for looks in (QUIET, ("worse",), ("soft",), ("alarm",))
+        _points([run for run in measured if _look(run) == look], look)
+        for look in (*QUIET, "worse", "soft", "alarm")
     ]
+    quiet = [run for run in measured if _look(run) in QUIET]
+    if len(quiet) > canvas.MANY_WINDOWS:
+        points[0] = canvas.lines(*_places(quiet), canvas.GREY, name="ok", connectgaps=False)
     failed = [canvas.middle(run.window) for run in runs if run.state == "failed"]
     floor = [canvas.FLOOR] * len(failed)
     crosses = canvas.markers(failed, floor, "x", canvas.GREY, 8, edge=2, name="failed")
@@ -83,12 +109,20 @@ def timeline_figure(
 
 
 def _points(runs: Sequence[Execution], look: str) -> canvas.Figure:
-    symbol, colour, size = LOOKS[look]
+    drawn = LOOKS[look]
+    size, places = drawn.size - 1, _places(runs)
+    return canvas.markers(*places, drawn.symbol, drawn.colour, size, edge=1.5, name=look)
+
+
+def _places(runs: Sequence[Execution]) -> tuple[list[str], list[float]]:
     ratios = [max(canvas.FLOOR, run.max_drift_ratio or 0.0) for run in runs]
-    times = [canvas.middle(run.window) for run in runs]
-    if symbol == "circle-open" and len(runs) > canvas.MANY_WINDOWS:
-        return canvas.lines(times, ratios, colour, name=look, connectgaps=False)
-    return canvas.markers(times, ratios, symbol, colour, size - 1, edge=1.5, name=look)
+    return [canvas.middle(run.window) for run in runs], ratios
+
+
+def looks_of(runs: Iterable[Execution]) -> list[Look]:
+    """Return the looks of windows, the worst first, for a legend."""
+    found = {_look(run) for run in runs}
+    return [look for name, look in reversed(LOOKS.items()) if name in found]
 
 
 def _story(run: Execution) -> list[str]:
@@ -123,13 +157,13 @@ def health_figure(lines: Sequence[MonitorLine], marks: Sequence[Mark] = ()) -> c
         if first < line.runs[0].window_start:
             x0, x1 = canvas.naive(first), canvas.naive(line.runs[0].window_start)
             shapes.append(canvas.rectangle(canvas.FAINT, x0=x0, x1=x1, y0=row - 0.3, y1=row + 0.3))
-        for look, (symbol, colour, size) in LOOKS.items():
+        for look, drawn in LOOKS.items():
             runs = [run for run in line.runs if _look(run) == look]
-            size = 3 if look in QUIET and len(line.runs) > canvas.MANY_WINDOWS else size
+            size = 3 if look in QUIET and len(line.runs) > canvas.MANY_WINDOWS else drawn.size
             traces.append(
                 canvas.markers(
-                    [canvas.middle(run.window) for run in runs], [row] * len(runs), symbol,
-                    colour, size, edge=1.5,
+                    [canvas.middle(run.window) for run in runs], [row] * len(runs), drawn.symbol,
+                    drawn.colour, size, edge=1.5,
                     customdata=[monitor_link(line.name, window=run.window.stamp) for run in runs],
                     hovertext=[_health_story(line, run) for run in runs],
                 )
@@ -162,8 +196,8 @@ def health_figure(lines: Sequence[MonitorLine], marks: Sequence[Mark] = ()) -> c
     rows = canvas.row_axis([*(line.name for line in lines), *lanes], foot=0.5)
     times = canvas.date_axis(range=[canvas.naive(first), canvas.naive(last)])
     height = 60 + ROW_PX * max(2, len(lines) + len(lanes))
-    drawn = canvas.layout(height, 40, 12, 8, 38, shapes=shapes, xaxis=times, yaxis=rows)
-    return {"data": traces, "layout": drawn}
+    layout = canvas.layout(height, 40, 12, 8, 38, shapes=shapes, xaxis=times, yaxis=rows)
+    return {"data": traces, "layout": layout}
 
 
 def mark_words(one: Mark) -> str:

@@ -76,7 +76,8 @@ def _in_range(line: MonitorLine) -> MonitorLine:
 
 
 def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Section:
-    words = windows.counts_words([run for one in lines for run in one.runs])
+    runs = [run for one in lines for run in one.runs]
+    words = windows.counts_words(runs)
     newest = "the newest of " * any(len(one.runs) >= MARKS_SHOWN // len(lines) for one in lines)
     words += f"; {newest}{say.plural(len(lines), 'monitor')}"
     counts = Counter(one.lane for one in marks)
@@ -84,13 +85,7 @@ def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Sect
     words += f". What happened: {', '.join(happened)}"
     drawn = ui.graph("timeline", timeline.health_figure(lines, marks), f"Over time: {words}")
     signs = ui.legend(
-        ui.glyph("▲", "alarm-text", "violation"),
-        ui.glyph("◆", "soft-text", windows.SEASONAL),
-        ui.glyph("◇", "soft-text", f"worse {say.WITHIN_BOUND}"),
-        ui.glyph("○", "faint", "none"),
-        ui.glyph("◔", "faint", "none, partly judged"),
-        ui.glyph("✕", "faint", "failed"),
-        ui.glyph("–", "faint", "not judged"),
+        *(ui.glyph(one.glyph, one.tone, one.words) for one in timeline.looks_of(runs)),
         ui.swatch("span", "older windows, or none" if newest else "no windows"),
         ui.glyph("│", "reference-text", "another baseline version"),
         html.Span("click a window to open it"),
@@ -105,9 +100,9 @@ def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Sect
 def _monitors(view: EndpointView) -> html.Section:
     if not view.line.monitors:
         return _set_up(view, "Monitors", "data-quality")
-    keys = {"alarm": "violation", "soft": windows.SEASONAL, "soft low": f"worse {say.WITHIN_BOUND}",
-            "ok": "none", "failed": "failed", "none": "not judged",
-            "none low": "partly judged"}  # fmt: skip
+    keys = {"alarm": "violation", "soft": timeline.SEASONAL,
+            "soft low": f"worse {say.WITHIN_BOUND}", "ok": "none", "failed": "failed",
+            "none": "not judged", "none low": "partly judged"}  # fmt: skip
     signs = ui.legend(*map(ui.swatch, keys, keys.values()))
 
     def state(line: MonitorLine) -> ui.Cell:

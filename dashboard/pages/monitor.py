@@ -12,7 +12,7 @@ from dash import html
 from driftline.dashboard import words as say
 from driftline.dashboard.address import column_link, explain_link, monitor_link
 from driftline.dashboard.charts.intervals import is_dense
-from driftline.dashboard.charts.timeline import timeline_figure
+from driftline.dashboard.charts.timeline import looks_of, timeline_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.queries import views
@@ -97,9 +97,7 @@ def _timeline(view: views.MonitorView, run: Execution) -> html.Section:
     word = say.mid_sentence(say.STATES[run.state][1])
     summary += say.plural(run.violation_count, "violation") if run.violation_count else word
     signs = ui.legend(
-        ui.glyph("▲", "alarm-text", "violation"),
-        ui.glyph("◆", "soft-text", windows.SEASONAL),
-        ui.glyph("○", "faint", "none"),
+        *(ui.glyph(one.glyph, one.tone, one.words) for one in looks_of(monitor.runs)),
         windows.OPEN_WORDS,
     )
     columns: ui.Numbers = {

@@ -49,7 +49,6 @@ MEANING = (
 )
 ALL = "the whole window"
 OPEN_WORDS = "click a window to open it"
-SEASONAL = "violation within the seasonal range"
 
 
 def monitor_page(

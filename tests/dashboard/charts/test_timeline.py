@@ -1,13 +1,13 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from driftline.dashboard import words as say
 from driftline.dashboard.charts.intervals import comparison_figure
-from driftline.dashboard.charts.timeline import (
-    timeline_figure,
-)
+from driftline.dashboard.charts.timeline import looks_of, timeline_figure
 from driftline.monitors.executions import COMPLETED, FAILED, VIOLATED, Execution
 from driftline.monitors.report.comparison import Comparison
 
@@ -68,6 +68,21 @@ def test_window_of_zero_ratio_is_drawn_at_the_floor():
     data = timeline_figure("flights", [run_of(0, ratio=0.0)], None)["data"]
 
     assert data[0]["y"] == [pytest.approx(0.05)]
+
+
+def test_windows_are_drawn_as_the_legend_and_the_chip_of_their_state_show_them():
+    runs = [*RUNS, replace(run_of(4), unjudged_count=2)]
+
+    drawn = {
+        one["name"]: one["marker"]["symbol"]
+        for one in timeline_figure("flights", runs, None)["data"]
+        if one.get("mode") == "markers" and len(one["x"])
+    }
+    legend = {one.symbol: one.glyph for one in looks_of(runs)}
+
+    assert {*drawn.values()} == {*legend}
+    assert legend[drawn["partly"]] == say.STATES["partly"][0]
+    assert legend[drawn["ok"]] == "○"
 
 
 def texts_in(value):
