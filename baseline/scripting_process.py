@@ -15,6 +15,8 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from io import FileIO
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -28,10 +30,13 @@ Row = dict[str, str | None]
 CHILD = Path(__file__).with_name("scripting_child.py")
 # Longest time that one record may take, and loading the script.
 RECORD_S = 30.0
+# The watchdog in the child knows the script's line; this one is for a script that stops it.
+GRACE_S = 10.0
 # Of the process, and of any file that it writes.
 MEMORY_BYTES, FILE_BYTES = 2 << 30, 1 << 30
 # For a script's own end, such as functions that it has registered for it.
 FAREWELL_S = 2.0
+READ_BYTES = 1 << 20
 
 
 def run_script(
@@ -60,7 +65,7 @@ def run_script(
             given.write(json.dumps(record).encode("ascii") + b"\n")
         given.seek(0)
         reading, writing = os.pipe()
-        lines = stack.enter_context(os.fdopen(reading, "rb"))
+        answers = stack.enter_context(FileIO(reading))
         descriptors = writing, faults.fileno()
         argv = [str(path), handler, str(RECORD_S), *map(str, descriptors)]
         try:
@@ -79,7 +84,7 @@ def run_script(
             os.close(writing)
         done = 0
         try:
-            for answer in _answers(lines):
+            for answer in _answers(answers, process):
                 if not isinstance(answer, list):
                     raise _failed(script, handler, answer, discreet=discreet)
                 yield answer
@@ -90,29 +95,43 @@ def run_script(
         except EOFError:
             told = _gone(path, process.wait(), faults)
             raise UndecidedError(f"{os.fspath(script)}{told}{_after(done)}") from None
+        except subprocess.TimeoutExpired:
+            told = f": did not answer within {RECORD_S:g} s"
+            raise UndecidedError(f"{os.fspath(script)}{told}{_after(done)}") from None
         except ValueError as error:
             raise UndecidedError(f"{os.fspath(script)}: {error}{_after(done)}") from None
 
 
-def _answers(lines: Iterable[bytes]) -> Iterator[list[Row] | dict[str, Any]]:
+def _answers(
+    answers: FileIO, process: subprocess.Popen[bytes]
+) -> Iterator[list[Row] | dict[str, Any]]:
     """Yield the child's answers; EOFError where it ends before the last, which is null.
 
-    ValueError where something else than the child has written.
+    TimeoutExpired where it neither answers nor ends, ValueError where something else than the
+    child has written.
     """
-    for line in lines:
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            answer = {}
-        if answer is None:
-            return
-        if not isinstance(answer, list) and not {*answer} & {"said", "missing"}:
-            raise ValueError(
-                "the script wrote into the files that its answers go through, or started processes "
-                "that did; expected it to leave alone what it did not open"
-            )
-        yield answer
-    raise EOFError
+    limit_s, begun = RECORD_S + GRACE_S, b""
+    # Not select(2), which refuses descriptors above 1,023: a server has such.
+    while wait([answers.fileno()], limit_s):
+        part = answers.read(READ_BYTES)
+        if not part:
+            process.wait(limit_s)  # A script may have closed its answers and go on.
+            raise EOFError
+        *lines, begun = (begun + part).split(b"\n")
+        for line in lines:
+            try:
+                answer = json.loads(line)
+            except ValueError:
+                answer = {}
+            if answer is None:
+                return
+            if not isinstance(answer, list) and not {*answer} & {"said", "missing"}:
+                raise ValueError(
+                    "the script wrote into the files that its answers go through, or started "
+                    "processes that did; expected it to leave alone what it did not open"
+                )
+            yield answer
+    raise subprocess.TimeoutExpired(process.args, limit_s)
 
 
 def _failed(

@@ -100,6 +100,24 @@ def test_a_hang_names_the_line_it_hangs_in(script: Write, monkeypatch: pytest.Mo
         preprocessed_records([line(0, "1")], place)
 
 
+@pytest.mark.parametrize("more", ["", "os.closerange(3, 300)"], ids=["silent", "closed"])
+def test_a_hang_ends_also_where_the_script_stops_its_watchdog(
+    script: Write, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    monkeypatch.setattr(scripting_process, "RECORD_S", 1.0)
+    monkeypatch.setattr(scripting_process, "GRACE_S", 1.0)
+    place = script(
+        "import faulthandler, os, time\n"
+        "def preprocess_handler(record):\n"
+        "    faulthandler.cancel_dump_traceback_later()\n"
+        f"    {more}\n"
+        "    time.sleep(1000)\n"
+    )
+
+    with pytest.raises(UndecidedError, match=r"preprocess\.py: did not answer within 1 s"):
+        preprocessed_records([line(0, "1")], place)
+
+
 def test_a_discreet_error_does_not_quote_the_record(script: Write) -> None:
     place = script(
         "def preprocess_handler(record):\n    return float(record.endpoint_input.data)\n"
