@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2_contingency, mannwhitneyu
+from scipy.stats import chi2_contingency, hypergeom, mannwhitneyu
 from scipy.stats.contingency import association
 
 from driftline.stats.association import associate
@@ -53,16 +53,37 @@ def test_no_difference_is_found_as_often_as_chance_allows():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_few_numbers_are_tested_by_their_ranks_as_by_scipy(seed):
+def test_few_numbers_are_tested_beside_each_place(seed):
+    """Source: scipy's hypergeometric law."""
     random = np.random.default_rng(seed)
     first, second = random.integers(0, 12, 6), random.integers(0, 8, 42)
     counts = [np.bincount(one, minlength=14) for one in (first, second)]
 
     found = associate(*counts, ordered=12)
 
-    ranks = mannwhitneyu(first, second, method="asymptotic", use_continuity=False).pvalue
+    both = np.concatenate([first, second])
+    cuts = np.unique(both)[1:]
+    tails = [
+        law
+        for cut in cuts
+        for one in [hypergeom(48, int((both < cut).sum()), 6)]
+        for law in (one.cdf((first < cut).sum()), one.sf((first < cut).sum() - 1))
+    ]
+    by_cuts = min(1, 2 * len(cuts) * min(tails))
     by_places = associate(*counts).p_value
-    assert found.p_value == pytest.approx(min(1, 2 * min(ranks, by_places)), rel=1e-9)
+    assert found.p_value == pytest.approx(min(1, 2 * min(by_cuts, by_places)), rel=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.003, 0.01, 0.02])
+def test_few_numbers_that_are_nearly_all_zeros_are_a_finding_no_more_often_than_by_chance(share):
+    random = np.random.default_rng(7)
+    tables = [[[size - one, one] for size, one in zip((8, 100_000), drawn, strict=True)]
+              for drawn in random.binomial([8, 100_000], share, (2000, 2))]  # fmt: skip
+
+    found = [associate(*np.array(one), ordered=2).p_value < 1e-4 for one in tables]
+
+    # Binomial, 2,000 draws of 1e-4 or less: more than 5 once in a million.
+    assert sum(found) <= 5
 
 
 @pytest.mark.parametrize("seed", range(5))
