@@ -109,7 +109,7 @@ def new_groups(plan: Plan, window: CountedWindow) -> list[Measured]:
     return [
         Measured(name, facet=facet.name, facet_value=value, count=rows,
                      state=State.UNDEFINED, why=f"{REFERENCE_LACKS}rows in group")
-        for facet in plan.counted
+        for facet in dict.fromkeys(group.facet for group in plan.groups)
         if not any(one.values or one.intervals or one.threshold is not None for one in facet.parts)
         for value, rows in [*new_values(plan, window, facet).items()][:NAMED_VALUES]
     ]  # fmt: skip

@@ -62,7 +62,7 @@ ROLES: dict[str, dict[str, object]] = {
     "numbers": {"label": "value", "prediction": "guess", "problem": "regression"},
     "weighed": {"label": "value", "prediction": "guess", "problem": "regression",
                 "weight": "worth"},
-    "bias": {"label": "late", "probability": "said", "facet": ["sex=F", "age>40"]},
+    "bias": {"label": "late", "probability": "said", "facet": ["sex", "age>40"]},
     "timed": {"label": "late", "probability": "said", "timestamp": "at"},
     "timed bias": {"label": "late", "probability": "said", "timestamp": "at", "facet": "sex=F"},
     "asked": {"exclude": ["sex", "age", "said", "late", "guess", "value", "kind", "named",

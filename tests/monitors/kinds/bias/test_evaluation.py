@@ -313,3 +313,14 @@ def test_groups_are_known_again_however_they_are_written(values: tuple[object, o
 
     assert metric(report, "DI", "true").violated
     assert report.details["facets"][0]["new_values"] == {}
+
+
+def test_new_values_beside_a_named_group_are_others(reference: Baseline) -> None:
+    table = sample(4_000)
+    window = with_column(table, "sex", ["X", *table["sex"].to_pylist()[1:]])
+
+    report = dl.check(window, reference, kind="bias")
+
+    assert report.details["facets"][0]["new_values"] == {"X": 1}
+    assert {one.facet_value for one in report.metrics} == {"Female"}
+    assert report.summary == "4,000 rows, no violations"
