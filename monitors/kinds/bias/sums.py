@@ -12,7 +12,7 @@ import numpy as np
 
 from driftline.monitors.engine.intervals import intervals
 from driftline.monitors.engine.jackknife import jackknife
-from driftline.monitors.engine.metric import PLAIN, SQUARE, Array, Form, Metric, MetricSet
+from driftline.monitors.engine.metric import SQUARE, Array, Form, Metric, MetricSet
 from driftline.monitors.engine.reference import Reference
 from driftline.monitors.kinds.bias.counts import FacetCounts
 from driftline.monitors.kinds.bias.groups import Group
@@ -36,6 +36,8 @@ FARTHEST_RATIO = 10.0
 QUADRATIC = ("KL", "JS")
 # An end of an interval may lie beyond what a difference of shares can be.
 CLIPPED = Form(lambda value: np.clip(value, -1.0, 1.0), lambda value: value)
+# No distance is below 0.
+DISTANCE = Form(lambda value: np.maximum(value, 0.0), lambda value: value)
 # Metrics of such sums: not FT, which needs rows, nor CDDL and CDDPL, which need strata.
 NAMES = metric_names(stratified=False)
 # Sums of one group: two sides, each by label and prediction.
@@ -125,7 +127,7 @@ def interval_ends(shown: Reference, buckets: Array) -> Array:
 
 def _metric(name: str, pair: Array) -> Metric:
     if name in DIVERGENCES:
-        return Metric(name, "plain", 0, form=SQUARE if name in QUADRATIC else PLAIN)
+        return Metric(name, "plain", 0, form=SQUARE if name in QUADRATIC else DISTANCE)
     if name in ("DI", "GE"):
         return Metric(name, "error", 0, RATIO_TOLERANCE, FARTHEST_RATIO, relative=True, neutral=1.0)
     if name in ("DCA", "DCR", "TE"):

@@ -16,6 +16,7 @@ from driftline.errors import InputError
 from driftline.monitors.engine.sums import GROUPS, groups_of
 from driftline.monitors.kinds.bias.counts import ABOVE, FacetCounts, count_rows
 from driftline.monitors.kinds.bias.metrics import (
+    DIVERGENCES,
     GroupMetric,
     divergences,
     measure,
@@ -206,6 +207,21 @@ def test_an_array_of_counts_is_measured_as_each_of_them(counts: np.ndarray) -> N
     for at, one in enumerate(counts):
         for name, alone in measure(one, stratified=True).items():
             assert whole[name][at] == pytest.approx(float(alone), nan_ok=True, abs=1e-12)
+
+
+def test_distances_of_equal_groups_hold_zero_as_often_as_they_say() -> None:
+    rng, rows = np.random.default_rng(3), 300
+    drawn = [
+        pair_of(*((0, 0, int(one), rows - int(one)) for one in rng.binomial(rows, 0.2, 2)))
+        for _ in range(300)
+    ]
+
+    limits = [limits_of(pair) for pair in drawn]
+
+    for name in DIVERGENCES:
+        # 95% of 300 lie between 0.91 and 0.985 but for one run in a thousand.
+        held = np.mean([one[name][0] == 0.0 for one in limits])
+        assert 0.91 <= held <= 0.99, name
 
 
 def test_limits_hold_the_truth_as_often_as_they_say() -> None:
