@@ -231,7 +231,10 @@ def store_report(
 
 def _numbers(report: CheckResult) -> Iterator[dict[str, object]]:
     for metric in report.metrics:
-        # Without its reason, which may quote values of rows: an erasure keeps these numbers.
+        # An erasure keeps these numbers: they come without their reason, which may quote rows, and
+        # not at all where there is no value, since only these rows may have the group it is of.
+        if metric.value is None:
+            continue
         yield _number(
             metric.key, metric.value, metric.low, metric.high, metric.bound, metric.state,
             is_violated=metric.violated,

@@ -9,11 +9,13 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, select
 
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.metrics import store as metrics
+from driftline.baseline import versions
 from driftline.baseline.store import Baseline
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
@@ -21,7 +23,7 @@ from driftline.monitors.run.erasure import clear_windows
 from driftline.monitors.run.stored_report import StoredReport, read_report
 from driftline.monitors.tables import executions, results
 from tests.alerts.conftest import receiver
-from tests.monitors.conftest import DAY, START, report_of, run_day
+from tests.monitors.conftest import DAY, START, append_day, report_of, run_day, weather
 from tests.monitors.run.erased_person import (
     DIMENSIONS,
     NOW,
@@ -59,6 +61,31 @@ def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
     assert not stored(engine, judged), "compressed, so that no byte shows what it holds"
     assert found.windows == 1
     assert found.messages >= 8
+
+
+def test_no_metric_names_a_group_that_only_erased_rows_had(
+    engine: Engine, root: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    def answered(count: int) -> dict[str, np.ndarray]:
+        return weather(rng, count) | {"late": rng.integers(0, 2, count)}
+
+    reference = Baseline.fit(
+        pa.table(answered(3_000)), prediction="late", facet="origin", positive=1
+    )
+    versions.put(root, "flights", reference, lambda: NOW)
+    values = answered(400)
+    values["origin"] = np.where(np.arange(400) < 40, PLACE, values["origin"])
+    append_day(root, reference.signature, 0, values)
+    definition = MonitorDefinition("daily", "flights", "flights", kind="bias")
+    run = run_day(engine, root, reference, definition, 0, now=lambda: NOW)
+    groups = {one["facet_value"] for one in report_of(root, run)["metrics"]}
+    assert PLACE in groups
+
+    erase_person(engine, root, tmp_path)
+
+    assert holding(root, engine) == []
+    with engine.connect() as connection:
+        assert connection.scalars(select(results.c.key)).all()
 
 
 @both_databases
