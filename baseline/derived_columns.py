@@ -118,7 +118,7 @@ class OrderedRows:
         """Count the rows."""
         return self.batch.num_rows if self.order is None else len(self.order.times_us)
 
-    @property
+    @cached_property
     def index(self) -> NDArray[np.int64]:
         """Each row's index in the batch, shape (n,)."""
         places = None if self.order is None else self.order.places
@@ -133,6 +133,13 @@ class OrderedRows:
     def hours(self) -> NDArray[np.int64]:
         """Hours since 1970, shape (n,)."""
         return self.times_us // HOUR_US
+
+    @cached_property
+    def sampled(self) -> NDArray[np.int64]:
+        """Indices of about SAMPLED_ROWS rows: whole hours, or single rows without times."""
+        hours = np.arange(len(self)) if self.order is None else self.hours
+        stride = np.uint64(-(-len(self) // SAMPLED_ROWS) or 1)
+        return np.flatnonzero(hash_integers(hours) % stride == 0)
 
     def numbers(self, name: str) -> Numbers:
         """Return a column of numbers, NaN where one is missing, shape (n,)."""
@@ -311,11 +318,11 @@ def derived_codes(rows: OrderedRows, column: DerivedColumn, *, whole: bool = Fal
     derivation = DERIVATIONS[column.kind]
     if whole or not derivation.once_an_hour:
         return derivation.codes(rows, column)
-    hours = np.arange(len(rows)) if rows.order is None else rows.hours
-    stride = np.uint64(-(-len(rows) // SAMPLED_ROWS) or 1)
-    chosen = np.flatnonzero(hash_integers(hours) % stride == 0)
-    keys = hash_numbers(rows.numbers(column.columns[0])[chosen]) + hash_integers(hours[chosen])
-    chosen = chosen[np.unique(keys, return_index=True)[1]]
+    chosen = rows.sampled
+    if rows.order is not None:
+        hours = hash_integers(rows.hours[chosen])
+        keys = hash_numbers(rows.numbers(column.columns[0])[chosen]) + hours
+        chosen = chosen[np.unique(keys, return_index=True)[1]]
     found = np.full(len(rows), UNKNOWN, np.int64)
     found[chosen] = derivation.codes(rows.take(chosen, column.columns), column)
     return found
