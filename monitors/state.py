@@ -16,6 +16,7 @@ class State(StrEnum):
     NO_REFERENCE = "no_reference"
     # From here on a verdict was asked for, and there is none.
     INSUFFICIENT = "insufficient_data"
+    LACKING = "column_missing"  # The reference has the column, the data lack it.
     UNDEFINED = "undefined"  # There is no value, here or in the reference.
     TOO_VARIABLE = "too_variable"  # No value could be a violation.
     # Of a column whose values are judged: no rise of its empty ones could be a violation.
@@ -34,6 +35,11 @@ class State(StrEnum):
         """Whether a verdict was asked for that could not be given."""
         return self in UNJUDGED
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether the data lack the column."""
+        return self in (State.ABSENT, State.LACKING)
+
 
 WORDS = {
     State.JUDGED: "",
@@ -42,6 +48,7 @@ WORDS = {
     State.ABSENT: "not in the data",
     State.NO_REFERENCE: "not in the baseline",
     State.INSUFFICIENT: "too few rows",
+    State.LACKING: "not in the data",
     State.UNDEFINED: "",
     State.TOO_VARIABLE: "varies too much",
     State.TOO_VARIABLE_GAPS: "the share of empty values varies too much",
@@ -52,7 +59,7 @@ WORDS = {
 UNJUDGED = frozenset(
     {
         *(State.INSUFFICIENT, State.UNDEFINED, State.TOO_VARIABLE, State.TOO_VARIABLE_GAPS),
-        *(State.NO_TIMES, State.UNCOUNTED, State.UNFAIR_LABELS),
+        *(State.NO_TIMES, State.UNCOUNTED, State.UNFAIR_LABELS, State.LACKING),
     }
 )
 

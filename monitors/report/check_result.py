@@ -108,7 +108,8 @@ class CheckResult:
             is_judged = any(metric.judged for metric in self.metrics)
             return self._found_any or is_judged or bool(self.spans)
         known = bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
-        lacks = {one.state for one in self.unjudged} & {State.INSUFFICIENT, State.TOO_VARIABLE}
+        states = {one.state for one in self.unjudged}
+        lacks = states & {State.INSUFFICIENT, State.TOO_VARIABLE, State.LACKING}
         is_watched = not self.results or any(one.role not in DESCRIBED for one in self.results)
         return self._found_any or known or (is_watched and not lacks)
 

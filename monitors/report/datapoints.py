@@ -26,7 +26,6 @@ from driftline.monitors.results.violation import (
     hide_values,
 )
 from driftline.monitors.rows import WindowFacts
-from driftline.monitors.state import State
 from driftline.tracing import carrier
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
@@ -274,7 +273,7 @@ class _Series:
             name = result.feature
             if name in self.report.unmetered or _is_long(name):
                 continue
-            if result.state == State.ABSENT or not result.row_count:
+            if result.state.is_absent or not result.row_count:
                 continue
             own = violations.get(name, [])
             texts = [f"{name}: {one}" for one in (own[0].cause, own[0].plain_cause)] if own else []

@@ -249,7 +249,7 @@ def _numbers(report: CheckResult) -> Iterator[dict[str, object]]:
             DISTANCE + name, one.distance, None, None, one.bound, one.state, is_violated=is_violated
         )
         yield drift | {"window_count": one.window_count}
-        if one.row_count and one.state != State.ABSENT:
+        if one.row_count and not one.state.is_absent:
             missing = one.missing_count / one.row_count
             yield _number(MISSING + name, missing, is_violated=is_violated)
         numbers = documented.get(name, {}).get("numerical_statistics")

@@ -92,6 +92,22 @@ def test_columns_are_compared_by_name(reference: Baseline, rng: np.random.Genera
         report.export(report.violations[0], "rows.csv")
 
 
+@pytest.mark.parametrize("gone", [["score"], ["score", "answer"]])
+def test_answers_that_the_rows_lack_could_not_be_judged(
+    rng: np.random.Generator, gone: list[str]
+) -> None:
+    values = weather(rng, 1000)
+    values |= {"score": rng.random(1000), "answer": rng.integers(0, 2, 1000)}
+    table = pa.table({name: pa.array(one, from_pandas=True) for name, one in values.items()})
+    answered = Baseline.fit(table, prediction="answer", probability="score")
+
+    report = check(table.drop_columns(gone), answered)
+
+    assert not report.violations
+    assert [one.name for one in report.unjudged] == sorted(gone)
+    assert f"{len(gone)} could not be judged (not in the data)" in report.headline
+
+
 def test_too_few_rows_are_said_to_be_too_few(reference: Baseline, rng: np.random.Generator) -> None:
     report = judged(weather(rng, 29), reference)
 

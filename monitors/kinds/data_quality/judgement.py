@@ -52,7 +52,7 @@ from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.kinds.data_quality.text_checks import with_uncounted
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft
 from driftline.monitors.state import State
-from driftline.signature import Column, Signature
+from driftline.signature import JUDGED_ROLES, Column, Signature
 
 EXTRA_COLUMNS = "Extra columns"
 
@@ -162,7 +162,8 @@ class ProfileChecks:
             elif column.name not in self.window.seen:
                 # Rows bring the columns: without one nobody knows what a file's header holds.
                 is_empty = not self.window.row_count
-                self.notes[column.name] = State.INSUFFICIENT if is_empty else State.ABSENT
+                state = State.LACKING if self._asks_verdict(column) else State.ABSENT
+                self.notes[column.name] = State.INSUFFICIENT if is_empty else state
                 self.remedies.update({column.name: too_few(MIN_ROWS)} if is_empty else {})
             elif column.unjudged is not None:
                 self.notes[column.name] = column.unjudged
@@ -173,6 +174,11 @@ class ProfileChecks:
             else:
                 found.append(column)
         return found
+
+    def _asks_verdict(self, column: Column) -> bool:
+        """Return whether the values of a column are to be compared."""
+        is_compared = self.constraints.config(column.name).perform_comparison
+        return is_compared and column.role in JUDGED_ROLES and column.unjudged is None
 
     def _take(self, decision: DriftTestResult) -> None:
         """Add the drift test's verdicts."""
