@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from driftline.app.backup import MANIFEST
 from tests.kit.data import ORDERS, TODAY, fit, labelled, stream
 from tests.kit.installation import Installation
 
@@ -68,7 +67,7 @@ def kill_a_backup(shop: Installation, target: Path) -> int:
             assert process.poll() is None
         process.kill()
         ended = process.wait()
-    if not (target / MANIFEST).exists():
+    if not (target / "manifest.json").exists():
         return ended
     shutil.rmtree(target)  # It was quicker than we were.
     return kill_a_backup(shop, target)
