@@ -129,6 +129,11 @@ class Measured:
         return found | {name: finite(found[name]) for name in NUMBERS}
 
 
+def lacking(name: str, column: str) -> Measured:
+    """Return a metric's line for a column that it needs and that no row has a value of."""
+    return Measured(name, label=column, state=State.LACKING)
+
+
 @dataclass(frozen=True, slots=True)
 class MetricPoint:
     """One number for the metric store, under SageMaker's name."""

@@ -23,8 +23,7 @@ from driftline.monitors.kinds.joint.correlation import PairChange
 from driftline.monitors.kinds.joint.judgement import JointJudgement, judge_window
 from driftline.monitors.kinds.joint.reading import JointReading
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.measured import Measured, MetricPoint
-from driftline.monitors.results.notes import missing_note
+from driftline.monitors.results.measured import Measured, MetricPoint, lacking
 from driftline.monitors.results.violation import (
     JsonValue,
     Severity,
@@ -88,14 +87,17 @@ def evaluate(context: CheckContext) -> Report:
         "missing_columns": list[JsonValue](missing),
         "domain_columns": {} if found.domain is None else dict(found.domain.columns),
     }
-    if missing:
-        details["missing_note"] = missing_note(missing)
     if sample.hours is None and violations:
         details["times_note"] = ORDER_NOTE if found.block_count else TIMES_NOTE
     return replace(
         known,
         violations=violations,
-        metrics=(*_pair_metrics(found), _domain_metric(found), *_derived_metrics(found)),
+        metrics=(
+            *_pair_metrics(found),
+            _domain_metric(found),
+            *_derived_metrics(found),
+            *(lacking("correlation", name) for name in missing),
+        ),
         points=tuple(_points(found)),
         details=details,
     )

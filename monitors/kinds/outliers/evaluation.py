@@ -27,14 +27,15 @@ from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.outliers.condition import OutlierCondition
 from driftline.monitors.kinds.outliers.scorer import RowScorer, repeats, row_scorer
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.measured import UNCOVERED, Measured, MetricPoint
-from driftline.monitors.results.notes import missing_note
+from driftline.monitors.results.measured import UNCOVERED, Measured, MetricPoint, lacking
 from driftline.monitors.results.row_references import Pointer, row_pointers
 from driftline.monitors.results.verdict import with_intervals, with_verdict
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 
 NO_VALUES = "nothing was judged: no column has a value in these rows and in the reference"
-WITHOUT_JOINT = "; so each column is looked at alone, not whether values go together"
+WITHOUT_JOINT = (
+    "as columns are missing, each other one is looked at alone, not whether values go together"
+)
 METRIC = "outlier_share"
 CHECK = "outlier_share_check"
 NAMED = 3
@@ -133,9 +134,8 @@ def evaluate(context: CheckContext) -> Report:
         return Report("outliers", (), 0, alpha=context.budget.per_window, details=details)
     scorer.require(reading.came)
     missing = [name for name in scorer.columns if name not in reading.seen]
-    if missing:
-        is_alone = scorer.joint is not None
-        details["missing_note"] = missing_note(missing) + (WITHOUT_JOINT if is_alone else "")
+    if missing and scorer.joint is not None:
+        details["alone_note"] = WITHOUT_JOINT
     if not reading.seen:
         details[UNCOVERED] = NO_VALUES
     tested, sums = _judge(scorer, reading, context)
@@ -143,7 +143,7 @@ def evaluate(context: CheckContext) -> Report:
         kind="outliers",
         violations=tuple(_too_many(scorer, reading, one) for one in tested if one.violated)[:1],
         row_count=len(reading.odd),
-        metrics=(_metric(tested[0]),),
+        metrics=(_metric(tested[0]), *(lacking(METRIC, name) for name in missing)),
         points=(
             MetricPoint(OWN_METRICS, METRIC, tested[0].value),
             MetricPoint(OWN_METRICS, "outliers", float(reading.odd.sum())),

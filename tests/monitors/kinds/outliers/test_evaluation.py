@@ -108,11 +108,14 @@ def test_report_json_holds_scores_and_reasons_but_no_value(baseline: Baseline) -
     assert "secret" not in text and "123456" not in text
 
 
-def test_a_missing_column_is_named(baseline: Baseline) -> None:
-    report = dl.check(trips(500, seed=9).drop(columns="delay"), baseline, kind="outliers")
+@pytest.mark.parametrize("kind", ["outliers", "joint"])
+def test_a_missing_column_could_not_be_judged(baseline: Baseline, kind: str) -> None:
+    report = dl.check(trips(500, seed=9).drop(columns="delay"), baseline, kind=kind)
 
     assert report.details["missing_columns"] == ["delay"]
     assert report.passed
+    assert [one.name.partition(":")[0] for one in report.unjudged] == ["delay"]
+    assert "1 could not be judged (not in the data)" in report.headline
 
 
 def test_a_reference_of_few_rows_is_refused() -> None:
