@@ -58,18 +58,21 @@ def unjudged(
 def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str:
     """Return what was not judged, grouped by reason, and what would help; "" for nothing.
 
-    For columns it adds what was checked nevertheless.
+    For columns that the data have it adds what was checked nevertheless.
     """
     groups: dict[Unjudged, list[str]] = {}
     for one in unjudged:
         groups.setdefault(replace(one, name=""), []).append(one.name)
-    parts = []
+    found: list[str] = []
+    missing: list[str] = []
     for one, names in groups.items():
-        is_gap = one.state == State.TOO_VARIABLE_GAPS
-        what = ("empty values of " if is_gap else "drift of ") if noun == "column" else ""
-        parts.append(f"{what}{_named(names)} could not be judged ({one.words})")
-    checked = f"; their {CHECKED}" * (noun == "column")
-    return "; ".join(parts) + checked * bool(parts)
+        is_gap, is_lacking = one.state == State.TOO_VARIABLE_GAPS, one.state == State.LACKING
+        is_there = noun == "column" and not is_lacking
+        what = ("empty values of " if is_gap else "drift of ") if is_there else ""
+        told = missing if is_lacking else found
+        told.append(f"{what}{_named(names)} could not be judged ({one.words})")
+    checked = [f"their {CHECKED}"] if found and noun == "column" else []
+    return "; ".join([*found, *checked, *missing])
 
 
 def _named(names: Sequence[str]) -> str:

@@ -106,6 +106,9 @@ def test_answers_that_the_rows_lack_could_not_be_judged(
     assert not report.violations
     assert [one.name for one in report.unjudged] == sorted(gone)
     assert f"{len(gone)} could not be judged (not in the data)" in report.headline
+    assert (
+        report.unjudged_text == f"{', '.join(sorted(gone))} could not be judged (not in the data)"
+    )
 
 
 def test_too_few_rows_are_said_to_be_too_few(reference: Baseline, rng: np.random.Generator) -> None:
