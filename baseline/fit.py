@@ -230,11 +230,7 @@ def fit_source(
     classes = _classes(signature, profile, roles, model_classes)
     roles, reason = _with_positive(roles, classes)
     signature = _with_levels(signature, profile, roles, classes)
-    cells = {
-        column.name: column_cells(profile.columns[column.name])
-        for column in signature.columns
-        if column.role in JUDGED_ROLES and column.unjudged is None
-    }
+    cells = _judged_cells(signature, profile)
     own = {name: repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
     chosen = choose_segments(segments, signature, profile)
     rows = Outcomes(roles, sample, profile.row_count, reason, classes or ()).without(
@@ -245,7 +241,7 @@ def fit_source(
     event_time = signature.event_time
     times = None if event_time is None else profile.columns[event_time].times
     counter = partial(
-        _second_reading, own, signature.event_time, times, chosen,
+        _second_reading, own, event_time, times, chosen,
         _derived_columns(signature, first, cells, sample),
     )  # fmt: skip
     reading = gather(counter, source.parts(), place, meter.advance).counters
@@ -259,6 +255,15 @@ def fit_source(
         signature, profile, suggest(profile, {*unjudged, *roles.exclude}), cells, blocks,
         rows if keep_rows else None, reading.get("segments"), DerivedCounts.of(reading["derived"]),
     )  # fmt: skip
+
+
+def _judged_cells(signature: Signature, profile: Profile) -> dict[str, Cells]:
+    """Choose the cells of the columns whose values are judged."""
+    return {
+        column.name: column_cells(profile.columns[column.name])
+        for column in signature.columns
+        if column.role in JUDGED_ROLES and column.unjudged is None
+    }
 
 
 def _keep_steps(profile: Profile, counter: StepCounter | None, blocks: BlockCounts | None) -> None:

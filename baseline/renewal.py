@@ -23,6 +23,7 @@ from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.roles import Roles
+from driftline.signature import Signature
 
 EMPTY = '{"changes": []}'
 
@@ -79,15 +80,7 @@ def renewed(
     unjudged = {one.name: one.unjudged for one in baseline.signature.features if one.unjudged}
     fitted = fit_source(rows, roles, segments=[one.name for one in segments], unjudged=unjudged)
     names = [name for name in fitted.profile.columns if baseline.signature.get(name) is not None]
-    for name in names:
-        before, found = baseline.signature.get(name), fitted.signature.get(name)
-        assert before is not None
-        assert found is not None
-        if before.type != found.type:
-            raise InputError(
-                f'column "{name}": the rows hold {found.type}, the baseline {before.type}; '
-                "fit a baseline of its own on them"
-            )
+    _require_same_types(names, baseline.signature, fitted.signature)
     suggested = {} if baseline.profile is None else _features(suggest(baseline.profile))
 
     def is_suggested(one: Mapping[str, Any]) -> bool:
@@ -123,6 +116,18 @@ def renewed(
         labelled=labelled,
         derived=fitted.derived,
     )
+
+
+def _require_same_types(names: Sequence[str], known: Signature, rows: Signature) -> None:
+    for name in names:
+        before, found = known.get(name), rows.get(name)
+        assert before is not None
+        assert found is not None
+        if before.type != found.type:
+            raise InputError(
+                f'column "{name}": the rows hold {found.type}, the baseline {before.type}; '
+                "fit a baseline of its own on them"
+            )
 
 
 def with_columns_anew(

@@ -71,9 +71,8 @@ class SegmentChange:
 class Segment:
     """The segment in which a violation's rows are concentrated."""
 
-    conditions: tuple[
-        Predicate, ...
-    ]  # All that its rows meet: a level, some levels, a range, or two.
+    # All that its rows meet: a level, some levels, a range, or two of these.
+    conditions: tuple[Predicate, ...]
     share_of_culprits: float  # Share of the rows behind the violation that lie in it, 0-1.
     share_of_rows: float  # Share of all rows that lie in it, 0-1.
     change: SegmentChange | None = None  # None where it was not measured.

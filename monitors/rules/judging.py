@@ -189,7 +189,7 @@ def _ask(
 
 
 def _find_rows(outcomes: Sequence[Outcome], read: Reader, compared: Sequence[str]) -> None:
-    """Give broken rules the condition that finds their rows, in another reading of the rows.
+    """Set in broken rules the condition that finds their rows, in another reading of the rows.
 
     ``compared``: the columns that tell rows apart, where that is known.
     """

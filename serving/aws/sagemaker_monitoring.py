@@ -350,7 +350,7 @@ async def executed(wire: Wire, name: str) -> tuple[DescribedProcessingJob, Answe
 
 
 def _exit_message(one: Execution) -> str:
-    """Say how a run ended in SageMaker's words, which clients read the count of."""
+    """Word how a run ended in SageMaker's words, which clients read the count of."""
     if one.status == STOPPED:
         return one.status
     count = "no" if one.status == COMPLETED else one.violation_count

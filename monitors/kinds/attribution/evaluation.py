@@ -183,7 +183,7 @@ def _reference(stored: Attributions, block: timedelta, has_level: bool) -> Refer
 def _with_tests(
     outputs: list[Output], reference: Reference, tested: Sequence[Tested]
 ) -> list[Output]:
-    """Give each output its tests, of the window alone first, and the reference's intervals."""
+    """Return outputs with tests, of the window alone first, and the reference's intervals."""
     size = len(reference.value)
     width = size // len(outputs)
     lows, highs = intervals(reference.value, reference.rows, reference.support, reference)

@@ -129,7 +129,7 @@ def new_values(plan: Plan, window: CountedWindow, facet: Facet) -> dict[str, int
 
 
 def uncovered_parts(plan: Plan, window: CountedWindow) -> Iterator[str]:
-    """Say why nothing was judged of predictions, or of facets, though of others."""
+    """Yield why nothing was judged of predictions, or of facets, though of others."""
     roles = plan.roles
     answer = roles.prediction or "".join(roles.probability[-1:])
     answered = [one.answered for one in plan.reference.values()][:1]

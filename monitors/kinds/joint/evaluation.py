@@ -24,6 +24,7 @@ from driftline.monitors.kinds.joint.judgement import JointJudgement, judge_windo
 from driftline.monitors.kinds.joint.reading import JointReading
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.measured import Measured, MetricPoint, lacking
+from driftline.monitors.results.verdict import ABOVE, BELOW
 from driftline.monitors.results.violation import (
     JsonValue,
     Severity,
@@ -36,7 +37,6 @@ from driftline.monitors.state import State
 
 # Pairs that are shown.
 PAIRS_SHOWN = 10
-ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 NOT_DUE = "judged of windows of a day or more"
 TOLD_APART = "blocks of the reference are told apart as well"
 TICKET: Severity = "ticket"
